@@ -1,0 +1,1 @@
+"""What is done about it: pure decisions, one module an agent."""

@@ -1,0 +1,92 @@
+"""The one shape of an agent: a key's state and an event in, a step out.
+
+A runtime owns reading, storing and sending; an agent owns the decision. Nothing here or
+in an agent reads a clock, draws chance or does I/O: the business date, the policies and
+the key's history are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID, uuid5
+
+from schemas.events import DayClosed, Event
+from state.policy import PolicyBook
+
+S = TypeVar("S")
+
+NAMESPACE = UUID("6d3c1c5e-0d3a-5c0b-9a55-7e7121e50001")
+
+
+def derived_id(cause: str, kind: str, *parts: object) -> str:
+    """Return the id of what an event causes: the same for the same cause, kind and parts."""
+    return str(uuid5(NAMESPACE, "|".join((cause, kind, *map(str, parts)))))
+
+
+def _no_history() -> Sequence[tuple[str, Event]]:
+    return ()
+
+
+@dataclass(slots=True)
+class Environment:
+    """What a decision may know beside the state and the event.
+
+    policies: the rules, by jurisdiction and product.
+    closed_through: the last business date that is closed for this key's partition, None before the first.
+    known: the fact already recorded under the event's `fact_key`, None where there is none.
+    history: reads all facts recorded for the key, in the order of their fact keys; dear, so called only
+        where an event changes what was true on a closed day.
+    """
+
+    policies: PolicyBook
+    closed_through: date | None = None
+    known: Event | None = None
+    history: Callable[[], Sequence[tuple[str, Event]]] = _no_history
+
+
+@dataclass(slots=True)
+class Refusal:
+    """An input that was accepted before and turns out not to stand; it becomes a dead letter."""
+
+    event: Event
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Step(Generic[S]):
+    """What an agent decided: the key's new state, what to publish, and which facts to record.
+
+    facts: (fact key, event) to record with the state; a fact key that exists is replaced.
+    """
+
+    state: S
+    outputs: Sequence[Event] = ()
+    facts: Sequence[tuple[str, Event]] = ()
+    refused: Sequence[Refusal] = ()
+
+
+class Agent(Protocol[S]):
+    """A stateful agent. `S` is a msgspec.Struct: the runtime stores it with `state.storage`."""
+
+    name: str
+    accepts: frozenset[type[Event]]
+
+    def fact_key(self, event: Event) -> str:
+        """Return the event's identity within its key, by its natural id (payment_id, hold_id, …)."""
+        ...
+
+    def due(self, state: S) -> int | None:
+        """Return the proleptic ordinal of the next business date whose close matters, None for never."""
+        ...
+
+    def handle(self, state: S | None, event: Event, env: Environment) -> Step[S]:
+        """Decide on an event. Raises `schemas.errors.BadInput` where the event breaks a rule."""
+        ...
+
+    def close(self, state: S, day: DayClosed, env: Environment) -> Step[S]:
+        """Decide on the close of a business date; called only where `due` <= that date."""
+        ...

@@ -1,0 +1,1 @@
+"""What is said: the Avro contracts, the typed events made from them, and the codec."""

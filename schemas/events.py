@@ -1,0 +1,878 @@
+"""Typed events and their parts. Made by `python -m schemas.generate` from `schemas/avsc`."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+MAX_LONG = 2**63 - 1
+
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Long = Annotated[int, Meta(ge=-MAX_LONG - 1, le=MAX_LONG)]
+Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Positive = Annotated[int, Meta(ge=1, le=MAX_LONG)]
+NonNegative = Annotated[int, Meta(ge=0, le=MAX_LONG)]
+RateBps = Annotated[int, Meta(ge=0, le=1_000_000)]
+Stage = Annotated[int, Meta(ge=1, le=3)]
+HouseholdSize = Annotated[int, Meta(ge=1, le=50)]
+Rating = Annotated[int, Meta(ge=1, le=5)]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
+    """What happened. `occurred_at` is UTC; money is integer minor units; rates are basis points."""
+
+    event_id: Id
+    occurred_at: Instant
+    source: Name
+
+
+Answer = Literal["accepted", "declined", "countered", "no_answer"]
+AnswerReason = Literal["too_high", "too_long", "rate", "income_change", "dispute", "distress", "distrust", "other"]
+BadDebtStatus = Literal["none", "candidate", "recognised", "charged_off", "recovering", "terminated", "cured"]
+ReviewDecision = Literal["recognise", "reject", "charge_off", "terminate"]
+Bucket = Literal["current", "grace", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_over_90"]
+ChargeKind = Literal["penalty_interest", "late_fee"]
+ContactChannel = Literal["call", "sms", "email", "letter", "visit", "app", "other"]
+Direction = Literal["outbound", "inbound"]
+ContactOutcome = Literal["reached", "no_answer", "wrong_party", "promised", "refused", "disputed", "hardship", "complaint"]
+CreditStanding = Literal["good", "arrears", "defaulted", "restructured", "repairing"]
+HoldKind = Literal["dispute", "breathing_space", "bankruptcy", "deceased", "fraud", "vulnerability"]
+FeedbackChannel = Literal["online", "hotline"]
+Shape = Literal["level", "step_up", "deferred"]
+ProfileKind = Literal["bureau", "interview", "third_party", "declared"]
+
+
+class AccountClosed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The lender closed the account.
+
+    closed_on: Without it, the date of occurred_at.
+    """
+
+    account_id: Id
+    reason: Name
+    closed_on: date | None = None
+
+
+class Instalment(Struct, frozen=True, kw_only=True, gc=False):
+    """One payment that a loan contract or a statement asks for.
+
+    number: Position in the account's schedule, from 1.
+    due_on: The legal due date.
+    principal: Minor units.
+    interest: Minor units.
+    fees: Minor units.
+    """
+
+    number: Positive
+    due_on: date
+    principal: NonNegative
+    interest: NonNegative
+    fees: NonNegative
+
+
+class AccountOpened(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A loan account exists from now on.
+
+    product: credit_card, personal_loan, …
+    jurisdiction: ISO 3166 country code, or EU.
+    instalments: Empty for revolving credit.
+    """
+
+    account_id: Id
+    borrower_id: Id
+    product: Name
+    jurisdiction: Name
+    currency: Currency
+    opened_on: date
+    annual_rate_bps: RateBps
+    principal: NonNegative
+    instalments: tuple[Instalment, ...]
+
+
+class Amounts(Struct, frozen=True, kw_only=True, gc=False):
+    """What is owed or forgiven, by component, in minor units."""
+
+    principal: NonNegative = 0
+    interest: NonNegative = 0
+    fees: NonNegative = 0
+    penalty: NonNegative = 0
+
+
+class BadDebtChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The account's bad-debt status changed.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    evidence: Ids of the events that it rests on.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    from_: BadDebtStatus = field(name="from")
+    to: BadDebtStatus
+    policy: str
+    days_past_due: Int
+    missed: Int
+    attempts: Int
+    outstanding: Amounts
+    currency: str
+    reasons: tuple[str, ...]
+    evidence: tuple[str, ...]
+
+
+class BadDebtReviewed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A person decided on a bad debt.
+
+    reviewer: Staff code, never a name.
+    ground: A coded ground of the policy pack.
+    """
+
+    review_id: Id
+    account_id: Id
+    decision: ReviewDecision
+    reviewer: str
+    ground: str
+
+
+class Candidate(Struct, frozen=True, kw_only=True, gc=False):
+    """One option that was weighed, and why it was kept or dropped.
+
+    value: Minor units to the lender.
+    accept_bps: Estimated probability of acceptance.
+    keep_bps: Estimated probability that the plan is kept.
+    verdict: kept, or the constraint that dropped it.
+    """
+
+    option_id: str
+    value: float
+    accept_bps: Int
+    keep_bps: Int
+    verdict: str
+
+
+class ChargeAccrued(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Penalty interest or a late fee became owed.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    number: The instalment of a late fee.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    kind: ChargeKind
+    amount: Long
+    currency: str
+    number: Int | None = None
+
+
+class ClassificationChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The account's class under one policy pack changed.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    policy: str
+    from_: str = field(name="from")
+    to: str
+    days_past_due: Int
+    reasons: tuple[str, ...]
+
+
+class CollectionResumed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Collection may go on.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    reason: str
+
+
+class CollectionStopped(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Nobody may collect on this account until it is resumed.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    reason: str
+
+
+class ConsentGranted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The borrower allows data to be used for a purpose."""
+
+    borrower_id: Id
+    consent_id: Id
+    purpose: Name
+
+
+class ConsentWithdrawn(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The borrower takes a consent back."""
+
+    borrower_id: Id
+    consent_id: Id
+    purpose: Name
+
+
+class Contact(Struct, frozen=True, kw_only=True, gc=False):
+    """When and how the borrower may be reached about an offer.
+
+    not_before: UTC.
+    not_after: UTC.
+    """
+
+    not_before: Instant
+    not_after: Instant
+    channels: tuple[str, ...]
+    time_zone: str = "UTC"
+
+
+class ContactAttempted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Somebody tried to reach the borrower, or the borrower called.
+
+    agent: Staff or system code, never a name.
+    """
+
+    attempt_id: Id
+    account_id: Id
+    channel: ContactChannel
+    direction: Direction
+    outcome: ContactOutcome
+    agent: str
+
+
+class Corrected(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Something said before does not stand, since a later event changed what was true.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    supersedes: event_id of what no longer stands.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    supersedes: str
+    superseded_type: str
+    reason: str
+
+
+class CreditStandingChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What a bureau may be told of the account changed.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    from_: CreditStanding = field(name="from")
+    to: CreditStanding
+    reasons: tuple[str, ...]
+
+
+class DayClosed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A business date is closed; written to every partition."""
+
+    business_date: date
+    calendar: Name
+
+
+class DeadLetter(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An input that was refused, kept as it came.
+
+    code: A stable code of schemas.errors.
+    message: What is wrong, where, and what to do.
+    field: The field at fault.
+    """
+
+    topic: str
+    partition: Int
+    offset: Long
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: dict[str, bytes] = field(default_factory=dict)
+    code: str
+    message: str
+    field: str | None = None
+
+
+class Debt(Struct, frozen=True, kw_only=True, gc=False):
+    """An account's debt at the close of a business date, as the planner needs it.
+
+    annual_rate_bps: Contract rate.
+    outstanding: All that is owed, due or not yet due, less credit.
+    missed: Unpaid instalments past due.
+    stage: IFRS 9 stage.
+    remaining_months: Months to the last instalment due.
+    contract_instalment: What the next contractual instalment asks for.
+    oldest_due_on: Due date of the oldest unpaid instalment.
+    holds: Holds in force.
+    attempts: Failed contact attempts of this episode.
+    """
+
+    account_id: Id
+    product: Name
+    jurisdiction: Name
+    currency: Currency
+    annual_rate_bps: RateBps
+    outstanding: Amounts
+    overdue_amount: NonNegative
+    days_past_due: NonNegative
+    missed: NonNegative
+    bucket: Bucket
+    bad_debt: BadDebtStatus
+    stage: Stage
+    remaining_months: NonNegative
+    contract_instalment: NonNegative
+    oldest_due_on: date | None = None
+    plans_broken: NonNegative = 0
+    holds: tuple[HoldKind, ...] = ()
+    attempts: NonNegative = 0
+
+
+class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """All that is needed to judge a decision afterwards."""
+
+    offer_id: str
+    borrower_id: str
+    policy_version: str
+    model_version: str
+    candidates: tuple[Candidate, ...]
+    feasible: tuple[str, ...]
+    chosen: str | None = None
+    propensity: float
+    features_hash: str
+    seed: Long
+    reasons: tuple[str, ...]
+    business_date: date
+    caused_by: str
+
+
+class DelinquencyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The account moved to another delinquency bucket.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    counter_days: Consecutive days above both materiality thresholds.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    from_: Bucket = field(name="from")
+    to: Bucket
+    days_past_due: Int
+    counter_days: Int
+    missed: Int
+    overdue_amount: Long
+    currency: str
+
+
+class EducationCompleted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The borrower finished an education item."""
+
+    borrower_id: Id
+    item_id: Id
+
+
+class ErasureRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The borrower wants the personal data erased."""
+
+    borrower_id: Id
+
+
+class HoldPlaced(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Collection and ageing pause.
+
+    from_on: First day of the hold.
+    until_on: Last day of the hold; without it, until released.
+    """
+
+    hold_id: Id
+    account_id: Id
+    kind: HoldKind
+    from_on: date
+    until_on: date | None = None
+
+
+class HoldReleased(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A hold ends.
+
+    released_on: First day without the hold.
+    """
+
+    hold_id: Id
+    account_id: Id
+    released_on: date
+
+
+class ImpairmentChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The impairment stage or the allowance changed.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    allowance: Minor units.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    stage: Int
+    allowance: Long
+    exposure: Long
+    currency: str
+    from_stage: Int
+
+
+class InstalmentBilled(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A statement of revolving credit asks for a payment."""
+
+    account_id: Id
+    number: Positive
+    due_on: date
+    principal: NonNegative
+    interest: NonNegative
+    fees: NonNegative
+
+
+class InstalmentCaughtUp(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A missed instalment has been paid.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    number: Int
+    due_on: date
+    days_late: Int
+
+
+class InstalmentMissed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An instalment is unpaid past its due date and any grace.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    overdue_amount: What is still unpaid of it, minor units.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    number: Int
+    due_on: date
+    overdue_amount: Long
+    currency: str
+
+
+class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What the borrower said to an offer, online or on the hotline.
+
+    counter_amount: Minor units a month that the borrower proposes.
+    recording_ref: Where the recording of an oral agreement is kept.
+    """
+
+    feedback_id: Id
+    offer_id: Id
+    borrower_id: Id
+    answer: Answer
+    option_id: str | None = None
+    reasons: tuple[AnswerReason, ...] = ()
+    counter_amount: Positive | None = None
+    rating: Rating | None = None
+    channel: FeedbackChannel
+    recording_ref: str | None = None
+    comment: str | None = None
+
+
+class OfferExpired(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An offer was not answered in time."""
+
+    offer_id: Id
+    borrower_id: Id
+    business_date: date
+    caused_by: str
+
+
+class PlanInstalment(Struct, frozen=True, kw_only=True, gc=False):
+    """One payment of a repayment plan.
+
+    amount: Minor units; principal + interest.
+    principal: Minor units; arrears that the plan takes over count as principal.
+    interest: Minor units.
+    """
+
+    number: Positive
+    due_on: date
+    amount: NonNegative
+    principal: NonNegative
+    interest: NonNegative
+
+
+class Share(Struct, frozen=True, kw_only=True, gc=False):
+    """One account's part of an option over several accounts.
+
+    financed: What the plan repays of this account's debt before new interest.
+    """
+
+    account_id: Id
+    financed: NonNegative
+    waived: Amounts
+    annual_rate_bps: RateBps
+    instalments: tuple[PlanInstalment, ...]
+
+
+class Option(Struct, frozen=True, kw_only=True, gc=False):
+    """One way to repay.
+
+    instalments: Over all accounts, by due date.
+    instalment_amount: The regular instalment; for a step-up the largest.
+    total_cost: All that the borrower pays under it.
+    saves: Against paying the same debt at contract terms; negative if it costs more.
+    npv: Value to the lender at the original effective rate.
+    distressed_obligation_bps: Loss of present value at the original effective rate (EBA/GL/2016/07).
+    shares: The same instalments, account by account.
+    reasons: Why this option is here, in the borrower's language.
+    """
+
+    option_id: Id
+    label: str
+    instalments: tuple[PlanInstalment, ...]
+    term_months: Positive
+    instalment_amount: NonNegative
+    annual_rate_bps: RateBps
+    waived: Amounts
+    total_cost: NonNegative
+    saves: Long
+    npv: Long
+    distressed_obligation_bps: Int
+    shape: Shape = "level"
+    shares: tuple[Share, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+class OfferPublished(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Options that the borrower can keep, to choose from.
+
+    kind: plan, token, moratorium or referral.
+    sequence: How many offers this borrower has had in this episode.
+    tone: neutral or supportive.
+    """
+
+    offer_id: Id
+    borrower_id: Id
+    account_ids: tuple[str, ...]
+    options: tuple[Option, ...]
+    lead_option_id: str | None = None
+    expires_on: date
+    locale: str
+    message: str
+    reasons: tuple[str, ...]
+    support: tuple[str, ...]
+    education: tuple[str, ...]
+    disclosures: dict[str, str]
+    contact: Contact
+    business_date: date
+    caused_by: str
+    currency: str
+    kind: str = "plan"
+    sequence: Int = 1
+    tone: str = "neutral"
+
+
+class OfferWithdrawn(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An open offer no longer stands."""
+
+    offer_id: Id
+    borrower_id: Id
+    business_date: date
+    caused_by: str
+    reason: str
+
+
+class PaymentFailed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A payment was tried and did not come in."""
+
+    payment_id: Id
+    account_id: Id
+    amount: Positive
+    reason: Name
+
+
+class PaymentReceived(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Money came in.
+
+    amount: Minor units.
+    value_on: The day from which it counts.
+    """
+
+    payment_id: Id
+    account_id: Id
+    amount: Positive
+    currency: Currency
+    value_on: date
+    channel: Name
+
+
+class PaymentReversed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A payment did not stand: it counts as never made."""
+
+    payment_id: Id
+    account_id: Id
+    reversed_on: date
+    reason: Name
+
+
+class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The borrower accepted an option; from now on it is the schedule."""
+
+    account_id: Id
+    borrower_id: Id
+    plan_id: Id
+    offer_id: Id
+    option_id: Id
+    currency: Currency
+    activated_on: date
+    annual_rate_bps: RateBps
+    waived: Amounts
+    instalments: tuple[PlanInstalment, ...]
+    caused_by: str
+    recording_ref: str | None = None
+
+
+class PlanBroken(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Too many of a plan's instalments were missed; it no longer stands.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    reason: str
+    kept: Int
+    missed: Int
+
+
+class PlanCompleted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """All of a plan was paid.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    kept: Int
+    missed: Int
+
+
+class PlanInstalmentKept(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A plan's instalment was paid in time.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    number: Int
+    due_on: date
+
+
+class PlanInstalmentMissed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A plan's instalment was not paid in time.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    number: Int
+    due_on: date
+    unpaid: Long
+
+
+class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What a source says of a borrower's means.
+
+    spending: Minor units a month by category.
+    currency: Without it, that of the borrower's accounts.
+    time_zone: IANA name, for contact hours.
+    locale: zh or en.
+    partner_id: The partner that reports it.
+    """
+
+    borrower_id: Id
+    kind: ProfileKind
+    as_of: date
+    consent_id: Id
+    monthly_income: NonNegative | None = None
+    monthly_expenses: NonNegative | None = None
+    other_debt_payments: NonNegative | None = None
+    household_size: HouseholdSize | None = None
+    region: str | None = None
+    credit_score: NonNegative | None = None
+    employment: str | None = None
+    spending: dict[str, Long] = field(default_factory=dict)
+    currency: Currency | None = None
+    time_zone: str | None = None
+    locale: str | None = None
+    partner_id: str | None = None
+
+
+class PromiseMade(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The borrower promised to pay."""
+
+    promise_id: Id
+    account_id: Id
+    amount: Positive
+    due_on: date
+
+
+class WorkoutEnded(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: an account no longer wants a plan.
+
+    reason: cured, plan_active, closed, hold, terminated
+    """
+
+    borrower_id: Id
+    account_id: Id
+    business_date: date
+    caused_by: str
+    reason: str
+
+
+class WorkoutRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: an account wants a plan, or its debt changed while it does."""
+
+    borrower_id: Id
+    account_id: Id
+    business_date: date
+    caused_by: str
+    trigger: str
+    debt: Debt
+
+
+AnyEvent = (
+    AccountClosed
+    | AccountOpened
+    | BadDebtChanged
+    | BadDebtReviewed
+    | ChargeAccrued
+    | ClassificationChanged
+    | CollectionResumed
+    | CollectionStopped
+    | ConsentGranted
+    | ConsentWithdrawn
+    | ContactAttempted
+    | Corrected
+    | CreditStandingChanged
+    | DayClosed
+    | DeadLetter
+    | DecisionLogged
+    | DelinquencyChanged
+    | EducationCompleted
+    | ErasureRequested
+    | HoldPlaced
+    | HoldReleased
+    | ImpairmentChanged
+    | InstalmentBilled
+    | InstalmentCaughtUp
+    | InstalmentMissed
+    | OfferAnswered
+    | OfferExpired
+    | OfferPublished
+    | OfferWithdrawn
+    | PaymentFailed
+    | PaymentReceived
+    | PaymentReversed
+    | PlanActivated
+    | PlanBroken
+    | PlanCompleted
+    | PlanInstalmentKept
+    | PlanInstalmentMissed
+    | ProfileReported
+    | PromiseMade
+    | WorkoutEnded
+    | WorkoutRequested
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    "AccountClosed": AccountClosed,
+    "AccountOpened": AccountOpened,
+    "BadDebtChanged": BadDebtChanged,
+    "BadDebtReviewed": BadDebtReviewed,
+    "ChargeAccrued": ChargeAccrued,
+    "ClassificationChanged": ClassificationChanged,
+    "CollectionResumed": CollectionResumed,
+    "CollectionStopped": CollectionStopped,
+    "ConsentGranted": ConsentGranted,
+    "ConsentWithdrawn": ConsentWithdrawn,
+    "ContactAttempted": ContactAttempted,
+    "Corrected": Corrected,
+    "CreditStandingChanged": CreditStandingChanged,
+    "DayClosed": DayClosed,
+    "DeadLetter": DeadLetter,
+    "DecisionLogged": DecisionLogged,
+    "DelinquencyChanged": DelinquencyChanged,
+    "EducationCompleted": EducationCompleted,
+    "ErasureRequested": ErasureRequested,
+    "HoldPlaced": HoldPlaced,
+    "HoldReleased": HoldReleased,
+    "ImpairmentChanged": ImpairmentChanged,
+    "InstalmentBilled": InstalmentBilled,
+    "InstalmentCaughtUp": InstalmentCaughtUp,
+    "InstalmentMissed": InstalmentMissed,
+    "OfferAnswered": OfferAnswered,
+    "OfferExpired": OfferExpired,
+    "OfferPublished": OfferPublished,
+    "OfferWithdrawn": OfferWithdrawn,
+    "PaymentFailed": PaymentFailed,
+    "PaymentReceived": PaymentReceived,
+    "PaymentReversed": PaymentReversed,
+    "PlanActivated": PlanActivated,
+    "PlanBroken": PlanBroken,
+    "PlanCompleted": PlanCompleted,
+    "PlanInstalmentKept": PlanInstalmentKept,
+    "PlanInstalmentMissed": PlanInstalmentMissed,
+    "ProfileReported": ProfileReported,
+    "PromiseMade": PromiseMade,
+    "WorkoutEnded": WorkoutEnded,
+    "WorkoutRequested": WorkoutRequested,
+}

@@ -1,0 +1,185 @@
+"""Make `schemas/events.py` from `schemas/avsc/*.avsc`.
+
+The contracts are the source; the classes follow. `python -m schemas.generate` writes
+the file, and a test fails where it is not current.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+AVSC = HERE / "avsc"
+TARGET = HERE / "events.py"
+
+# Named ranges a contract's field may carry in its `range` attribute, as msgspec constraints.
+RANGES = {
+    "id": "Id",
+    "name": "Name",
+    "currency": "Currency",
+    "positive": "Positive",
+    "non_negative": "NonNegative",
+    "rate": "RateBps",
+    "stage": "Stage",
+    "household": "HouseholdSize",
+    "rating": "Rating",
+}
+
+HEADER = '''"""Typed events and their parts. Made by `python -m schemas.generate` from `schemas/avsc`."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+MAX_LONG = 2**63 - 1
+
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\\s\\x00-\\x1f\\x7f]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Long = Annotated[int, Meta(ge=-MAX_LONG - 1, le=MAX_LONG)]
+Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Positive = Annotated[int, Meta(ge=1, le=MAX_LONG)]
+NonNegative = Annotated[int, Meta(ge=0, le=MAX_LONG)]
+RateBps = Annotated[int, Meta(ge=0, le=1_000_000)]
+Stage = Annotated[int, Meta(ge=1, le=3)]
+HouseholdSize = Annotated[int, Meta(ge=1, le=50)]
+Rating = Annotated[int, Meta(ge=1, le=5)]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
+    """What happened. `occurred_at` is UTC; money is integer minor units; rates are basis points."""
+
+    event_id: Id
+    occurred_at: Instant
+    source: Name
+'''
+
+PRIMITIVES = {
+    "string": "str",
+    "int": "Int",
+    "long": "Long",
+    "boolean": "bool",
+    "bytes": "bytes",
+    "double": "float",
+}
+
+
+def load_contracts() -> dict[str, dict[str, Any]]:
+    """Return every contract of `schemas/avsc` by record or enum name."""
+    return {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(AVSC.glob("*.avsc"))}
+
+
+def references(schema: Any) -> list[str]:
+    """Return the names of the contracts that a schema refers to, in order, with repeats."""
+    if isinstance(schema, str):
+        return [schema.removeprefix("reprieve.")] if schema.startswith("reprieve.") else []
+    if isinstance(schema, list):
+        return [name for branch in schema for name in references(branch)]
+    parts = [schema.get("items"), schema.get("values")]
+    parts += [f["type"] for f in schema.get("fields", [])]
+    return [name for part in parts if part is not None for name in references(part)]
+
+
+def in_order(contracts: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the contract names so that each comes after those it refers to."""
+    done: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in done:
+            return
+        for other in references(contracts[name]):
+            visit(other)
+        done.append(name)
+
+    for name in contracts:
+        visit(name)
+    return done
+
+
+def annotation(schema: Any, named_range: str | None) -> str:
+    """Return the Python annotation of an Avro type."""
+    if isinstance(schema, list):
+        rest = [branch for branch in schema if branch != "null"]
+        return f"{annotation(rest[0], named_range)} | None"
+    if isinstance(schema, str):
+        if schema.startswith("reprieve."):
+            return schema.removeprefix("reprieve.")
+        return RANGES[named_range] if named_range else PRIMITIVES[schema]
+    if schema.get("logicalType") == "date":
+        return "date"
+    if schema.get("logicalType") == "timestamp-millis":
+        return "Instant"
+    if schema["type"] == "array":
+        return f"tuple[{annotation(schema['items'], None)}, ...]"
+    if schema["type"] == "map":
+        return f"dict[str, {annotation(schema['values'], named_range)}]"
+    raise ValueError(f"no Python annotation for the Avro type {schema!r}")
+
+
+def default_of(field_: dict[str, Any]) -> str | None:
+    """Return the Python default of a field as source text, or None where it has none."""
+    if "default" not in field_:
+        return None
+    value = field_["default"]
+    if value == [] and isinstance(value, list):
+        return "()"
+    if value == {} and isinstance(value, dict):
+        return "field(default_factory=dict)"
+    return repr(value) if not isinstance(value, str) else json.dumps(value)
+
+
+def is_event(contract: dict[str, Any]) -> bool:
+    """Say whether a contract is an event (has an `event_id`) rather than a part of one."""
+    return any(f["name"] == "event_id" for f in contract["fields"])
+
+
+def render_record(name: str, contract: dict[str, Any]) -> str:
+    """Return the source of one record's class."""
+    event = is_event(contract)
+    fields = [f for f in contract["fields"] if f["name"] not in ("event_id", "occurred_at", "source") or not event]
+    base = (
+        "Event, frozen=True, kw_only=True, gc=False, tag=True"
+        if event
+        else "Struct, frozen=True, kw_only=True, gc=False"
+    )
+    docs = [f"    {f['name']}: {f['doc']}" for f in fields if "doc" in f]
+    doc = contract["doc"] if not docs else contract["doc"] + "\n\n" + "\n".join(docs) + "\n    "
+    lines = [f"class {name}({base}):", f'    """{doc}"""', ""]
+    for f in fields:
+        hint = annotation(f["type"], f.get("range"))
+        default = default_of(f)
+        if keyword.iskeyword(f["name"]):
+            inner = f'name="{f["name"]}"' + (f", default={default}" if default else "")
+            lines.append(f"    {f['name']}_: {hint} = field({inner})")
+        else:
+            lines.append(f"    {f['name']}: {hint}" + (f" = {default}" if default else ""))
+    return "\n".join(lines)
+
+
+def render() -> str:
+    """Return the whole source of `schemas/events.py`."""
+    contracts = load_contracts()
+    enums, records, events = [], [], []
+    for name in in_order(contracts):
+        contract = contracts[name]
+        if contract["type"] == "enum":
+            symbols = ", ".join(json.dumps(s) for s in contract["symbols"])
+            enums.append(f"{name} = Literal[{symbols}]")
+        else:
+            records.append(render_record(name, contract))
+            if is_event(contract):
+                events.append(name)
+    union = "AnyEvent = (\n    " + "\n    | ".join(events) + "\n)"
+    table = "EVENT_TYPES: dict[str, type[Event]] = {\n" + "".join(f'    "{n}": {n},\n' for n in events) + "}"
+    return "\n".join([HEADER, "", "\n".join(enums), "", "", "\n\n\n".join(records), "", "", union, "", table, ""])
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(), "utf-8")

@@ -1,0 +1,84 @@
+"""Topics: which records each carries, by which field it is keyed, and who writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas import events as ev
+
+DEFAULT_PREFIX = "reprieve."
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic without its prefix. `key` is the field that keys it; None means one copy a partition."""
+
+    name: str
+    key: str | None
+    records: tuple[type[ev.Event], ...]
+    inbound: bool
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("accounts", "account_id", (ev.AccountOpened, ev.InstalmentBilled, ev.AccountClosed), True),
+        Topic("payments", "account_id", (ev.PaymentReceived, ev.PaymentReversed, ev.PaymentFailed), True),
+        Topic(
+            "collections",
+            "account_id",
+            (ev.ContactAttempted, ev.PromiseMade, ev.HoldPlaced, ev.HoldReleased, ev.BadDebtReviewed),
+            True,
+        ),
+        Topic(
+            "profiles",
+            "borrower_id",
+            (ev.ProfileReported, ev.ConsentGranted, ev.ConsentWithdrawn, ev.ErasureRequested),
+            True,
+        ),
+        Topic("feedback", "borrower_id", (ev.OfferAnswered, ev.EducationCompleted), True),
+        Topic("clock", None, (ev.DayClosed,), True),
+        Topic(
+            "delinquency",
+            "account_id",
+            (
+                ev.InstalmentMissed,
+                ev.InstalmentCaughtUp,
+                ev.DelinquencyChanged,
+                ev.ClassificationChanged,
+                ev.BadDebtChanged,
+                ev.ImpairmentChanged,
+                ev.ChargeAccrued,
+                ev.Corrected,
+            ),
+            False,
+        ),
+        Topic("workout-requests", "borrower_id", (ev.WorkoutRequested, ev.WorkoutEnded), False),
+        Topic("offers", "borrower_id", (ev.OfferPublished, ev.OfferWithdrawn, ev.OfferExpired), False),
+        Topic(
+            "plans",
+            "account_id",
+            (
+                ev.PlanActivated,
+                ev.PlanInstalmentKept,
+                ev.PlanInstalmentMissed,
+                ev.PlanBroken,
+                ev.PlanCompleted,
+                ev.CollectionStopped,
+                ev.CollectionResumed,
+                ev.CreditStandingChanged,
+            ),
+            False,
+        ),
+        Topic("decisions", "borrower_id", (ev.DecisionLogged,), False),
+        Topic("dead-letters", None, (ev.DeadLetter,), False),
+    )
+}
+
+TOPIC_OF: dict[type[ev.Event], Topic] = {record: topic for topic in TOPICS.values() for record in topic.records}
+
+
+def key_of(event: ev.Event) -> str | None:
+    """Return the partition key of an event, or None for a topic without one."""
+    key = TOPIC_OF[type(event)].key
+    return None if key is None else getattr(event, key)

@@ -1,0 +1,1 @@
+"""What is true of an account, a borrower, a learner: pure state and the rules that are data."""

@@ -1,0 +1,268 @@
+"""The rules, as data. A pack is a YAML file in `state/packs/`; this is its shape once resolved.
+
+Amounts are minor units of the account's currency, rates basis points, dates business dates.
+`state.packs` reads and validates packs; every rule there carries a source and whether it was
+verified. Here only values are left, since a decision needs no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from schemas.events import ContactOutcome, HoldKind, Shape
+
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Days = Annotated[int, Meta(ge=0, le=36_500)]
+Months = Annotated[int, Meta(ge=1, le=600)]
+Money = Annotated[int, Meta(ge=0, le=2**62)]
+Bps = Annotated[int, Meta(ge=0, le=1_000_000)]
+Share = Annotated[int, Meta(ge=0, le=10_000)]
+Hour = Annotated[int, Meta(ge=0, le=24)]
+
+Timing = Literal["past_due", "due", "advance"]
+Component = Literal["penalty", "fees", "interest", "principal"]
+Step = Annotated[str, Meta(pattern=r"^(past_due|due|advance)\.(penalty|fees|interest|principal)$")]
+
+
+class Allocation(Struct, frozen=True, forbid_unknown_fields=True):
+    """The payment waterfall: each of the 12 steps once, in order; within a step the oldest due date first.
+
+    sweep: `component` finishes a step over all instalments before the next; `instalment` runs the
+        steps of one timing on the oldest instalment before it turns to the next.
+    """
+
+    performing: tuple[Step, ...]
+    non_performing: tuple[Step, ...]
+    sweep: Literal["component", "instalment"] = "component"
+
+
+class Delinquency(Struct, frozen=True, forbid_unknown_fields=True):
+    """When an instalment counts as unpaid, and when arrears are material.
+
+    An instalment is unpaid above max(tolerance_absolute, tolerance_bps of it). Grace moves what
+    is reported, never the legal date.
+    """
+
+    tolerance_absolute: Money = 0
+    tolerance_bps: Share = 0
+    grace_days: Days = 0
+    material_absolute: Money = 0
+    material_relative_bps: Share = 0
+    pausing_holds: tuple[HoldKind, ...] = ()
+
+
+class Charges(Struct, frozen=True, forbid_unknown_fields=True):
+    """Penalty interest (simple, actual/365, on overdue principal) and late fees.
+
+    cap_bps: all charges ever made, in bps of the principal of the account; 0 charges nothing.
+    """
+
+    penalty_rate_bps: Bps = 0
+    late_fee_flat: Money = 0
+    late_fee_bps: Share = 0
+    late_fee_cap: Money = 0
+    cap_bps: Bps = 0
+
+
+class ClassThreshold(Struct, frozen=True, forbid_unknown_fields=True):
+    """The class that applies from this many days past due."""
+
+    name: str
+    from_days: Days
+
+
+class Classification(Struct, frozen=True, forbid_unknown_fields=True):
+    """Classes under one pack, best first; worse at once, better only through probation.
+
+    material_counter: measure by the material counter rather than by days past due (EU).
+    probation_days: clean days before an upgrade; `after_plan_days` where there was a plan.
+    """
+
+    policy: str
+    thresholds: tuple[ClassThreshold, ...]
+    probation_days: Days = 0
+    after_plan_days: Days = 0
+    material_counter: bool = False
+
+
+class BadDebt(Struct, frozen=True, forbid_unknown_fields=True):
+    """none -> candidate when (missed >= N or days past due > T), arrears are material,
+    failed contact attempts >= K, and no blocking hold is in force.
+
+    recognition: `automatic` once a candidate has been in impairment stage 3 for `recognise_after_days`;
+        `review` waits for a BadDebtReviewed.
+    charge_off_after: charged off at this many days past due, None only by review.
+    cure_probation_days: clean days after all arrears are paid before recognised -> cured.
+    recovery_lapse_days: days without a payment after which recovering -> charged_off.
+    """
+
+    policy: str
+    missed_at_least: Count = 3
+    days_past_due_over: Days = 90
+    attempts_at_least: Count = 3
+    failed_outcomes: tuple[ContactOutcome, ...] = ("no_answer", "refused", "wrong_party")
+    broken_promise_counts: bool = True
+    blocking_holds: tuple[HoldKind, ...] = ()
+    recognition: Literal["automatic", "review"] = "automatic"
+    recognise_after_days: Days = 0
+    charge_off_after: Days | None = None
+    cure_probation_days: Days = 90
+    recovery_lapse_days: Days = 90
+    charge_off_grounds: tuple[str, ...] = ()
+    termination_grounds: tuple[str, ...] = ()
+
+
+class Impairment(Struct, frozen=True, forbid_unknown_fields=True):
+    """Stages (IFRS 9) by days past due, and the allowance as a share of what is outstanding."""
+
+    stage2_over_days: Days = 30
+    stage3_from_days: Days = 90
+    coverage_bps: tuple[Share, Share, Share] = (100, 1_000, 5_000)
+    bad_debt_coverage_bps: Share = 8_000
+    probation_days: Days = 90
+
+
+class Plans(Struct, frozen=True, forbid_unknown_fields=True):
+    """The life of a plan.
+
+    kept_within_days: an instalment paid this many days after it is due is still kept.
+    broken_after_missed: missed plan instalments in a row that break it.
+    waiver_returns: what was waived is owed again when the plan breaks.
+    request_over_days: an account wants a plan once more than this many days past due, or …
+    request_missed: … with this many missed instalments.
+    """
+
+    max_term_months: Months = 60
+    kept_within_days: Days = 5
+    broken_after_missed: Annotated[int, Meta(ge=1, le=100)] = 2
+    waiver_returns: bool = True
+    probation_days: Days = 180
+    max_broken: Count = 3
+    request_over_days: Days = 30
+    request_missed: Count = 1
+
+
+class Floor(Struct, frozen=True, forbid_unknown_fields=True):
+    """The least a household needs a month: `single` for the first head, `each` for every other."""
+
+    currency: str
+    region: str
+    single: Money
+    each: Money
+
+
+class Affordability(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a borrower can really pay.
+
+    An instalment is at most alpha_bps of the surplus (public credit data: 4,073 loans).
+    sources: profile kinds from most to least trusted; a field older than fresh_days yields to a fresh one.
+    """
+
+    alpha_bps: Share = 4_000
+    alpha_step_bps: Share = 500
+    alpha_least_bps: Share = 1_500
+    floors: tuple[Floor, ...] = ()
+    sources: tuple[Literal["bureau", "interview", "third_party", "declared"], ...] = (
+        "interview",
+        "bureau",
+        "third_party",
+        "declared",
+    )
+    fresh_days: Days = 180
+    purposes: tuple[str, ...] = ("repayment_planning",)
+    assumed_income_multiple_bps: Bps = 0
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """The grid of options and the authority within which it may move.
+
+    rate_cuts_bps: cuts of the contract rate in bps of it (10000 is interest-free).
+    max_npv_loss_bps: the largest loss of present value at the original effective rate.
+    rate_relief_score: a rate cut beyond `authority_rate_cut_bps` needs this credit score.
+    """
+
+    terms: tuple[Months, ...] = (3, 6, 12, 18, 24, 36, 48, 60)
+    rate_cuts_bps: tuple[Share, ...] = (0, 2_500, 5_000, 10_000)
+    waivers: tuple[tuple[Literal["penalty", "interest"], ...], ...] = ((), ("penalty",), ("penalty", "interest"))
+    shapes: tuple[Shape, ...] = ("level", "step_up", "deferred")
+    deferred_months: tuple[Annotated[int, Meta(ge=1, le=12)], ...] = (1, 2, 3)
+    step_up_bps: Share = 5_000
+    rounding: Literal["half_up", "up", "half_even"] = "half_up"
+    max_published: Annotated[int, Meta(ge=1, le=10)] = 4
+    max_npv_loss_bps: Share = 4_000
+    authority_rate_cut_bps: Share = 10_000
+    rate_relief_score: Count = 0
+    authority_waiver_bps: Share = 10_000
+    minimum_instalment: Money = 0
+    token_payment: Money = 0
+    moratorium_months: Months = 3
+    no_deal_recovery_bps: Share = 2_500
+    no_deal_months: Months = 24
+    cost_per_plan: Money = 0
+    distressed_over_bps: Share = 100
+
+
+class Offers(Struct, frozen=True, forbid_unknown_fields=True):
+    """Publishing offers: how long one is open, and how often another may follow in one episode."""
+
+    open_days: Days = 14
+    pause_days: Days = 7
+    max_in_episode: Count = 6
+    distress_pause_days: Days = 30
+    disclosures: tuple[str, ...] = ()
+    default_locale: Literal["zh", "en"] = "en"
+
+
+class Contacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a borrower may be reached, in the borrower's time zone; hours are [from_hour, to_hour)."""
+
+    from_hour: Hour = 8
+    to_hour: Hour = 21
+    cap: Count = 7
+    cap_days: Days = 7
+    quiet_days_after_conversation: Days = 0
+    channels: tuple[str, ...] = ("app", "sms", "email", "call")
+    time_zone: str = "UTC"
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True):
+    """All rules that apply to one kind of account, resolved from its packs."""
+
+    name: str
+    version: str
+    allocation: Allocation
+    delinquency: Delinquency
+    charges: Charges
+    classifications: tuple[Classification, ...]
+    bad_debt: BadDebt
+    impairment: Impairment
+    plans: Plans
+    affordability: Affordability
+    options: Options
+    offers: Offers
+    contacts: Contacts
+    business_time_zone: str = "UTC"
+    unknown_account_wait_days: Days = 3
+    holiday_calendar: str | None = None
+
+
+class PolicyBook:
+    """Which policy applies to an account. `resolve` is called once a (jurisdiction, product)."""
+
+    __slots__ = ("_cache", "_resolve", "name")
+
+    def __init__(self, name: str, resolve: Callable[[str, str], Policy]) -> None:
+        self.name = name
+        self._resolve = resolve
+        self._cache: dict[tuple[str, str], Policy] = {}
+
+    def policy_for(self, jurisdiction: str, product: str) -> Policy:
+        """Return the policy of a jurisdiction and product; an unknown one gets the house's."""
+        key = (jurisdiction, product)
+        policy = self._cache.get(key)
+        if policy is None:
+            policy = self._cache[key] = self._resolve(jurisdiction, product)
+        return policy
