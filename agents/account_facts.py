@@ -1,0 +1,176 @@
+"""The facts of an account: who each is, from which day it counts, and what it does to the ledger.
+
+The order of facts within a day is fixed by kind and natural id, never by arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from msgspec.structs import replace
+
+from agents.account_day import Day, Rules, note_attempt, receivable_of
+from agents.plan_life import activate
+from schemas import events as ev
+from schemas.errors import BadInput
+from state.account import AccountFact, AccountState, Hold, Pending, Promise
+
+NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[..., str]]] = {
+    ev.AccountOpened: ("account", lambda e: ""),
+    ev.AccountClosed: ("closed", lambda e: ""),
+    ev.InstalmentBilled: ("bill", lambda e: f"{e.number:09d}"),
+    ev.PaymentReceived: ("payment", lambda e: e.payment_id),
+    ev.PaymentReversed: ("reversal", lambda e: e.payment_id),
+    ev.PaymentFailed: ("failure", lambda e: e.payment_id),
+    ev.ContactAttempted: ("contact", lambda e: e.attempt_id),
+    ev.PromiseMade: ("promise", lambda e: e.promise_id),
+    ev.HoldPlaced: ("hold", lambda e: e.hold_id),
+    ev.HoldReleased: ("release", lambda e: e.hold_id),
+    ev.BadDebtReviewed: ("review", lambda e: e.review_id),
+    ev.PlanActivated: ("plan", lambda e: e.plan_id),
+}
+RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        (
+            ev.AccountOpened,
+            ev.InstalmentBilled,
+            ev.HoldPlaced,
+            ev.HoldReleased,
+            ev.PlanActivated,
+            ev.PaymentReceived,
+            ev.ContactAttempted,
+            ev.PromiseMade,
+            ev.BadDebtReviewed,
+            ev.AccountClosed,
+        )
+    )
+}
+
+
+def fact_key(event: ev.Event) -> str:
+    """Return the identity of a fact within its account, by its natural id."""
+    kind, natural = NATURAL_ID[type(event)]
+    return f"{kind}:{natural(event)}"
+
+
+def effective_day(event: AccountFact, rules: Rules) -> int:
+    """Return the business day from which a fact counts, as an ordinal."""
+    if isinstance(event, ev.PaymentReceived):
+        return event.value_on.toordinal()
+    if isinstance(event, ev.AccountOpened):
+        return event.opened_on.toordinal()
+    if isinstance(event, ev.HoldPlaced):
+        return event.from_on.toordinal()
+    if isinstance(event, ev.HoldReleased):
+        return event.released_on.toordinal()
+    if isinstance(event, ev.PlanActivated):
+        return event.activated_on.toordinal()
+    if isinstance(event, ev.AccountClosed) and event.closed_on is not None:
+        return event.closed_on.toordinal()
+    occurred: date = event.occurred_at.astimezone(rules.zone).date()
+    if isinstance(event, ev.InstalmentBilled):
+        return min(occurred, event.due_on).toordinal()
+    return occurred.toordinal()
+
+
+def pending_order(item: Pending) -> tuple[int, int, str]:
+    """Return the order in which pending facts are folded."""
+    return (item.day, RANK[type(item.fact)], fact_key(item.fact))
+
+
+def check(event: ev.Event, state: AccountState, rules: Rules) -> None:
+    """Raise BadInput where a fact does not fit its account or the policy."""
+    if isinstance(event, ev.PaymentReceived | ev.PlanActivated) and event.currency != state.currency:
+        raise BadInput(
+            "wrong_currency",
+            f"Account {state.account_id} is kept in {state.currency}, the {type(event).__name__} says "
+            f"{event.currency}. Convert it upstream and send it with a new id.",
+            "currency",
+        )
+    if isinstance(event, ev.HoldPlaced) and event.until_on is not None and event.until_on < event.from_on:
+        raise BadInput(
+            "out_of_range",
+            f"Hold {event.hold_id} ends on {event.until_on}, before it starts on {event.from_on}. "
+            "Send it with until_on on or after from_on.",
+            "until_on",
+        )
+    if isinstance(event, ev.BadDebtReviewed):
+        bad = rules.policy.bad_debt
+        allowed = {"charge_off": bad.charge_off_grounds, "terminate": bad.termination_grounds}.get(event.decision, ())
+        if allowed and event.ground not in allowed:
+            raise BadInput(
+                "unknown_ground",
+                f"Ground {event.ground!r} of review {event.review_id} is none of policy {bad.policy}'s for "
+                f"{event.decision}: {', '.join(allowed)}. Send the review with one of these.",
+                "ground",
+            )
+
+
+def _billed(d: Day, fact: ev.InstalmentBilled) -> None:
+    d.add_receivables(receivable_of(fact.number, fact.due_on, fact.principal, fact.interest, fact.fees))
+
+
+def _paid(d: Day, fact: ev.PaymentReceived) -> None:
+    s = d.s
+    d.post_penalty()
+    d.allocate(fact.amount)
+    s.received += fact.amount
+    s.last_payment = d.day
+    d.paid_today += fact.amount
+    if s.promises:
+        s.promises = tuple(replace(p, paid=p.paid + fact.amount) if d.day <= p.due else p for p in s.promises)
+
+
+def _contacted(d: Day, fact: ev.ContactAttempted) -> None:
+    failed = fact.outcome in d.policy.bad_debt.failed_outcomes
+    if fact.direction == "outbound" and failed and d.in_arrears():
+        note_attempt(d, fact.attempt_id)
+
+
+def _promised(d: Day, fact: ev.PromiseMade) -> None:
+    promise = Promise(fact.promise_id, d.day, fact.due_on.toordinal(), fact.amount)
+    d.s.promises = (*d.s.promises, promise)
+
+
+def _held(d: Day, fact: ev.HoldPlaced) -> None:
+    s = d.s
+    end = fact.until_on.toordinal() if fact.until_on else 0
+    released = s.releases.get(fact.hold_id)
+    if released is not None:
+        s.releases = {k: v for k, v in s.releases.items() if k != fact.hold_id}
+        end = min(end, released - 1) if end else released - 1
+    s.holds = (*s.holds, Hold(fact.hold_id, fact.kind, fact.from_on.toordinal(), end))
+
+
+def _released(d: Day, fact: ev.HoldReleased) -> None:
+    s = d.s
+    last = fact.released_on.toordinal() - 1
+    if all(h.hold_id != fact.hold_id for h in s.holds):
+        s.releases = {**s.releases, fact.hold_id: last + 1}
+        return
+    s.holds = tuple(
+        replace(h, end=min(h.end, last) if h.end else last) if h.hold_id == fact.hold_id else h for h in s.holds
+    )
+
+
+def _reviewed(d: Day, fact: ev.BadDebtReviewed) -> None:
+    d.reviews.append(fact)
+
+
+def _closed(d: Day, fact: ev.AccountClosed) -> None:
+    d.s.closed = d.day
+
+
+APPLY: dict[type[ev.Event], Callable[..., None]] = {
+    ev.PlanActivated: activate,
+    ev.InstalmentBilled: _billed,
+    ev.PaymentReceived: _paid,
+    ev.ContactAttempted: _contacted,
+    ev.PromiseMade: _promised,
+    ev.HoldPlaced: _held,
+    ev.HoldReleased: _released,
+    ev.BadDebtReviewed: _reviewed,
+    ev.AccountClosed: _closed,
+}

@@ -1,0 +1,345 @@
+"""The regions of an account at the close of a day: bucket, class, impairment, bad debt, collection, standing.
+
+Each transition is said once. The rules are the policy's; the order is fixed, so that the same facts
+always say the same: missed instalments and fees, the plan, the measures, bad debt, impairment,
+classes, collection, credit standing.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from msgspec.structs import replace
+
+from agents.account_day import Day, is_month_end, next_day, note_attempt, outstanding_on, remeasure
+from agents.plan_life import follow
+from schemas import events as ev
+from state.account import AccountState
+from state.delinquency import bucket_of, days_late, is_material, measure, paused_days
+from state.ledger import half_up, late_fee, room_for_charges, tolerance
+
+DEFAULTED: tuple[ev.BadDebtStatus, ...] = ("recognised", "charged_off", "recovering")
+
+
+def close_day(d: Day) -> None:
+    """Say all transitions of a day once its facts are in, and name the next day that matters."""
+    s = d.s
+    if is_calm(s, d.day):
+        if s.receivables and s.receivables[0].owed() == 0:
+            s.receivables = tuple(r for r in s.receivables if r.owed())
+        s.due = next_day(d)
+        return
+    if is_month_end(d.day):
+        d.post_penalty()
+    follow(d)
+    _instalments(d)
+    s.receivables = tuple(r for r in s.receivables if r.owed() or r.reported)
+    remeasure(d)
+    _counter(d)
+    _bucket(d)
+    _promises(d)
+    stage = _stage(d)
+    _bad_debt(d, stage)
+    _impairment(d, stage)
+    _classes(d)
+    _collection(d)
+    _standing(d)
+    _forget(d)
+    s.due = next_day(d)
+
+
+def is_calm(s: AccountState, day: int) -> bool:
+    """Say whether nothing can be said of an account: no arrears, and nothing left of earlier ones."""
+    return (
+        (not s.receivables or s.receivables[0].due >= day)
+        and s.bucket == "current"
+        and s.plan is None
+        and not s.holds
+        and s.bad_debt in ("none", "cured")
+        and s.stage == 1
+        and s.standing == "good"
+        and not s.clean_since
+        and not s.overdue_since
+        and not s.promises
+        and not s.material_since
+        and not s.collection_stopped
+        and not any(r.reported for r in s.receivables)
+    )
+
+
+def _instalments(d: Day) -> None:
+    s, rules = d.s, d.policy.delinquency
+    for index, r in enumerate(s.receivables):
+        if r.plan:
+            continue
+        unpaid = r.unpaid()
+        if r.reported and unpaid <= tolerance(rules, r.asked):
+            d.say(
+                ev.InstalmentCaughtUp,
+                number=r.number,
+                due_on=date.fromordinal(r.due),
+                days_late=d.day - r.due,
+            )
+            s.receivables = (*s.receivables[:index], replace(r, reported=False), *s.receivables[index + 1 :])
+        elif (
+            r.due < d.day
+            and not r.reported
+            and unpaid > tolerance(rules, r.asked)
+            and days_late(r, s.holds, d.day, rules) > rules.grace_days
+        ):
+            d.say(
+                ev.InstalmentMissed,
+                number=r.number,
+                due_on=date.fromordinal(r.due),
+                overdue_amount=unpaid,
+                currency=s.currency,
+            )
+            s.receivables = (*s.receivables[:index], replace(r, reported=True), *s.receivables[index + 1 :])
+            charges = d.policy.charges
+            fee = min(late_fee(charges, unpaid), room_for_charges(charges, s.original_principal, s.charged))
+            if fee > 0:
+                d.charge(index, fee, "late_fee")
+
+
+def _counter(d: Day) -> None:
+    s, rules = d.s, d.policy.delinquency
+    m = measure(s.receivables, s.holds, d.day, rules)
+    if m.oldest_due and is_material(m, rules):
+        s.material_since = s.material_since or d.day
+        s.counter_days = (
+            d.day - s.material_since + 1 - paused_days(s.holds, rules.pausing_holds, s.material_since - 1, d.day)
+        )
+    else:
+        s.material_since = s.counter_days = 0
+
+
+def _bucket(d: Day) -> None:
+    s = d.s
+    to = bucket_of(s.days_past_due, d.policy.delinquency.grace_days)
+    if to != s.bucket:
+        d.say(
+            ev.DelinquencyChanged,
+            from_=s.bucket,
+            to=to,
+            days_past_due=s.days_past_due,
+            counter_days=s.counter_days,
+            missed=s.missed,
+            overdue_amount=s.overdue,
+            currency=s.currency,
+        )
+        s.bucket = to
+
+
+def _promises(d: Day) -> None:
+    s = d.s
+    for p in s.promises:
+        if p.due < d.day and p.paid < p.amount and d.policy.bad_debt.broken_promise_counts and s.overdue_since:
+            note_attempt(d, p.promise_id)
+    s.promises = tuple(p for p in s.promises if p.due >= d.day and p.paid < p.amount)
+
+
+def _clean_for(d: Day, days: int) -> bool:
+    return bool(d.s.clean_since) and d.day - d.s.clean_since >= days
+
+
+def _stage(d: Day) -> int:
+    """Return the stage by days past due; better only through probation."""
+    s, rules = d.s, d.policy.impairment
+    if s.days_past_due >= rules.stage3_from_days:
+        return 3
+    stage = 2 if s.days_past_due > rules.stage2_over_days or s.plan is not None else 1
+    if stage < s.stage and not _clean_for(d, rules.probation_days):
+        return s.stage
+    return stage
+
+
+def _bad_debt(d: Day, stage: int) -> None:
+    s, rules = d.s, d.policy.bad_debt
+    if not s.overdue_since:
+        s.rejected = False
+    if s.bad_debt in ("none", "cured") and not s.rejected:
+        _candidate(d)
+    if s.bad_debt == "candidate":
+        _decide_candidate(d, stage)
+    late_enough = rules.charge_off_after is not None and s.days_past_due >= rules.charge_off_after
+    if s.bad_debt in ("candidate", "recognised") and late_enough:
+        if s.bad_debt == "candidate":
+            _turn(d, "recognised", (f"days past due {s.days_past_due}",))
+        _turn(d, "charged_off", (f"days past due {s.days_past_due} >= {rules.charge_off_after}",))
+    elif s.bad_debt == "recognised":
+        review = _review(d, "charge_off")
+        if review is not None:
+            _turn(d, "charged_off", (f"review {review.review_id}: {review.ground}",), review.review_id)
+        elif _clean_for(d, rules.cure_probation_days):
+            _turn(d, "cured", (f"clean for {d.day - s.clean_since} days",))
+    _recovery(d)
+
+
+def _candidate(d: Day) -> None:
+    s, rules, delinquency = d.s, d.policy.bad_debt, d.policy.delinquency
+    reasons = []
+    if s.missed >= rules.missed_at_least and s.missed:
+        reasons.append(f"missed instalments {s.missed} >= {rules.missed_at_least}")
+    if s.days_past_due > rules.days_past_due_over:
+        reasons.append(f"days past due {s.days_past_due} > {rules.days_past_due_over}")
+    if not reasons or s.attempts < rules.attempts_at_least:
+        return
+    if not is_material(measure(s.receivables, s.holds, d.day, delinquency), delinquency):
+        return
+    if any(kind in rules.blocking_holds for kind in d.active_holds()):
+        return
+    reasons.append(f"failed contact attempts {s.attempts} >= {rules.attempts_at_least}")
+    _turn(d, "candidate", tuple(reasons))
+
+
+def _decide_candidate(d: Day, stage: int) -> None:
+    s, rules = d.s, d.policy.bad_debt
+    if not s.overdue_since and s.plan is None:
+        _turn(d, "cured", ("all arrears paid",))
+        return
+    rejected = _review(d, "reject")
+    if rejected is not None:
+        s.rejected = True
+        _turn(d, "none", (f"review {rejected.review_id}: {rejected.ground}",), rejected.review_id)
+        return
+    confirmed = _review(d, "recognise")
+    if confirmed is not None:
+        _turn(d, "recognised", (f"review {confirmed.review_id}: {confirmed.ground}",), confirmed.review_id)
+    elif rules.recognition == "automatic" and stage == 3 and d.day - s.bad_debt_on >= rules.recognise_after_days:
+        _turn(d, "recognised", ("impairment stage 3", f"candidate for {d.day - s.bad_debt_on} days"))
+
+
+def _recovery(d: Day) -> None:
+    s, rules = d.s, d.policy.bad_debt
+    if s.bad_debt not in ("charged_off", "recovering"):
+        return
+    if s.bad_debt == "charged_off" and d.paid_today:
+        _turn(d, "recovering", (f"payment of {d.paid_today} after charge-off",))
+    elif s.bad_debt == "recovering" and d.day - s.last_payment > rules.recovery_lapse_days:
+        _turn(d, "charged_off", (f"no payment for {d.day - s.last_payment} days",))
+    review = _review(d, "terminate")
+    if review is not None:
+        _turn(d, "terminated", (f"review {review.review_id}: {review.ground}",), review.review_id)
+    elif not any(r.owed() for r in s.receivables):
+        _turn(d, "terminated", ("settled",))
+
+
+def _review(d: Day, decision: ev.ReviewDecision) -> ev.BadDebtReviewed | None:
+    return next((r for r in d.reviews if r.decision == decision), None)
+
+
+def _turn(d: Day, to: ev.BadDebtStatus, reasons: tuple[str, ...], *evidence: str) -> None:
+    s = d.s
+    owed = outstanding_on(s, d.day)
+    d.say(
+        ev.BadDebtChanged,
+        from_=s.bad_debt,
+        to=to,
+        policy=d.policy.bad_debt.policy,
+        days_past_due=s.days_past_due,
+        missed=s.missed,
+        attempts=s.attempts,
+        outstanding=ev.Amounts(principal=owed.principal, interest=owed.interest, fees=owed.fees, penalty=owed.penalty),
+        currency=s.currency,
+        reasons=reasons,
+        evidence=tuple(sorted({*s.evidence, *evidence})),
+    )
+    s.bad_debt, s.bad_debt_on = to, d.day
+
+
+def _impairment(d: Day, stage: int) -> None:
+    s, rules = d.s, d.policy.impairment
+    if s.bad_debt in DEFAULTED:
+        stage = 3
+    exposure = outstanding_on(s, d.day).total()
+    coverage = rules.bad_debt_coverage_bps if s.bad_debt == "recognised" else rules.coverage_bps[stage - 1]
+    if s.bad_debt in ("charged_off", "recovering", "terminated"):
+        exposure = 0
+    allowance = half_up(exposure * coverage, 10_000)
+    remeasured = is_month_end(d.day) and stage > 1 and allowance != s.allowance
+    if stage != s.stage or remeasured or (s.bad_debt_on == d.day and allowance != s.allowance):
+        d.say(
+            ev.ImpairmentChanged,
+            from_stage=s.stage,
+            stage=stage,
+            allowance=allowance,
+            exposure=exposure,
+            currency=s.currency,
+        )
+        s.stage, s.allowance = stage, allowance
+
+
+def _classes(d: Day) -> None:
+    s = d.s
+    for rule in d.policy.classifications:
+        measured = s.counter_days if rule.material_counter else s.days_past_due
+        now = s.classes.get(rule.policy, 0)
+        to = max((i for i, t in enumerate(rule.thresholds) if measured >= t.from_days), default=0)
+        wait = max(rule.probation_days, rule.after_plan_days if s.had_plan else 0)
+        if to == now or (to < now and wait and not _clean_for(d, wait)):
+            continue
+        reason = f"counter days {measured}" if rule.material_counter else f"days past due {measured}"
+        reasons = [reason]
+        if to < now:
+            reasons.append(f"clean for {d.day - s.clean_since} days" if s.clean_since else "no probation")
+        d.say(
+            ev.ClassificationChanged,
+            policy=rule.policy,
+            from_=rule.thresholds[now].name,
+            to=rule.thresholds[to].name,
+            days_past_due=s.days_past_due,
+            reasons=tuple(reasons),
+        )
+        s.classes = {**s.classes, rule.policy: to}
+
+
+def _collection(d: Day) -> None:
+    s = d.s
+    reasons = ["plan"] if s.plan is not None else []
+    reasons += [f"hold:{kind}" for kind in d.active_holds()]
+    if s.bad_debt == "terminated":
+        reasons.append("terminated")
+    if bool(reasons) == s.collection_stopped:
+        return
+    s.collection_stopped = bool(reasons)
+    if reasons:
+        d.say(ev.CollectionStopped, reason=reasons[0])
+    else:
+        ended = next((kind for kind, _ in d.said if kind in (ev.PlanBroken, ev.PlanCompleted)), None)
+        why = {ev.PlanBroken: "plan_broken", ev.PlanCompleted: "plan_completed"}
+        d.say(ev.CollectionResumed, reason=why[ended] if ended else "hold_ended")
+
+
+def _standing(d: Day) -> None:
+    s = d.s
+    to: ev.CreditStanding
+    if s.bad_debt in ("charged_off", "recovering"):
+        to, reason = "defaulted", f"bad debt {s.bad_debt}"
+    elif s.bad_debt == "terminated":
+        to, reason = s.standing, ""
+    elif s.plan is not None:
+        to, reason = "restructured", "plan active"
+    elif s.bad_debt == "recognised" or (s.stage == 3 and s.overdue_since):
+        to, reason = "defaulted", f"days past due {s.days_past_due}"
+    elif s.days_past_due > d.policy.delinquency.grace_days:
+        to, reason = "arrears", f"days past due {s.days_past_due}"
+    elif s.standing == "good" or (_clean_for(d, d.policy.plans.probation_days) and s.stage == 1):
+        to, reason = "good", "probation served"
+    elif s.overdue_since:
+        to, reason = s.standing, ""
+    else:
+        to, reason = "repairing", "arrears paid"
+    if to != s.standing:
+        d.say(ev.CreditStandingChanged, from_=s.standing, to=to, reasons=(reason,))
+        s.standing = to
+
+
+def _forget(d: Day) -> None:
+    """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again."""
+    s = d.s
+    if not s.overdue_since:
+        s.attempts, s.evidence = 0, ()
+        s.holds = tuple(h for h in s.holds if h.end == 0 or h.end >= d.day)
+        served = s.standing == "good" and s.stage == 1 and not any(s.classes.values())
+        if s.clean_since and served and s.bad_debt in ("none", "cured") and s.plan is None:
+            s.clean_since, s.had_plan = 0, False
