@@ -37,6 +37,7 @@ OPEN_DAYS = 4
 
 ALWAYS_GOOD = (ev.CollectionStopped, ev.PlanInstalmentKept, ev.PlanCompleted)
 GOOD_WHEN_CLEAR = (*ALWAYS_GOOD, ev.InstalmentCaughtUp, ev.DelinquencyChanged)
+HOLDS = (ev.HoldPlaced, ev.HoldReleased)
 SAYABLE_EARLY = (ev.PaymentReceived, ev.PlanActivated, ev.HoldPlaced)
 
 Said = tuple[int, type[ev.Event], dict[str, object]]
@@ -57,10 +58,12 @@ class AccountAgent:
 
     def due(self, state: AccountState) -> int | None:
         """Return the next day whose close matters to the account."""
-        pending = state.pending[0].day if state.pending else 0
-        if not state.due or not pending:
-            return (state.due or pending) or None
-        return min(state.due, pending)
+        day = state.due
+        if state.pending and (not day or state.pending[0].day < day):
+            day = state.pending[0].day
+        for said in state.early:
+            day = min(day or _business_date(said), _business_date(said))
+        return day or None
 
     def handle(self, state: AccountState | None, event: ev.Event, env: Environment) -> Step[AccountState]:
         """Take a fact. Raises UnknownAccount before the account is opened, BadInput where it breaks a rule."""
@@ -270,15 +273,19 @@ def advance(s: AccountState, rules: Rules, through: int) -> list[Said]:
         if day > through:
             return said
         d = Day(s, rules, day)
+        today = 0
+        while today < len(s.pending) and s.pending[today].day <= day:
+            today += 1
+        facts = [item.fact for item in s.pending[:today]]
+        s.pending = s.pending[today:]
+        # A hold pauses the interest of the very day on which it starts, so holds stand before the accrual.
+        for fact in facts:
+            if isinstance(fact, HOLDS):
+                APPLY[type(fact)](d, fact)
         d.accrue()
-        count = 0
-        for item in s.pending:
-            if item.day > day:
-                break
-            APPLY[type(item.fact)](d, item.fact)
-            count += 1
-        if count:
-            s.pending = s.pending[count:]
+        for fact in facts:
+            if not isinstance(fact, HOLDS):
+                APPLY[type(fact)](d, fact)
         close_day(d)
         s.through = day
         said += [(day, kind, fields) for kind, fields in d.said]

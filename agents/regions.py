@@ -25,8 +25,11 @@ def close_day(d: Day) -> None:
     """Say all transitions of a day once its facts are in, and name the next day that matters."""
     s = d.s
     if is_calm(s, d.day):
-        if s.receivables and s.receivables[0].owed() == 0:
-            s.receivables = tuple(r for r in s.receivables if r.owed())
+        settled = 0
+        while settled < len(s.receivables) and not s.receivables[settled].owed():
+            settled += 1
+        if settled:
+            s.receivables = s.receivables[settled:]
         s.due = next_day(d)
         return
     if is_month_end(d.day):
@@ -63,7 +66,6 @@ def is_calm(s: AccountState, day: int) -> bool:
         and not s.promises
         and not s.material_since
         and not s.collection_stopped
-        and not any(r.reported for r in s.receivables)
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
 from state.account import Paid, Receivable
-from state.policy import Allocation, Charges, Component, Delinquency
+from state.policy import Allocation, Charges, Delinquency
 
 # Penalty interest is simple, actual/365, on a rate in basis points.
 ACCRUAL_UNIT = 365 * 10_000
@@ -26,33 +27,32 @@ def tolerance(rules: Delinquency, asked: int) -> int:
     return max(rules.tolerance_absolute, asked * rules.tolerance_bps // 10_000)
 
 
-class _Open:
-    """A receivable while an amount is being allocated."""
+def _split(r: Receivable, amounts: dict[str, int]) -> Receivable:
+    return Receivable(
+        r.number,
+        r.due,
+        amounts["principal"],
+        amounts["interest"],
+        amounts["fees"],
+        amounts["penalty"],
+        r.asked,
+        r.reported,
+        r.plan,
+    )
 
-    __slots__ = ("amounts", "source")
 
-    def __init__(self, source: Receivable) -> None:
-        self.source = source
-        self.amounts: dict[Component, int] = {
-            "penalty": source.penalty,
-            "fees": source.fees,
-            "interest": source.interest,
-            "principal": source.principal,
-        }
-
-    def closed(self) -> Receivable:
-        a, r = self.amounts, self.source
-        return Receivable(
-            r.number,
-            r.due,
-            a["principal"],
-            a["interest"],
-            a["fees"],
-            a["penalty"],
-            r.asked,
-            r.reported,
-            r.plan,
-        )
+@lru_cache(maxsize=64)
+def _stages(order: tuple[str, ...], sweep: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the waterfall as (timing, components paid together on one instalment), in order."""
+    steps = [tuple(step.split(".")) for step in order]
+    stages: list[tuple[str, tuple[str, ...]]] = []
+    for timing, component in steps:
+        if timing == "advance" or sweep == "instalment":
+            if all(t != timing for t, _ in stages):
+                stages.append((timing, tuple(c for t, c in steps if t == timing)))
+        else:
+            stages.append((timing, (component,)))
+    return tuple(stages)
 
 
 def allocate(
@@ -65,58 +65,32 @@ def allocate(
     the interest of all years to come before the next month's principal.
     Sum allocated + left = amount, always.
     """
-    order = rules.performing if performing else rules.non_performing
-    opened: dict[int, _Open] = {}
-    got: dict[Component, int] = {"penalty": 0, "fees": 0, "interest": 0, "principal": 0}
+    count = len(receivables)
+    due_from = 0
+    while due_from < count and receivables[due_from].due < day:
+        due_from += 1
+    advance_from = due_from
+    while advance_from < count and receivables[advance_from].due == day:
+        advance_from += 1
+    spans = {"past_due": (0, due_from), "due": (due_from, advance_from), "advance": (advance_from, count)}
+    after = list(receivables)
     left = amount
-
-    def pay(index: int, component: Component) -> None:
-        nonlocal left
-        item = opened.get(index)
-        if item is None:
-            item = opened[index] = _Open(receivables[index])
-        part = min(left, item.amounts[component])
-        if part:
-            item.amounts[component] -= part
-            got[component] += part
-            left -= part
-
-    due_from = next((i for i, r in enumerate(receivables) if r.due >= day), len(receivables))
-    advance_from = next(
-        (i for i in range(due_from, len(receivables)) if receivables[i].due > day),
-        len(receivables),
-    )
-    spans = {
-        "past_due": range(due_from),
-        "due": range(due_from, advance_from),
-        "advance": range(advance_from, len(receivables)),
-    }
-    steps = [step.split(".") for step in order]
-    done: set[str] = set()
-    for timing, component in steps:
+    got = {"penalty": 0, "fees": 0, "interest": 0, "principal": 0}
+    for timing, components in _stages(rules.performing if performing else rules.non_performing, rules.sweep):
         if not left:
             break
-        if timing == "advance" or rules.sweep == "instalment":
-            if timing in done:
-                continue
-            done.add(timing)
-            components = [c for t, c in steps if t == timing]
-            for index in spans[timing]:
-                for each in components:
-                    pay(index, each)  # type: ignore[arg-type]
-                if not left:
-                    break
-        else:
-            for index in spans[timing]:
-                pay(index, component)  # type: ignore[arg-type]
-                if not left:
-                    break
-    after = tuple(opened[i].closed() if i in opened else r for i, r in enumerate(receivables))
-    return Allocated(
-        after,
-        Paid(got["principal"], got["interest"], got["fees"], got["penalty"]),
-        left,
-    )
+        for index in range(*spans[timing]):
+            r = after[index]
+            open_ = {"penalty": r.penalty, "fees": r.fees, "interest": r.interest, "principal": r.principal}
+            for component in components:
+                part = min(left, open_[component])
+                open_[component] -= part
+                got[component] += part
+                left -= part
+            after[index] = _split(r, open_)
+            if not left:
+                break
+    return Allocated(tuple(after), Paid(got["principal"], got["interest"], got["fees"], got["penalty"]), left)
 
 
 def half_up(numerator: int, denominator: int) -> int:

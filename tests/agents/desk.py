@@ -147,8 +147,7 @@ class Desk:
         stands = [
             bare(e)
             for e in self.outputs
-            if e.event_id not in gone
-            and not isinstance(e, ev.Corrected | ev.WorkoutRequested | ev.WorkoutEnded)
+            if e.event_id not in gone and not isinstance(e, ev.Corrected | ev.WorkoutRequested | ev.WorkoutEnded)
         ]
         return sorted(stands, key=repr)
 
