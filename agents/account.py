@@ -12,16 +12,17 @@ hold that stops collection, are said when they arrive, as far as the close will 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import cast, get_args
 
 from msgspec.structs import replace
 
 from agents.account_day import Day, Rules, receivable_of
 from agents.account_facts import APPLY, check, effective_day, fact_key, pending_order
-from agents.base import Environment, Refusal, Step, derived_id
+from agents.base import Environment, Refusal, Step
+from agents.corrections import EPOCH, SAID, Said, body, business_date_of, publish, record
 from agents.regions import close_day
 from agents.workout import workout_event
 from schemas import events as ev
@@ -29,9 +30,6 @@ from schemas.errors import BadInput, UnknownAccount
 from state.account import AccountFact, AccountState, Pending
 from state.policy import Policy, PolicyBook
 
-SOURCE = "reprieve.account"
-SAID = "said/"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # How far ahead of the last close a day may be to be open: a weekend and a holiday.
 OPEN_DAYS = 4
 
@@ -39,8 +37,6 @@ ALWAYS_GOOD = (ev.CollectionStopped, ev.PlanInstalmentKept, ev.PlanCompleted)
 GOOD_WHEN_CLEAR = (*ALWAYS_GOOD, ev.InstalmentCaughtUp, ev.DelinquencyChanged)
 HOLDS = (ev.HoldPlaced, ev.HoldReleased)
 SAYABLE_EARLY = (ev.PaymentReceived, ev.PlanActivated, ev.HoldPlaced)
-
-Said = tuple[int, type[ev.Event], dict[str, object]]
 
 
 class AccountAgent:
@@ -62,7 +58,7 @@ class AccountAgent:
         if state.pending and (not day or state.pending[0].day < day):
             day = state.pending[0].day
         for said in state.early:
-            day = min(day or _business_date(said), _business_date(said))
+            day = min(day or business_date_of(said), business_date_of(said))
         return day or None
 
     def handle(self, state: AccountState | None, event: ev.Event, env: Environment) -> Step[AccountState]:
@@ -159,10 +155,10 @@ class AccountAgent:
         outputs: list[ev.Event] = []
         if through:
             said = advance(s, rules, through)
-            standing = [e for e in s.early if _business_date(e) <= through]
-            s.early = tuple(e for e in s.early if _business_date(e) > through)
-            outputs = _publish(s, cause, said, standing)
-            facts += _record(outputs)
+            standing = [e for e in s.early if business_date_of(e) <= through]
+            s.early = tuple(e for e in s.early if business_date_of(e) > through)
+            outputs = publish(s, cause, said, standing)
+            facts += record(outputs)
             request = workout_event(s, rules, cause, through)
             if request is not None:
                 outputs.append(request)
@@ -178,10 +174,10 @@ class AccountAgent:
         said = advance(preview, rules, day)
         good = GOOD_WHEN_CLEAR if not preview.overdue_since else ALWAYS_GOOD
         news = [entry for entry in said if entry[1] in good]
-        known = {_body(e) for e in s.early}
-        outputs = [e for e in _publish(s, cause, news, []) if _body(e) not in known]
+        known = {body(e) for e in s.early}
+        outputs = [e for e in publish(s, cause, news, []) if body(e) not in known]
         s.early = (*s.early, *cast("list[ev.AnyEvent]", outputs))
-        return Step(s, outputs, facts + _record(outputs))
+        return Step(s, outputs, facts + record(outputs))
 
     def _anew(
         self,
@@ -197,7 +193,7 @@ class AccountAgent:
         closed = _ordinal(env.closed_through)
         fresh = refold(facts, rules)
         fresh.requested = s.requested
-        fresh.early = tuple(e for e in s.early if _business_date(e) > closed)
+        fresh.early = tuple(e for e in s.early if business_date_of(e) > closed)
         said = advance(fresh, rules, closed)
         ahead = {e.event_id for e in fresh.early}
         standing = [
@@ -205,8 +201,8 @@ class AccountAgent:
             for k, e in history.items()
             if k.startswith(SAID) and not isinstance(e, ev.Corrected) and e.event_id not in ahead
         ]
-        outputs = _publish(fresh, cause, said, standing)
-        recorded = _record(outputs)
+        outputs = publish(fresh, cause, said, standing)
+        recorded = record(outputs)
         request = workout_event(fresh, rules, cause, closed)
         if request is not None:
             outputs.append(request)
@@ -291,57 +287,6 @@ def advance(s: AccountState, rules: Rules, through: int) -> list[Said]:
         said += [(day, kind, fields) for kind, fields in d.said]
 
 
-def _publish(s: AccountState, cause: ev.Event, said: Iterable[Said], standing: Iterable[ev.Event]) -> list[ev.Event]:
-    """Return the events that bring what stands to what is said: corrections first, then what is new."""
-    open_: dict[ev.Event, list[ev.Event]] = {}
-    for e in standing:
-        open_.setdefault(_body(e), []).append(e)
-    new: list[ev.Event] = []
-    for number, (day, kind, fields) in enumerate(said):
-        build = cast(Callable[..., ev.Event], kind)
-        event = build(
-            event_id=derived_id(cause.event_id, kind.__name__, s.account_id, day, number),
-            occurred_at=cause.occurred_at,
-            source=SOURCE,
-            account_id=s.account_id,
-            business_date=date.fromordinal(day),
-            caused_by=cause.event_id,
-            **fields,
-        )
-        if open_:
-            same = open_.get(_body(event))
-            if same:
-                same.pop()
-                continue
-        new.append(event)
-    corrections = [
-        ev.Corrected(
-            event_id=derived_id(cause.event_id, "Corrected", e.event_id),
-            occurred_at=cause.occurred_at,
-            source=SOURCE,
-            account_id=s.account_id,
-            business_date=date.fromordinal(_business_date(e)),
-            caused_by=cause.event_id,
-            supersedes=e.event_id,
-            superseded_type=type(e).__name__,
-            reason=f"{type(cause).__name__} {cause.event_id} changed what was true of that day",
-        )
-        for left in open_.values()
-        for e in left
-    ]
-    corrections.sort(key=lambda e: (e.business_date, e.supersedes))
-    return [*corrections, *new]
-
-
-def _record(outputs: Iterable[ev.Event]) -> list[tuple[str, ev.Event]]:
-    return [(SAID + (e.supersedes if isinstance(e, ev.Corrected) else e.event_id), e) for e in outputs]
-
-
-def _body(event: ev.Event) -> ev.Event:
-    """Return what an output says, without when and why it was said."""
-    return replace(event, event_id="", occurred_at=EPOCH, caused_by="")
-
-
 def _content(event: ev.Event) -> ev.Event:
     """Return what an input says; its own date counts where its day is taken from when it occurred."""
     dated = isinstance(
@@ -352,11 +297,6 @@ def _content(event: ev.Event) -> ev.Event:
     if isinstance(plain, ev.PlanActivated):
         plain = replace(plain, caused_by="")
     return replace(plain, occurred_at=EPOCH) if dated else plain
-
-
-def _business_date(event: ev.Event) -> int:
-    day: date = event.business_date  # type: ignore[attr-defined]
-    return day.toordinal()
 
 
 def _ordinal(day: date | None) -> int:

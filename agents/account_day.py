@@ -191,6 +191,11 @@ def note_attempt(d: Day, evidence: str) -> None:
     s.evidence = tuple(sorted({*s.evidence, evidence}))[-EVIDENCE_KEPT:]
 
 
+def clean_for(d: Day, days: int) -> bool:
+    """Say whether the account has been without arrears for so many days since its last ones."""
+    return bool(d.s.clean_since) and d.day - d.s.clean_since >= days
+
+
 def is_month_end(day: int) -> bool:
     """Say whether a day is the last of its month."""
     d = date.fromordinal(day)

@@ -1,0 +1,107 @@
+"""Bad debt: none, candidate, recognised, charged off, recovering, terminated, cured.
+
+A candidate is overdue, was called in vain, and its arrears are material; it is recognised once it is
+impaired (automatically) or by a review, as the policy says. Recovery goes on after a charge-off
+(账销案存, 财金〔2017〕90号) until a review terminates it on a coded ground or it is settled.
+"""
+
+from __future__ import annotations
+
+from agents.account_day import Day, clean_for, outstanding_on
+from schemas import events as ev
+from state.delinquency import is_material, measure
+
+
+def decide_bad_debt(d: Day, stage: int) -> None:
+    """Move the bad-debt status as far as this day's facts and measures let it; `stage` is that by days past due."""
+    s, rules = d.s, d.policy.bad_debt
+    if not s.overdue_since:
+        s.rejected = False
+    if s.bad_debt in ("none", "cured") and not s.rejected:
+        _candidate(d)
+    if s.bad_debt == "candidate":
+        _decide_candidate(d, stage)
+    late_enough = rules.charge_off_after is not None and s.days_past_due >= rules.charge_off_after
+    if s.bad_debt in ("candidate", "recognised") and late_enough:
+        if s.bad_debt == "candidate":
+            _turn(d, "recognised", (f"days past due {s.days_past_due}",))
+        _turn(d, "charged_off", (f"days past due {s.days_past_due} >= {rules.charge_off_after}",))
+    elif s.bad_debt == "recognised":
+        review = _review(d, "charge_off")
+        if review is not None:
+            _turn(d, "charged_off", (f"review {review.review_id}: {review.ground}",), review.review_id)
+        elif clean_for(d, rules.cure_probation_days):
+            _turn(d, "cured", (f"clean for {d.day - s.clean_since} days",))
+    _recovery(d)
+
+
+def _candidate(d: Day) -> None:
+    s, rules, delinquency = d.s, d.policy.bad_debt, d.policy.delinquency
+    reasons = []
+    if s.missed >= rules.missed_at_least and s.missed:
+        reasons.append(f"missed instalments {s.missed} >= {rules.missed_at_least}")
+    if s.days_past_due > rules.days_past_due_over:
+        reasons.append(f"days past due {s.days_past_due} > {rules.days_past_due_over}")
+    if not reasons or s.attempts < rules.attempts_at_least:
+        return
+    if not is_material(measure(s.receivables, s.holds, d.day, delinquency), delinquency):
+        return
+    if any(kind in rules.blocking_holds for kind in d.active_holds()):
+        return
+    reasons.append(f"failed contact attempts {s.attempts} >= {rules.attempts_at_least}")
+    _turn(d, "candidate", tuple(reasons))
+
+
+def _decide_candidate(d: Day, stage: int) -> None:
+    s, rules = d.s, d.policy.bad_debt
+    if not s.overdue_since and s.plan is None:
+        _turn(d, "cured", ("all arrears paid",))
+        return
+    rejected = _review(d, "reject")
+    if rejected is not None:
+        s.rejected = True
+        _turn(d, "none", (f"review {rejected.review_id}: {rejected.ground}",), rejected.review_id)
+        return
+    confirmed = _review(d, "recognise")
+    if confirmed is not None:
+        _turn(d, "recognised", (f"review {confirmed.review_id}: {confirmed.ground}",), confirmed.review_id)
+    elif rules.recognition == "automatic" and stage == 3 and d.day - s.bad_debt_on >= rules.recognise_after_days:
+        _turn(d, "recognised", ("impairment stage 3", f"candidate for {d.day - s.bad_debt_on} days"))
+
+
+def _recovery(d: Day) -> None:
+    s, rules = d.s, d.policy.bad_debt
+    if s.bad_debt not in ("charged_off", "recovering"):
+        return
+    if s.bad_debt == "charged_off" and d.paid_today:
+        _turn(d, "recovering", (f"payment of {d.paid_today} after charge-off",))
+    elif s.bad_debt == "recovering" and d.day - s.last_payment > rules.recovery_lapse_days:
+        _turn(d, "charged_off", (f"no payment for {d.day - s.last_payment} days",))
+    review = _review(d, "terminate")
+    if review is not None:
+        _turn(d, "terminated", (f"review {review.review_id}: {review.ground}",), review.review_id)
+    elif not any(r.owed() for r in s.receivables):
+        _turn(d, "terminated", ("settled",))
+
+
+def _review(d: Day, decision: ev.ReviewDecision) -> ev.BadDebtReviewed | None:
+    return next((r for r in d.reviews if r.decision == decision), None)
+
+
+def _turn(d: Day, to: ev.BadDebtStatus, reasons: tuple[str, ...], *evidence: str) -> None:
+    s = d.s
+    owed = outstanding_on(s, d.day)
+    d.say(
+        ev.BadDebtChanged,
+        from_=s.bad_debt,
+        to=to,
+        policy=d.policy.bad_debt.policy,
+        days_past_due=s.days_past_due,
+        missed=s.missed,
+        attempts=s.attempts,
+        outstanding=ev.Amounts(principal=owed.principal, interest=owed.interest, fees=owed.fees, penalty=owed.penalty),
+        currency=s.currency,
+        reasons=reasons,
+        evidence=tuple(sorted({*s.evidence, *evidence})),
+    )
+    s.bad_debt, s.bad_debt_on = to, d.day
