@@ -1,0 +1,96 @@
+"""`reprieve demo`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import date
+from itertools import islice
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from streams.demo.run import Demonstration, days
+from streams.demo.screen import accounts_table, frame, numbers_table, offer_table
+from streams.demo.story import shortened
+
+START = date(2026, 1, 1)
+
+
+@click.command("demo")
+@click.option("--days", "count", type=click.IntRange(1, 3650), default=420, show_default=True, help="Days to run.")
+@click.option("--accounts", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Loan accounts.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed is another population.")
+@click.option("--exit", "leave", is_flag=True, help="Stop after the days and print the summary.")
+def demo_command(count: int, accounts: int, seed: int, leave: bool) -> None:
+    """Show the whole loop on this machine alone: payments, missed instalments, bad debts, offers, plans.
+
+    Borrowers are simulated; everything else is what runs in production.
+    """
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="reprieve-demo-") as folder:
+        run = days(accounts, seed, START, Path(folder))
+        shown = _show(console, run, count, leave)
+        run.close()
+    _summary(console, shown)
+
+
+def _show(console: Console, run: Iterator[Demonstration], count: int, leave: bool) -> Demonstration:
+    shown = next(run)
+    steps = islice(run, count - 1) if leave else run
+    try:
+        if console.is_terminal:
+            with Live(frame(shown.tally, shown.rate()), console=console, refresh_per_second=8) as live:
+                for number, shown in enumerate(steps, 2):
+                    live.update(frame(shown.tally, shown.rate()))
+                    if number >= count:
+                        # The show is over; go on at a pace that can be watched.
+                        time.sleep(0.25)
+        else:
+            for number, shown in enumerate(steps, 2):
+                if number % 30 == 0:
+                    console.print(_line(shown), highlight=False)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+    return shown
+
+
+def _line(shown: Demonstration) -> str:
+    tally = shown.tally
+    kinds = tally.kinds
+    behind = sum(n for bucket, n in tally.bucket_counts().items() if bucket.startswith("dpd"))
+    return (
+        f"{tally.day}  {tally.events_in:,} events in, {tally.events_out:,} out; {behind} accounts behind, "
+        f"{kinds['BadDebtChanged']} bad-debt changes, {kinds['OfferPublished']} offers, "
+        f"{kinds['PlanActivated']} plans, {kinds['PlanInstalmentKept']} plan instalments kept"
+    )
+
+
+def _summary(console: Console, shown: Demonstration) -> None:
+    tally = shown.tally
+    console.rule(f"After {tally.day}")
+    console.print(
+        f"{len(tally.buckets):,} accounts, {tally.events_in:,} events in, {tally.events_out:,} out, "
+        f"{shown.rate():,.0f} events/s from bytes to durable state",
+        highlight=False,
+    )
+    console.print(accounts_table(tally))
+    console.print(numbers_table(tally))
+    if tally.last_offer is not None:
+        console.print(offer_table(tally.last_offer))
+        console.print(tally.last_offer.message, highlight=False)
+    best = shown.stories.best()
+    if best is None:
+        console.print("Nobody has missed an instalment yet; run more days.")
+        return
+    borrower, lines = best
+    table = Table(title=f"One borrower's story: {borrower}", box=None)
+    table.add_column("day")
+    table.add_column("what happened")
+    for day, line in shortened(lines):
+        table.add_row(str(day), line)
+    console.print(table)
