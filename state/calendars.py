@@ -13,10 +13,12 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import holidays
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
 
 Convention = Literal["following", "modified_following", "preceding"]
 DayCount = Literal["act/365", "30E/360"]
@@ -39,6 +41,11 @@ class Adjusted(Struct, frozen=True):
 
     day: date
     known: bool = True
+
+
+def is_known(calendar: str) -> bool:
+    """Say whether a calendar of this code exists."""
+    return _calendar(calendar) is not None
 
 
 def is_business_day(day: date, calendar: str | None) -> BusinessDay:
@@ -107,10 +114,13 @@ def _walk(day: date, calendar: str | None, step: int) -> Adjusted:
 
 
 @lru_cache(maxsize=256)
-def _calendar(code: str) -> holidays.HolidayBase | None:
+def _calendar(code: str) -> HolidayBase | None:
     """Return a calendar of the `holidays` package, None where it has none of this code."""
+    # Imported where it is needed: it takes half a second, and most commands ask for no business day.
+    import holidays
+
     name, _, subdivision = code.partition("-")
-    makers: tuple[Callable[..., holidays.HolidayBase], ...] = (holidays.country_holidays, holidays.financial_holidays)
+    makers: tuple[Callable[..., HolidayBase], ...] = (holidays.country_holidays, holidays.financial_holidays)
     for make in makers:
         try:
             return make(name, subdiv=subdivision) if subdivision else make(name)

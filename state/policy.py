@@ -1,7 +1,7 @@
 """The rules, as data. A pack is a YAML file in `state/packs/`; this is its shape once resolved.
 
 Amounts are minor units of the account's currency, rates basis points, dates business dates.
-`state.packs` reads and validates packs; every rule there carries a source and whether it was
+`state.pack` reads and validates packs; every rule there carries a source and whether it was
 verified. Here only values are left, since a decision needs no more.
 """
 
@@ -146,7 +146,10 @@ class Plans(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Floor(Struct, frozen=True, forbid_unknown_fields=True):
-    """The least a household needs a month: `single` for the first head, `each` for every other."""
+    """The least a household needs a month: `single` for the first head, `each` for every other.
+
+    region: as profiles name it; `*` holds where no floor names the region.
+    """
 
     currency: str
     region: str
@@ -206,7 +209,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Offers(Struct, frozen=True, forbid_unknown_fields=True):
-    """Publishing offers: how long one is open, and how often another may follow in one episode."""
+    """Publishing offers: how long one is open, and how often another may follow in one episode.
+
+    oral_needs_recording: an answer by telephone accepts an offer only with a reference to its recording.
+    """
 
     open_days: Days = 14
     pause_days: Days = 7
@@ -214,6 +220,7 @@ class Offers(Struct, frozen=True, forbid_unknown_fields=True):
     distress_pause_days: Days = 30
     disclosures: tuple[str, ...] = ()
     default_locale: Literal["zh", "en"] = "en"
+    oral_needs_recording: bool = False
 
 
 class Contacts(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,132 @@
+"""Merging packs into a policy, and telling which pack each of its rules comes from.
+
+A later pack's rule stands in for an earlier one's. Each pack with a classification adds its own, so that an
+account has a class under each; a pack that extends another changes that one's classification instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from state.pack_book import Place
+from state.pack_checks import check_rules
+from state.pack_problem import PackError, PackProblem
+from state.pack_shape import BUSINESS, CLASSIFICATION, DEFAULT_CURRENCY
+from state.pack_text import Pack, Rule
+from state.policy import Policy
+
+HOUSE = "house"
+
+
+class RuleMark(Struct, frozen=True):
+    """A rule that is in force, the pack that says it, and on what ground. path: `section.key`.
+
+    The rules of a classification are `classification[<pack>].key`: there is one for each such pack.
+    """
+
+    pack: str
+    path: str
+    value: Any
+    verified: bool
+    source: str
+
+
+def resolve(packs: Sequence[Pack], name: str, place: Place | None = None) -> Policy:
+    """Return the policy that packs make, the later ones changing the earlier ones.
+
+    place: gives the currency for rules that have amounts by currency, and its own time zone (of
+    contacts), language and calendar. The version names each pack with its version and ends in a digest of
+    all values, so that two policies with one version decide alike.
+    Raises `PackError` where a section stays incomplete or rules of several packs do not fit together.
+    """
+    place = place or Place()
+    merged = _merge(packs)
+    _refuse_misfits(merged)
+    sections: dict[str, Any] = {}
+    classes: dict[str, dict[str, Any]] = {}
+    for path, (pack, rule) in merged.items():
+        section, key = path.rsplit(".", 1)
+        value = _in_currency(rule.value, place.currency)
+        if section.startswith(CLASSIFICATION):
+            owner = _classification_of(pack)
+            classes.setdefault(owner, {"policy": owner})[key] = value
+            continue
+        sections.setdefault(section, {})[key] = value
+        if section == "bad_debt":
+            sections[section]["policy"] = next(p.name for p in reversed(packs) if _speaks_of(p, section))
+    sections.update(sections.pop(BUSINESS, {}))
+    _settle(sections, place)
+    content = {"name": name, "version": "", "classifications": list(classes.values()), **sections}
+    try:
+        policy = msgspec.convert(content, Policy)
+    except msgspec.ValidationError as error:
+        raise PackError([_incomplete(packs, str(error))]) from None
+    digest = sha256(msgspec.json.encode(policy, order="sorted")).hexdigest()[:12]
+    stack = "+".join(f"{pack.name}@{pack.version}" for pack in packs)
+    return msgspec.structs.replace(policy, version=f"{stack}#{digest}")
+
+
+def provenance(packs: Sequence[Pack]) -> list[RuleMark]:
+    """Return every rule that is in force under these packs, with the pack that says it and its source."""
+    return [
+        RuleMark(pack.name, path, rule.value, rule.verified, rule.source)
+        for path, (pack, rule) in _merge(packs).items()
+    ]
+
+
+def _merge(packs: Sequence[Pack]) -> dict[str, tuple[Pack, Rule]]:
+    """Return the rule in force under each path; a classification's paths carry its pack."""
+    merged: dict[str, tuple[Pack, Rule]] = {}
+    for pack in packs:
+        for rule in pack.rules:
+            section, key = rule.path.split(".")
+            if section == CLASSIFICATION:
+                section = f"{CLASSIFICATION}[{_classification_of(pack)}]"
+            merged[f"{section}.{key}"] = (pack, rule)
+    return merged
+
+
+def _classification_of(pack: Pack) -> str:
+    """Return whose classification a pack speaks of: a pack that extends another changes that one's."""
+    return pack.extends or pack.name
+
+
+def _speaks_of(pack: Pack, section: str) -> bool:
+    return any(rule.path.startswith(f"{section}.") for rule in pack.rules)
+
+
+def _refuse_misfits(merged: dict[str, tuple[Pack, Rule]]) -> None:
+    problems = []
+    for finding in check_rules({path: rule.value for path, (_, rule) in merged.items()}):
+        pack, rule = merged[finding.rule]
+        path = f"sections.{finding.rule}.value{finding.inside}"
+        problems.append(PackProblem(pack.file, rule.line, rule.column, path, finding.reason, finding.remedy))
+    if problems:
+        raise PackError(problems)
+
+
+def _in_currency(value: Any, currency: str | None) -> Any:
+    """Return an amount in minor units of a currency where a rule has amounts by currency."""
+    if isinstance(value, dict):
+        return value.get(currency or DEFAULT_CURRENCY, value[DEFAULT_CURRENCY])
+    return value
+
+
+def _settle(sections: dict[str, Any], place: Place) -> None:
+    """Write the facts of a place over the packs' defaults."""
+    if place.time_zone is not None and "contacts" in sections:
+        sections["contacts"]["time_zone"] = place.time_zone
+    if place.locale is not None and "offers" in sections:
+        sections["offers"]["default_locale"] = place.locale
+    if place.calendar is not None:
+        sections["holiday_calendar"] = place.calendar
+
+
+def _incomplete(packs: Sequence[Pack], reason: str) -> PackProblem:
+    file = packs[-1].file if packs else "no pack"
+    return PackProblem(file, 1, 1, "sections", f"The policy is incomplete: {reason}.", f"Put the pack {HOUSE} first.")

@@ -1,0 +1,161 @@
+"""Does a value have the shape of a rule? Checks a located tree against the types of `state.policy`.
+
+The types are the one definition of what a rule may be: a new field of a policy's section is at once
+a rule that packs may set.
+"""
+
+from __future__ import annotations
+
+import re
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import NODEFAULT, Meta, Struct
+
+from state import policy
+from state.pack_problem import PackProblem, nearest
+from state.pack_yaml import Node
+
+CLASSIFICATION = "classification"
+BUSINESS = "business"
+DEFAULT_CURRENCY = "default"
+
+_STRUCTS: dict[str, type[Struct]] = {
+    "allocation": policy.Allocation,
+    "delinquency": policy.Delinquency,
+    "charges": policy.Charges,
+    CLASSIFICATION: policy.Classification,
+    "bad_debt": policy.BadDebt,
+    "impairment": policy.Impairment,
+    "plans": policy.Plans,
+    "affordability": policy.Affordability,
+    "options": policy.Options,
+    "offers": policy.Offers,
+    "contacts": policy.Contacts,
+}
+# Named by the pack that speaks, so no pack says it.
+_NAMED_BY_PACK = {CLASSIFICATION: "policy", "bad_debt": "policy"}
+
+
+def _keys(section: str, struct: type[Struct]) -> dict[str, Any]:
+    named = _NAMED_BY_PACK.get(section)
+    return {key: kind for key, kind in get_type_hints(struct, include_extras=True).items() if key != named}
+
+
+SECTIONS: dict[str, dict[str, Any]] = {section: _keys(section, struct) for section, struct in _STRUCTS.items()}
+SECTIONS[BUSINESS] = {
+    key: get_type_hints(policy.Policy, include_extras=True)[key]
+    for key in ("business_time_zone", "unknown_account_wait_days", "holiday_calendar")
+}
+
+
+def conform(node: Node, kind: Any, path: str, file: str, problems: list[PackProblem]) -> Any:
+    """Return a node's value as builtins if it has the shape of `kind`; add to `problems` where it has not."""
+    base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(base) is tuple:
+        return _sequence(node, get_args(base), path, file, problems)
+    if get_origin(base) is dict:
+        return _table(node, get_args(base)[1], path, file, problems)
+    if isinstance(base, type) and issubclass(base, Struct):
+        return _record(node, base, path, file, problems)
+    value = node.plain()
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        remedy = f"Give {describe(kind)}."
+        choices = get_args(base) if get_origin(base) is Literal else ()
+        if isinstance(value, str) and choices:
+            remedy = nearest(value, choices)
+        problems.append(PackProblem(file, node.line, node.column, path, f"{_said(value)} is not valid.", remedy))
+    return value
+
+
+def conform_money(node: Node, path: str, file: str, problems: list[PackProblem]) -> Any:
+    """Return an amount, or amounts by currency with a `default`, for a rule that is money."""
+    if not isinstance(node.value, dict):
+        return conform(node, policy.Money, path, file, problems)
+    if DEFAULT_CURRENCY not in node.value:
+        reason = "The amounts by currency lack a default."
+        problems.append(PackProblem(file, node.line, node.column, path, reason, "Add `default: <minor units>`."))
+    for key, amount in node.value.items():
+        if key != DEFAULT_CURRENCY and not re.fullmatch("[A-Z]{3}", key):
+            reason = f"{key} is not a currency."
+            remedy = "Use an ISO 4217 code such as EUR, or `default`."
+            problems.append(PackProblem(file, amount.line, amount.column, f"{path}.{key}", reason, remedy))
+        conform(amount, policy.Money, f"{path}.{key}", file, problems)
+    return node.plain()
+
+
+def describe(kind: Any) -> str:
+    """Return in words what a rule of this type may be."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        meta = next((m for m in args[1:] if isinstance(m, Meta)), Meta())
+        if meta.pattern:
+            return f"a text that matches {meta.pattern}"
+        if meta.ge is not None and meta.le is not None:
+            return f"a whole number from {meta.ge} to {meta.le}"
+        return describe(args[0])
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, args))
+    if origin in (Union, UnionType):
+        return " or ".join(map(describe, args))
+    words = {bool: "true or false", int: "a whole number", str: "a text", type(None): "null"}
+    return words.get(kind, "another value")
+
+
+def _sequence(node: Node, kinds: tuple[Any, ...], path: str, file: str, problems: list[PackProblem]) -> Any:
+    if not isinstance(node.value, list):
+        reason = f"{_said(node.plain())} is not a list."
+        problems.append(PackProblem(file, node.line, node.column, path, reason, "Write it as [a, b, …]."))
+        return node.plain()
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(node.value)
+    elif len(kinds) != len(node.value):
+        reason = f"The list has {len(node.value)} entries instead of {len(kinds)}."
+        problems.append(PackProblem(file, node.line, node.column, path, reason, f"Give {len(kinds)} entries."))
+        return node.plain()
+    return [
+        conform(child, kind, f"{path}[{i}]", file, problems)
+        for i, (child, kind) in enumerate(zip(node.value, kinds, strict=True))
+    ]
+
+
+def _table(node: Node, kind: Any, path: str, file: str, problems: list[PackProblem]) -> Any:
+    if not _is_mapping(node, path, file, problems):
+        return node.plain()
+    return {key: conform(child, kind, f"{path}.{key}", file, problems) for key, child in node.value.items()}
+
+
+def _record(node: Node, struct: type[Struct], path: str, file: str, problems: list[PackProblem]) -> Any:
+    if not _is_mapping(node, path, file, problems):
+        return node.plain()
+    kinds = get_type_hints(struct, include_extras=True)
+    inside = f"{path}." if path else ""
+    for key, child in node.value.items():
+        if key not in kinds:
+            reason = f"{key} is not known here."
+            problems.append(PackProblem(file, child.line, child.column, f"{inside}{key}", reason, nearest(key, kinds)))
+    for field in msgspec.structs.fields(struct):
+        if field.name not in node.value and field.default is NODEFAULT and field.default_factory is NODEFAULT:
+            remedy = f"Add `{field.name}: …`."
+            problems.append(PackProblem(file, node.line, node.column, path, f"{field.name} is missing.", remedy))
+    return {
+        key: conform(child, kinds[key], f"{inside}{key}", file, problems)
+        for key, child in node.value.items()
+        if key in kinds
+    }
+
+
+def _is_mapping(node: Node, path: str, file: str, problems: list[PackProblem]) -> bool:
+    if isinstance(node.value, dict):
+        return True
+    reason = f"{_said(node.plain())} is not a mapping."
+    problems.append(PackProblem(file, node.line, node.column, path, reason, "Write it as `name: value` lines."))
+    return False
+
+
+def _said(value: Any) -> str:
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
