@@ -55,24 +55,31 @@ def fact_key(event: ev.Event) -> str:
     return f"{kind}:{natural(event)}"
 
 
+def _occurred(event: ev.Event, rules: Rules) -> date:
+    return event.occurred_at.astimezone(rules.zone).date()
+
+
+EFFECTIVE_DATE: dict[type[ev.Event], Callable[..., date]] = {
+    ev.AccountOpened: lambda e, rules: e.opened_on,
+    ev.InstalmentBilled: lambda e, rules: min(_occurred(e, rules), e.due_on),
+    ev.AccountClosed: lambda e, rules: e.closed_on or _occurred(e, rules),
+    ev.PaymentReceived: lambda e, rules: e.value_on,
+    ev.ContactAttempted: _occurred,
+    ev.PromiseMade: _occurred,
+    ev.HoldPlaced: lambda e, rules: e.from_on,
+    ev.HoldReleased: lambda e, rules: e.released_on,
+    ev.BadDebtReviewed: _occurred,
+    ev.PlanActivated: lambda e, rules: e.activated_on,
+}
+
+
 def effective_day(event: AccountFact, rules: Rules) -> int:
-    """Return the business day from which a fact counts, as an ordinal."""
-    if isinstance(event, ev.PaymentReceived):
-        return event.value_on.toordinal()
-    if isinstance(event, ev.AccountOpened):
-        return event.opened_on.toordinal()
-    if isinstance(event, ev.HoldPlaced):
-        return event.from_on.toordinal()
-    if isinstance(event, ev.HoldReleased):
-        return event.released_on.toordinal()
-    if isinstance(event, ev.PlanActivated):
-        return event.activated_on.toordinal()
-    if isinstance(event, ev.AccountClosed) and event.closed_on is not None:
-        return event.closed_on.toordinal()
-    occurred: date = event.occurred_at.astimezone(rules.zone).date()
-    if isinstance(event, ev.InstalmentBilled):
-        return min(occurred, event.due_on).toordinal()
-    return occurred.toordinal()
+    """Return the business day from which a fact counts, as an ordinal.
+
+    A statement counts from the day it was made, or its due date if that comes first. A fact without a
+    date of its own counts from the day it occurred, in the time zone of the policy.
+    """
+    return EFFECTIVE_DATE[type(event)](event, rules).toordinal()
 
 
 def pending_order(item: Pending) -> tuple[int, int, str]:
@@ -80,32 +87,51 @@ def pending_order(item: Pending) -> tuple[int, int, str]:
     return (item.day, RANK[type(item.fact)], fact_key(item.fact))
 
 
-def check(event: ev.Event, state: AccountState, rules: Rules) -> None:
-    """Raise BadInput where a fact does not fit its account or the policy."""
-    if isinstance(event, ev.PaymentReceived | ev.PlanActivated) and event.currency != state.currency:
+def _check_currency(event: ev.PaymentReceived | ev.PlanActivated, state: AccountState, rules: Rules) -> None:
+    if event.currency != state.currency:
         raise BadInput(
             "wrong_currency",
             f"Account {state.account_id} is kept in {state.currency}, the {type(event).__name__} says "
             f"{event.currency}. Convert it upstream and send it with a new id.",
             "currency",
         )
-    if isinstance(event, ev.HoldPlaced) and event.until_on is not None and event.until_on < event.from_on:
+
+
+def _check_hold(event: ev.HoldPlaced, state: AccountState, rules: Rules) -> None:
+    if event.until_on is not None and event.until_on < event.from_on:
         raise BadInput(
             "out_of_range",
             f"Hold {event.hold_id} ends on {event.until_on}, before it starts on {event.from_on}. "
             "Send it with until_on on or after from_on.",
             "until_on",
         )
-    if isinstance(event, ev.BadDebtReviewed):
-        bad = rules.policy.bad_debt
-        allowed = {"charge_off": bad.charge_off_grounds, "terminate": bad.termination_grounds}.get(event.decision, ())
-        if allowed and event.ground not in allowed:
-            raise BadInput(
-                "unknown_ground",
-                f"Ground {event.ground!r} of review {event.review_id} is none of policy {bad.policy}'s for "
-                f"{event.decision}: {', '.join(allowed)}. Send the review with one of these.",
-                "ground",
-            )
+
+
+def _check_ground(event: ev.BadDebtReviewed, state: AccountState, rules: Rules) -> None:
+    bad = rules.policy.bad_debt
+    allowed = {"charge_off": bad.charge_off_grounds, "terminate": bad.termination_grounds}.get(event.decision, ())
+    if allowed and event.ground not in allowed:
+        raise BadInput(
+            "unknown_ground",
+            f"Ground {event.ground!r} of review {event.review_id} is none of policy {bad.policy}'s for "
+            f"{event.decision}: {', '.join(allowed)}. Send the review with one of these.",
+            "ground",
+        )
+
+
+CHECKS: dict[type[ev.Event], Callable[..., None]] = {
+    ev.PaymentReceived: _check_currency,
+    ev.PlanActivated: _check_currency,
+    ev.HoldPlaced: _check_hold,
+    ev.BadDebtReviewed: _check_ground,
+}
+
+
+def check(event: ev.Event, state: AccountState, rules: Rules) -> None:
+    """Raise BadInput where a fact does not fit its account or the policy."""
+    rule = CHECKS.get(type(event))
+    if rule is not None:
+        rule(event, state, rules)
 
 
 def _billed(d: Day, fact: ev.InstalmentBilled) -> None:
