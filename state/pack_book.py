@@ -86,7 +86,7 @@ def parse_book(text: str, file: str, packs: frozenset[str]) -> Book:
     if not any(_is_last_resort(row) for row in rows):
         at = root.value["rows"]
         remedy = "End with {jurisdictions: ['*'], products: ['*'], packs: [house]}."
-        problems.append(PackProblem(file, at.line, at.column, "rows", "No row takes any account.", remedy))
+        problems.append(at.fault(file, "rows", "No row takes any account.", remedy))
     if problems:
         raise PackError(problems)
     places = {name: Place(**place) for name, place in said.get("places", {}).items()}
@@ -98,7 +98,7 @@ def _unknown(root: Node, file: str, packs: frozenset[str]) -> list[PackProblem]:
 
     def add(node: Node, path: str, noun: str, remedy: str) -> None:
         reason = f"{node.value!r} is not a {noun}."
-        problems.append(PackProblem(file, node.line, node.column, path, reason, remedy))
+        problems.append(node.fault(file, path, reason, remedy))
 
     for index, row in enumerate(root.value["rows"].value):
         for at, pack in enumerate(row.value["packs"].value):

@@ -42,18 +42,20 @@ def resolve(packs: Sequence[Pack], name: str, place: Place | None = None) -> Pol
     place: gives the currency for rules that have amounts by currency, and its own time zone (of
     contacts), language and calendar. The version names each pack with its version and ends in a digest of
     all values, so that two policies with one version decide alike.
-    Raises `PackError` where a section stays incomplete or rules of several packs do not fit together.
+    Raises `PackError` where a section stays incomplete, a pack lacks the one that it extends, or rules of
+    several packs do not fit together.
     """
     place = place or Place()
+    _refuse_orphans(packs)
     merged = _merge(packs)
     _refuse_misfits(merged)
     sections: dict[str, Any] = {}
     classes: dict[str, dict[str, Any]] = {}
-    for path, (pack, rule) in merged.items():
+    for path, (_, rule) in merged.items():
         section, key = path.rsplit(".", 1)
         value = _in_currency(rule.value, place.currency)
         if section.startswith(CLASSIFICATION):
-            owner = _classification_of(pack)
+            owner = section.removeprefix(f"{CLASSIFICATION}[").removesuffix("]")
             classes.setdefault(owner, {"policy": owner})[key] = value
             continue
         sections.setdefault(section, {})[key] = value
@@ -80,24 +82,34 @@ def provenance(packs: Sequence[Pack]) -> list[RuleMark]:
 
 
 def _merge(packs: Sequence[Pack]) -> dict[str, tuple[Pack, Rule]]:
-    """Return the rule in force under each path; a classification's paths carry its pack."""
+    """Return the rule in force under each path; a classification's paths carry the pack that began it."""
     merged: dict[str, tuple[Pack, Rule]] = {}
+    owners: dict[str, str] = {}
     for pack in packs:
+        base = owners.get(pack.extends or "")
+        if base is not None or _speaks_of(pack, CLASSIFICATION):
+            owners[pack.name] = base or pack.name
         for rule in pack.rules:
             section, key = rule.path.split(".")
             if section == CLASSIFICATION:
-                section = f"{CLASSIFICATION}[{_classification_of(pack)}]"
+                section = f"{CLASSIFICATION}[{owners[pack.name]}]"
             merged[f"{section}.{key}"] = (pack, rule)
     return merged
 
 
-def _classification_of(pack: Pack) -> str:
-    """Return whose classification a pack speaks of: a pack that extends another changes that one's."""
-    return pack.extends or pack.name
-
-
 def _speaks_of(pack: Pack, section: str) -> bool:
     return any(rule.path.startswith(f"{section}.") for rule in pack.rules)
+
+
+def _refuse_orphans(packs: Sequence[Pack]) -> None:
+    problems = []
+    for index, pack in enumerate(packs):
+        if pack.extends is not None and pack.extends not in [before.name for before in packs[:index]]:
+            reason = f"It extends {pack.extends}, which does not stand before it."
+            remedy = f"Put {pack.extends} before {pack.name}."
+            problems.append(PackProblem(pack.file, 1, 1, "extends", reason, remedy))
+    if problems:
+        raise PackError(problems)
 
 
 def _refuse_misfits(merged: dict[str, tuple[Pack, Rule]]) -> None:

@@ -67,7 +67,7 @@ def conform(node: Node, kind: Any, path: str, file: str, problems: list[PackProb
         choices = get_args(base) if get_origin(base) is Literal else ()
         if isinstance(value, str) and choices:
             remedy = nearest(value, choices)
-        problems.append(PackProblem(file, node.line, node.column, path, f"{_said(value)} is not valid.", remedy))
+        problems.append(node.fault(file, path, f"{_said(value)} is not valid.", remedy))
     return value
 
 
@@ -77,12 +77,12 @@ def conform_money(node: Node, path: str, file: str, problems: list[PackProblem])
         return conform(node, policy.Money, path, file, problems)
     if DEFAULT_CURRENCY not in node.value:
         reason = "The amounts by currency lack a default."
-        problems.append(PackProblem(file, node.line, node.column, path, reason, "Add `default: <minor units>`."))
+        problems.append(node.fault(file, path, reason, "Add `default: <minor units>`."))
     for key, amount in node.value.items():
         if key != DEFAULT_CURRENCY and not re.fullmatch("[A-Z]{3}", key):
             reason = f"{key} is not a currency."
             remedy = "Use an ISO 4217 code such as EUR, or `default`."
-            problems.append(PackProblem(file, amount.line, amount.column, f"{path}.{key}", reason, remedy))
+            problems.append(amount.name_fault(file, f"{path}.{key}", reason, remedy))
         conform(amount, policy.Money, f"{path}.{key}", file, problems)
     return node.plain()
 
@@ -108,13 +108,13 @@ def describe(kind: Any) -> str:
 def _sequence(node: Node, kinds: tuple[Any, ...], path: str, file: str, problems: list[PackProblem]) -> Any:
     if not isinstance(node.value, list):
         reason = f"{_said(node.plain())} is not a list."
-        problems.append(PackProblem(file, node.line, node.column, path, reason, "Write it as [a, b, …]."))
+        problems.append(node.fault(file, path, reason, "Write it as [a, b, …]."))
         return node.plain()
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(node.value)
     elif len(kinds) != len(node.value):
         reason = f"The list has {len(node.value)} entries instead of {len(kinds)}."
-        problems.append(PackProblem(file, node.line, node.column, path, reason, f"Give {len(kinds)} entries."))
+        problems.append(node.fault(file, path, reason, f"Give {len(kinds)} entries."))
         return node.plain()
     return [
         conform(child, kind, f"{path}[{i}]", file, problems)
@@ -136,11 +136,11 @@ def _record(node: Node, struct: type[Struct], path: str, file: str, problems: li
     for key, child in node.value.items():
         if key not in kinds:
             reason = f"{key} is not known here."
-            problems.append(PackProblem(file, child.line, child.column, f"{inside}{key}", reason, nearest(key, kinds)))
+            problems.append(child.name_fault(file, f"{inside}{key}", reason, nearest(key, kinds)))
     for field in msgspec.structs.fields(struct):
         if field.name not in node.value and field.default is NODEFAULT and field.default_factory is NODEFAULT:
             remedy = f"Add `{field.name}: …`."
-            problems.append(PackProblem(file, node.line, node.column, path, f"{field.name} is missing.", remedy))
+            problems.append(node.fault(file, path, f"{field.name} is missing.", remedy))
     return {
         key: conform(child, kinds[key], f"{inside}{key}", file, problems)
         for key, child in node.value.items()
@@ -152,7 +152,7 @@ def _is_mapping(node: Node, path: str, file: str, problems: list[PackProblem]) -
     if isinstance(node.value, dict):
         return True
     reason = f"{_said(node.plain())} is not a mapping."
-    problems.append(PackProblem(file, node.line, node.column, path, reason, "Write it as `name: value` lines."))
+    problems.append(node.fault(file, path, reason, "Write it as `name: value` lines."))
     return False
 
 

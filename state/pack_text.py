@@ -114,7 +114,7 @@ def _rules(sections: Node, file: str, problems: list[PackProblem]) -> tuple[Rule
         path = f"sections.{section}"
         if section not in SECTIONS:
             reason = f"There is no section {section}."
-            problems.append(PackProblem(file, keys.line, keys.column, path, reason, nearest(section, SECTIONS)))
+            problems.append(keys.name_fault(file, path, reason, nearest(section, SECTIONS)))
             continue
         for key, entry in _items(keys, path, file, problems):
             rule = _rule(section, key, entry, file, problems)
@@ -123,7 +123,7 @@ def _rules(sections: Node, file: str, problems: list[PackProblem]) -> tuple[Rule
     for finding in check_rules({path: rule.value for path, rule in found.items()}):
         node = _inside(places[finding.rule], finding.inside)
         path = f"sections.{finding.rule}.value{finding.inside}"
-        problems.append(PackProblem(file, node.line, node.column, path, finding.reason, finding.remedy))
+        problems.append(node.fault(file, path, finding.reason, finding.remedy))
     return tuple(found.values())
 
 
@@ -132,12 +132,12 @@ def _rule(section: str, key: str, entry: Node, file: str, problems: list[PackPro
     path, kinds, before = f"sections.{section}.{key}", SECTIONS[section], len(problems)
     if key not in kinds:
         reason = f"There is no rule {key} in {section}."
-        problems.append(PackProblem(file, entry.line, entry.column, path, reason, nearest(key, kinds)))
+        problems.append(entry.name_fault(file, path, reason, nearest(key, kinds)))
         return None
     if not isinstance(entry.value, dict):
         reason = "A rule says its value, whether that is verified, and its source."
         remedy = f"Write `{key}: {{value: …, verified: false, source: …}}`."
-        problems.append(PackProblem(file, entry.line, entry.column, path, reason, remedy))
+        problems.append(entry.fault(file, path, reason, remedy))
         return None
     mark = conform(entry, _Entry, path, file, problems)
     if "value" not in entry.value:
@@ -156,7 +156,7 @@ def _items(node: Node, path: str, file: str, problems: list[PackProblem]) -> lis
     if isinstance(node.value, dict):
         return list(node.value.items())
     reason, remedy = "A mapping should stand here.", "Write it as `name: value` lines."
-    problems.append(PackProblem(file, node.line, node.column, path, reason, remedy))
+    problems.append(node.fault(file, path, reason, remedy))
     return []
 
 

@@ -20,15 +20,29 @@ MAX_DEPTH = 12
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _DECIMAL = re.compile(r"[-+]?([0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})([eE][-+]?[0-9]{1,3})?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
 class Node(Struct):
-    """A value and where it stands: a scalar, a list of nodes, or a dict of nodes by key."""
+    """A value and where it stands: a scalar, a list of nodes, or a dict of nodes by key.
+
+    name_at: line and column of the key whose value this is; of the value itself where it has none.
+    """
 
     value: Any
     line: int
     column: int
+    name_at: tuple[int, int]
+
+    def fault(self, file: str, path: str, reason: str, remedy: str) -> PackProblem:
+        """Return a problem with this value."""
+        return PackProblem(file, self.line, self.column, path, reason, remedy)
+
+    def name_fault(self, file: str, path: str, reason: str, remedy: str) -> PackProblem:
+        """Return a problem with this value's key."""
+        line, column = self.name_at
+        return PackProblem(file, line, column, path, reason, remedy)
 
     def plain(self) -> Any:
         """Return the value without its places."""
@@ -58,6 +72,9 @@ def read_yaml(text: str, file: str, problems: list[PackProblem]) -> Node | None:
         reason = f"Character U+{ord(text[error.position]):04X} may not stand in YAML."
         problems.append(PackProblem(file, line, 1, "", reason, "Remove it."))
         return None
+    except (ValueError, OverflowError):
+        reader.refuse(reader.last, "An escape after this line is no character.", "Write the character itself.")
+        return None
     if reader.root is None:
         problems.append(PackProblem(file, 1, 1, "", "The file is empty.", "Write a pack; `house` shows the shape."))
     return reader.root
@@ -67,6 +84,7 @@ class _Open(Struct):
     node: Node
     path: str
     key: str | None = None
+    key_at: tuple[int, int] = (1, 1)
 
 
 class _Reader:
@@ -77,13 +95,18 @@ class _Reader:
         self.problems = problems
         self.root: Node | None = None
         self.open: list[_Open] = []
+        self.last: Any = None
 
     def refuse(self, mark: Any, reason: str, remedy: str, path: str = "") -> None:
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        line, column = _place(mark)
         self.problems.append(PackProblem(self.file, line, column, path, reason, remedy))
 
     def take(self, event: yaml.Event) -> bool:
         """Take the next event; return False where reading on makes no sense."""
+        self.last = event.end_mark
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
+            self.refuse(event.start_mark, "Half a character stands here.", "Write the character itself.", self.path())
+            return False
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             self.refuse(event.start_mark, "Anchors and aliases are not read.", "Write the value out.", self.path())
             return False
@@ -100,15 +123,18 @@ class _Reader:
         mark = event.start_mark
         if event.tag and event.tag != "!":
             self.refuse(mark, f"The tag {event.tag} is not read.", "Remove it.", self.path())
-        value: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-        if isinstance(event, yaml.ScalarEvent):
-            value = _scalar(event)
-            if self.open and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None:
+        if self.awaits_key():
+            if isinstance(event, yaml.ScalarEvent):
                 return self.named(event)
-        elif self.open and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None:
             self.refuse(mark, "A key must be a text.", "Use `name: value`.", self.path())
             return False
-        node = Node(value, mark.line + 1, mark.column + 1)
+        value: Any = {}
+        if isinstance(event, yaml.ScalarEvent):
+            value = _scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = []
+        line, column = _place(mark)
+        node = Node(value, line, column, (line, column))
         path = self.path()
         self.put(node)
         if not isinstance(event, yaml.ScalarEvent):
@@ -118,11 +144,15 @@ class _Reader:
             self.open.append(_Open(node, path))
         return True
 
+    def awaits_key(self) -> bool:
+        return bool(self.open) and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None
+
     def named(self, event: yaml.ScalarEvent) -> bool:
         top = self.open[-1]
         top.key = str(event.value)
+        top.key_at = _place(event.start_mark)
         if top.key in top.node.value:
-            first = top.node.value[top.key].line
+            first = top.node.value[top.key].name_at[0]
             reason = f"{top.key} stands here twice, first on line {first}."
             self.refuse(event.start_mark, reason, "Keep one of the two.", self.path())
         return True
@@ -135,6 +165,7 @@ class _Reader:
         if isinstance(top.node.value, list):
             top.node.value.append(node)
         elif top.key is not None:
+            node.name_at = top.key_at
             top.node.value.setdefault(top.key, node)
             top.key = None
 
@@ -145,6 +176,10 @@ class _Reader:
         if isinstance(top.node.value, list):
             return f"{top.path}[{len(top.node.value)}]"
         return ".".join(filter(None, (top.path, top.key)))
+
+
+def _place(mark: Any) -> tuple[int, int]:
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
