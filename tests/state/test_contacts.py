@@ -213,3 +213,9 @@ def test_a_datetime_without_a_zone_is_refused() -> None:
 def test_hours_that_never_open_are_refused_rather_than_searched_for_ever() -> None:
     with pytest.raises(ValueError, match="are empty"):
         next_window(datetime(2026, 11, 24, tzinfo=UTC), Contacts(from_hour=21, to_hour=8), "UTC")
+
+
+def test_what_comes_after_the_moment_asked_about_does_not_count() -> None:
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    later = [now + timedelta(minutes=n) for n in range(1, 9)]
+    assert allowed(now, US, "UTC", later, later)
