@@ -120,10 +120,15 @@ class Day:
         if not rules.penalty_rate_bps or not s.receivables or s.receivables[0].due >= self.day:
             return
         due = half_up(s.accrued, ACCRUAL_UNIT) - s.penalty_posted
-        amount = min(due, room_for_charges(rules, s.original_principal, s.charged))
+        amount = min(due, self.room())
         s.penalty_posted += due
         if amount > 0:
             self.charge(0, amount, "penalty_interest")
+
+    def room(self) -> int:
+        """Return how much may still be charged under the cap of the policy."""
+        s = self.s
+        return room_for_charges(self.policy.charges, max(s.original_principal, s.billed), s.charged)
 
     def charge(self, index: int, amount: int, kind: ev.ChargeKind) -> None:
         """Put a charge on the receivable at an index, and say so."""

@@ -135,6 +135,7 @@ def check(event: ev.Event, state: AccountState, rules: Rules) -> None:
 
 
 def _billed(d: Day, fact: ev.InstalmentBilled) -> None:
+    d.s.billed += fact.principal
     d.add_receivables(receivable_of(fact.number, fact.due_on, fact.principal, fact.interest, fact.fees))
 
 

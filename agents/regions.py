@@ -17,7 +17,7 @@ from agents.plan_life import follow
 from schemas import events as ev
 from state.account import AccountState
 from state.delinquency import bucket_of, days_late, is_material, measure, paused_days
-from state.ledger import half_up, late_fee, room_for_charges, tolerance
+from state.ledger import half_up, late_fee, tolerance
 
 DEFAULTED: tuple[ev.BadDebtStatus, ...] = ("recognised", "charged_off", "recovering")
 
@@ -98,8 +98,7 @@ def _instalments(d: Day) -> None:
                 currency=s.currency,
             )
             s.receivables = (*s.receivables[:index], replace(r, reported=True), *s.receivables[index + 1 :])
-            charges = d.policy.charges
-            fee = min(late_fee(charges, unpaid), room_for_charges(charges, s.original_principal, s.charged))
+            fee = min(late_fee(d.policy.charges, unpaid), d.room())
             if fee > 0:
                 d.charge(index, fee, "late_fee")
 

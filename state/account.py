@@ -138,6 +138,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
     material_since: first day of the run of days above both materiality thresholds.
     accrued: penalty interest earned so far, in minor units × 3,650,000 (bps × 365 days), so that no
     rounding depends on which days were visited. charged: charges put on the account, all in all.
+    billed: principal asked for by statements, which the cap of charges goes by where a card has no principal.
     early: what was said of a day before its close. requested: what the planner was last told.
     """
 
@@ -162,6 +163,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
     accrued: int = 0
     penalty_posted: int = 0
     charged: int = 0
+    billed: int = 0
     accrued_to: int = 0
     last_payment: int = 0
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas import events as ev
 from state.account import AccountState
+from state.pack import default_book
 from state.policy import Allocation, BadDebt, Charges, Delinquency, Plans
 
 LAST = 240
@@ -25,8 +26,14 @@ offsets = st.sampled_from(EDGES) | st.integers(0, LAST)
 amounts = st.sampled_from([10_000, 10_150, 20_000]) | st.integers(1, 30_000)
 
 
+REAL = [default_book().policy_for(*kind) for kind in (("CN", "credit_card"), ("US", "personal_loan"), ("EU", "loan"))]
+
+
 @st.composite
 def policies(draw: st.DrawFn):  # type: ignore[no-untyped-def]
+    """Return a policy of the packs, or one with every setting drawn."""
+    if draw(st.integers(0, 3)) == 0:
+        return draw(st.sampled_from(REAL))
     return policy(
         allocation=Allocation(
             tuple(draw(st.permutations(STEPS))),

@@ -138,6 +138,12 @@ class TestCharges:
         assert fees[0] == (1, 350)
         assert len(fees) == 2
 
+    def test_a_card_without_a_principal_is_capped_by_what_was_billed(self) -> None:
+        s = Story()
+        p = policy(charges=Charges(late_fee_flat=900, cap_bps=500))
+        card = replace(s.opened(), principal=0)
+        assert run(card, s.billed(1, 5, 25, 10_000), through=60, p=p).states["A1"].charged == 500
+
     def test_days_under_a_pausing_hold_earn_no_penalty_interest(self) -> None:
         p = policy(
             charges=Charges(penalty_rate_bps=3_650, cap_bps=10_000), delinquency=Delinquency(pausing_holds=("dispute",))
