@@ -66,7 +66,8 @@ def fit(schedule: Sequence[ev.PlanInstalment], financed: int) -> list[ev.PlanIns
         else:
             fitted[-1] = replace(last, principal=last.principal - cut, amount=last.amount - cut)
     if gap > 0:
-        most = max((i.amount for i in fitted), default=gap) or gap
+        # At most as many instalments again as the plan has, so that a plan out of all proportion stays bounded.
+        most = max([-(-gap // len(schedule)), *(i.amount for i in fitted)])
         last = schedule[-1]
         extra = 0
         while gap > 0:

@@ -1,0 +1,292 @@
+"""One borrower's debts against the grid of options: what each point would ask for, and what it is worth.
+
+Points are screened by closed forms; only those that are published are amortised, to the minor unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agents.estimates import Estimate, Features
+from agents.option_words import Locale, label_of, reasons_for
+from schemas import events as ev
+from state.policy import Options, Policy
+from state.present_value import annuity_factors, discount_factors, loss_bps, present_value
+from state.schedules import MONTHLY, amortise, level_payment
+
+# Of a plan that breaks, about this share of its value has come in before (house assumption).
+BROKEN_SHARE = 0.3
+
+
+class Capacity(Struct, frozen=True):
+    """What a borrower can pay a month, in minor units.
+
+    limit: the most that all instalments of a month may sum to (alpha × surplus). max_term_months: the
+    borrower's own bound, after `too_long`. known: whether income is known at all.
+    """
+
+    surplus: int
+    limit: int
+    currency: str
+    max_term_months: int | None = None
+    credit_score: int | None = None
+    known: bool = True
+
+
+class Terms(Struct, frozen=True):
+    """A point of the grid."""
+
+    months: int
+    rate_cut_bps: int
+    waived: tuple[str, ...]
+    shape: ev.Shape
+    deferred: int = 0
+
+    def option_id(self) -> str:
+        """Return what tells one point from another, and so one option of an offer from another."""
+        waived = "".join(f"-no_{part}" for part in self.waived)
+        deferred = f"_{self.deferred}" if self.deferred else ""
+        return f"{self.months}m-{self.shape}{deferred}-cut_{self.rate_cut_bps}{waived}"
+
+
+class Weighed(Struct, frozen=True, gc=False):
+    """A point of the grid with its largest instalment, total, value to the lender, P(accept) and P(keep)."""
+
+    terms: Terms
+    largest: float
+    total: float
+    value: float
+    accept: float
+    keep: float
+
+
+def waived_of(debt: ev.Debt, waived: Sequence[str]) -> ev.Amounts:
+    """Return what a waiver forgives of a debt."""
+    return ev.Amounts(
+        interest=debt.outstanding.interest if "interest" in waived else 0,
+        penalty=debt.outstanding.penalty if "penalty" in waived else 0,
+    )
+
+
+def owed(debt: ev.Debt) -> int:
+    """Return all that is outstanding of a debt."""
+    o = debt.outstanding
+    return o.principal + o.interest + o.fees + o.penalty
+
+
+def financed(debt: ev.Debt, waived: Sequence[str]) -> int:
+    """Return what a plan has to repay of a debt."""
+    forgiven = waived_of(debt, waived)
+    return owed(debt) - forgiven.interest - forgiven.penalty
+
+
+def cut_rate(rate_bps: int, cut_bps: int) -> int:
+    """Return a rate after a cut in basis points of it, rounded down to a whole basis point."""
+    return rate_bps * (10_000 - cut_bps) // 10_000
+
+
+def grid(options: Options, debts: Sequence[ev.Debt]) -> tuple[Terms, ...]:
+    """Return the points of the grid that differ for these debts."""
+    present = tuple(part for part in ("penalty", "interest") if any(getattr(d.outstanding, part) for d in debts))
+    return _grid(options, any(d.annual_rate_bps for d in debts), present)
+
+
+@lru_cache(maxsize=256)
+def _grid(options: Options, at_interest: bool, present: tuple[str, ...]) -> tuple[Terms, ...]:
+    rates = sorted({0, *options.rate_cuts_bps}) if at_interest else [0]
+    waivers = {tuple(sorted(w)) for w in options.waivers if set(w) <= set(present)}
+    shapes: list[tuple[ev.Shape, int]] = []
+    for shape in options.shapes:
+        shapes += [(shape, n) for n in options.deferred_months] if shape == "deferred" else [(shape, 0)]
+    return tuple(
+        Terms(months, cut, waived, shape, deferred)
+        for months in options.terms
+        for cut in rates
+        for waived in sorted(waivers | {()})
+        for shape, deferred in shapes
+    )
+
+
+class Weighing:
+    """One borrower's debts against one policy, with what is computed once for all points of the grid."""
+
+    def __init__(self, debts: Sequence[ev.Debt], capacity: Capacity, policy: Policy, estimate: Estimate) -> None:
+        if len({d.currency for d in debts}) != 1:
+            raise ValueError("debts in different currencies need an offer each")
+        self.debts = debts
+        self.capacity = capacity
+        self.policy = policy
+        self.estimate = estimate
+        self.exposure = sum(owed(d) for d in debts)
+        self.arrears = max(d.days_past_due for d in debts)
+        rules = policy.options
+        self.no_deal = sum(
+            owed(d) * rules.no_deal_recovery_bps / 10_000 * discount_factors(d.annual_rate_bps)[rules.no_deal_months]
+            for d in debts
+        )
+
+    def refused(self, terms: Terms) -> str | None:
+        """Return why a point is not legal or beyond authority, before its instalments are known."""
+        policy, rules = self.policy, self.policy.options
+        if terms.months > policy.plans.max_term_months:
+            return "over_legal_term"
+        if self.capacity.max_term_months is not None and terms.months > self.capacity.max_term_months:
+            return "longer_than_wanted"
+        if terms.shape == "deferred" and terms.deferred >= terms.months:
+            return "deferral_as_long_as_term"
+        score = self.capacity.credit_score or 0
+        if terms.rate_cut_bps > rules.authority_rate_cut_bps and (
+            not rules.rate_relief_score or score < rules.rate_relief_score
+        ):
+            return "rate_beyond_authority"
+        forgiven = sum(owed(d) - financed(d, terms.waived) for d in self.debts)
+        if forgiven * 10_000 > self.exposure * rules.authority_waiver_bps:
+            return "waiver_beyond_authority"
+        if forgiven >= self.exposure:
+            return "nothing_left_to_repay"
+        return None
+
+    def sketch(self, terms: Terms) -> tuple[float, float, float]:
+        """Return the largest instalment, the total paid and the present value, from closed forms."""
+        largest = total = value = 0.0
+        step_up = self.policy.options.step_up_bps
+        for debt in self.debts:
+            amount = financed(debt, terms.waived)
+            rate = cut_rate(debt.annual_rate_bps, terms.rate_cut_bps)
+            unit = unit_sketch(debt.annual_rate_bps, rate, terms.months, terms.shape, terms.deferred, step_up)
+            largest += amount * unit[0]
+            total += amount * unit[1]
+            value += amount * unit[2]
+        return largest, total, value
+
+    def weigh(self, terms: Terms) -> Weighed | str:
+        """Return what a point is worth, or why it is dropped."""
+        reason = self.refused(terms)
+        if reason is not None:
+            return reason
+        largest, total, plan_value = self.sketch(terms)
+        if largest > self.capacity.limit:
+            return "not_affordable"
+        if largest < self.policy.options.minimum_instalment:
+            return "below_minimum_instalment"
+        if (self.exposure - plan_value) * 10_000 > self.policy.options.max_npv_loss_bps * self.exposure:
+            return "loss_beyond_authority"
+        features = Features(
+            burden=largest / max(1, self.capacity.surplus),
+            term_months=terms.months,
+            relief=min(1.0, max(0.0, (self.exposure - plan_value) / self.exposure)),
+            shape=terms.shape,
+            arrears=self.arrears,
+        )
+        accept, keep = self.estimate.accept(features), self.estimate.keep(features)
+        broken = BROKEN_SHARE * plan_value + (1 - BROKEN_SHARE) * self.no_deal
+        agreed = keep * plan_value + (1 - keep) * broken
+        value = accept * agreed + (1 - accept) * self.no_deal - self.policy.options.cost_per_plan
+        return Weighed(terms, largest, total, value, accept, keep)
+
+    def option(self, terms: Terms, first_due: date, locale: Locale) -> ev.Option:
+        """Return a point of the grid as an exact option."""
+        rules = self.policy.options
+        shares = []
+        npv = 0.0
+        for debt in self.debts:
+            rate = cut_rate(debt.annual_rate_bps, terms.rate_cut_bps)
+            schedule = amortise(
+                financed(debt, terms.waived),
+                rate,
+                terms.months,
+                first_due,
+                terms.shape,
+                rules.rounding,
+                rules.step_up_bps,
+                terms.deferred,
+            )
+            npv += present_value([i.amount for i in schedule], debt.annual_rate_bps)
+            shares.append(
+                ev.Share(
+                    account_id=debt.account_id,
+                    financed=financed(debt, terms.waived),
+                    waived=waived_of(debt, terms.waived),
+                    annual_rate_bps=rate,
+                    instalments=schedule,
+                )
+            )
+        together = _together(shares)
+        total = sum(i.amount for i in together)
+        exposure = self.exposure
+        forgiven = _forgiven(shares)
+        first = min(shares, key=lambda s: s.annual_rate_bps)
+        option = ev.Option(
+            option_id=terms.option_id(),
+            label=label_of(terms.months, terms.shape, terms.deferred, max(i.amount for i in together), locale),
+            instalments=together,
+            term_months=len(together),
+            instalment_amount=max(i.amount for i in together),
+            annual_rate_bps=first.annual_rate_bps,
+            waived=forgiven,
+            total_cost=total,
+            saves=self.contract_cost() - total,
+            npv=round(npv),
+            distressed_obligation_bps=loss_bps(exposure, npv),
+            shape=terms.shape,
+            shares=tuple(shares),
+            reasons=(),
+        )
+        return replace(option, reasons=reasons_for(option, terms.rate_cut_bps, terms.deferred, locale))
+
+    def contract_cost(self) -> int:
+        """Return what the same debts cost at their contract rates over their remaining (or the longest) terms."""
+        total = 0
+        for debt in self.debts:
+            months = debt.remaining_months or self.policy.plans.max_term_months
+            total += level_payment(owed(debt), debt.annual_rate_bps, months) * months
+        return total
+
+
+def _forgiven(shares: Sequence[ev.Share]) -> ev.Amounts:
+    return ev.Amounts(
+        interest=sum(s.waived.interest for s in shares),
+        penalty=sum(s.waived.penalty for s in shares),
+    )
+
+
+def _together(shares: Sequence[ev.Share]) -> tuple[ev.PlanInstalment, ...]:
+    """Return the instalments of all accounts, summed by due date."""
+    if len(shares) == 1:
+        return shares[0].instalments
+    sums: dict[date, list[int]] = {}
+    for share in shares:
+        for i in share.instalments:
+            row = sums.setdefault(i.due_on, [0, 0])
+            row[0] += i.principal
+            row[1] += i.interest
+    return tuple(
+        ev.PlanInstalment(number=n, due_on=due, amount=p + i, principal=p, interest=i)
+        for n, (due, (p, i)) in enumerate(sorted(sums.items()), 1)
+    )
+
+
+@lru_cache(maxsize=65_536)
+def unit_sketch(
+    original_bps: int, rate_bps: int, months: int, shape: ev.Shape, deferred: int, step_up_bps: int
+) -> tuple[float, float, float]:
+    """Return largest instalment, total and present value of a plan for one unit of debt, before rounding."""
+    worth, annuity = annuity_factors(original_bps), annuity_factors(rate_bps)
+    level = 1 / annuity[months]
+    interest = rate_bps / MONTHLY
+    light, first, balance = 0, 0.0, 1.0
+    if shape == "step_up":
+        light = months // 2
+        first = max(level * step_up_bps / 10_000, interest)
+        grown = 1 / discount_factors(rate_bps)[light]
+        balance = grown - first * (grown - 1) / interest if interest else 1 - first * light
+    elif shape == "deferred":
+        light, first = deferred, interest
+    later = balance / annuity[months - light]
+    total = first * light + later * (months - light)
+    return max(first, later), total, first * worth[light] + later * (worth[months] - worth[light])
