@@ -9,13 +9,15 @@ from msgspec import Meta, Struct, field
 
 MAX_LONG = 2**63 - 1
 
-Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f]+(?!\s)$")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, Meta(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$")]
 Long = Annotated[int, Meta(ge=-MAX_LONG - 1, le=MAX_LONG)]
 Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_LONG)]
 NonNegative = Annotated[int, Meta(ge=0, le=MAX_LONG)]
+PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+NonNegativeInt = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 RateBps = Annotated[int, Meta(ge=0, le=1_000_000)]
 Stage = Annotated[int, Meta(ge=1, le=3)]
 HouseholdSize = Annotated[int, Meta(ge=1, le=50)]
@@ -39,7 +41,9 @@ Bucket = Literal["current", "grace", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_
 ChargeKind = Literal["penalty_interest", "late_fee"]
 ContactChannel = Literal["call", "sms", "email", "letter", "visit", "app", "other"]
 Direction = Literal["outbound", "inbound"]
-ContactOutcome = Literal["reached", "no_answer", "wrong_party", "promised", "refused", "disputed", "hardship", "complaint"]
+ContactOutcome = Literal[
+    "reached", "no_answer", "wrong_party", "promised", "refused", "disputed", "hardship", "complaint"
+]
 CreditStanding = Literal["good", "arrears", "defaulted", "restructured", "repairing"]
 HoldKind = Literal["dispute", "breathing_space", "bankruptcy", "deceased", "fraud", "vulnerability"]
 FeedbackChannel = Literal["online", "hotline"]
@@ -68,7 +72,7 @@ class Instalment(Struct, frozen=True, kw_only=True, gc=False):
     fees: Minor units.
     """
 
-    number: Positive
+    number: PositiveInt
     due_on: date
     principal: NonNegative
     interest: NonNegative
@@ -337,17 +341,17 @@ class Debt(Struct, frozen=True, kw_only=True, gc=False):
     annual_rate_bps: RateBps
     outstanding: Amounts
     overdue_amount: NonNegative
-    days_past_due: NonNegative
-    missed: NonNegative
+    days_past_due: NonNegativeInt
+    missed: NonNegativeInt
     bucket: Bucket
     bad_debt: BadDebtStatus
     stage: Stage
-    remaining_months: NonNegative
+    remaining_months: NonNegativeInt
     contract_instalment: NonNegative
     oldest_due_on: date | None = None
-    plans_broken: NonNegative = 0
+    plans_broken: NonNegativeInt = 0
     holds: tuple[HoldKind, ...] = ()
-    attempts: NonNegative = 0
+    attempts: NonNegativeInt = 0
 
 
 class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -448,7 +452,7 @@ class InstalmentBilled(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """A statement of revolving credit asks for a payment."""
 
     account_id: Id
-    number: Positive
+    number: PositiveInt
     due_on: date
     principal: NonNegative
     interest: NonNegative
@@ -524,7 +528,7 @@ class PlanInstalment(Struct, frozen=True, kw_only=True, gc=False):
     interest: Minor units.
     """
 
-    number: Positive
+    number: PositiveInt
     due_on: date
     amount: NonNegative
     principal: NonNegative
@@ -560,7 +564,7 @@ class Option(Struct, frozen=True, kw_only=True, gc=False):
     option_id: Id
     label: str
     instalments: tuple[PlanInstalment, ...]
-    term_months: Positive
+    term_months: PositiveInt
     instalment_amount: NonNegative
     annual_rate_bps: RateBps
     waived: Amounts
@@ -747,7 +751,7 @@ class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
     other_debt_payments: NonNegative | None = None
     household_size: HouseholdSize | None = None
     region: str | None = None
-    credit_score: NonNegative | None = None
+    credit_score: NonNegativeInt | None = None
     employment: str | None = None
     spending: dict[str, Long] = field(default_factory=dict)
     currency: Currency | None = None

@@ -14,6 +14,7 @@ from typing import Any
 HERE = Path(__file__).parent
 AVSC = HERE / "avsc"
 TARGET = HERE / "events.py"
+WIDTH = 120
 
 # Named ranges a contract's field may carry in its `range` attribute, as msgspec constraints.
 RANGES = {
@@ -28,6 +29,9 @@ RANGES = {
     "rating": "Rating",
 }
 
+# The same ranges within the 32 bits of an Avro int.
+INT_RANGES = {"positive": "PositiveInt", "non_negative": "NonNegativeInt"}
+
 HEADER = '''"""Typed events and their parts. Made by `python -m schemas.generate` from `schemas/avsc`."""
 
 from __future__ import annotations
@@ -39,13 +43,15 @@ from msgspec import Meta, Struct, field
 
 MAX_LONG = 2**63 - 1
 
-Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\\s\\x00-\\x1f\\x7f]+$")]
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\\s\\x00-\\x1f\\x7f]+(?!\\s)$")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, Meta(min_length=3, max_length=3, pattern=r"^[A-Z]{3}$")]
 Long = Annotated[int, Meta(ge=-MAX_LONG - 1, le=MAX_LONG)]
 Int = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_LONG)]
 NonNegative = Annotated[int, Meta(ge=0, le=MAX_LONG)]
+PositiveInt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+NonNegativeInt = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 RateBps = Annotated[int, Meta(ge=0, le=1_000_000)]
 Stage = Annotated[int, Meta(ge=1, le=3)]
 HouseholdSize = Annotated[int, Meta(ge=1, le=50)]
@@ -111,7 +117,9 @@ def annotation(schema: Any, named_range: str | None) -> str:
     if isinstance(schema, str):
         if schema.startswith("reprieve."):
             return schema.removeprefix("reprieve.")
-        return RANGES[named_range] if named_range else PRIMITIVES[schema]
+        if named_range is None:
+            return PRIMITIVES[schema]
+        return INT_RANGES.get(named_range, RANGES[named_range]) if schema == "int" else RANGES[named_range]
     if schema.get("logicalType") == "date":
         return "date"
     if schema.get("logicalType") == "timestamp-millis":
@@ -163,6 +171,18 @@ def render_record(name: str, contract: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def render_enum(name: str, symbols: list[str]) -> str:
+    """Return the source of one enum, laid out as `ruff format` would."""
+    quoted = [json.dumps(symbol) for symbol in symbols]
+    line = f"{name} = Literal[{', '.join(quoted)}]"
+    if len(line) <= WIDTH:
+        return line
+    inner = "    " + ", ".join(quoted)
+    if len(inner) > WIDTH:
+        inner = "".join(f"    {symbol},\n" for symbol in quoted).rstrip("\n")
+    return f"{name} = Literal[\n{inner}\n]"
+
+
 def render() -> str:
     """Return the whole source of `schemas/events.py`."""
     contracts = load_contracts()
@@ -170,8 +190,7 @@ def render() -> str:
     for name in in_order(contracts):
         contract = contracts[name]
         if contract["type"] == "enum":
-            symbols = ", ".join(json.dumps(s) for s in contract["symbols"])
-            enums.append(f"{name} = Literal[{symbols}]")
+            enums.append(render_enum(name, contract["symbols"]))
         else:
             records.append(render_record(name, contract))
             if is_event(contract):

@@ -1,0 +1,83 @@
+"""One writer's schema made ready to read one event type: quickly where all is well, plainly where not."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from schemas import contracts, resolution, validation
+from schemas.errors import BadInput
+from schemas.events import EVENT_TYPES, Event
+from schemas.plain import Plain, unreadable
+from schemas.readers import REFUSALS, Reader, Unsupported, compile_reader
+
+
+class Reading:
+    """Reads what was written with one schema. `event` is the type that it reads."""
+
+    __slots__ = ("_plain", "event", "fast")
+
+    def __init__(self, event: type[Event], plain: Plain, fast: Reader | None) -> None:
+        self.event = event
+        self._plain = plain
+        self.fast: Reader = fast or self._typed
+
+    def read(self, data: bytes, at: int) -> tuple[Event, int]:
+        """Return the event at a position and the position after it. Raises BadInput."""
+        try:
+            event, end = self.fast(data, at)
+        except REFUSALS:
+            return self._typed(data, at)
+        return (event, end) if end <= len(data) else self._typed(data, at)
+
+    def read_rest(self, data: bytes, at: int) -> Event:
+        """Return the event that takes all bytes from a position on. Raises BadInput."""
+        event, end = self.read(data, at)
+        if end != len(data):
+            raise unreadable(self.event.__name__, f"{len(data) - end} bytes follow its end")
+        return event
+
+    def after(self, data: bytes, at: int) -> int:
+        """Return the position after a record, whether or not it keeps its ranges. Raises BadInput."""
+        return self._plain.read(data, at)[1]
+
+    def _typed(self, data: bytes, at: int) -> tuple[Event, int]:
+        value, at = self._plain.read(data, at)
+        return validation.typed(value, self.event), at
+
+
+def record_name(schema: Any) -> str | None:
+    """Return the name, without namespace, of the event that a schema is about, or None where it is none of ours."""
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        return None
+    name = str(schema.get("name")).rpartition(".")[2]
+    return name if name in EVENT_TYPES else None
+
+
+def reading_of(schema: Any) -> Reading:
+    """Return the reading of a writer's schema. Raises BadInput (`unknown_schema`)."""
+    name = record_name(schema)
+    if name is None:
+        raise validation.unknown_type(schema.get("name") if isinstance(schema, dict) else schema)
+    event = EVENT_TYPES[name]
+    try:
+        writer, names = contracts.parsed(schema)
+    except ValueError as error:
+        raise BadInput("unknown_schema", f"The schema of {name} cannot be used: {error}. Correct it.") from error
+    reader, reader_names = contracts.parsed(contracts.schema_of(name))
+    writer = resolution.fitted(writer, names, reader, reader_names)
+    try:
+        return Reading(event, Plain(writer, names), compile_reader(writer, names, event))
+    except Unsupported:
+        return Reading(event, Plain(writer, names), None)
+
+
+@cache
+def known_schemas() -> dict[bytes, dict[str, Any]]:
+    """Return the schema of every event, of this release and of those before it, by its fingerprint."""
+    found: dict[bytes, dict[str, Any]] = {}
+    for release in [*map(contracts.load, contracts.releases()), contracts.contracts()]:
+        for name in release.keys() & EVENT_TYPES.keys():
+            schema = contracts.self_contained(name, release)
+            found[contracts.fingerprint(schema)] = schema
+    return found
