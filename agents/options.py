@@ -7,6 +7,7 @@ reason; of the rest, at most a few are published that no other beats in instalme
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import date
 
@@ -47,7 +48,7 @@ def build_options(
     candidates: list[ev.Candidate] = []
     for terms in grid(policy.options, debts):
         found = weighing.weigh(terms) if capacity.known else "income_unknown"
-        name = terms.option_id()
+        name = terms.option_id
         if isinstance(found, str):
             candidates.append(ev.Candidate(option_id=name, value=0.0, accept_bps=0, keep_bps=0, verdict=found))
             continue
@@ -87,10 +88,10 @@ def choose(kept: Sequence[Weighed], most: int) -> list[Weighed]:
     if not kept:
         return []
     front = pareto(kept)
-    lowest = min(front, key=lambda w: (w.largest, w.total, w.terms.option_id()))
-    cheapest = min(front, key=lambda w: (w.total, w.largest, w.terms.option_id()))
+    lowest = min(front, key=lambda w: (w.largest, w.total, w.terms.option_id))
+    cheapest = min(front, key=lambda w: (w.total, w.largest, w.terms.option_id))
     chosen = [lowest] if lowest is cheapest or most == 1 else [lowest, cheapest]
-    for w in sorted(front, key=lambda w: (-w.value, w.largest, w.terms.option_id())):
+    for w in sorted(front, key=lambda w: (-w.value, w.largest, w.terms.option_id)):
         if len(chosen) >= most:
             break
         # Options that a borrower cannot tell apart are one option.
@@ -108,9 +109,19 @@ def _differ(one: float, other: float) -> bool:
 def pareto(kept: Sequence[Weighed]) -> list[Weighed]:
     """Return those that no other is at least as good as in all three, and better in one."""
     front: list[Weighed] = []
-    for w in sorted(kept, key=lambda w: (w.largest, w.total, -w.value, w.terms.option_id())):
-        if not any(f.total <= w.total and f.value >= w.value for f in front):
-            front.append(w)
+    # By ascending instalment, so one that came before beats w if it costs no more and is worth no less. Of
+    # those only a staircase matters: totals ascending, values ascending.
+    totals: list[float] = []
+    values: list[float] = []
+    for w in sorted(kept, key=lambda w: (w.largest, w.total, -w.value, w.terms.option_id)):
+        at = bisect_right(totals, w.total)
+        if at and values[at - 1] >= w.value:
+            continue
+        front.append(w)
+        end = at
+        while end < len(values) and values[end] <= w.value:
+            end += 1
+        totals[at:end], values[at:end] = [w.total], [w.value]
     return front
 
 
@@ -139,7 +150,7 @@ def counter_option(
     )
     weighing = Weighing(debts, bound, policy, estimate or PriorEstimate())
     fitting = [w for terms in grid(policy.options, debts) if not isinstance(w := weighing.weigh(terms), str)]
-    for w in sorted(fitting, key=lambda w: (-w.value, w.terms.option_id())):
+    for w in sorted(fitting, key=lambda w: (-w.value, w.terms.option_id)):
         option = weighing.option(w.terms, first_due, locale)
         if option.instalment_amount <= limit:
             return option

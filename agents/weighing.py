@@ -47,11 +47,10 @@ class Terms(Struct, frozen=True):
     shape: ev.Shape
     deferred: int = 0
 
+    @property
     def option_id(self) -> str:
         """Return what tells one point from another, and so one option of an offer from another."""
-        waived = "".join(f"-no_{part}" for part in self.waived)
-        deferred = f"_{self.deferred}" if self.deferred else ""
-        return f"{self.months}m-{self.shape}{deferred}-cut_{self.rate_cut_bps}{waived}"
+        return _option_id(self)
 
 
 class Weighed(Struct, frozen=True, gc=False):
@@ -63,6 +62,13 @@ class Weighed(Struct, frozen=True, gc=False):
     value: float
     accept: float
     keep: float
+
+
+@lru_cache(maxsize=16_384)
+def _option_id(terms: Terms) -> str:
+    waived = "".join(f"-no_{part}" for part in terms.waived)
+    deferred = f"_{terms.deferred}" if terms.deferred else ""
+    return f"{terms.months}m-{terms.shape}{deferred}-cut_{terms.rate_cut_bps}{waived}"
 
 
 def waived_of(debt: ev.Debt, waived: Sequence[str]) -> ev.Amounts:
@@ -124,11 +130,19 @@ class Weighing:
         self.estimate = estimate
         self.exposure = sum(owed(d) for d in debts)
         self.arrears = max(d.days_past_due for d in debts)
+        self._financed: dict[tuple[str, ...], tuple[int, ...]] = {}
         rules = policy.options
         self.no_deal = sum(
             owed(d) * rules.no_deal_recovery_bps / 10_000 * discount_factors(d.annual_rate_bps)[rules.no_deal_months]
             for d in debts
         )
+
+    def financed(self, waived: tuple[str, ...]) -> tuple[int, ...]:
+        """Return what a plan has to repay of each debt under a waiver."""
+        amounts = self._financed.get(waived)
+        if amounts is None:
+            amounts = self._financed[waived] = tuple(financed(d, waived) for d in self.debts)
+        return amounts
 
     def refused(self, terms: Terms) -> str | None:
         """Return why a point is not legal or beyond authority, before its instalments are known."""
@@ -144,7 +158,7 @@ class Weighing:
             not rules.rate_relief_score or score < rules.rate_relief_score
         ):
             return "rate_beyond_authority"
-        forgiven = sum(owed(d) - financed(d, terms.waived) for d in self.debts)
+        forgiven = self.exposure - sum(self.financed(terms.waived))
         if forgiven * 10_000 > self.exposure * rules.authority_waiver_bps:
             return "waiver_beyond_authority"
         if forgiven >= self.exposure:
@@ -155,8 +169,7 @@ class Weighing:
         """Return the largest instalment, the total paid and the present value, from closed forms."""
         largest = total = value = 0.0
         step_up = self.policy.options.step_up_bps
-        for debt in self.debts:
-            amount = financed(debt, terms.waived)
+        for debt, amount in zip(self.debts, self.financed(terms.waived), strict=True):
             rate = cut_rate(debt.annual_rate_bps, terms.rate_cut_bps)
             unit = unit_sketch(debt.annual_rate_bps, rate, terms.months, terms.shape, terms.deferred, step_up)
             largest += amount * unit[0]
@@ -222,7 +235,7 @@ class Weighing:
         forgiven = _forgiven(shares)
         first = min(shares, key=lambda s: s.annual_rate_bps)
         option = ev.Option(
-            option_id=terms.option_id(),
+            option_id=terms.option_id,
             label=label_of(terms.months, terms.shape, terms.deferred, max(i.amount for i in together), locale),
             instalments=together,
             term_months=len(together),
