@@ -88,7 +88,10 @@ class Codec:
         else:
             begins = data[:4].hex(" ") or "nothing"
             raise unreadable("", f"The value begins with {begins}, neither 00 (Confluent) nor c3 01 (single object)")
-        reading = self._readings[frame] = reading_of(schema)
+        try:
+            reading = self._readings[frame] = reading_of(*contracts.parsed(schema))
+        except ValueError as error:
+            raise BadInput("unknown_schema", f"The schema of the value cannot be used: {error}. Correct it.") from error
         return reading
 
     def _registered(self, schema_id: int) -> Any:

@@ -30,6 +30,7 @@ class Plain:
     def __init__(self, schema: Schema, names: Mapping[str, Any]) -> None:
         self._schema = schema
         self._names = names
+        self._dated = True
 
     def read(self, data: bytes, at: int) -> tuple[Any, int]:
         """Return the value at a position, as dicts, lists, dates and instants, and the position after it.
@@ -37,6 +38,12 @@ class Plain:
         Raises BadInput (`unreadable`, or `out_of_range` for a date outside the calendar) naming the field.
         """
         return self._read(self._schema, data, at, "", 0)
+
+    def after(self, data: bytes, at: int) -> int:
+        """Return the position after the value at a position, be its dates real or not. Raises BadInput."""
+        undated = Plain(self._schema, self._names)
+        undated._dated = False
+        return undated.read(data, at)[1]
 
     def _read(self, schema: Schema, data: bytes, at: int, where: str, depth: int) -> tuple[Any, int]:
         if depth > MAX_DEPTH:
@@ -101,7 +108,7 @@ class Plain:
         if kind in ("int", "long"):
             if kind == "int" and not -(2**31) <= number < 2**31:
                 raise unreadable(where, f"{number} does not fit the 32 bits of an int")
-            return _logical(kind, logical, number, where), at
+            return (_logical(kind, logical, number, where) if self._dated else number), at
         if number < 0:
             raise unreadable(where, f"a length of {number}")
         raw, at = self._take(data, at, number, where)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from schemas import contracts, resolution, validation
-from schemas.errors import BadInput
+from schemas import contracts, resolution
 from schemas.events import EVENT_TYPES, Event
 from schemas.plain import Plain, unreadable
 from schemas.readers import REFUSALS, Reader, Unsupported, compile_reader
+from schemas.validation import typed, unknown_type
 
 
 class Reading:
@@ -37,13 +38,9 @@ class Reading:
             raise unreadable(self.event.__name__, f"{len(data) - end} bytes follow its end")
         return event
 
-    def after(self, data: bytes, at: int) -> int:
-        """Return the position after a record, whether or not it keeps its ranges. Raises BadInput."""
-        return self._plain.read(data, at)[1]
-
     def _typed(self, data: bytes, at: int) -> tuple[Event, int]:
         value, at = self._plain.read(data, at)
-        return validation.typed(value, self.event), at
+        return typed(value, self.event), at
 
 
 def record_name(schema: Any) -> str | None:
@@ -54,18 +51,13 @@ def record_name(schema: Any) -> str | None:
     return name if name in EVENT_TYPES else None
 
 
-def reading_of(schema: Any) -> Reading:
-    """Return the reading of a writer's schema. Raises BadInput (`unknown_schema`)."""
-    name = record_name(schema)
+def reading_of(writer: Any, names: Mapping[str, Any]) -> Reading:
+    """Return the reading of a writer's schema, as `contracts.parsed` gives it. Raises BadInput (`unknown_schema`)."""
+    name = record_name(writer)
     if name is None:
-        raise validation.unknown_type(schema.get("name") if isinstance(schema, dict) else schema)
+        raise unknown_type(writer.get("name") if isinstance(writer, dict) else writer)
     event = EVENT_TYPES[name]
-    try:
-        writer, names = contracts.parsed(schema)
-    except ValueError as error:
-        raise BadInput("unknown_schema", f"The schema of {name} cannot be used: {error}. Correct it.") from error
-    reader, reader_names = contracts.parsed(contracts.schema_of(name))
-    writer = resolution.fitted(writer, names, reader, reader_names)
+    writer = resolution.fitted(writer, names, *contracts.parsed(contracts.schema_of(name)))
     try:
         return Reading(event, Plain(writer, names), compile_reader(writer, names, event))
     except Unsupported:

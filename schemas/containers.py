@@ -1,0 +1,132 @@
+"""Avro container files of our events: of one record, or of a union of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Any, BinaryIO, cast
+
+import fastavro
+
+from schemas import contracts, wire
+from schemas.errors import BadInput
+from schemas.events import Event
+from schemas.plain import Plain, unreadable
+from schemas.reading import Reading, reading_of
+from schemas.rejected import Rejected, rejected
+
+MAGIC = b"Obj\x01"
+_PIECE = 2**20
+_Branch = tuple[Plain, Reading | BadInput]
+
+
+class Ahead:
+    """A binary stream whose first bytes can be looked at before they are read, from a pipe as well."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._held = b""
+
+    def peek(self, size: int) -> bytes:
+        """Return the next bytes, fewer where the stream ends, and leave them."""
+        while len(self._held) < size and (more := self._stream.read(size - len(self._held))):
+            self._held += more
+        return self._held[:size]
+
+    def read(self, size: int = -1) -> bytes:
+        """Return that many bytes, fewer where the stream ends; memory follows what is there, not what is asked."""
+        if not self._held and size <= _PIECE:
+            return self._stream.read(size)
+        out, self._held = (self._held, b"") if size < 0 else (self._held[:size], self._held[size:])
+        if size < 0:
+            return out + self._stream.read()
+        pieces, left = [out], size - len(out)
+        while left and (piece := self._stream.read(min(left, _PIECE))):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Return the bytes up to and with the next newline, at most `limit`."""
+        if not self._held:
+            return self._stream.readline(limit)
+        end = self._held.find(b"\n") + 1
+        out, self._held = (self._held[:end], self._held[end:]) if end else (self._held, b"")
+        return out if end else out + self._stream.readline(limit - len(out) if limit >= 0 else -1)
+
+
+def read(stream: Ahead, name: str) -> Iterator[Event | Rejected]:
+    """Return the records of a container file, one after another, with the reason for each that is refused.
+
+    A record that breaks a range leaves the rest of the file readable; bytes that do not follow the
+    schema end their block, a broken block ends the file, and either is said.
+    """
+    number = 1
+    try:
+        blocks = fastavro.block_reader(cast(IO[Any], stream))
+        branches, is_union = _branches(blocks.writer_schema)
+        while (block := cast(Any, next(blocks, None))) is not None:
+            yield from _records(block.bytes_.read(), block.num_records, branches, is_union, name, number)
+            number += block.num_records
+    except BadInput as error:
+        yield rejected(name, number, error, b"")
+    except Exception as error:
+        # Whatever a foreign file makes the parser and the decompressors raise, the file ends here.
+        why = f"The container file cannot be read from here on: {error!r}. Fetch or write it again."
+        yield rejected(name, number, BadInput("unreadable", why), b"")
+
+
+def _records(
+    data: bytes, count: int, branches: list[_Branch], is_union: bool, name: str, number: int
+) -> Iterator[Event | Rejected]:
+    if count > len(data):
+        raise unreadable("", f"a block announces {count} records in {len(data)} bytes")
+    at = 0
+    for line in range(number, number + count):
+        start = at
+        result: Event | Rejected
+        try:
+            branch, at = _branch(data, at, len(branches)) if is_union else (0, at)
+            plain, reading = branches[branch]
+            try:
+                if isinstance(reading, BadInput):
+                    raise reading
+                result, at = reading.read(data, at)
+            except BadInput as error:
+                at = plain.after(data, at)
+                result = rejected(name, line, error, data[start:at])
+        except BadInput as error:
+            yield rejected(name, line, error, data[start:])
+            return
+        yield result
+
+
+def _branch(data: bytes, at: int, count: int) -> tuple[int, int]:
+    try:
+        branch, at = wire.long(data, at)
+    except (ValueError, IndexError) as error:
+        raise unreadable("", "the record's place in the union cannot be read") from error
+    if not 0 <= branch < count:
+        raise unreadable("", f"branch {branch} of a union of {count}")
+    return branch, at
+
+
+def _branches(schema: Any) -> tuple[list[_Branch], bool]:
+    """Return how to read, or why not to read, each record that a file may hold; and whether it is a union."""
+    try:
+        whole, names = contracts.parsed(schema)
+    except ValueError as error:
+        raise BadInput("unknown_schema", f"The file's schema cannot be used: {error}. Write it again.") from error
+    if not isinstance(whole, list):
+        return [(Plain(whole, names), reading_of(whole, names))], False
+    branches: list[_Branch] = []
+    for branch in whole:
+        try:
+            branches.append(
+                (
+                    Plain(branch, names),
+                    reading_of(names.get(branch, branch) if isinstance(branch, str) else branch, names),
+                )
+            )
+        except BadInput as error:
+            branches.append((Plain(branch, names), error))
+    return branches, True

@@ -1,0 +1,162 @@
+"""Events as JSON lines: `{"type": "PaymentReceived", …}`, dates ISO 8601, money integer minor units."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from schemas import containers
+from schemas.errors import BadInput, WrongUse
+from schemas.events import EVENT_TYPES, AnyEvent, Event
+from schemas.rejected import Rejected, rejected
+from schemas.validation import refusal, unknown_type
+
+MAX_LINE = 64 * 2**20
+
+_GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+def to_line(event: Event) -> bytes:
+    """Return an event as one JSON line, its newline included: `type` first, then the fields of its contract."""
+    return _encoder.encode(event) + b"\n"
+
+
+def from_line(line: bytes) -> Event:
+    """Return the event of one JSON line; its instant is brought to UTC and cut to the millisecond, as Avro has it.
+
+    Raises BadInput (`invalid_json`, `unknown_schema`, `missing_field`, `wrong_type`, `unknown_value`,
+    `out_of_range`) with the field at fault and what to do.
+    """
+    try:
+        event = cast(Event, _decoder.decode(line))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _explained(line, error) from error
+    at = event.occurred_at
+    if at.tzinfo is not UTC or at.microsecond % 1_000:
+        return _in_utc(event)
+    return event
+
+
+def read_events(path: Path | str) -> Iterator[Event | Rejected]:
+    """Return what a file holds, one after another: events, and where one is refused, why; the rest goes on.
+
+    path: JSON lines or an Avro container file, gzipped or not, told apart by their first bytes;
+    `-` is the standard input. Blank lines are skipped.
+    Raises WrongUse where the file cannot be opened.
+    """
+    name = str(path)
+    with ExitStack() as open_files:
+        try:
+            raw = sys.stdin.buffer if name == "-" else open_files.enter_context(Path(name).open("rb"))
+            stream = containers.Ahead(raw)
+            if stream.peek(2) == _GZIP:
+                stream = containers.Ahead(
+                    cast(BinaryIO, open_files.enter_context(gzip.GzipFile(fileobj=cast(BinaryIO, stream))))
+                )
+        except OSError as error:
+            raise WrongUse(
+                f"{name} cannot be read: {error.strerror}. Name a file of events, or - for input."
+            ) from error
+        try:
+            is_container = stream.peek(4) == containers.MAGIC
+        except (OSError, EOFError, zlib.error) as error:
+            yield rejected(name, 1, _broken(error), b"")
+            return
+        yield from containers.read(stream, name) if is_container else _lines(stream, name)
+
+
+def _lines(stream: containers.Ahead, name: str) -> Iterator[Event | Rejected]:
+    number = 0
+    while True:
+        number += 1
+        try:
+            line = stream.readline(MAX_LINE)
+            if len(line) == MAX_LINE and not line.endswith(b"\n"):
+                while (more := stream.readline(MAX_LINE)) and not more.endswith(b"\n"):
+                    pass
+                long = BadInput("too_long", f"The line has {MAX_LINE} bytes or more. Put one event on each line.")
+                yield rejected(name, number, long, line[:200])
+                continue
+        except (OSError, EOFError, zlib.error) as error:
+            yield rejected(name, number, _broken(error), b"")
+            return
+        if not line:
+            return
+        if number == 1:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        if line.isspace():
+            continue
+        try:
+            event = from_line(line)
+        except BadInput as error:
+            yield rejected(name, number, error, line.rstrip(b"\r\n"))
+        else:
+            yield event
+
+
+def _broken(error: Exception) -> BadInput:
+    return BadInput("unreadable", f"The file breaks off here: {error}. Fetch it again; what came before was read.")
+
+
+def _in_utc(event: Event) -> Event:
+    at = event.occurred_at
+    try:
+        at = at.replace(microsecond=at.microsecond // 1_000 * 1_000).astimezone(UTC)
+    except OverflowError as error:
+        raise BadInput(
+            "out_of_range",
+            f"{type(event).__name__}.occurred_at is outside the years 1 to 9999 in UTC. Send a real instant.",
+            "occurred_at",
+        ) from error
+    return msgspec.structs.replace(event, occurred_at=at)
+
+
+def _explained(line: bytes, error: Exception) -> BadInput:
+    """Return why a line was refused. Slow: only what is wrong comes here."""
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        return BadInput("invalid_json", f"The line is not JSON: {_place(line, broken)}. Correct it.")
+    if not isinstance(value, dict):
+        hint = " A file that is one array: put each event on a line of its own." if isinstance(value, list) else ""
+        return BadInput("wrong_type", f'The line holds no JSON object. Send {{"type": …}} with its fields.{hint}')
+    name = value.get("type")
+    if name is None:
+        return BadInput("missing_field", 'The event has no type. Add "type": "PaymentReceived" or the like.', "type")
+    record = EVENT_TYPES.get(name) if isinstance(name, str) else None
+    if record is None:
+        return unknown_type(name)
+    if not isinstance(error, msgspec.ValidationError):
+        return BadInput("invalid_json", f"The line is not JSON: {_place(line, error)}. Correct it.")
+    found = refusal(error, record.__name__)
+    if found.code == "missing_field" and found.field is not None and found.field.isidentifier():
+        known = {field.encode_name for field in msgspec.structs.fields(record)}
+        near = difflib.get_close_matches(found.field, [k for k in value if k not in known and k != "type"], n=1)
+        if near:
+            return BadInput(found.code, f"{found.message} It has {near[0]!r}: is that it?", found.field)
+    return found
+
+
+def _place(line: bytes, error: Exception) -> str:
+    """Return what a JSON error says, with its place as a column counted from 1."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"its text is not UTF-8 at column {line.find(error.object[error.start : error.end]) + 1}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = str(error).removeprefix("JSON is malformed: ")
+    if text.endswith(")") and "(byte " in text:
+        words, _, byte = text[:-1].rpartition(" (byte ")
+        return f"{words} at column {int(byte) + 1}"
+    return f"it ends too early, at column {len(line.rstrip()) + 1}"
