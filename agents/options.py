@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from agents.estimates import Estimate, PriorEstimate
 from agents.option_words import Locale
-from agents.weighing import Capacity, Weighed, Weighing, grid
+from agents.weighing import Weighed, Weighing, grid
 from schemas import events as ev
+from state.affordability import Capacity
 from state.policy import Options, Policy
 
 

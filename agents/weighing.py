@@ -15,27 +15,13 @@ from msgspec.structs import replace
 from agents.estimates import Estimate, Features
 from agents.option_words import Locale, label_of, reasons_for
 from schemas import events as ev
+from state.affordability import Capacity
 from state.policy import Options, Policy
 from state.present_value import annuity_factors, discount_factors, loss_bps, present_value
 from state.schedules import MONTHLY, amortise, level_payment
 
 # Of a plan that breaks, about this share of its value has come in before (house assumption).
 BROKEN_SHARE = 0.3
-
-
-class Capacity(Struct, frozen=True):
-    """What a borrower can pay a month, in minor units.
-
-    limit: the most that all instalments of a month may sum to (alpha × surplus). max_term_months: the
-    borrower's own bound, after `too_long`. known: whether income is known at all.
-    """
-
-    surplus: int
-    limit: int
-    currency: str
-    max_term_months: int | None = None
-    credit_score: int | None = None
-    known: bool = True
 
 
 class Terms(Struct, frozen=True):

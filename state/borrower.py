@@ -1,0 +1,109 @@
+"""What is true of one borrower: means, debts in trouble, the open offer, and what answers have taught.
+
+Days are proleptic ordinals, 0 for none; instants are milliseconds since the epoch. The state holds no option
+and no schedule: an offer is recorded as a fact beside it, and read again only when it is accepted.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from schemas import events as ev
+from state.profile import Consent, Reading
+
+OfferEnd = Literal["", "accepted", "declined", "countered", "expired", "withdrawn"]
+PauseReason = Literal["", "dispute", "distress"]
+
+
+class Case(Struct, frozen=True, array_like=True, gc=False):
+    """A troubled account: its debt at the close of `day`."""
+
+    day: int
+    debt: ev.Debt
+
+
+class Choice(Struct, frozen=True, array_like=True, gc=False):
+    """What is remembered of an option of the last offer."""
+
+    option_id: str
+    term_months: int
+    instalment: int
+
+
+class LastOffer(Struct, frozen=True, array_like=True, gc=False):
+    """The borrower's last offer, and how it ended; an empty end is open.
+
+    expires: last day on which it can be accepted. limit, known and principal: what it rests on; principal
+    by account, in the order of account_ids. unanswered: it has been counted as met with silence.
+    """
+
+    offer_id: str
+    kind: str
+    tone: str
+    currency: str
+    account_ids: tuple[str, ...]
+    principal: tuple[int, ...]
+    choices: tuple[Choice, ...]
+    lead: str
+    published: int
+    expires: int
+    limit: int
+    known: bool
+    locale: str
+    unanswered: bool = False
+    end: OfferEnd = ""
+
+
+class Commitment(Struct, frozen=True, array_like=True, gc=False):
+    """An active plan on an account: the most it asks for a month, from its activation to its last due date."""
+
+    plan_id: str
+    currency: str
+    instalment: int
+    activated: int
+    until: int
+
+
+class BorrowerState(Struct, array_like=True):
+    """One borrower.
+
+    home: day, account and currency of the first case; amounts reported without a currency are in that one.
+    sequence: offers of this episode; plans_offered and referrals: those with and without options, each capped.
+    decide_on: day at whose close an offer is to be decided. not_before: no further offer before that day.
+    paused_until, pause_reason: no offer at all before that day. too_high, max_term: what answers tightened.
+    rate_matters, explained: said `rate`; `distrust` was met. person: a person was offered to the vulnerable
+    borrower on that day. income_changed: incomes as of an earlier day no longer count.
+    """
+
+    borrower_id: str
+    readings: tuple[Reading, ...] = ()
+    consents: tuple[Consent, ...] = ()
+    cases: dict[str, Case] = {}
+    plans: dict[str, Commitment] = {}
+    home: tuple[int, str, str] = (0, "", "")
+
+    offer: LastOffer | None = None
+    sequence: int = 0
+    plans_offered: int = 0
+    referrals: int = 0
+    unanswered: int = 0
+
+    decide_on: int = 0
+    not_before: int = 0
+    paused_until: int = 0
+    pause_reason: PauseReason = ""
+
+    too_high: int = 0
+    max_term: int = 0
+    rate_matters: bool = False
+    explained: bool = False
+    distressed: bool = False
+    income_changed: int = 0
+    education: tuple[str, ...] = ()
+    erased: int = 0
+
+    def open_offer(self) -> LastOffer | None:
+        """Return the offer that can be accepted, None where there is none."""
+        return self.offer if self.offer is not None and not self.offer.end else None
