@@ -1,0 +1,131 @@
+"""What one agent keeps: its states and facts, read ahead for a batch and written once at its end."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from agents.base import Agent, Environment, Step
+from schemas import events as ev
+from state.policy import PolicyBook
+from state.storage import pack, unpack
+from streams.local.store import Store, fact_id
+
+S = TypeVar("S", bound=Struct)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
+
+
+class Desk(Generic[S]):
+    """An agent with its part of the store. States live in a bounded cache, the least recently used leave."""
+
+    def __init__(self, agent: Agent[S], kind: type[S], store: Store, book: PolicyBook, cached: int) -> None:
+        self.agent = agent
+        self._kind = kind
+        self._store = store
+        self._cached = cached
+        self._states: OrderedDict[str, S] = OrderedDict()
+        self._dirty: dict[str, S] = {}
+        self._known: dict[str, ev.Event | None] = {}
+        self._facts: dict[str, dict[str, ev.Event]] = {}
+        self._environment = Environment(book)
+
+    # -- a batch
+
+    def read_ahead(self, events: Iterable[tuple[str, ev.Event]]) -> None:
+        """Read the states and known facts that a batch of (key, event) will ask for."""
+        asked = [(key, fact_id(key, self.agent.fact_key(event))) for key, event in events]
+        if not asked:
+            return
+        ids = sorted({name for _, name in asked})
+        self._known = dict.fromkeys(ids)
+        for name, value in self._store.known(self.agent.name, ids):
+            self._known[name] = _decode(value)
+        missing = sorted({key for key, _ in asked} - self._states.keys())
+        for key, value in self._store.states(self.agent.name, missing):
+            self._states[key] = unpack(value, self._kind)
+
+    def decide(self, key: str, event: ev.Event, closed_through: date | None) -> Step[S]:
+        """Return the agent's step on an event, taken down."""
+        env = self._environment
+        env.closed_through = closed_through
+        env.known = self._lookup(fact_id(key, self.agent.fact_key(event)))
+        env.history = lambda: self.history(key)
+        step = self.agent.handle(self.state(key), event, env)
+        self._note(key, step)
+        return step
+
+    def close_day(self, day: ev.DayClosed, closed_through: date | None) -> Iterator[Step[S]]:
+        """Let the agent close a day for every key for which it matters, in the order of keys."""
+        self.flush()
+        through = day.business_date.toordinal()
+        env = self._environment
+        env.closed_through = closed_through
+        env.known = None
+        for key, value in self._store.due(self.agent.name, through):
+            state = self._states.get(key)
+            if state is None:
+                state = unpack(value, self._kind)
+            env.history = lambda key=key: self.history(key)  # type: ignore[misc]
+            step = self.agent.close(state, day, env)
+            self._note(key, step)
+            yield step
+
+    def _note(self, key: str, step: Step[S]) -> None:
+        self._states[key] = self._dirty[key] = step.state
+        for fact_key, event in step.facts:
+            self._facts.setdefault(key, {})[fact_key] = event
+            self._known[fact_id(key, fact_key)] = event
+
+    def _lookup(self, name: str) -> ev.Event | None:
+        if name not in self._known:
+            found = next(self._store.known(self.agent.name, [name]), None)
+            self._known[name] = None if found is None else _decode(found[1])
+        return self._known[name]
+
+    # -- what is kept
+
+    def state(self, key: str) -> S | None:
+        """Return a key's state, None where it has none."""
+        state = self._states.get(key)
+        if state is None:
+            row = next(self._store.states(self.agent.name, [key]), None)
+            if row is None:
+                return None
+            state = self._states[key] = unpack(row[1], self._kind)
+        return state
+
+    def history(self, key: str) -> list[tuple[str, ev.Event]]:
+        """Return all facts recorded for a key, in the order of their fact keys."""
+        stored: dict[str, ev.Event] = {k: _decode(v) for k, v in self._store.facts(self.agent.name, key)}
+        return sorted((stored | self._facts.get(key, {})).items())
+
+    def flush(self) -> None:
+        """Write what changed: each state once, each fact once."""
+        name, due = self.agent.name, self.agent.due
+        if self._dirty:
+            self._store.put_states((name, key, pack(s), due(s)) for key, s in sorted(self._dirty.items()))
+            for key in self._dirty:
+                self._states.move_to_end(key)
+            self._dirty = {}
+        if self._facts:
+            self._store.put_facts(
+                (name, fact_id(key, fact_key), _encode(event))
+                for key, facts in sorted(self._facts.items())
+                for fact_key, event in facts.items()
+            )
+            self._facts = {}
+        self._known = {}
+        while len(self._states) > self._cached:
+            self._states.popitem(last=False)
+
+    def forget(self) -> None:
+        """Drop what a batch that did not happen left."""
+        self._states.clear()
+        self._dirty, self._facts, self._known = {}, {}, {}

@@ -1,0 +1,44 @@
+"""A record of the log: its bytes, its headers, and the event in it."""
+
+from __future__ import annotations
+
+from msgspec import msgpack
+
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import BadInput
+from schemas.topics import TOPICS, key_of
+from streams.local.store import Row
+
+NO_HEADERS = b"\x90"
+
+
+def read_record(row: Row, codec: Codec) -> ev.Event:
+    """Return the event of a record that came in. Raises BadInput where it is unfit for its topic."""
+    _, topic, _, key, value, *_ = row
+    known = TOPICS.get(topic)
+    if known is None or not known.inbound:
+        names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
+        raise BadInput("unknown_topic", f"Nothing reads the topic {topic}. Send to one of {names}.")
+    if value is None:
+        raise BadInput("unreadable", f"The record on {topic} has no value. Events are never deleted by tombstones.")
+    event = codec.decode(value, known.records)
+    wanted = key_of(event)
+    if wanted is not None and key != wanted.encode():
+        raise BadInput(
+            "wrong_key",
+            f"The record's key is {key!r}, but {type(event).__name__} on {topic} is keyed by its {known.key} "
+            f"{wanted}. Send it with that key.",
+            known.key,
+        )
+    return event
+
+
+def read_headers(data: bytes) -> list[tuple[str, bytes]]:
+    """Return the headers of a stored record."""
+    return [] if data == NO_HEADERS else msgpack.decode(data, type=list[tuple[str, bytes]])
+
+
+def traceparent_of(row: Row) -> bytes | None:
+    """Return the trace context that a record carries, None where it has none."""
+    return None if row[5] == NO_HEADERS else dict(read_headers(row[5])).get("traceparent")

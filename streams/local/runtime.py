@@ -1,0 +1,400 @@
+"""The local runtime: the agents in one process over an embedded durable log, exactly once.
+
+Records that came in are processed in the order of their arrival. What an agent says goes to the log, and on
+to those agents that take it, until nothing is left to take; then the next record. A batch of records, all
+that came of them, and the position behind them are one transaction: a crash loses and doubles nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from msgspec import Struct, msgpack
+
+from agents.account import AccountAgent
+from agents.base import Agent, Step, derived_id
+from agents.planner import PlannerAgent
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
+from schemas.headers import headers_for
+from schemas.topics import TOPIC_OF, key_of
+from state.account import AccountState
+from state.borrower import BorrowerState
+from state.policy import PolicyBook
+from streams.local.desk import Desk
+from streams.local.record import NO_HEADERS, read_headers, read_record, traceparent_of
+from streams.local.store import Row, Store
+
+SOURCE = "reprieve.local"
+BATCH = 10_000
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did: records read, events said, records refused."""
+
+    read: int = 0
+    said: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Given:
+    """A record that came in, with the event in it."""
+
+    row: Row
+    event: ev.Event
+
+
+@dataclass(slots=True)
+class Unfit:
+    """A record that came in and cannot be taken, with the reason."""
+
+    row: Row
+    bad: BadInput
+
+
+class LocalRuntime:
+    """Agents over one store. Use as a context manager, or close it.
+
+    A data directory belongs to one policy book; another one would give another history.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        agents: Sequence[tuple[Agent[Any], type[Struct]]],
+        book: PolicyBook,
+        *,
+        batch: int = BATCH,
+        cached: int = 200_000,
+    ) -> None:
+        self._store = store
+        self._codec = Codec()
+        self._batch = batch
+        self._desks = [Desk(agent, kind, store, book, cached) for agent, kind in agents]
+        self._takers: dict[type[ev.Event], list[Desk[Any]]] = {
+            kind: [d for d in self._desks if kind in d.agent.accepts] for kind in TOPIC_OF
+        }
+        self._wait = book.policy_for("", "").unknown_account_wait_days
+        self._owned(book)
+        self._position = store.next_position()
+        self._offsets = store.next_offsets()
+        self._done = int(store.meta("done") or 0)
+        closed = store.meta("closed_through")
+        self.closed_through: date | None = date.fromisoformat(closed) if closed else None
+        self._parked = store.parked_keys()
+        self._rows: list[Row] = []
+        self._said: list[ev.Event] = []
+        self._summary = Summary()
+
+    @classmethod
+    def open(cls, folder: Path | None, book: PolicyBook, **options: int) -> LocalRuntime:
+        """Open a data directory (None: in memory) with Reprieve's own agents.
+
+        Raises Fatal where another process has it, or where it was made under another policy book.
+        """
+        store = Store(folder)
+        try:
+            return cls(store, [(AccountAgent(), AccountState), (PlannerAgent(), BorrowerState)], book, **options)
+        except BaseException:
+            store.close()
+            raise
+
+    def __enter__(self) -> LocalRuntime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def _owned(self, book: PolicyBook) -> None:
+        owner = self._store.meta("book")
+        if owner is None:
+            self._store.set_meta("book", book.name)
+        elif owner != book.name:
+            raise Fatal(
+                f"The data directory was made under the policy {owner}, not {book.name}. Use --policy {owner}, "
+                "or replay its events into another directory."
+            )
+
+    # -- what comes in
+
+    def publish(self, events: Iterable[ev.Event]) -> int:
+        """Append events to their topics, durably; returns how many."""
+        encode = self._codec.encode
+        rows = []
+        for event in events:
+            key = key_of(event)
+            rows.append(
+                self._row(
+                    TOPIC_OF[type(event)].name,
+                    None if key is None else key.encode(),
+                    encode(event),
+                    NO_HEADERS,
+                    int(event.occurred_at.timestamp() * 1000),
+                    inbound=True,
+                )
+            )
+        with self._store.transaction():
+            self._store.append(rows)
+        return len(rows)
+
+    def publish_raw(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp: int = 0,
+    ) -> int:
+        """Append one record as it came, whatever it is; returns its offset."""
+        row = self._row(topic, key, value, msgpack.encode(list(headers)), timestamp, inbound=True)
+        with self._store.transaction():
+            self._store.append([row])
+        return row[2]
+
+    def _row(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: bytes, timestamp: int, *, inbound: bool
+    ) -> Row:
+        position, offset = self._position, self._offsets.get(topic, 0)
+        self._position, self._offsets[topic] = position + 1, offset + 1
+        return (position, topic, offset, key, value, headers, timestamp, int(inbound))
+
+    # -- processing
+
+    def run(self, progress: Callable[[Summary], None] | None = None) -> Summary:
+        """Process all that came in and is not processed yet. Raises Fatal where going on would be wrong."""
+        self._summary = Summary()
+        self._said = []
+        with _fewer_collections():
+            self._run(progress)
+        return self._summary
+
+    def _run(self, progress: Callable[[Summary], None] | None) -> None:
+        while rows := self._store.inbound_after(self._done, self._batch):
+            try:
+                with self._store.transaction():
+                    self._process(rows)
+            except BaseException:
+                self._forget()
+                raise
+            if progress is not None:
+                progress(self._summary)
+
+    def feed(self, events: Iterable[ev.Event]) -> list[ev.Event]:
+        """Publish events, process them, and return all that was said."""
+        self.publish(events)
+        self.run()
+        return self._said
+
+    def _forget(self) -> None:
+        for desk in self._desks:
+            desk.forget()
+        self._rows = []
+        self._position = self._store.next_position()
+        self._offsets = self._store.next_offsets()
+        self._parked = self._store.parked_keys()
+        closed = self._store.meta("closed_through")
+        self.closed_through = date.fromisoformat(closed) if closed else None
+
+    def _process(self, rows: Sequence[Row]) -> None:
+        given: list[Given | Unfit] = []
+        for row in rows:
+            try:
+                event = read_record(row, self._codec)
+            except BadInput as bad:
+                given.append(Unfit(row, bad))
+                continue
+            if isinstance(event, ev.DayClosed):
+                self._all(given)
+                given = []
+                self._one(Given(row, event), self._close_day)
+            else:
+                given.append(Given(row, event))
+        self._all(given)
+        for desk in self._desks:
+            desk.flush()
+        self._store.append(self._rows)
+        self._rows = []
+        self._done = rows[-1][0]
+        self._store.set_meta("done", str(self._done))
+        self._summary.read += len(rows)
+
+    def _all(self, given: Sequence[Given | Unfit]) -> None:
+        for desk in self._desks:
+            desk.read_ahead(
+                (key_of(g.event) or "", g.event)
+                for g in given
+                if isinstance(g, Given) and desk in self._takers[type(g.event)]
+            )
+        for g in given:
+            if isinstance(g, Given):
+                self._one(g, self._take)
+            else:
+                self._refuse(g.row, g.bad)
+
+    def _one(self, given: Given, act: Callable[[Given], None]) -> None:
+        """Process one record to the end; anything but a ReprieveError names the record it stopped at."""
+        try:
+            act(given)
+        except ReprieveError:
+            raise
+        except Exception as error:
+            _, topic, offset, *_ = given.row
+            raise Fatal(
+                f"Processing {type(given.event).__name__} at {topic}/{offset} failed with {type(error).__name__}: "
+                f"{error}. Nothing of its batch was kept; the record stays where it is. This is a fault of Reprieve."
+            ) from error
+
+    def _take(self, given: Given) -> None:
+        """Let agents take an event, and then what they say, until nothing is left to take."""
+        waiting: deque[Given] = deque((given,))
+        while waiting:
+            now = waiting.popleft()
+            event = now.event
+            key = key_of(event) or ""
+            for desk in self._takers[type(event)]:
+                try:
+                    step = desk.decide(key, event, self.closed_through)
+                except UnknownAccount:
+                    self._park(now.row, key)
+                    continue
+                except BadInput as bad:
+                    self._refuse(now.row, bad)
+                    continue
+                self._publish_step(step, now.row, waiting)
+                if isinstance(event, ev.AccountOpened) and key in self._parked:
+                    waiting.extend(self._unparked(key))
+
+    def _publish_step(self, step: Step[Any], cause: Row, waiting: deque[Given]) -> None:
+        for event in step.outputs:
+            row = self._say(event, cause)
+            if self._takers[type(event)]:
+                waiting.append(Given(row, event))
+        for refusal in step.refused:
+            topic = TOPIC_OF[type(refusal.event)]
+            key = key_of(refusal.event)
+            row = (
+                0,
+                topic.name,
+                -1,
+                key.encode() if key else None,
+                self._codec.encode(refusal.event),
+                NO_HEADERS,
+                0,
+                1,
+            )
+            self._refuse(row, BadInput(refusal.code, refusal.message), refusal.event.event_id)
+
+    def _close_day(self, given: Given) -> None:
+        day = given.event
+        assert isinstance(day, ev.DayClosed)
+        if self.closed_through is not None and day.business_date <= self.closed_through:
+            return
+        for desk in self._desks:
+            waiting: deque[Given] = deque()
+            for step in desk.close_day(day, self.closed_through):
+                self._publish_step(step, given.row, waiting)
+            for item in waiting:
+                self._take(item)
+        self.closed_through = day.business_date
+        self._store.set_meta("closed_through", day.business_date.isoformat())
+        if self._parked:
+            expired = self._store.overdue(day.business_date.toordinal(), self._wait)
+            for position in expired:
+                row = self._store.record(position)
+                self._refuse(row, UnknownAccount((row[3] or b"").decode(errors="replace")))
+            self._store.unpark(expired)
+            self._parked = self._store.parked_keys()
+
+    # -- what goes out
+
+    def _say(self, event: ev.Event, cause: Row) -> Row:
+        key = key_of(event)
+        row = self._row(
+            TOPIC_OF[type(event)].name,
+            None if key is None else key.encode(),
+            self._codec.encode(event),
+            msgpack.encode(headers_for(event, traceparent_of(cause))),
+            int(event.occurred_at.timestamp() * 1000),
+            inbound=False,
+        )
+        self._rows.append(row)
+        self._said.append(event)
+        self._summary.said += 1
+        return row
+
+    def _refuse(self, row: Row, bad: BadInput, identity: str = "") -> None:
+        _, topic, offset, key, value, headers, timestamp, _ = row
+        self._summary.refused += 1
+        letter = ev.DeadLetter(
+            event_id=derived_id(identity or f"{topic}/{offset}", "DeadLetter", bad.code),
+            occurred_at=datetime.fromtimestamp(timestamp / 1000, UTC),
+            source=SOURCE,
+            topic=topic,
+            partition=0,
+            offset=offset,
+            key=key,
+            value=value,
+            headers=dict(read_headers(headers)),
+            code=bad.code,
+            message=bad.message,
+            field=bad.field,
+        )
+        self._say(letter, row)
+
+    def _park(self, row: Row, key: str) -> None:
+        deadline = None if self.closed_through is None else self.closed_through.toordinal() + self._wait
+        self._store.park(row[0], key, deadline)
+        self._parked.add(key)
+
+    def _unparked(self, key: str) -> list[Given]:
+        positions = self._store.parked(key)
+        self._store.unpark(positions)
+        self._parked.discard(key)
+        rows = [self._store.record(position) for position in positions]
+        return [Given(row, read_record(row, self._codec)) for row in rows]
+
+    # -- what is known
+
+    def outputs(self, topic: str, after: int = -1) -> Iterator[tuple[int, ev.Event]]:
+        """Yield a topic's events with their offsets, behind an offset."""
+        for _, _, offset, _, value, *_ in self._store.of_topic(topic, after + 1):
+            yield offset, self._codec.decode(value or b"")
+
+    def state(self, agent: str, key: str) -> Struct | None:
+        """Return the state that an agent keeps of a key."""
+        return self._desk(agent).state(key)
+
+    def history(self, agent: str, key: str) -> list[tuple[str, ev.Event]]:
+        """Return the facts that an agent recorded for a key."""
+        return self._desk(agent).history(key)
+
+    def _desk(self, agent: str) -> Desk[Any]:
+        return next(d for d in self._desks if d.agent.name == agent)
+
+
+@contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Let Python look for garbage cycles rarely: states are many and long-lived, and make none."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

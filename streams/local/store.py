@@ -1,0 +1,207 @@
+"""One SQLite file holds all that a local runtime knows: the log, states, facts, parked records, its position.
+
+A batch is one transaction, so the file is always as if each batch had happened wholly or not at all.
+`synchronous=FULL` makes that true across a power cut, not only across a crash.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+from msgspec import json
+
+from schemas.errors import Fatal
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS log (
+    position INTEGER PRIMARY KEY, topic TEXT NOT NULL, "offset" INTEGER NOT NULL,
+    key BLOB, value BLOB, headers BLOB NOT NULL, timestamp INTEGER NOT NULL, inbound INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS log_of_topic ON log (topic, "offset");
+CREATE TABLE IF NOT EXISTS state (
+    agent TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, due INTEGER, PRIMARY KEY (agent, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS state_due ON state (agent, due) WHERE due IS NOT NULL;
+CREATE TABLE IF NOT EXISTS fact (
+    agent TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (agent, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parked (position INTEGER PRIMARY KEY, key TEXT NOT NULL, deadline INTEGER);
+CREATE INDEX IF NOT EXISTS parked_by_key ON parked (key);
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+T = TypeVar("T")
+# SQLite takes 32,766 parameters a statement; a look-up of pairs stays well below.
+LOOK_UP = 4_000
+
+# Keys hold no control characters, so a fact's id is its key and fact key with one between.
+SEPARATOR, AFTER_SEPARATOR = "\x1f", "\x20"
+
+# position, topic, offset, key, value, headers, timestamp, inbound
+Row = tuple[int, str, int, bytes | None, bytes | None, bytes, int, int]
+
+
+def fact_id(key: str, fact_key: str) -> str:
+    """Return the id under which a key's fact is stored."""
+    return key + SEPARATOR + fact_key
+
+
+class Store:
+    """The tables behind a local runtime. `folder` None keeps them in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._lock: IO[str] | None = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(folder)
+        path = ":memory:" if folder is None else str(folder / "reprieve.db")
+        self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-131072", "temp_store=MEMORY"):
+            self.db.execute(f"PRAGMA {pragma}")
+        self.db.executescript(TABLES)
+
+    def close(self) -> None:
+        """Close the file and let another process have it."""
+        self.db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit all that is written within, or none of it."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    # -- meta
+
+    def meta(self, name: str) -> str | None:
+        """Return a named value, None where there is none."""
+        row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a named value."""
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    # -- log
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Append records to the log."""
+        self.db.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def next_position(self) -> int:
+        """Return the position of the next record."""
+        return int(self.db.execute("SELECT COALESCE(MAX(position), 0) + 1 FROM log").fetchone()[0])
+
+    def next_offsets(self) -> dict[str, int]:
+        """Return the offset of each topic's next record."""
+        return dict(self.db.execute('SELECT topic, MAX("offset") + 1 FROM log GROUP BY topic'))
+
+    def inbound_after(self, position: int, limit: int) -> list[Row]:
+        """Return records that came in behind a position, in the order of arrival."""
+        query = "SELECT * FROM log WHERE position > ? AND inbound = 1 ORDER BY position LIMIT ?"
+        return self.db.execute(query, (position, limit)).fetchall()
+
+    def record(self, position: int) -> Row:
+        """Return one record of the log."""
+        row: Row = self.db.execute("SELECT * FROM log WHERE position = ?", (position,)).fetchone()
+        return row
+
+    def of_topic(self, topic: str, offset: int = 0) -> Iterator[Row]:
+        """Yield a topic's records from an offset on."""
+        yield from self.db.execute(
+            'SELECT * FROM log WHERE topic = ? AND "offset" >= ? ORDER BY "offset"', (topic, offset)
+        )
+
+    # -- states and facts
+
+    def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the stored states of keys; those that have none are left out."""
+        for part in _parts(keys):
+            marks = ",".join("?" * len(part))
+            yield from self.db.execute(
+                f"SELECT key, value FROM state WHERE agent = ? AND key IN ({marks})", (agent, *part)
+            )
+
+    def due(self, agent: str, through: int) -> list[tuple[str, bytes]]:
+        """Return the states that are due by a day, by key."""
+        query = "SELECT key, value FROM state WHERE agent = ? AND due <= ? ORDER BY key"
+        return self.db.execute(query, (agent, through)).fetchall()
+
+    def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
+        """Store states; the latest of a key stands."""
+        self.db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", rows)
+
+    def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield those facts that are recorded, by id; one query, however many are asked for."""
+        yield from self.db.execute(
+            "SELECT fact.id, fact.value FROM json_each(?) asked "
+            "CROSS JOIN fact ON fact.agent = ? AND fact.id = asked.value",
+            (json.encode(ids), agent),
+        )
+
+    def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
+        """Return all facts of a key by fact key, in the order of these."""
+        query = "SELECT id, value FROM fact WHERE agent = ? AND id >= ? AND id < ? ORDER BY id"
+        rows = self.db.execute(query, (agent, fact_id(key, ""), key + AFTER_SEPARATOR))
+        return [(name[len(key) + 1 :], value) for name, value in rows]
+
+    def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
+        """Record facts by agent and id; one that exists is replaced."""
+        self.db.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?, ?)", rows)
+
+    # -- parked records
+
+    def park(self, position: int, key: str, deadline: int | None) -> None:
+        """Let a record wait for its account until the close of a day."""
+        self.db.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (position, key, deadline))
+
+    def parked(self, key: str) -> list[int]:
+        """Return the positions of the records that wait for an account."""
+        return [p for (p,) in self.db.execute("SELECT position FROM parked WHERE key = ? ORDER BY position", (key,))]
+
+    def parked_keys(self) -> set[str]:
+        """Return the keys for which records wait."""
+        return {key for (key,) in self.db.execute("SELECT DISTINCT key FROM parked")}
+
+    def overdue(self, day: int, wait: int) -> list[int]:
+        """Return the positions of records that have waited long enough; sets the deadline of those that had none."""
+        self.db.execute("UPDATE parked SET deadline = ? WHERE deadline IS NULL", (day + wait,))
+        return [
+            p for (p,) in self.db.execute("SELECT position FROM parked WHERE deadline < ? ORDER BY position", (day,))
+        ]
+
+    def unpark(self, positions: Iterable[int]) -> None:
+        """Forget parked records that no longer wait."""
+        self.db.executemany("DELETE FROM parked WHERE position = ?", ((p,) for p in positions))
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), LOOK_UP):
+        yield items[start : start + LOOK_UP]
+
+
+def _locked(folder: Path) -> IO[str]:
+    """Take the folder for this process alone. Raises Fatal where another has it."""
+    lock = open(folder / "lock", "a+")  # noqa: SIM115 (held open until the store is closed)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip() or "another process"
+        lock.close()
+        raise Fatal(f"The data directory {folder} is in use by {owner}. Stop that one, or name another.") from None
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()}")
+    lock.flush()
+    return lock
