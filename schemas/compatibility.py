@@ -16,15 +16,9 @@ from schemas import contracts, generate
 from schemas.errors import WrongUse
 
 Schema = Any
-# What a reader may take a writer's type for (Avro 1.11, "Schema Resolution"). Only what goes both ways is
-# left where both directions are asked for; the text of a refusal says which way it fails.
-PROMOTIONS = {
-    "int": {"long", "float", "double"},
-    "long": {"float", "double"},
-    "float": {"double"},
-    "string": {"bytes"},
-    "bytes": {"string"},
-}
+KEEP = "Keep it; add a field beside it."
+# What a reader may take a writer's number for (Avro 1.11, "Schema Resolution"); none goes both ways.
+PROMOTIONS = {"int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +112,9 @@ class _Comparison:
                 )
         for name in before.keys() & after.keys():
             self._types(before[name]["type"], after[name]["type"], name)
+            was, now = before[name].get("range", "none"), after[name].get("range", "none")
+            if was != now:
+                self._say(name, f"its range was {was} and is {now}, so one release refuses what another writes", KEEP)
             if "default" in before[name] and "default" not in after[name]:
                 self._say(name, "its default is gone, so what was written without it cannot be read", "Put it back.")
 
@@ -144,13 +141,10 @@ class _Comparison:
             backward = "" if now in PROMOTIONS.get(was, ()) else "what an old release wrote cannot be read"
             forward = "" if was in PROMOTIONS.get(now, ()) else "an old release cannot read what is written now"
             ways = ", and ".join(way for way in (backward, forward) if way)
-            if ways:
-                self._say(field, f"its type was {was} and is {now}: {ways}", "Keep the type; add a field beside it.")
+            self._say(field, f"its type was {was} and is {now}: {ways}", KEEP)
             return
         if _logical(old) != _logical(new):
-            self._say(
-                field, f"its meaning was {_logical(old)} and is {_logical(new)}", "Keep it; add a field beside it."
-            )
+            self._say(field, f"its meaning was {_logical(old)} and is {_logical(new)}", KEEP)
         for part in ("items", "values"):
             if was == {"items": "array", "values": "map"}[part]:
                 self._types(old[part], new[part], f"{field}[]")
