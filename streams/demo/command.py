@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -39,7 +39,7 @@ def demo_command(count: int, accounts: int, seed: int, leave: bool) -> None:
     _summary(console, shown)
 
 
-def _show(console: Console, run: Iterator[Demonstration], count: int, leave: bool) -> Demonstration:
+def _show(console: Console, run: Generator[Demonstration, None, None], count: int, leave: bool) -> Demonstration:
     shown = next(run)
     steps = islice(run, count - 1) if leave else run
     try:

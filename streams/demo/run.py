@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ def days(
     start: date,
     data: Path | None,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[Demonstration]:
+) -> Generator[Demonstration, None, None]:
     """Run one business date after the other for ever; yields after each. `data` None keeps all in memory."""
     world = World(accounts=accounts, seed=seed, start=start)
     shown = Demonstration(Tally(), Stories())

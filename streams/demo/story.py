@@ -81,8 +81,7 @@ class Stories:
             case ev.ContactAttempted(direction="outbound"):
                 return f"is contacted by {event.channel}: {event.outcome}", None
             case ev.BadDebtChanged():
-                chapter = event.to if event.to in CHAPTERS else None
-                return f"bad debt {event.from_} -> {event.to}: {'; '.join(event.reasons)}", chapter
+                return f"bad debt {event.from_} -> {event.to}: {'; '.join(event.reasons)}", _chapter(event.to)
             case ev.OfferPublished():
                 lead = next((o for o in event.options if o.option_id == event.lead_option_id), None)
                 terms = f", lead {lead.term_months} × {money(lead.instalment_amount, event.currency)}" if lead else ""
@@ -104,9 +103,12 @@ class Stories:
             case ev.PlanCompleted():
                 return f"plan completed: {event.kept} kept, {event.missed} missed", "completed"
             case ev.CreditStandingChanged():
-                chapter = "good_again" if event.to == "good" else None
-                return f"credit standing {event.from_} -> {event.to}", chapter
+                return f"credit standing {event.from_} -> {event.to}", "good_again" if event.to == "good" else None
         return None
+
+
+def _chapter(status: str) -> str | None:
+    return status if status in CHAPTERS else None
 
 
 def _day_of(event: ev.Event) -> date:

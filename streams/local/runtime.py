@@ -372,6 +372,14 @@ class LocalRuntime:
 
     # -- what is known
 
+    def replayed(self) -> set[str]:
+        """Return the ids of the dead letters that were sent in again."""
+        return self._store.replayed()
+
+    def mark_replayed(self, letter_id: str) -> None:
+        """Note that a dead letter was sent in again."""
+        self._store.mark_replayed(letter_id)
+
     def outputs(self, topic: str, after: int = -1) -> Iterator[tuple[int, ev.Event]]:
         """Yield a topic's events with their offsets, behind an offset."""
         for _, _, offset, _, value, *_ in self._store.of_topic(topic, after + 1):

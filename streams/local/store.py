@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS fact (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parked (position INTEGER PRIMARY KEY, key TEXT NOT NULL, deadline INTEGER);
 CREATE INDEX IF NOT EXISTS parked_by_key ON parked (key);
+CREATE TABLE IF NOT EXISTS replayed (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 T = TypeVar("T")
@@ -92,6 +93,14 @@ class Store:
     def set_meta(self, name: str, value: str) -> None:
         """Keep a named value."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def replayed(self) -> set[str]:
+        """Return the ids of the dead letters that were sent in again."""
+        return {name for (name,) in self.db.execute("SELECT id FROM replayed")}
+
+    def mark_replayed(self, name: str) -> None:
+        """Note that a dead letter was sent in again."""
+        self.db.execute("INSERT OR IGNORE INTO replayed VALUES (?)", (name,))
 
     # -- log
 
@@ -184,6 +193,21 @@ class Store:
     def unpark(self, positions: Iterable[int]) -> None:
         """Forget parked records that no longer wait."""
         self.db.executemany("DELETE FROM parked WHERE position = ?", ((p,) for p in positions))
+
+
+def book_of(folder: Path) -> str | None:
+    """Return the name of the policy book under which a data directory was made, None where it is new."""
+    path = folder / "reprieve.db"
+    if not path.exists():
+        return None
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        row = db.execute("SELECT value FROM meta WHERE name = 'book'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory.") from error
+    finally:
+        db.close()
+    return None if row is None else str(row[0])
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

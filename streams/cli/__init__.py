@@ -1,0 +1,54 @@
+"""`reprieve`, the one program.
+
+Exit codes: 0 done, 1 failed with a sentence, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import click
+
+from schemas.errors import ReprieveError
+from streams.cli.flow import consume_command, publish_command
+from streams.cli.letters import dead_letters_group
+from streams.cli.look_up import account_command, borrower_command
+from streams.cli.replaying import replay_command
+from streams.cli.rules import policy_group, schemas_group
+from streams.cli.simulating import simulate_command
+from streams.demo.command import demo_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("reprieve"), prog_name="reprieve")
+def cli() -> None:
+    """Reprieve keeps loan accounts, says when a debt goes bad, and offers repayment plans that can be kept."""
+
+
+for command in (
+    demo_command,
+    publish_command,
+    consume_command,
+    replay_command,
+    simulate_command,
+    account_command,
+    borrower_command,
+    policy_group,
+    dead_letters_group,
+    schemas_group,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the program; what Reprieve raises on purpose becomes one sentence and exit code 1."""
+    try:
+        cli()
+    except ReprieveError as error:
+        click.echo(f"reprieve: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; that is no fault.
+        sys.stderr.close()
+        sys.exit(0)

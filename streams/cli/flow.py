@@ -1,0 +1,60 @@
+"""`reprieve publish` and `reprieve consume`: events into the local runtime, and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from schemas.events import Event
+from schemas.jsonlines import to_line
+from schemas.topics import TOPICS
+from streams.cli.common import Rejections, data_option, opened, policy_option, progress
+
+# What is read, made durable and processed at a time.
+CHUNK = 10_000
+
+
+def chunks(events: Iterator[Event], size: int = CHUNK) -> Iterator[list[Event]]:
+    """Yield events in lists of at most `size`."""
+    while chunk := list(islice(events, size)):
+        yield chunk
+
+
+@click.command("publish")
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@data_option
+@policy_option
+@click.option("--no-run", is_flag=True, help="Only append to the topics; the next publish processes them.")
+def publish_command(files: tuple[Path, ...], data: Path, policy: str | None, no_run: bool) -> None:
+    """Publish events from JSON lines or Avro container files (- is standard input), and process them.
+
+    Publishing a file twice does no harm: an event that was seen before has no effect.
+    """
+    rejections = Rejections()
+    read = said = refused = 0
+    with opened(data, policy, create=True) as runtime, progress("publishing") as bar:
+        for chunk in chunks(rejections.events(files)):
+            read += runtime.publish(chunk)
+            if not no_run:
+                summary = runtime.run()
+                said, refused = said + summary.said, refused + summary.refused
+            bar.update(bar.task_ids[0], completed=read)
+            click.echo(f"{read} events published", err=True) if read % 100_000 == 0 else None
+    click.echo(f"{read} events published, {said} said, {refused} refused, {rejections.count} lines rejected", err=True)
+    raise SystemExit(rejections.exit_code())
+
+
+@click.command("consume")
+@click.argument("topic", type=click.Choice(sorted(TOPICS)))
+@click.option("--from", "start", type=click.IntRange(min=0), default=0, show_default=True, help="First offset.")
+@click.option("--limit", type=click.IntRange(min=1), default=None, help="At most so many events.")
+@data_option
+def consume_command(topic: str, start: int, limit: int | None, data: Path) -> None:
+    """Print a topic's events as JSON lines."""
+    out = click.get_binary_stream("stdout")
+    with opened(data) as runtime:
+        for _, event in islice(runtime.outputs(topic, start - 1), limit):
+            out.write(to_line(event))

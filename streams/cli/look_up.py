@@ -1,0 +1,106 @@
+"""`reprieve account` and `reprieve borrower`: what is known, why, and how it came about."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+from msgspec import Struct, structs, to_builtins
+from rich.console import Console
+from rich.table import Table
+
+from agents.corrections import SAID
+from schemas import events as ev
+from schemas.errors import WrongUse
+from streams.cli.common import data_option, json_option, opened, say_json
+
+ENVELOPE = {"event_id", "occurred_at", "source", "account_id", "borrower_id", "business_date", "caused_by"}
+# Fields of a state that hold a day as a number.
+DAYS = {"opened", "through", "due", "overdue_since", "clean_since", "material_since", "bad_debt_on", "closed"}
+DAYS |= {"last_payment", "accrued_to", "pending_day", "paused_until"}
+
+
+@click.command("account")
+@click.argument("account_id")
+@data_option
+@json_option
+def account_command(account_id: str, data: Path, as_json: bool) -> None:
+    """Show what is known of an account, why, and its history."""
+    _show("account", account_id, data, as_json)
+
+
+@click.command("borrower")
+@click.argument("borrower_id")
+@data_option
+@json_option
+def borrower_command(borrower_id: str, data: Path, as_json: bool) -> None:
+    """Show what is known of a borrower: debts in trouble, offers, answers."""
+    _show("planner", borrower_id, data, as_json)
+
+
+def _show(agent: str, key: str, data: Path, as_json: bool) -> None:
+    with opened(data) as runtime:
+        state = runtime.state(agent, key)
+        history = runtime.history(agent, key)
+    if state is None:
+        what = "account" if agent == "account" else "borrower"
+        raise WrongUse(f"No {what} {key} is known in {data}. Check the id, or publish its events.")
+    told = sorted((e for name, e in history if _stands(name, e)), key=_when)
+    if as_json:
+        say_json({"state": _state(state), "history": told})
+        return
+    console = Console()
+    table = Table("what", "is", title=f"{agent} {key}", show_lines=False)
+    for name, value in _state(state).items():
+        if value not in (0, "", None, [], {}, False):
+            table.add_row(name, str(value))
+    console.print(table)
+    table = Table("day", "event", "what it says", title="History: what came in, and what was said")
+    for event in told:
+        table.add_row(str(_when(event)[0]), type(event).__name__, _words(event))
+    console.print(table)
+
+
+def _stands(name: str, event: ev.Event) -> bool:
+    return not (name.startswith(SAID) and isinstance(event, ev.Corrected))
+
+
+def _state(state: Struct) -> dict[str, object]:
+    """Return a state by field, with days as dates."""
+    plain = {f: to_builtins(_by_name(getattr(state, f))) for f in state.__struct_fields__}
+    return {k: str(date.fromordinal(v)) if k in DAYS and isinstance(v, int) and v else v for k, v in plain.items()}
+
+
+def _by_name(value: object) -> object:
+    """Return Structs as dictionaries all the way down: what is stored compactly is shown with its names."""
+    if isinstance(value, Struct):
+        return {k: _by_name(v) for k, v in structs.asdict(value).items()}
+    if isinstance(value, dict):
+        return {k: _by_name(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_by_name(v) for v in value]
+    return value
+
+
+def _when(event: ev.Event) -> tuple[date, bool, str]:
+    for field in ("business_date", "value_on", "opened_on", "activated_on", "from_on"):
+        day = getattr(event, field, None)
+        if isinstance(day, date):
+            return day, field == "business_date", event.event_id
+    return event.occurred_at.date(), False, event.event_id
+
+
+def _words(event: ev.Event) -> str:
+    fields = ((f, getattr(event, f)) for f in event.__struct_fields__ if f not in ENVELOPE)
+    return ", ".join(f"{f.rstrip('_')} {_short(v)}" for f, v in fields if v not in (None, (), {}))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple) and value and isinstance(value[0], Struct):
+        return f"{len(value)} items"
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value))
+    if isinstance(value, Struct):
+        return " ".join(f"{f} {getattr(value, f)}" for f in value.__struct_fields__ if getattr(value, f))
+    return str(value)

@@ -1,0 +1,92 @@
+"""`reprieve replay`: history through the same agents, and what another policy would have made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from schemas.events import Event
+from schemas.jsonlines import read_events, to_line
+from streams.cli.common import Rejections, book_named, json_option, policy_option, progress, say_json
+from streams.replay import Difference, Outcome, replay
+
+
+@click.command("replay")
+@click.option(
+    "--input",
+    "inputs",
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="JSON lines or an Avro container file; several are read one behind the other.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where outputs go.")
+@policy_option
+@click.option("--compare", metavar="PACK", default=None, help="Report what this policy would have changed.")
+@json_option
+def replay_command(
+    inputs: tuple[Path, ...], output: Path, policy: str | None, compare: str | None, as_json: bool
+) -> None:
+    """Run events through the agents in one process, and write every output event as a JSON line.
+
+    The same input under the same policy gives the same bytes.
+    """
+    rejections = Rejections()
+    ours, theirs = Outcome(), Outcome()
+    first = book_named(policy)
+    second = book_named(compare) if compare else None
+    with open(output, "wb") as out, progress("replaying") as bar:
+
+        def write(said: list[Event]) -> None:
+            out.writelines(to_line(event) for event in said)
+            ours.take(said)
+
+        def counted(events: Iterable[Event]) -> Iterator[Event]:
+            for event in events:
+                bar.advance(bar.task_ids[0])
+                yield event
+
+        read = replay(counted(rejections.events(inputs)), first, write)
+    if second is not None:
+        with progress(f"replaying under {compare}", read) as bar:
+            # The first pass has told of rejected lines.
+            again = _quietly(inputs)
+            replay(counted(again), second, theirs.take)
+        _report(ours.against(theirs, (first.name, second.name)), as_json)
+    written = sum(ours.counts.values())
+    click.echo(f"{read} events in, {written} out to {output}, {rejections.count} lines rejected", err=True)
+    raise SystemExit(rejections.exit_code())
+
+
+def _quietly(inputs: tuple[Path, ...]) -> Iterator[Event]:
+    for file in inputs:
+        for item in read_events(file):
+            if isinstance(item, Event):
+                yield item
+
+
+def _report(found: Difference, as_json: bool) -> None:
+    if as_json:
+        say_json(found)
+        return
+    ours, theirs = found.policies
+    console = Console()
+    table = Table("output", ours, theirs, "more or fewer", title="What another policy would have said")
+    for name, (one, other) in found.counts.items():
+        table.add_row(name, str(one), str(other), f"{other - one:+d}" if one != other else "")
+    console.print(table)
+    console.print(
+        f"{len(found.bad_debts)} accounts end in another bad-debt status, "
+        f"{len(found.offers)} borrowers have another last offer."
+    )
+    for title, rows in (("bad debt", found.bad_debts), ("last offer", found.offers)):
+        if rows:
+            table = Table(title, ours, theirs, title=f"The first of {len(rows)}" if len(rows) > 20 else None)
+            for key, (under_ours, under_theirs) in list(rows.items())[:20]:
+                table.add_row(key, under_ours, under_theirs)
+            console.print(table)

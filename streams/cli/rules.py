@@ -1,0 +1,59 @@
+"""`reprieve policy` and `reprieve schemas`: the rules and the contracts, shown and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from schemas import compatibility
+from state.pack import book_for, load_pack, pack_names, pack_to_json, render_pack
+from streams.cli.common import json_option, say_json
+
+
+@click.group("policy")
+def policy_group() -> None:
+    """Show and check policy packs."""
+
+
+@policy_group.command("show")
+@click.argument("pack", required=False)
+@json_option
+def show_command(pack: str | None, as_json: bool) -> None:
+    """Show a policy pack with the source of each rule, or without one the names of all; unverified rules are marked."""
+    if pack is None:
+        names = pack_names()
+        if as_json:
+            say_json(names)
+        else:
+            click.echo("\n".join(names))
+        return
+    found = load_pack(pack)
+    click.echo(pack_to_json(found) if as_json else render_pack(found))
+
+
+@policy_group.command("check")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check_command(file: Path) -> None:
+    """Check a policy pack; every problem is named with its line, its field and the remedy."""
+    book_for(str(file))
+    click.echo(f"{file} is a valid policy pack.")
+
+
+@click.group("schemas")
+def schemas_group() -> None:
+    """Check the contracts."""
+
+
+@schemas_group.command("check")
+@json_option
+def check_schemas_command(as_json: bool) -> None:
+    """Say what of the contracts would break readers or writers of the last release."""
+    problems = compatibility.check_releases()
+    if as_json:
+        say_json([str(p) for p in problems])
+    elif problems:
+        click.echo("\n".join(str(p) for p in problems), err=True)
+    else:
+        click.echo("The contracts are compatible with the last release, both ways.")
+    raise SystemExit(1 if problems else 0)

@@ -1,0 +1,42 @@
+"""Dead letters of a local runtime: which there are, and sending the originals in again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas import events as ev
+from streams.local.runtime import LocalRuntime
+
+# The header by which a record that was sent in again names its dead letter.
+REPLAYED = "reprieve-replay-of"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter, and whether it was sent in again."""
+
+    letter: ev.DeadLetter
+    resolved: bool
+
+
+def letters(runtime: LocalRuntime) -> list[Letter]:
+    """Return all dead letters, oldest first."""
+    found = [event for _, event in runtime.outputs("dead-letters") if isinstance(event, ev.DeadLetter)]
+    again = runtime.replayed()
+    return [Letter(x, x.event_id in again) for x in found]
+
+
+def send_again(runtime: LocalRuntime, chosen: Sequence[Letter]) -> int:
+    """Send the originals of dead letters in again and process them; returns how many were refused anew."""
+    for x in chosen:
+        letter = x.letter
+        runtime.publish_raw(
+            letter.topic,
+            letter.key,
+            letter.value,
+            [*letter.headers.items(), (REPLAYED, letter.event_id.encode())],
+            int(letter.occurred_at.timestamp() * 1000),
+        )
+        runtime.mark_replayed(letter.event_id)
+    return runtime.run().refused
