@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from schemas import events as ev
+from state.storage import stored
 
 AccountFact = (
     ev.AccountOpened
@@ -129,6 +130,7 @@ class Pending(Struct, frozen=True, array_like=True, gc=False):
     fact: AccountFact
 
 
+@stored(version=1)
 class AccountState(Struct, array_like=True, kw_only=True):
     """One account.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from msgspec import Struct, msgpack
+from msgspec import Struct
 
 from agents.account import AccountAgent
 from agents.base import Agent, Step, derived_id
@@ -25,13 +25,13 @@ from agents.planner import PlannerAgent
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
-from schemas.headers import headers_for
 from schemas.topics import TOPIC_OF, key_of
 from state.account import AccountState
 from state.borrower import BorrowerState
 from state.policy import PolicyBook
 from streams.local.desk import Desk
-from streams.local.record import NO_HEADERS, read_headers, read_record, traceparent_of
+from streams.local.journal import Journal
+from streams.local.record import NO_HEADERS, read_headers, read_record
 from streams.local.store import Row, Store
 
 SOURCE = "reprieve.local"
@@ -87,13 +87,8 @@ class LocalRuntime:
         }
         self._wait = book.policy_for("", "").unknown_account_wait_days
         self._owned(book)
-        self._position = store.next_position()
-        self._offsets = store.next_offsets()
-        self._done = int(store.meta("done") or 0)
-        closed = store.meta("closed_through")
-        self.closed_through: date | None = date.fromisoformat(closed) if closed else None
-        self._parked = store.parked_keys()
-        self._rows: list[Row] = []
+        self._journal = Journal(store, self._codec)
+        self._done, self.closed_through, self._parked = self._reached()
         self._said: list[ev.Event] = []
         self._summary = Summary()
 
@@ -136,23 +131,7 @@ class LocalRuntime:
 
     def publish(self, events: Iterable[ev.Event]) -> int:
         """Append events to their topics, durably; returns how many."""
-        encode = self._codec.encode
-        rows = []
-        for event in events:
-            key = key_of(event)
-            rows.append(
-                self._row(
-                    TOPIC_OF[type(event)].name,
-                    None if key is None else key.encode(),
-                    encode(event),
-                    NO_HEADERS,
-                    int(event.occurred_at.timestamp() * 1000),
-                    inbound=True,
-                )
-            )
-        with self._store.transaction():
-            self._store.append(rows)
-        return len(rows)
+        return self._journal.take_in(events)
 
     def publish_raw(
         self,
@@ -163,17 +142,7 @@ class LocalRuntime:
         timestamp: int = 0,
     ) -> int:
         """Append one record as it came, whatever it is; returns its offset."""
-        row = self._row(topic, key, value, msgpack.encode(list(headers)), timestamp, inbound=True)
-        with self._store.transaction():
-            self._store.append([row])
-        return row[2]
-
-    def _row(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: bytes, timestamp: int, *, inbound: bool
-    ) -> Row:
-        position, offset = self._position, self._offsets.get(topic, 0)
-        self._position, self._offsets[topic] = position + 1, offset + 1
-        return (position, topic, offset, key, value, headers, timestamp, int(inbound))
+        return self._journal.take_in_raw(topic, key, value, headers, timestamp)
 
     # -- processing
 
@@ -202,15 +171,18 @@ class LocalRuntime:
         self.run()
         return self._said
 
+    def _reached(self) -> tuple[int, date | None, set[str]]:
+        """Return how far the store has come: the position, the closed day, and the keys for which records wait."""
+        closed = self._store.meta("closed_through")
+        day = date.fromisoformat(closed) if closed else None
+        return int(self._store.meta("done") or 0), day, self._store.parked_keys()
+
     def _forget(self) -> None:
+        """Go back to what the store holds, since a batch did not happen."""
         for desk in self._desks:
             desk.forget()
-        self._rows = []
-        self._position = self._store.next_position()
-        self._offsets = self._store.next_offsets()
-        self._parked = self._store.parked_keys()
-        closed = self._store.meta("closed_through")
-        self.closed_through = date.fromisoformat(closed) if closed else None
+        self._journal.reload()
+        self._done, self.closed_through, self._parked = self._reached()
 
     def _process(self, rows: Sequence[Row]) -> None:
         given: list[Given | Unfit] = []
@@ -229,8 +201,7 @@ class LocalRuntime:
         self._all(given)
         for desk in self._desks:
             desk.flush()
-        self._store.append(self._rows)
-        self._rows = []
+        self._journal.flush()
         self._done = rows[-1][0]
         self._store.set_meta("done", str(self._done))
         self._summary.read += len(rows)
@@ -325,19 +296,9 @@ class LocalRuntime:
     # -- what goes out
 
     def _say(self, event: ev.Event, cause: Row) -> Row:
-        key = key_of(event)
-        row = self._row(
-            TOPIC_OF[type(event)].name,
-            None if key is None else key.encode(),
-            self._codec.encode(event),
-            msgpack.encode(headers_for(event, traceparent_of(cause))),
-            int(event.occurred_at.timestamp() * 1000),
-            inbound=False,
-        )
-        self._rows.append(row)
         self._said.append(event)
         self._summary.said += 1
-        return row
+        return self._journal.say(event, cause)
 
     def _refuse(self, row: Row, bad: BadInput, identity: str = "") -> None:
         _, topic, offset, key, value, headers, timestamp, _ = row

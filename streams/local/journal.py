@@ -1,0 +1,80 @@
+"""The log as a runtime writes it: where each record stands, and in which bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import msgpack
+
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.headers import headers_for
+from schemas.topics import TOPIC_OF, key_of
+from streams.local.record import NO_HEADERS, traceparent_of
+from streams.local.store import Row, Store
+
+
+class Journal:
+    """Appends records: what comes in at once and durably, what is said with the batch that said it."""
+
+    def __init__(self, store: Store, codec: Codec) -> None:
+        self._store = store
+        self._codec = codec
+        self._held: list[Row] = []
+        self.reload()
+
+    def reload(self) -> None:
+        """Go on from what the store holds; what was held for a batch that did not happen is dropped."""
+        self._position = self._store.next_position()
+        self._offsets = self._store.next_offsets()
+        self._held = []
+
+    def take_in(self, events: Iterable[ev.Event]) -> int:
+        """Append events to their topics, durably; returns how many."""
+        return self._append([self._of_event(event, NO_HEADERS, inbound=True) for event in events])
+
+    def take_in_raw(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], timestamp: int
+    ) -> int:
+        """Append one record as it came, durably; returns its offset."""
+        row = self._row(topic, key, value, msgpack.encode(list(headers)), timestamp, inbound=True)
+        self._append([row])
+        return row[2]
+
+    def say(self, event: ev.Event, cause: Row) -> Row:
+        """Hold an event that was said for the end of the batch; it carries on the trace of its cause."""
+        row = self._of_event(event, msgpack.encode(headers_for(event, traceparent_of(cause))), inbound=False)
+        self._held.append(row)
+        return row
+
+    def flush(self) -> None:
+        """Write what was held, within the batch's transaction."""
+        self._store.append(self._held)
+        self._held = []
+
+    def _append(self, rows: Sequence[Row]) -> int:
+        try:
+            with self._store.transaction():
+                self._store.append(rows)
+        except BaseException:
+            self.reload()
+            raise
+        return len(rows)
+
+    def _of_event(self, event: ev.Event, headers: bytes, *, inbound: bool) -> Row:
+        key = key_of(event)
+        return self._row(
+            TOPIC_OF[type(event)].name,
+            None if key is None else key.encode(),
+            self._codec.encode(event),
+            headers,
+            int(event.occurred_at.timestamp() * 1000),
+            inbound=inbound,
+        )
+
+    def _row(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: bytes, timestamp: int, *, inbound: bool
+    ) -> Row:
+        position, offset = self._position, self._offsets.get(topic, 0)
+        self._position, self._offsets[topic] = position + 1, offset + 1
+        return (position, topic, offset, key, value, headers, timestamp, int(inbound))
