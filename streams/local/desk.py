@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Generic, TypeVar
 
@@ -129,3 +131,14 @@ class Desk(Generic[S]):
         """Drop what a batch that did not happen left."""
         self._states.clear()
         self._dirty, self._facts, self._known = {}, {}, {}
+
+
+@contextmanager
+def fewer_collections() -> Iterator[None]:
+    """Let Python look for garbage cycles rarely: states are many and long-lived, and make none."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

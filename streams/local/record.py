@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from msgspec import msgpack
 
 from schemas import events as ev
@@ -11,6 +13,22 @@ from schemas.topics import TOPICS, key_of
 from streams.local.store import Row
 
 NO_HEADERS = b"\x90"
+
+
+@dataclass(slots=True)
+class Given:
+    """A record that came in, with the event in it."""
+
+    row: Row
+    event: ev.Event
+
+
+@dataclass(slots=True)
+class Unfit:
+    """A record that came in and cannot be taken, with the reason."""
+
+    row: Row
+    bad: BadInput
 
 
 def read_record(row: Row, codec: Codec) -> ev.Event:

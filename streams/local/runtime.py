@@ -7,10 +7,8 @@ that came of them, and the position behind them are one transaction: a crash los
 
 from __future__ import annotations
 
-import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,9 +27,9 @@ from schemas.topics import TOPIC_OF, key_of
 from state.account import AccountState
 from state.borrower import BorrowerState
 from state.policy import PolicyBook
-from streams.local.desk import Desk
+from streams.local.desk import Desk, fewer_collections
 from streams.local.journal import Journal
-from streams.local.record import NO_HEADERS, read_headers, read_record
+from streams.local.record import NO_HEADERS, Given, Unfit, read_headers, read_record
 from streams.local.store import Row, Store
 
 SOURCE = "reprieve.local"
@@ -45,22 +43,6 @@ class Summary:
     read: int = 0
     said: int = 0
     refused: int = 0
-
-
-@dataclass(slots=True)
-class Given:
-    """A record that came in, with the event in it."""
-
-    row: Row
-    event: ev.Event
-
-
-@dataclass(slots=True)
-class Unfit:
-    """A record that came in and cannot be taken, with the reason."""
-
-    row: Row
-    bad: BadInput
 
 
 class LocalRuntime:
@@ -150,7 +132,7 @@ class LocalRuntime:
         """Process all that came in and is not processed yet. Raises Fatal where going on would be wrong."""
         self._summary = Summary()
         self._said = []
-        with _fewer_collections():
+        with fewer_collections():
             self._run(progress)
         return self._summary
 
@@ -356,14 +338,3 @@ class LocalRuntime:
 
     def _desk(self, agent: str) -> Desk[Any]:
         return next(d for d in self._desks if d.agent.name == agent)
-
-
-@contextmanager
-def _fewer_collections() -> Iterator[None]:
-    """Let Python look for garbage cycles rarely: states are many and long-lived, and make none."""
-    before = gc.get_threshold()
-    gc.set_threshold(200_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)

@@ -1,0 +1,109 @@
+"""Account events through the local runtime: from framed Avro bytes in the log to durable state.
+
+`python -m bench.local [--accounts N] [--runs N]`. The log is written before the clock starts; what is timed is
+reading it, decoding, the account agent, and the transaction that makes state, facts and position durable
+(synchronous=FULL). Payments and the closes of their days are timed apart, since a close is no event of an account.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from bench.measure import machine, peak_mib, spread
+from schemas import events as ev
+from state.calendars import add_months
+from state.pack import default_book
+from state.schedules import amortise
+from streams.local.runtime import LocalRuntime
+
+START = date(2026, 1, 1)
+
+
+def instant(day: date) -> datetime:
+    """Return noon of a day."""
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+
+
+def opening(accounts: int) -> Iterator[ev.Event]:
+    """Yield loans of twelve months, all due on one day."""
+    schedule = tuple(
+        ev.Instalment(number=i.number, due_on=i.due_on, principal=i.principal, interest=i.interest, fees=0)
+        for i in amortise(1_200_000, 1_200, 12, add_months(START, 1))
+    )
+    for n in range(accounts):
+        yield ev.AccountOpened(
+            event_id=f"open-{n}",
+            occurred_at=instant(START),
+            source="bench",
+            account_id=f"A{n:07d}",
+            borrower_id=f"B{n:07d}",
+            product="personal_loan",
+            jurisdiction="CN",
+            currency="CNY",
+            opened_on=START,
+            annual_rate_bps=1_200,
+            principal=1_200_000,
+            instalments=schedule,
+        )
+
+
+def payments(accounts: int, month: int) -> Iterator[ev.Event]:
+    """Yield a month's payments on the due day; one borrower in fifty pays nothing."""
+    day = add_months(START, month)
+    for n in range(accounts):
+        if n % 50 != month % 50:
+            yield ev.PaymentReceived(
+                event_id=f"pay-{month}-{n}",
+                occurred_at=instant(day),
+                source="bench",
+                payment_id=f"P{month}-{n}",
+                account_id=f"A{n:07d}",
+                amount=106_619,
+                currency="CNY",
+                value_on=day,
+                channel="transfer",
+            )
+
+
+def closes(first: date, last: date) -> Iterator[ev.DayClosed]:
+    """Yield the closes of a run of days."""
+    for n in range((last - first).days + 1):
+        day = first + timedelta(days=n)
+        yield ev.DayClosed(
+            event_id=f"close-{day}", occurred_at=instant(day), source="bench", business_date=day, calendar="none"
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=50_000)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    rates, close_costs = [], []
+    with tempfile.TemporaryDirectory() as folder, LocalRuntime.open(Path(folder), default_book()) as runtime:
+        runtime.feed(opening(options.accounts))
+        runtime.feed(closes(START, START))
+        for month in range(1, options.runs + 1):
+            day = add_months(START, month)
+            runtime.feed(closes(add_months(START, month - 1) + timedelta(days=1), day - timedelta(days=1)))
+            count = runtime.publish(payments(options.accounts, month))
+            began = time.perf_counter()
+            runtime.run()
+            rates.append(count / (time.perf_counter() - began))
+            began = time.perf_counter()
+            runtime.feed(closes(day, day))
+            close_costs.append((time.perf_counter() - began) / count * 1e6)
+    print(machine())
+    print(f"account events a second, bytes to durable state: {spread(rates)}")
+    print(f"close of the due day, µs an account: {spread(close_costs)}")
+    print(f"{options.accounts:,} accounts, peak memory {peak_mib():,.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
