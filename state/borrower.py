@@ -51,7 +51,6 @@ class LastOffer(Struct, frozen=True, array_like=True, gc=False):
     expires: int
     limit: int
     known: bool
-    locale: str
     unanswered: bool = False
     end: OfferEnd = ""
 
@@ -73,8 +72,8 @@ class BorrowerState(Struct, array_like=True):
     sequence: offers of this episode; plans_offered and referrals: those with and without options, each capped.
     decide_on: day at whose close an offer is to be decided. not_before: no further offer before that day.
     paused_until, pause_reason: no offer at all before that day. too_high, max_term: what answers tightened.
-    rate_matters, explained: said `rate`; `distrust` was met. person: a person was offered to the vulnerable
-    borrower on that day. income_changed: incomes as of an earlier day no longer count.
+    rate_matters, explained: said `rate`; `distrust` was met. income_changed: incomes as of an earlier day no
+    longer count. quiet_since: day on which the last case ended. erased: instant of the last erasure.
     """
 
     borrower_id: str
@@ -101,6 +100,7 @@ class BorrowerState(Struct, array_like=True):
     explained: bool = False
     distressed: bool = False
     income_changed: int = 0
+    quiet_since: int = 0
     education: tuple[str, ...] = ()
     erased: int = 0
 

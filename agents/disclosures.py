@@ -1,0 +1,61 @@
+"""Disclosures: what an offer has to state, by the keys that a policy names (for cards in China: 信用卡办法 Art 70)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.option_words import Locale, money
+from schemas import events as ev
+
+TEXTS: dict[str, dict[Locale, str]] = {
+    "balance_structure_currency": {
+        "zh": "欠款合计{owed}{currency}：本金{principal}，利息{interest}，费用{fees}，违约金{penalty}。",
+        "en": "You owe {owed} {currency}: principal {principal}, interest {interest}, fees {fees}, "
+        "penalties {penalty}.",
+    },
+    "cycle": {"zh": "还款周期为每月一次，共{count}期。", "en": "One instalment is due every month, {count} in all."},
+    "method_currency_dates_amounts": {
+        "zh": "以{currency}还款，首期{first}，末期{last}，每期最高{most}。各方案列明每期的日期和金额。",
+        "en": "You pay in {currency}, first on {first}, last on {last}, at most {most} at a time. Every option lists "
+        "the date and the amount of each instalment.",
+    },
+    "fees_and_interest_going_on": {
+        "zh": "方案有效期间只计收方案列明的利息（首选方案年利率{rate}%），合计{charged}；不再计收其他费用和违约金。",
+        "en": "While the plan is kept, only the interest that it lists is charged ({charged} in all at {rate} % a year "
+        "in the first option); no further fees and no penalties.",
+    },
+    "no_new_cards_until_settled": {
+        "zh": "欠款结清前，您承诺不向任何银行申请新的信用卡。",
+        "en": "Until the debt is settled you undertake not to apply for a new credit card at any bank.",
+    },
+    "rights_duties_default": {
+        "zh": "按期还款期间停止催收；您可随时提前还清，也可提出异议。连续{missed}期未还，方案失效，恢复原合同约定。",
+        "en": "Collection stops while you keep the plan. You may settle early and may object at any time. After "
+        "{missed} missed instalments in a row the plan ends and the contract applies again.",
+    },
+}
+
+
+def disclosures_of(
+    keys: Sequence[str], debts: Sequence[ev.Debt], lead: ev.Option, broken_after_missed: int, locale: Locale
+) -> dict[str, str]:
+    """Return what the policy's keys want stated of the debts and the leading option.
+
+    A key that has no text here is stated by name, so that it is seen to be missing and not left out.
+    """
+    parts = {
+        part: sum(getattr(d.outstanding, part) for d in debts) for part in ("principal", "interest", "fees", "penalty")
+    }
+    figures = {
+        **{part: money(amount) for part, amount in parts.items()},
+        "owed": money(sum(parts.values())),
+        "currency": debts[0].currency,
+        "count": len(lead.instalments),
+        "first": lead.instalments[0].due_on.isoformat(),
+        "last": lead.instalments[-1].due_on.isoformat(),
+        "most": money(lead.instalment_amount),
+        "rate": f"{max(s.annual_rate_bps for s in lead.shares) / 100:.2f}",
+        "charged": money(sum(i.interest for i in lead.instalments)),
+        "missed": broken_after_missed,
+    }
+    return {key: TEXTS[key][locale].format(**figures) if key in TEXTS else key for key in keys}

@@ -1,0 +1,183 @@
+"""The grounds of an offer: which debts it may cover, under which rules, and what the borrower can pay for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agents.option_words import Locale
+from schemas import events as ev
+from state.affordability import Capacity, capacity_of
+from state.borrower import BorrowerState, LastOffer
+from state.policy import Contacts, Policy, PolicyBook
+from state.profile import Profile, granted_ids, merge
+
+# A hold of these kinds is about the person: none of the borrower's debts is negotiated.
+PERSONAL_HOLDS: frozenset[ev.HoldKind] = frozenset({"bankruptcy", "deceased", "breathing_space"})
+# A hold of these kinds is about the account: its debt is not negotiated, others are.
+ACCOUNT_HOLDS: frozenset[ev.HoldKind] = frozenset({"dispute", "fraud"})
+
+# House rule: by how much principal or limit has to move, in basis points, before an open offer is remade.
+# Interest and fees that grow with age never count.
+MATERIAL_BPS = 1_000
+
+
+class Grounds(Struct, frozen=True):
+    """What an offer rests on. vulnerable: a person has to deal with the borrower, no plan is sent."""
+
+    debts: tuple[ev.Debt, ...]
+    policy: Policy
+    profile: Profile
+    capacity: Capacity
+    locale: Locale
+    vulnerable: bool
+    supportive: bool
+
+    @property
+    def account_ids(self) -> tuple[str, ...]:
+        """Return the accounts of the debts, in order."""
+        return tuple(d.account_id for d in self.debts)
+
+
+def owed(debt: ev.Debt) -> int:
+    """Return all that is outstanding of a debt."""
+    o = debt.outstanding
+    return o.principal + o.interest + o.fees + o.penalty
+
+
+def negotiable(s: BorrowerState) -> tuple[ev.Debt, ...]:
+    """Return the debts that one offer may cover, in the order of their accounts.
+
+    An offer is in one currency: that of the open offer, or else of the debt longest past due, since amounts of
+    different currencies cannot be compared. The other currency follows once that is settled.
+    """
+    if any(PERSONAL_HOLDS & set(c.debt.holds) for c in s.cases.values()):
+        return ()
+    debts = [
+        c.debt
+        for _, c in sorted(s.cases.items())
+        if not ACCOUNT_HOLDS & set(c.debt.holds) and c.debt.bad_debt != "terminated" and owed(c.debt)
+    ]
+    if not debts:
+        return ()
+    currency = min(debts, key=lambda d: (-d.days_past_due, d.currency)).currency
+    offer = s.open_offer()
+    if offer is not None and any(d.currency == offer.currency for d in debts):
+        currency = offer.currency
+    return tuple(d for d in debts if d.currency == currency)
+
+
+def joint_policy(policies: Sequence[Policy]) -> Policy:
+    """Return the first policy, tightened by what the others forbid or demand."""
+    first = policies[0]
+    if all(p is first for p in policies):
+        return first
+    plans = [p.plans for p in policies]
+    options = [p.options for p in policies]
+    return replace(
+        first,
+        name="+".join(dict.fromkeys(p.name for p in policies)),
+        version="+".join(dict.fromkeys(p.version for p in policies)),
+        plans=replace(
+            first.plans,
+            max_term_months=min(p.max_term_months for p in plans),
+            broken_after_missed=min(p.broken_after_missed for p in plans),
+        ),
+        affordability=replace(first.affordability, alpha_bps=min(p.affordability.alpha_bps for p in policies)),
+        options=replace(
+            first.options,
+            max_npv_loss_bps=min(o.max_npv_loss_bps for o in options),
+            authority_rate_cut_bps=min(o.authority_rate_cut_bps for o in options),
+            authority_waiver_bps=min(o.authority_waiver_bps for o in options),
+            rate_relief_score=max(o.rate_relief_score for o in options),
+        ),
+        offers=replace(
+            first.offers,
+            max_in_episode=min(p.offers.max_in_episode for p in policies),
+            oral_needs_recording=any(p.offers.oral_needs_recording for p in policies),
+            disclosures=tuple(dict.fromkeys(key for p in policies for key in p.offers.disclosures)),
+        ),
+        contacts=_joint_contacts([p.contacts for p in policies]),
+    )
+
+
+def _joint_contacts(contacts: Sequence[Contacts]) -> Contacts:
+    start, end = max(c.from_hour for c in contacts), min(c.to_hour for c in contacts)
+    channels = tuple(c for c in contacts[0].channels if all(c in other.channels for other in contacts))
+    if start >= end or not channels:
+        return contacts[0]
+    return replace(contacts[0], from_hour=start, to_hour=end, channels=channels)
+
+
+def grounds_of(s: BorrowerState, policies: PolicyBook, day: int) -> Grounds | None:
+    """Return the grounds on a day (ordinal), None where no debt may be negotiated."""
+    debts = negotiable(s)
+    if not debts:
+        return None
+    longest_first = sorted(debts, key=lambda d: (-d.days_past_due, d.account_id))
+    policy = joint_policy([policies.policy_for(d.jurisdiction, d.product) for d in longest_first])
+    currency = debts[0].currency
+    rules = policy.affordability
+    profile = merge(
+        s.readings,
+        granted_ids(s.consents, rules.purposes, s.erased),
+        rules,
+        day,
+        home_currency=s.home[2],
+        currency=currency,
+        income_changed=s.income_changed,
+    )
+    covered = {d.account_id for d in debts}
+    capacity = capacity_of(
+        profile,
+        rules,
+        currency,
+        too_high=s.too_high,
+        max_term_months=s.max_term or None,
+        committed=sum(
+            p.instalment
+            for account, p in s.plans.items()
+            if account not in covered and p.currency == currency and p.until >= day
+        ),
+        contract_instalments=sum(d.contract_instalment for d in debts),
+    )
+    vulnerable = any("vulnerability" in c.debt.holds for c in s.cases.values())
+    said = profile.text("locale")
+    locale: Locale = "zh" if said.startswith("zh") else "en" if said.startswith("en") else policy.offers.default_locale
+    return Grounds(debts, policy, profile, capacity, locale, vulnerable, vulnerable or s.distressed)
+
+
+def unsound(offer: LastOffer, s: BorrowerState, grounds: Grounds | None) -> str:
+    """Return why an open offer may not stand any longer, empty where it may.
+
+    A debt that only aged, so that interest, fees or days past due grew, changes nothing.
+    """
+    held = [c.debt for a in offer.account_ids if (c := s.cases.get(a)) is not None and c.debt.holds]
+    if grounds is None or not set(offer.account_ids) <= set(grounds.account_ids):
+        return "hold" if held else "debts_changed"
+    by_account = {d.account_id: d.outstanding.principal for d in grounds.debts}
+    for account, before in zip(offer.account_ids, offer.principal, strict=True):
+        if abs(by_account[account] - before) * 10_000 > before * MATERIAL_BPS:
+            return "debts_changed"
+    if offer.choices and grounds.vulnerable:
+        return "vulnerability"
+    if offer.choices and (
+        not grounds.capacity.known or max(c.instalment for c in offer.choices) > grounds.capacity.limit
+    ):
+        return "affordability_changed"
+    return ""
+
+
+def outdated(offer: LastOffer, grounds: Grounds) -> str:
+    """Return why a better offer than the open one can be made now, empty where none is likely."""
+    if set(grounds.account_ids) != set(offer.account_ids):
+        return "debts_changed"
+    if not offer.choices and offer.tone == "supportive" and not grounds.vulnerable:
+        return "vulnerability_ended"
+    if grounds.capacity.known != offer.known:
+        return "affordability_changed"
+    if (grounds.capacity.limit - offer.limit) * 10_000 > offer.limit * MATERIAL_BPS:
+        return "affordability_changed"
+    return ""

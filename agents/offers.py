@@ -1,0 +1,324 @@
+"""Offers: publishing one with all that belongs to it, and ending it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+
+from msgspec.structs import replace
+
+from agents.base import derived_id
+from agents.disclosures import disclosures_of
+from agents.education import items_for, titles
+from agents.estimates import Estimate
+from agents.grounds import Grounds, owed
+from agents.messages import message_of, reasons_of, support_of
+from agents.options import OptionSet, build_options, counter_option
+from agents.ranking import Ranker, Ranking, RankingContext, led_by
+from schemas import events as ev
+from state.borrower import BorrowerState, Choice, LastOffer, OfferEnd
+from state.calendars import add_months
+from state.contacts import next_window, zone_for
+
+SOURCE = "reprieve.planner"
+FACT = "offer:"
+
+# Nobody in distress is called or visited unasked.
+INTRUSIVE = frozenset({"call", "visit"})
+
+
+def seed_of(offer_id: str) -> int:
+    """Return the 63-bit seed of an offer's chance."""
+    return int.from_bytes(sha256(offer_id.encode()).digest()[:8], "big") >> 1
+
+
+class Desk:
+    """Makes the offers of one borrower on one day; `s` is changed in place, what is said is collected.
+
+    today: ordinal of the business date. cause: the event on which all of it is said.
+    """
+
+    def __init__(
+        self, s: BorrowerState, cause: ev.Event, today: int, ranker: Ranker, estimate: Estimate | None
+    ) -> None:
+        self.s = s
+        self.cause = cause
+        self.today = today
+        self.ranker = ranker
+        self.estimate = estimate
+        self.outputs: list[ev.Event] = []
+        self.facts: list[tuple[str, ev.Event]] = []
+
+    # -- publishing
+
+    def publish(
+        self,
+        grounds: Grounds,
+        codes: Sequence[str] = (),
+        *,
+        counter: int | None = None,
+        unlike: LastOffer | None = None,
+        person: bool = False,
+        until: int = 0,
+        instead: str = "",
+        end: OfferEnd = "withdrawn",
+    ) -> bool:
+        """Publish an offer unless the episode has had its share; say whether it was.
+
+        codes: reasons that come first. counter: the monthly amount that the borrower proposed. unlike: an offer
+        that must not be repeated. person: refer to a person, whatever could be afforded. until: ordinal of the
+        last day on which the offer stands at least. instead, end: why and how an open offer ends for this one.
+        """
+        rules = grounds.policy.offers
+        first_due = self._first_due(rules.open_days)
+        found = OptionSet((), (), "referral", ()) if person else self._options(grounds, first_due)
+        said = [*codes, *(c for c in found.reasons if c not in codes)]
+        options, proposed = found.options, None
+        if counter is not None and found.kind == "plan":
+            proposed = self._counter(grounds, first_due, counter)
+            said.append("counter_met" if proposed else "counter_too_low")
+            if proposed is not None:
+                others = [o for o in options if o.option_id != proposed.option_id]
+                options = (proposed, *others[: grounds.policy.options.max_published - 1])
+        elif counter is not None:
+            said.append("counter_too_low")
+        had = self.s.plans_offered if options else self.s.referrals
+        if had >= rules.max_in_episode:
+            return False
+        offer_id = derived_id(self.cause.event_id, "offer", self.s.borrower_id)
+        context = self._context(grounds, options, offer_id)
+        ranking = self.ranker.rank(context)
+        if proposed is not None:
+            ranking = led_by(ranking, proposed.option_id)
+        if unlike is not None and self._same(unlike, options, ranking, found.kind):
+            return False
+        self.withdraw(instead, end)
+        by_id = {o.option_id: o for o in options}
+        if unlike is not None and "too_high" in codes and ranking.lead is not None:
+            refused = next((c.instalment for c in unlike.choices if c.option_id == unlike.lead), 0)
+            if by_id[ranking.lead].instalment_amount >= refused:
+                said.append("lowest_possible")
+        ordered = tuple(by_id[name] for name in ranking.order)
+        expires = max(self.today + rules.open_days, until)
+        offer = self._offer(grounds, offer_id, found.kind, ordered, ranking, said, expires)
+        self._note(offer, grounds)
+        self._say(offer, self._decision(grounds, offer, found, ranking, context, said))
+        return True
+
+    def confirm(self, offer: ev.OfferPublished, option_id: str, grounds: Grounds) -> None:
+        """Publish an offer again as it was, led by the option that still has to be confirmed.
+
+        It proposes nothing new, so it is not capped.
+        """
+        self.withdraw("recording_missing")
+        offer_id = derived_id(self.cause.event_id, "offer", self.s.borrower_id)
+        context = self._context(grounds, offer.options, offer_id)
+        ranking = led_by(self.ranker.rank(context), option_id)
+        by_id = {o.option_id: o for o in offer.options}
+        ordered = tuple(by_id[name] for name in ranking.order)
+        codes = ["recording_missing"]
+        again = self._offer(
+            grounds, offer_id, offer.kind, ordered, ranking, codes, self.today + grounds.policy.offers.open_days
+        )
+        self._note(again, grounds)
+        found = OptionSet(ordered, (), offer.kind, ())
+        self._say(again, self._decision(grounds, again, found, ranking, context, codes))
+
+    def _options(self, grounds: Grounds, first_due: date) -> OptionSet:
+        found = build_options(grounds.debts, grounds.capacity, grounds.policy, first_due, self.estimate, grounds.locale)
+        if found.kind == "plan" or grounds.capacity.max_term_months is None:
+            return found
+        # A plan that is longer than wished is better than none.
+        longer = build_options(
+            grounds.debts,
+            replace(grounds.capacity, max_term_months=None),
+            grounds.policy,
+            first_due,
+            self.estimate,
+            grounds.locale,
+        )
+        return replace(longer, reasons=("no_shorter_term",)) if longer.kind == "plan" else found
+
+    def _counter(self, grounds: Grounds, first_due: date, amount: int) -> ev.Option | None:
+        return counter_option(
+            grounds.debts, grounds.capacity, grounds.policy, first_due, amount, self.estimate, grounds.locale
+        )
+
+    def _first_due(self, open_days: int) -> date:
+        """Return the first due date: a month on, and not before the offer can no longer be accepted."""
+        today = date.fromordinal(self.today)
+        return max(add_months(today, 1), today + timedelta(days=open_days + 1))
+
+    def _context(self, grounds: Grounds, options: tuple[ev.Option, ...], offer_id: str) -> RankingContext:
+        debts = grounds.debts
+        return RankingContext(
+            options=options,
+            seed=seed_of(offer_id),
+            surplus=grounds.capacity.surplus,
+            limit=grounds.capacity.limit,
+            owed=sum(owed(d) for d in debts),
+            overdue=sum(d.overdue_amount for d in debts),
+            days_past_due=max(d.days_past_due for d in debts),
+            accounts=len(debts),
+            plans_broken=sum(d.plans_broken for d in debts),
+            sequence=self.s.sequence + 1,
+            rate_matters=self.s.rate_matters,
+            supportive=grounds.supportive,
+        )
+
+    def _same(self, before: LastOffer, options: Sequence[ev.Option], ranking: Ranking, kind: str) -> bool:
+        choices = {(c.option_id, c.instalment) for c in before.choices}
+        return (
+            kind == before.kind
+            and (ranking.lead or "") == before.lead
+            and {(o.option_id, o.instalment_amount) for o in options} == choices
+        )
+
+    def _offer(
+        self,
+        grounds: Grounds,
+        offer_id: str,
+        kind: str,
+        options: tuple[ev.Option, ...],
+        ranking: Ranking,
+        codes: Sequence[str],
+        expires: int,
+    ) -> ev.OfferPublished:
+        s, policy, locale = self.s, grounds.policy, grounds.locale
+        tone = "supportive" if grounds.supportive else "neutral"
+        lead = next((o for o in options if o.option_id == ranking.lead), None)
+        items = items_for(codes, kind, s.education)
+        until = date.fromordinal(expires)
+        worded = [*codes]
+        if options:
+            worded += ["affordable", "several_accounts"] if len(grounds.debts) > 1 else ["affordable"]
+        return ev.OfferPublished(
+            event_id=derived_id(self.cause.event_id, "OfferPublished", s.borrower_id),
+            occurred_at=self.cause.occurred_at,
+            source=SOURCE,
+            offer_id=offer_id,
+            borrower_id=s.borrower_id,
+            account_ids=grounds.account_ids,
+            options=options,
+            lead_option_id=ranking.lead,
+            expires_on=until,
+            locale=locale,
+            message=message_of(kind, tone, len(options), until, titles(items, locale), locale, codes=codes),
+            reasons=reasons_of(worded, locale),
+            support=support_of(codes, kind, tone, (d.jurisdiction for d in grounds.debts), locale),
+            education=items,
+            disclosures=disclosures_of(
+                policy.offers.disclosures, grounds.debts, lead, policy.plans.broken_after_missed, locale
+            )
+            if lead is not None
+            else {},
+            contact=contact_of(grounds, self.cause.occurred_at),
+            business_date=date.fromordinal(self.today),
+            caused_by=self.cause.event_id,
+            currency=grounds.capacity.currency,
+            kind=kind,
+            sequence=s.sequence + 1,
+            tone=tone,
+        )
+
+    def _note(self, offer: ev.OfferPublished, grounds: Grounds) -> None:
+        s = self.s
+        s.sequence += 1
+        if offer.options:
+            s.plans_offered += 1
+        else:
+            s.referrals += 1
+        s.offer = LastOffer(
+            offer.offer_id,
+            offer.kind,
+            offer.tone,
+            offer.currency,
+            offer.account_ids,
+            tuple(d.outstanding.principal for d in grounds.debts),
+            tuple(Choice(o.option_id, o.term_months, o.instalment_amount) for o in offer.options),
+            offer.lead_option_id or "",
+            self.today,
+            offer.expires_on.toordinal(),
+            grounds.capacity.limit,
+            grounds.capacity.known,
+        )
+        self.facts.append((FACT + offer.offer_id, offer))
+
+    def _decision(
+        self,
+        grounds: Grounds,
+        offer: ev.OfferPublished,
+        found: OptionSet,
+        ranking: Ranking,
+        context: RankingContext,
+        codes: Sequence[str],
+    ) -> ev.DecisionLogged:
+        return ev.DecisionLogged(
+            event_id=derived_id(self.cause.event_id, "DecisionLogged", self.s.borrower_id),
+            occurred_at=self.cause.occurred_at,
+            source=SOURCE,
+            offer_id=offer.offer_id,
+            borrower_id=offer.borrower_id,
+            policy_version=f"{grounds.policy.name}@{grounds.policy.version}",
+            model_version=ranking.model_version,
+            candidates=found.candidates,
+            feasible=tuple(o.option_id for o in offer.options),
+            chosen=ranking.lead,
+            propensity=ranking.propensity,
+            features_hash=context.features_hash(),
+            seed=ranking.seed,
+            reasons=tuple(codes),
+            business_date=offer.business_date,
+            caused_by=self.cause.event_id,
+        )
+
+    # -- ending
+
+    def withdraw(self, reason: str, end: OfferEnd = "withdrawn") -> None:
+        """Take the open offer back, if there is one."""
+        offer = self.s.open_offer()
+        if offer is None:
+            return
+        self.s.offer = replace(offer, end=end)
+        self._say(
+            ev.OfferWithdrawn(
+                event_id=derived_id(self.cause.event_id, "OfferWithdrawn", offer.offer_id),
+                occurred_at=self.cause.occurred_at,
+                source=SOURCE,
+                offer_id=offer.offer_id,
+                borrower_id=self.s.borrower_id,
+                business_date=date.fromordinal(self.today),
+                caused_by=self.cause.event_id,
+                reason=reason,
+            )
+        )
+
+    def expire(self, offer: LastOffer) -> None:
+        """Let an open offer run out."""
+        self.s.offer = replace(offer, end="expired")
+        self._say(
+            ev.OfferExpired(
+                event_id=derived_id(self.cause.event_id, "OfferExpired", offer.offer_id),
+                occurred_at=self.cause.occurred_at,
+                source=SOURCE,
+                offer_id=offer.offer_id,
+                borrower_id=self.s.borrower_id,
+                business_date=date.fromordinal(self.today),
+                caused_by=self.cause.event_id,
+            )
+        )
+
+    def _say(self, *events: ev.Event) -> None:
+        self.outputs += events
+
+
+def contact_of(grounds: Grounds, after: datetime) -> ev.Contact:
+    """Return when and how the borrower may be reached about an offer: first thing after it, in his own time zone."""
+    contacts = grounds.policy.contacts
+    own = grounds.profile.text("time_zone")
+    start, end = next_window(after, contacts, own)
+    channels = contacts.channels
+    if grounds.supportive:
+        channels = tuple(c for c in channels if c not in INTRUSIVE) or channels
+    return ev.Contact(not_before=start, not_after=end, channels=channels, time_zone=zone_for(contacts, own).info.key)

@@ -1,0 +1,274 @@
+"""The planner agent: keeps what is known of a borrower and offers plans over all of his troubled accounts.
+
+What arrives of debts and means is noted; the offer that it calls for is decided at the day's close, once, so
+that a borrower with several accounts gets one joint offer and the order of arrival within the day changes
+nothing. What takes something away (an account that no longer wants a plan, an erasure) and what the borrower
+himself answers (`agents.answers`) acts at once.
+
+An open offer is withdrawn when it may no longer stand: its debts changed, a hold forbids it, it is not
+affordable any more. It is replaced when a better one can be made: at once where an account joined or the
+income became known, else no sooner than the policy's pause. A debt that only aged changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+
+from agents.answers import answer, pause_after
+from agents.base import Environment, Step
+from agents.estimates import Estimate
+from agents.grounds import Grounds, grounds_of, outdated, unsound
+from agents.offers import Desk
+from agents.ranking import FixedOrder, Ranker
+from schemas import events as ev
+from schemas.errors import BadInput
+from state.borrower import BorrowerState, Case, LastOffer
+from state.policy import Policy, PolicyBook
+from state.profile import add_consent, add_readings, millis, readings_of
+
+NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[[Any], str]]] = {
+    ev.WorkoutRequested: ("workout", lambda e: e.event_id),
+    ev.WorkoutEnded: ("workout_end", lambda e: e.event_id),
+    ev.ProfileReported: ("profile", lambda e: e.event_id),
+    ev.ConsentGranted: ("grant", lambda e: e.event_id),
+    ev.ConsentWithdrawn: ("withdrawal", lambda e: e.event_id),
+    ev.ErasureRequested: ("erasure", lambda e: e.event_id),
+    ev.OfferAnswered: ("feedback", lambda e: e.feedback_id),
+    ev.EducationCompleted: ("education", lambda e: e.item_id),
+}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PERSONAL = (ev.ProfileReported, ev.ConsentGranted, ev.ConsentWithdrawn)
+
+
+class PlannerAgent:
+    """Decides on the offers of one borrower. `ranker` leads among options, `estimate` values them."""
+
+    name = "planner"
+    accepts: frozenset[type[ev.Event]] = frozenset(NATURAL_ID)
+
+    def __init__(self, ranker: Ranker | None = None, estimate: Estimate | None = None) -> None:
+        self._ranker: Ranker = ranker or FixedOrder()
+        self._estimate = estimate
+
+    def fact_key(self, event: ev.Event) -> str:
+        """Return the fact's identity within its borrower."""
+        kind, natural = NATURAL_ID[type(event)]
+        return f"{kind}:{natural(event)}"
+
+    def due(self, state: BorrowerState) -> int | None:
+        """Return the next day whose close matters: a decision to take, or the expiry of the open offer."""
+        offer = state.open_offer()
+        days = [day for day in (state.decide_on, offer.expires if offer else 0) if day]
+        return min(days, default=None)
+
+    def handle(self, state: BorrowerState | None, event: ev.Event, env: Environment) -> Step[BorrowerState]:
+        """Take a fact. Raises BadInput where it breaks a rule, or contradicts what its id said before."""
+        s = copy(state) if state is not None else BorrowerState(event.borrower_id)  # type: ignore[attr-defined]
+        if isinstance(event, PERSONAL) and millis(event.occurred_at) <= s.erased:
+            return Step(s)
+        fact = _kept(event)
+        if env.known is not None:
+            if _content(env.known) == _content(fact):
+                return Step(s)
+            raise BadInput(
+                "conflicting_duplicate",
+                f"{type(event).__name__} {self.fact_key(event)} of borrower {s.borrower_id} was sent before with "
+                "different content, which stands. Send a correction under a new id.",
+            )
+        return self._take(s, event, fact, env)
+
+    def close(self, state: BorrowerState, day: ev.DayClosed, env: Environment) -> Step[BorrowerState]:
+        """Let offers run out and decide on new ones, at the close of a business date."""
+        s = copy(state)
+        today = day.business_date.toordinal()
+        desk = Desk(s, day, today, self._ranker, self._estimate)
+        offer = s.open_offer()
+        if offer is not None and offer.expires <= today:
+            desk.expire(offer)
+            if offer.choices and not offer.unanswered:
+                s.unanswered += 1
+            s.not_before = max(s.not_before, today + pause_after(_policy(s, env.policies), s.unanswered))
+            s.decide_on = today
+        if s.decide_on and s.decide_on <= today:
+            self._decide(desk, env.policies)
+        return Step(s, desk.outputs, desk.facts)
+
+    # -- facts
+
+    def _take(self, s: BorrowerState, event: ev.Event, fact: ev.Event, env: Environment) -> Step[BorrowerState]:
+        facts: list[tuple[str, ev.Event]] = [(self.fact_key(event), fact)]
+        said_on = event.occurred_at.astimezone(ZoneInfo(_policy(s, env.policies).business_time_zone)).date()
+        following = env.closed_through + timedelta(days=1) if env.closed_through else said_on
+        if isinstance(event, ev.WorkoutRequested | ev.WorkoutEnded):
+            today = event.business_date
+        else:
+            today = max(said_on, following)
+        desk = Desk(s, event, today.toordinal(), self._ranker, self._estimate)
+        if isinstance(event, ev.WorkoutRequested):
+            _request(s, event)
+        elif isinstance(event, ev.WorkoutEnded):
+            _end(desk, event)
+        elif isinstance(event, ev.ProfileReported):
+            if event.as_of > said_on + timedelta(days=1):
+                raise BadInput(
+                    "out_of_range",
+                    f"ProfileReported {event.event_id} speaks of {event.as_of}, after it was made on {said_on}. "
+                    "Send it with the date on which it was true.",
+                    "as_of",
+                )
+            s.readings = add_readings(s.readings, readings_of(event))
+            _decide_at(s, following.toordinal())
+        elif isinstance(event, ev.ConsentGranted | ev.ConsentWithdrawn):
+            s.consents = add_consent(s.consents, event)
+            _decide_at(s, following.toordinal())
+        elif isinstance(event, ev.ErasureRequested):
+            facts += _erase(desk, event, env)
+            _decide_at(s, following.toordinal())
+        elif isinstance(event, ev.OfferAnswered):
+            answer(desk, event, said_on.toordinal(), _policy(s, env.policies), env)
+        elif isinstance(event, ev.EducationCompleted):
+            s.education = tuple(sorted({*s.education, event.item_id}))
+        return Step(s, desk.outputs, facts + desk.facts)
+
+    # -- decisions
+
+    def _decide(self, desk: Desk, policies: PolicyBook) -> None:
+        """Withdraw, replace or make an offer as the grounds of today ask for it."""
+        s, today = desk.s, desk.today
+        s.decide_on = 0
+        if not s.cases:
+            return
+        grounds = grounds_of(s, policies, today)
+        offer = s.open_offer()
+        reason = unsound(offer, s, grounds) if offer is not None else ""
+        if reason:
+            desk.withdraw(reason)
+            offer = None
+        if grounds is None:
+            return
+        better = outdated(offer, grounds) if offer is not None else ""
+        if offer is not None and not better:
+            return
+        wait = max(s.paused_until, s.not_before if offer is None else _quiet_until(offer, grounds))
+        if wait > today:
+            s.decide_on = wait
+        elif grounds.vulnerable:
+            until = today + grounds.policy.offers.distress_pause_days
+            if desk.publish(grounds, ("vulnerability",), person=True, until=until - 1, instead=better):
+                s.paused_until, s.pause_reason = until, "distress"
+        else:
+            codes = ("income_change",) if s.income_changed and not grounds.capacity.known else ()
+            desk.publish(grounds, codes, instead=better)
+
+
+def _quiet_until(offer: LastOffer, grounds: Grounds) -> int:
+    """Return the day from which an open offer may be replaced by a better one."""
+    only_more = (
+        bool(offer.choices)
+        and set(offer.account_ids) == set(grounds.account_ids)
+        and offer.known == grounds.capacity.known
+    )
+    return offer.published + grounds.policy.offers.pause_days if only_more else 0
+
+
+def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
+    day, account = event.business_date.toordinal(), event.account_id
+    plan, before = s.plans.get(account), s.cases.get(account)
+    # The account may have asked before it knew of the plan that was made for it.
+    if (plan is not None and day <= plan.activated) or (before is not None and day < before.day):
+        return
+    if not s.cases and day > s.quiet_since and all(p.until < day for p in s.plans.values()):
+        _begin_episode(s)
+    s.plans = {a: p for a, p in s.plans.items() if a != account}
+    s.cases = {**s.cases, account: Case(day, event.debt)}
+    known = (day, account, event.debt.currency)
+    s.home = min(s.home, known) if s.home[0] else known
+    disputed = before is not None and "dispute" in before.debt.holds
+    if s.pause_reason == "dispute" and disputed and "dispute" not in event.debt.holds:
+        s.paused_until, s.pause_reason = 0, ""
+    _decide_at(s, day)
+
+
+def _begin_episode(s: BorrowerState) -> None:
+    """Forget what belongs to an earlier spell of trouble; means, consents and a pause go on."""
+    s.sequence = s.plans_offered = s.referrals = s.unanswered = 0
+    s.too_high = s.max_term = s.not_before = 0
+    s.rate_matters = s.explained = s.distressed = False
+
+
+def _end(desk: Desk, event: ev.WorkoutEnded) -> None:
+    s = desk.s
+    day, account = event.business_date.toordinal(), event.account_id
+    if event.reason != "plan_active":
+        s.plans = {a: p for a, p in s.plans.items() if a != account or day < p.activated}
+    before = s.cases.get(account)
+    if before is None or day < before.day:
+        return
+    s.cases = {a: c for a, c in s.cases.items() if a != account}
+    if not s.cases:
+        s.quiet_since = max(s.quiet_since, day)
+    offer = s.open_offer()
+    if offer is not None and account in offer.account_ids:
+        desk.withdraw(event.reason)
+    _decide_at(s, day)
+
+
+def _erase(desk: Desk, event: ev.ErasureRequested, env: Environment) -> list[tuple[str, ev.Event]]:
+    """Drop what is personal and void the consents; debts, plans and answers stay, on their own legal grounds."""
+    s = desk.s
+    at = millis(event.occurred_at)
+    s.erased = max(s.erased, at)
+    s.readings = tuple(r for r in s.readings if r.occurred > s.erased)
+    s.consents = tuple(c for c in s.consents if max(c.granted, c.withdrawn) > s.erased)
+    s.distressed = False
+    s.education = ()
+    desk.withdraw("erasure")
+    return [
+        (key, _scrubbed(fact))
+        for key, fact in env.history()
+        if isinstance(fact, ev.ProfileReported) and millis(fact.occurred_at) <= s.erased
+    ]
+
+
+def _scrubbed(report: ev.ProfileReported) -> ev.ProfileReported:
+    return ev.ProfileReported(
+        event_id=report.event_id,
+        occurred_at=report.occurred_at,
+        source=report.source,
+        borrower_id=report.borrower_id,
+        kind=report.kind,
+        as_of=report.as_of,
+        consent_id=report.consent_id,
+    )
+
+
+def _kept(event: ev.Event) -> ev.Event:
+    """Return what is kept of a fact: a comment is free text about a person, and no decision reads it."""
+    return replace(event, comment=None) if isinstance(event, ev.OfferAnswered) else event
+
+
+def _content(event: ev.Event) -> ev.Event:
+    """Return what a fact says. What has an id of its own may be sent again later, by another system."""
+    if isinstance(event, ev.OfferAnswered | ev.EducationCompleted):
+        return replace(event, event_id="", source="", occurred_at=EPOCH)
+    return event
+
+
+def _decide_at(s: BorrowerState, day: int) -> None:
+    """See to a decision at the close of a day, or sooner where one is due sooner."""
+    if s.cases:
+        s.decide_on = min(s.decide_on, day) if s.decide_on else day
+
+
+def _policy(s: BorrowerState, policies: PolicyBook) -> Policy:
+    """Return the policy of the borrower's first case, the house's where there is none."""
+    case = min(s.cases.items(), default=None, key=lambda item: item[0])
+    if case is None:
+        return policies.policy_for("", "")
+    return policies.policy_for(case[1].debt.jurisdiction, case[1].debt.product)
