@@ -17,10 +17,11 @@ NO_HEADERS = b"\x90"
 
 @dataclass(slots=True)
 class Given:
-    """A record that came in, with the event in it."""
+    """A record that came in or was said, with the event in it and its key (empty where its topic has none)."""
 
     row: Row
     event: ev.Event
+    key: str
 
 
 @dataclass(slots=True)

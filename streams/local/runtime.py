@@ -177,9 +177,9 @@ class LocalRuntime:
             if isinstance(event, ev.DayClosed):
                 self._all(given)
                 given = []
-                self._one(Given(row, event), self._close_day)
+                self._one(Given(row, event, ""), self._close_day)
             else:
-                given.append(Given(row, event))
+                given.append(Given(row, event, (row[3] or b"").decode()))
         self._all(given)
         for desk in self._desks:
             desk.flush()
@@ -191,9 +191,7 @@ class LocalRuntime:
     def _all(self, given: Sequence[Given | Unfit]) -> None:
         for desk in self._desks:
             desk.read_ahead(
-                (key_of(g.event) or "", g.event)
-                for g in given
-                if isinstance(g, Given) and desk in self._takers[type(g.event)]
+                (g.key, g.event) for g in given if isinstance(g, Given) and desk in self._takers[type(g.event)]
             )
         for g in given:
             if isinstance(g, Given):
@@ -216,43 +214,47 @@ class LocalRuntime:
 
     def _take(self, given: Given) -> None:
         """Let agents take an event, and then what they say, until nothing is left to take."""
-        waiting: deque[Given] = deque((given,))
-        while waiting:
-            now = waiting.popleft()
-            event = now.event
-            key = key_of(event) or ""
-            for desk in self._takers[type(event)]:
-                try:
-                    step = desk.decide(key, event, self.closed_through)
-                except UnknownAccount:
-                    self._park(now.row, key)
-                    continue
-                except BadInput as bad:
-                    self._refuse(now.row, bad)
-                    continue
-                self._publish_step(step, now.row, waiting)
-                if isinstance(event, ev.AccountOpened) and key in self._parked:
-                    waiting.extend(self._unparked(key))
+        follow = self._offer(given)
+        if follow:
+            waiting = deque(follow)
+            while waiting:
+                waiting.extend(self._offer(waiting.popleft()))
 
-    def _publish_step(self, step: Step[Any], cause: Row, waiting: deque[Given]) -> None:
+    def _offer(self, given: Given) -> Sequence[Given]:
+        """Offer one event to the agents that take it; returns what is to be taken next."""
+        event, key = given.event, given.key
+        follow: Sequence[Given] = ()
+        for desk in self._takers[type(event)]:
+            try:
+                step = desk.decide(key, event, self.closed_through)
+            except UnknownAccount:
+                self._park(given.row, key)
+                continue
+            except BadInput as bad:
+                self._refuse(given.row, bad)
+                continue
+            if step.outputs or step.refused:
+                follow = [*follow, *self._publish_step(step, given.row)]
+            if key in self._parked and isinstance(event, ev.AccountOpened):
+                follow = [*follow, *self._unparked(key)]
+        return follow
+
+    def _publish_step(self, step: Step[Any], cause: Row) -> list[Given]:
+        """Say what an agent says; returns those events that an agent takes."""
+        follow = []
         for event in step.outputs:
             row = self._say(event, cause)
             if self._takers[type(event)]:
-                waiting.append(Given(row, event))
+                follow.append(Given(row, event, key_of(event) or ""))
         for refusal in step.refused:
-            topic = TOPIC_OF[type(refusal.event)]
-            key = key_of(refusal.event)
-            row = (
-                0,
-                topic.name,
-                -1,
-                key.encode() if key else None,
-                self._codec.encode(refusal.event),
-                NO_HEADERS,
-                0,
-                1,
-            )
-            self._refuse(row, BadInput(refusal.code, refusal.message), refusal.event.event_id)
+            event = refusal.event
+            key = key_of(event)
+            millis = int(event.occurred_at.timestamp() * 1000)
+            value = self._codec.encode(event)
+            topic = TOPIC_OF[type(event)].name
+            row = (0, topic, -1, None if key is None else key.encode(), value, NO_HEADERS, millis, 1)
+            self._refuse(row, BadInput(refusal.code, refusal.message), event.event_id)
+        return follow
 
     def _close_day(self, given: Given) -> None:
         day = given.event
@@ -260,10 +262,10 @@ class LocalRuntime:
         if self.closed_through is not None and day.business_date <= self.closed_through:
             return
         for desk in self._desks:
-            waiting: deque[Given] = deque()
+            follow: list[Given] = []
             for step in desk.close_day(day, self.closed_through):
-                self._publish_step(step, given.row, waiting)
-            for item in waiting:
+                follow += self._publish_step(step, given.row)
+            for item in follow:
                 self._take(item)
         self.closed_through = day.business_date
         self._store.set_meta("closed_through", day.business_date.isoformat())
@@ -311,7 +313,7 @@ class LocalRuntime:
         self._store.unpark(positions)
         self._parked.discard(key)
         rows = [self._store.record(position) for position in positions]
-        return [Given(row, read_record(row, self._codec)) for row in rows]
+        return [Given(row, read_record(row, self._codec), key) for row in rows]
 
     # -- what is known
 
