@@ -103,7 +103,7 @@ class Codec:
         text = self._registry.schema(schema_id)
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(
                 "unknown_schema", f"The registry's schema {schema_id} is not JSON: {error}. Register it anew."
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, cast
 
@@ -25,6 +26,7 @@ class Ahead:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._held = b""
+        self._read = 0
 
     def peek(self, size: int) -> bytes:
         """Return the next bytes, fewer where the stream ends, and leave them."""
@@ -32,26 +34,29 @@ class Ahead:
             self._held += more
         return self._held[:size]
 
+    def tell(self) -> int:
+        """Return how many bytes were read."""
+        return self._read
+
     def read(self, size: int = -1) -> bytes:
         """Return that many bytes, fewer where the stream ends; memory follows what is there, not what is asked."""
-        if not self._held and size <= _PIECE:
-            return self._stream.read(size)
-        out, self._held = (self._held, b"") if size < 0 else (self._held[:size], self._held[size:])
-        if size < 0:
-            return out + self._stream.read()
-        pieces, left = [out], size - len(out)
+        pieces = [self._held if size < 0 else self._held[:size]]
+        self._held = self._held[len(pieces[0]) :]
+        left = sys.maxsize if size < 0 else size - len(pieces[0])
         while left and (piece := self._stream.read(min(left, _PIECE))):
             pieces.append(piece)
             left -= len(piece)
-        return b"".join(pieces)
+        out = b"".join(pieces)
+        self._read += len(out)
+        return out
 
-    def readline(self, limit: int = -1) -> bytes:
+    def readline(self, limit: int) -> bytes:
         """Return the bytes up to and with the next newline, at most `limit`."""
         if not self._held:
             return self._stream.readline(limit)
         end = self._held.find(b"\n") + 1
         out, self._held = (self._held[:end], self._held[end:]) if end else (self._held, b"")
-        return out if end else out + self._stream.readline(limit - len(out) if limit >= 0 else -1)
+        return out if end else out + self._stream.readline(limit - len(out))
 
 
 def read(stream: Ahead, name: str) -> Iterator[Event | Rejected]:

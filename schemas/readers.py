@@ -23,7 +23,7 @@ from schemas import wire
 from schemas.events import Event, Id
 
 Reader = Callable[[bytes, int], tuple[Event, int]]
-REFUSALS = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+REFUSALS = (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, struct.error)
 
 ID_PATTERN = msgspec.inspect.type_info(Id).pattern  # type: ignore[attr-defined]
 _KEPT_NAMES = 4_096

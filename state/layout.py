@@ -119,12 +119,12 @@ def _bare(schema: Any, named: bool = False) -> Any:
     }
 
 
-def main() -> int:
+def main(folder: Path = FOLDER) -> int:
     """Write what is missing and say what is wrong."""
     layouts = registered()
-    for path in write(layouts):
+    for path in write(layouts, folder):
         print(f"wrote {path.name}")
-    wrong = problems(layouts)
+    wrong = problems(layouts, folder)
     print("\n".join(wrong) or f"{len(layouts)} layouts are current", file=sys.stderr if wrong else sys.stdout)
     return 1 if wrong else 0
 
