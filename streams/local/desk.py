@@ -20,6 +20,9 @@ from streams.local.store import Store, fact_id
 
 S = TypeVar("S", bound=Struct)
 
+# How many keys a day's close holds in memory at a time.
+PAGE = 10_000
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
 
@@ -49,7 +52,10 @@ class Desk(Generic[S]):
         self._known = dict.fromkeys(ids)
         for name, value in self._store.known(self.agent.name, ids):
             self._known[name] = _decode(value)
-        missing = sorted({key for key, _ in asked} - self._states.keys())
+        self._read_states({key for key, _ in asked})
+
+    def _read_states(self, keys: Iterable[str]) -> None:
+        missing = sorted(set(keys) - self._states.keys())
         for key, value in self._store.states(self.agent.name, missing):
             self._states[key] = unpack(value, self._kind)
 
@@ -70,14 +76,16 @@ class Desk(Generic[S]):
         env = self._environment
         env.closed_through = closed_through
         env.known = None
-        for key, value in self._store.due(self.agent.name, through):
-            state = self._states.get(key)
-            if state is None:
-                state = unpack(value, self._kind)
-            env.history = lambda key=key: self.history(key)  # type: ignore[misc]
-            step = self.agent.close(state, day, env)
-            self._note(key, step)
-            yield step
+        keys = self._store.due(self.agent.name, through)
+        for start in range(0, len(keys), PAGE):
+            page = keys[start : start + PAGE]
+            self._read_states(page)
+            for key in page:
+                env.history = lambda key=key: self.history(key)  # type: ignore[misc]
+                step = self.agent.close(self._states[key], day, env)
+                self._note(key, step)
+                yield step
+            self.flush()
 
     def _note(self, key: str, step: Step[S]) -> None:
         self._states[key] = self._dirty[key] = step.state
