@@ -146,10 +146,9 @@ def _activate(desk: Desk, event: ev.OfferAnswered, offer: ev.OfferPublished, opt
         s.offer = replace(s.offer, end="accepted")
     s.cases, s.plans = cases, plans
     s.unanswered = 0
+    s.quiet_since = max(s.quiet_since, on)
     if cases:
         s.decide_on = desk.today
-    else:
-        s.quiet_since = max(s.quiet_since, on)
 
 
 def _too_late(desk: Desk, env: Environment) -> None:

@@ -211,8 +211,7 @@ def _end(desk: Desk, event: ev.WorkoutEnded) -> None:
     if before is None or day < before.day:
         return
     s.cases = {a: c for a, c in s.cases.items() if a != account}
-    if not s.cases:
-        s.quiet_since = max(s.quiet_since, day)
+    s.quiet_since = max(s.quiet_since, day)
     offer = s.open_offer()
     if offer is not None and account in offer.account_ids:
         desk.withdraw(event.reason)

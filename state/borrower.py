@@ -73,7 +73,7 @@ class BorrowerState(Struct, array_like=True):
     decide_on: day at whose close an offer is to be decided. not_before: no further offer before that day.
     paused_until, pause_reason: no offer at all before that day. too_high, max_term: what answers tightened.
     rate_matters, explained: said `rate`; `distrust` was met. income_changed: incomes as of an earlier day no
-    longer count. quiet_since: day on which the last case ended. erased: instant of the last erasure.
+    longer count. quiet_since: last day on which a case ended. erased: instant of the last erasure.
     """
 
     borrower_id: str
