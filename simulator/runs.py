@@ -1,0 +1,49 @@
+"""Runs of a simulated world: with the engine in the loop, or without it for populations of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from schemas import events as ev
+from simulator.world import START, World
+from state.pack import default_book
+
+# Up to this many accounts the engine runs along, so that there are offers to answer.
+CLOSED_UP_TO = 20_000
+
+
+def simulate(accounts: int, days: int, seed: int, start: date = START) -> Iterator[ev.Event]:
+    """Yield a population's events in the order of arrival, each day's close included.
+
+    Up to 20,000 accounts the engine is in the loop, so there are answers to its offers and payments of its
+    plans; beyond that there are none. The same arguments give the same events.
+    """
+    run = closed_loop if accounts <= CLOSED_UP_TO else open_loop
+    yield from run(accounts, days, seed, start)
+
+
+def open_loop(accounts: int, days: int, seed: int, start: date = START) -> Iterator[ev.Event]:
+    """Yield the events of a population that is made no offers; memory does not grow with it."""
+    world = World(accounts, seed, start, listens=False)
+    yield from world.opening()
+    for n in range(days):
+        yield from world.day(start + timedelta(days=n))
+
+
+def closed_loop(accounts: int, days: int, seed: int, start: date = START) -> Iterator[ev.Event]:
+    """Yield the events of a population that answers what the engine says of these very events.
+
+    What the engine says is deterministic, so a replay of the events makes the offers that they answer.
+    """
+    # Imported here, since the runtime takes half a second to import and open loops need none of it.
+    from streams.local.runtime import LocalRuntime
+
+    world = World(accounts, seed, start)
+    with LocalRuntime.open(None, default_book()) as runtime:
+        arrived = list(world.opening())
+        for n in range(days):
+            yield from arrived
+            said = runtime.feed(arrived)
+            arrived = list(world.day(start + timedelta(days=n), said))
+        yield from arrived
