@@ -88,7 +88,8 @@ class Stories:
                 return f"is offered {len(event.options)} options ({event.kind}){terms}", "offered"
             case ev.OfferAnswered():
                 why = f" ({', '.join(event.reasons)})" if event.reasons else ""
-                return f"answers on the {event.channel}: {event.answer}{why}", None
+                how = "online" if event.channel == "online" else "on the hotline"
+                return f"answers {how}: {event.answer}{why}", None
             case ev.OfferWithdrawn():
                 return f"has the offer withdrawn: {event.reason}", None
             case ev.PlanActivated():
