@@ -22,11 +22,18 @@ START = date(2026, 1, 1)
 
 
 @click.command("demo")
-@click.option("--days", "count", type=click.IntRange(1, 3650), default=420, show_default=True, help="Days to run.")
+@click.option("--days", "count", type=click.IntRange(1, 3650), default=180, show_default=True, help="Days to run.")
+@click.option(
+    "--history",
+    type=click.IntRange(0, 3650),
+    default=270,
+    show_default=True,
+    help="Days that passed before: a lender does not begin with a clean book.",
+)
 @click.option("--accounts", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Loan accounts.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed is another population.")
 @click.option("--exit", "leave", is_flag=True, help="Stop after the days and print the summary.")
-def demo_command(count: int, accounts: int, seed: int, leave: bool) -> None:
+def demo_command(count: int, history: int, accounts: int, seed: int, leave: bool) -> None:
     """Show the whole loop on this machine alone: payments, missed instalments, bad debts, offers, plans.
 
     Borrowers are simulated; everything else is what runs in production.
@@ -34,6 +41,9 @@ def demo_command(count: int, accounts: int, seed: int, leave: bool) -> None:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="reprieve-demo-") as folder:
         run = days(accounts, seed, START, Path(folder))
+        with console.status(f"{history} days of {accounts} accounts pass …"):
+            for _ in islice(run, history):
+                pass
         shown = _show(console, run, count, leave)
         run.close()
     _summary(console, shown)
