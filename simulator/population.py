@@ -16,7 +16,7 @@ from msgspec import Struct
 from schemas.events import Instalment
 from simulator.chance import keyed, mix
 from state.calendars import add_months
-from state.schedules import amortise
+from state.schedules import amortise, due_dates
 
 PAYDAYS = 28
 STATEMENT_DAYS = 20
@@ -178,8 +178,12 @@ class Population:
     def asked(self, borrower: Borrower, account: Account, month: int) -> Instalment | None:
         """Return what an account asks for in a month (from 1), None after a loan's last."""
         if account.months:
-            schedule = self.schedule(borrower, account)
-            return schedule[month - 1] if month <= len(schedule) else None
+            amounts = _amounts(account.principal, account.annual_rate_bps, account.months)
+            if month > len(amounts):
+                return None
+            principal, interest = amounts[month - 1]
+            due = self.due_date(borrower.payday, month)
+            return Instalment(number=month, due_on=due, principal=principal, interest=interest, fees=0)
         # A card's balance wanders between 70 % and 130 % of its usual one.
         balance = account.principal * (70 + keyed(account.key, BALANCE, month) % 61) // 100
         interest = balance * account.annual_rate_bps // 120_000
@@ -219,13 +223,21 @@ def _account(index: int, number: int, key: int, place: Place, income: int) -> Ac
     tenths, months = LOANS[(own >> 8 & 0xFFFF) % len(LOANS)]
     principal = income * tenths // 10
     rate = place.loan_rates[(own >> 24 & 0xFFFF) % 3]
-    first = _schedule(principal, rate, months, date(2000, 1, 1))[0]
-    return Account(account_id, own, "personal_loan", rate, principal, months, first.principal + first.interest)
+    instalment = sum(_amounts(principal, rate, months)[0])
+    return Account(account_id, own, "personal_loan", rate, principal, months, instalment)
 
 
-@lru_cache(maxsize=4_096)
+# Incomes, loans and rates are few, so are their schedules; only the dates differ.
+@lru_cache(maxsize=2_048)
+def _amounts(principal: int, rate_bps: int, months: int) -> tuple[tuple[int, int], ...]:
+    """Return the principal and interest of each instalment of a loan."""
+    return tuple((i.principal, i.interest) for i in amortise(principal, rate_bps, months, date(2000, 1, 1)))
+
+
+@lru_cache(maxsize=1_024)
 def _schedule(principal: int, rate_bps: int, months: int, first_due: date) -> tuple[Instalment, ...]:
+    dates = due_dates(first_due, months)
     return tuple(
-        Instalment(number=i.number, due_on=i.due_on, principal=i.principal, interest=i.interest, fees=0)
-        for i in amortise(principal, rate_bps, months, first_due)
+        Instalment(number=n, due_on=due, principal=part, interest=interest, fees=0)
+        for n, (due, (part, interest)) in enumerate(zip(dates, _amounts(principal, rate_bps, months), strict=False), 1)
     )
