@@ -86,7 +86,7 @@ class Stories:
                 lead = next((o for o in event.options if o.option_id == event.lead_option_id), None)
                 terms = f", lead {lead.term_months} × {money(lead.instalment_amount, event.currency)}" if lead else ""
                 if not event.options:
-                    return f"gets no plan that could not be kept: {event.kind}, {'; '.join(event.support[:1])}", None
+                    return f"gets no plan, since none could be kept ({event.kind})", None
                 return f"is offered {len(event.options)} options{terms}", "offered"
             case ev.OfferAnswered():
                 why = f" ({', '.join(event.reasons)})" if event.reasons else ""
