@@ -47,26 +47,22 @@ def owed(debt: ev.Debt) -> int:
     return o.principal + o.interest + o.fees + o.penalty
 
 
-def negotiable(s: BorrowerState) -> tuple[ev.Debt, ...]:
-    """Return the debts that one offer may cover, in the order of their accounts.
+def negotiable(s: BorrowerState) -> list[tuple[ev.Debt, ...]]:
+    """Return the debts that may be negotiated, by currency: that of the open offer first, then the longest past due.
 
-    An offer is in one currency: that of the open offer, or else of the debt longest past due, since amounts of
-    different currencies cannot be compared. The other currency follows once that is settled.
+    Amounts of different currencies cannot be compared, so an offer is in one of them.
     """
     if any(PERSONAL_HOLDS & set(c.debt.holds) for c in s.cases.values()):
-        return ()
-    debts = [
-        c.debt
-        for _, c in sorted(s.cases.items())
-        if not ACCOUNT_HOLDS & set(c.debt.holds) and c.debt.bad_debt != "terminated" and owed(c.debt)
-    ]
-    if not debts:
-        return ()
-    currency = min(debts, key=lambda d: (-d.days_past_due, d.currency)).currency
+        return []
+    by_currency: dict[str, list[ev.Debt]] = {}
+    for _, case in sorted(s.cases.items()):
+        debt = case.debt
+        if not ACCOUNT_HOLDS & set(debt.holds) and debt.bad_debt != "terminated" and owed(debt):
+            by_currency.setdefault(debt.currency, []).append(debt)
     offer = s.open_offer()
-    if offer is not None and any(d.currency == offer.currency for d in debts):
-        currency = offer.currency
-    return tuple(d for d in debts if d.currency == currency)
+    open_in = offer.currency if offer is not None else ""
+    order = sorted(by_currency, key=lambda c: (c != open_in, -max(d.days_past_due for d in by_currency[c]), c))
+    return [tuple(by_currency[c]) for c in order]
 
 
 def joint_policy(policies: Sequence[Policy]) -> Policy:
@@ -112,10 +108,16 @@ def _joint_contacts(contacts: Sequence[Contacts]) -> Contacts:
 
 
 def grounds_of(s: BorrowerState, policies: PolicyBook, day: int) -> Grounds | None:
-    """Return the grounds on a day (ordinal), None where no debt may be negotiated."""
-    debts = negotiable(s)
-    if not debts:
-        return None
+    """Return the grounds on a day (ordinal), None where no debt may be negotiated.
+
+    Of debts in several currencies those come first for which an income is known; the others follow when these
+    are settled.
+    """
+    found = [_grounds_in(s, policies, day, debts) for debts in negotiable(s)]
+    return next((g for g in found if g.capacity.known), found[0]) if found else None
+
+
+def _grounds_in(s: BorrowerState, policies: PolicyBook, day: int, debts: tuple[ev.Debt, ...]) -> Grounds:
     longest_first = sorted(debts, key=lambda d: (-d.days_past_due, d.account_id))
     policy = joint_policy([policies.policy_for(d.jurisdiction, d.product) for d in longest_first])
     currency = debts[0].currency

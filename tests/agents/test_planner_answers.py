@@ -1,0 +1,289 @@
+"""What each answer of a borrower changes, at once."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from planner_desk import PlannerDesk, Teller, closes, day_of, names, only
+
+from schemas import events as ev
+from state.pack import default_book
+from state.policy import PolicyBook
+
+BOOK = default_book()
+HOUSE = BOOK.policy_for("CN", "personal_loan")
+NEXT = ["OfferWithdrawn", "OfferPublished", "DecisionLogged"]
+
+
+def desk_with_offer(book: PolicyBook = BOOK, **debt: object) -> tuple[PlannerDesk, Teller, ev.OfferPublished]:
+    desk, teller = PlannerDesk(book), Teller()
+    desk.feed(teller.granted(0), teller.report(0), teller.request(0, **debt), *closes([0]))
+    return desk, teller, desk.offer()
+
+
+def test_accepting_activates_the_chosen_option_on_every_account_at_once() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+    offer = desk.offer()
+    option = offer.options[1]
+    plans = desk.feed(teller.answer(3, offer.offer_id, "accepted", option_id=option.option_id))
+    assert names(plans) == ["PlanActivated", "PlanActivated"]
+    for plan, share in zip(only(plans, ev.PlanActivated), option.shares, strict=True):
+        assert (plan.account_id, plan.instalments, plan.waived) == (share.account_id, share.instalments, share.waived)
+        assert (plan.activated_on, plan.offer_id, plan.option_id) == (day_of(3), offer.offer_id, option.option_id)
+        assert plan.annual_rate_bps == share.annual_rate_bps
+    assert plans[0].plan_id != plans[1].plan_id
+    assert desk.run(1, 40) == []
+
+
+def test_an_offer_can_be_accepted_through_its_last_day() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.run(1, 13)
+    said = desk.feed(teller.answer(14, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert names(said) == ["PlanActivated"]
+
+
+def test_an_answer_given_in_time_counts_though_it_comes_in_after_the_expiry() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.run(1, 15)) == ["OfferExpired"]
+    (plan,) = desk.feed(teller.answer(14, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert isinstance(plan, ev.PlanActivated)
+    assert plan.activated_on == day_of(14)
+    assert desk.run(16, 60) == []
+
+
+def test_accepting_an_expired_offer_activates_nothing_and_brings_a_fresh_one_at_once() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.run(1, 15)
+    said = desk.feed(teller.answer(16, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert names(said) == ["OfferPublished", "DecisionLogged"]
+    assert desk.outputs[-1].reasons == ("earlier_offer_ended",)
+
+
+def test_accepting_too_late_though_the_day_is_not_yet_closed_ends_the_offer_and_brings_a_fresh_one() -> None:
+    desk, teller, offer = desk_with_offer()
+    said = desk.feed(teller.answer(15, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert names(said) == ["OfferExpired", "OfferPublished", "DecisionLogged"]
+
+
+def test_accepting_an_offer_that_was_replaced_activates_nothing_while_another_is_open() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
+    assert desk.feed(teller.answer(2, offer.offer_id, "accepted", option_id=offer.lead_option_id)) == []
+    assert desk.state.open_offer().offer_id == desk.offer().offer_id != offer.offer_id
+
+
+def test_a_borrower_who_changes_his_mind_after_declining_gets_a_fresh_offer() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined"))) == ["OfferWithdrawn"]
+    said = desk.feed(teller.answer(2, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert names(said) == ["OfferPublished", "DecisionLogged"]
+
+
+def test_an_offer_cannot_be_accepted_twice() -> None:
+    desk, teller, offer = desk_with_offer()
+    first, second = (teller.answer(1, offer.offer_id, "accepted", option_id=o.option_id) for o in offer.options[:2])
+    assert names(desk.feed(first, second)) == ["PlanActivated"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"said": "accepted"}, "missing_option"),
+        ({"said": "accepted", "option_id": "no-such"}, "unknown_option"),
+        ({"said": "countered"}, "missing_counter_amount"),
+        ({"said": "declined", "offer_id": "no-such"}, "unknown_offer"),
+        ({"said": "accepted", "offer_id": "no-such", "option_id": "x"}, "unknown_offer"),
+    ],
+)
+def test_an_answer_that_cannot_be_meant_is_refused_and_changes_nothing(fields: dict[str, str], code: str) -> None:
+    desk, teller, offer = desk_with_offer()
+    before = desk.state
+    answer = teller.answer(1, fields.pop("offer_id", offer.offer_id), fields.pop("said"), **fields)  # type: ignore[arg-type]
+    assert desk.feed(answer) == []
+    assert desk.refused == [code]
+    assert desk.state == before
+    assert desk.agent.fact_key(answer) not in desk.facts
+
+
+def test_an_answer_to_another_borrowers_offer_is_refused() -> None:
+    _, _, offer = desk_with_offer()
+    other = PlannerDesk(BOOK)
+    other.feed(Teller("B2").answer(1, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert other.refused == ["unknown_offer"]
+    assert other.state is None
+
+
+def test_the_same_feedback_id_with_another_answer_is_refused_and_sent_again_later_is_not() -> None:
+    desk, teller, offer = desk_with_offer()
+    answer = teller.answer(1, offer.offer_id, "declined", feedback_id="f1", comment="private words")
+    desk.feed(answer)
+    assert desk.feed(replace(answer, event_id="again", occurred_at=teller.erasure(2).occurred_at)) == []
+    assert desk.refused == []
+    desk.feed(replace(answer, answer="accepted", option_id=offer.lead_option_id))
+    assert desk.refused == ["conflicting_duplicate"]
+    assert desk.facts["feedback:f1"].comment is None  # type: ignore[attr-defined]
+
+
+def test_too_high_lowers_what_any_option_of_the_next_offer_asks_for() -> None:
+    desk, teller, offer = desk_with_offer(principal=2_000_000)
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))) == NEXT
+    limit = (900_000 - 420_000) * (HOUSE.affordability.alpha_bps - HOUSE.affordability.alpha_step_bps) // 10_000
+    before = max(o.instalment_amount for o in offer.options)
+    assert before > limit >= max(o.instalment_amount for o in desk.offer().options)
+
+
+def test_too_high_of_the_lowest_instalment_is_told_that_there_is_no_lower_one() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
+    assert desk.outputs[-1].reasons == ("too_high", "lowest_possible")
+
+
+def test_too_long_shortens_every_option_of_the_next_offer() -> None:
+    desk, teller, offer = desk_with_offer()
+    refused = max(offer.options, key=lambda o: o.term_months)
+    answer = teller.answer(1, offer.offer_id, "declined", "too_long", option_id=refused.option_id)
+    assert names(desk.feed(answer)) == NEXT
+    assert max(o.term_months for o in desk.offer().options) < refused.term_months
+
+
+def test_a_term_too_short_to_be_affordable_is_given_up_with_a_reason() -> None:
+    desk, teller, offer = desk_with_offer(principal=3_000_000)
+    shortest = min(offer.options, key=lambda o: o.term_months)
+    answer = teller.answer(1, offer.offer_id, "declined", "too_long", option_id=shortest.option_id)
+    assert names(desk.feed(answer)) == ["OfferWithdrawn"]
+    assert names(desk.run(1, 8)) == ["OfferPublished", "DecisionLogged"]
+    assert desk.offer().kind == "plan"
+    assert desk.outputs[-1].reasons == ("no_shorter_term",)
+
+
+def test_the_rate_puts_the_lowest_total_cost_first() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "rate"))) == NEXT
+    after = desk.offer()
+    assert after.options[0].total_cost == min(o.total_cost for o in after.options)
+    assert "interest_and_fees" in after.education
+
+
+def test_distrust_is_met_with_explanations_once() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "distrust"))) == NEXT
+    after = desk.offer()
+    assert {"is_it_genuine", "how_we_calculate"} <= set(after.education)
+    assert names(desk.feed(teller.answer(2, after.offer_id, "declined", "distrust"))) == ["OfferWithdrawn"]
+
+
+def test_a_plain_no_is_followed_by_the_same_offer_only_after_the_pause() -> None:
+    desk, teller, offer = desk_with_offer()
+    (withdrawn,) = desk.feed(teller.answer(1, offer.offer_id, "declined"))
+    assert isinstance(withdrawn, ev.OfferWithdrawn)
+    assert withdrawn.reason == "declined"
+    assert desk.run(1, 7) == []
+    assert names(desk.close(8)) == ["OfferPublished", "DecisionLogged"]
+
+
+def test_a_changed_income_no_longer_counts_until_it_is_reported_anew() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "income_change"))) == NEXT
+    asked = desk.offer()
+    assert (asked.kind, desk.outputs[-1].reasons) == ("referral", ("income_change", "income_unknown"))
+    assert desk.run(1, 2) == []
+    desk.feed(teller.report(3, 700_000))
+    assert names(desk.close(3)) == NEXT
+    assert desk.offer().kind == "plan"
+
+
+def test_distress_brings_a_person_a_softer_tone_and_a_pause() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high", "distress"))) == NEXT
+    after = desk.offer()
+    assert (after.kind, after.tone, after.options) == ("referral", "supportive", ())
+    assert "call" not in after.contact.channels
+    assert "looking_after_yourself" in after.education
+    assert names(desk.run(1, 30)) == ["OfferExpired"]
+    later = only(desk.run(31, 60), ev.OfferPublished)
+    assert [(o.kind, o.tone) for o in later[:1]] == [("plan", "supportive")]
+    assert (later[0].business_date - day_of(1)).days >= HOUSE.offers.distress_pause_days
+
+
+def test_a_dispute_stops_offers_until_it_is_resolved() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "dispute"))) == NEXT
+    assert (desk.offer().kind, desk.outputs[-1].reasons) == ("referral", ("dispute",))
+    desk.feed(teller.request(2, holds=("dispute",)))
+    assert names(desk.run(1, 50)) == ["OfferWithdrawn"]
+    desk.feed(teller.request(51))
+    assert names(desk.close(51)) == ["OfferPublished", "DecisionLogged"]
+    assert desk.offer().kind == "plan"
+
+
+def test_a_dispute_resolved_within_the_pause_ends_it() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "dispute"))
+    desk.feed(teller.request(2, holds=("dispute",)), *closes([2]), teller.request(4))
+    assert only(desk.run(3, 4), ev.OfferPublished)[0].kind == "plan"
+
+
+def test_a_counter_offer_that_can_be_met_leads_the_next_offer() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "countered", counter_amount=40_000))) == NEXT
+    after = desk.offer()
+    assert after.options[0].option_id == after.lead_option_id
+    assert 0 < after.options[0].instalment_amount <= 40_000
+    assert after.options[0].instalment_amount not in {o.instalment_amount for o in offer.options}
+    assert len(after.options) <= HOUSE.options.max_published
+    assert (desk.outputs[-1].reasons, desk.outputs[-1].chosen) == (("counter_met",), after.lead_option_id)
+
+
+def test_a_counter_offer_that_cannot_be_met_is_answered_with_the_reason() -> None:
+    desk, teller, offer = desk_with_offer()
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "countered", counter_amount=100))) == NEXT
+    assert desk.outputs[-1].reasons == ("counter_too_low",)
+    assert [o.option_id for o in desk.offer().options] == [o.option_id for o in offer.options]
+
+
+def test_a_counter_offer_after_the_last_offer_of_an_episode_leaves_that_one_open() -> None:
+    policy = replace(HOUSE, offers=replace(HOUSE.offers, max_in_episode=1))
+    desk, teller, offer = desk_with_offer(PolicyBook("one", lambda *_: policy))
+    assert desk.feed(teller.answer(1, offer.offer_id, "countered", counter_amount=40_000)) == []
+    said = desk.feed(teller.answer(2, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert names(said) == ["PlanActivated"]
+
+
+def test_no_answer_leaves_the_offer_open_and_counts_once_toward_the_pause() -> None:
+    desk, teller, offer = desk_with_offer()
+    said = [teller.answer(day, offer.offer_id, "no_answer") for day in (1, 2)]
+    assert desk.feed(*said) == []
+    assert desk.state.unanswered == 1
+    desk.run(1, 14)
+    assert desk.state.unanswered == 1
+    assert desk.offer() == offer
+
+
+def test_an_oral_agreement_without_its_recording_is_offered_again_for_confirmation() -> None:
+    desk, teller, offer = desk_with_offer(product="credit_card")
+    chosen = offer.options[2].option_id
+    spoken = teller.answer(1, offer.offer_id, "accepted", option_id=chosen, channel="hotline")
+    assert names(desk.feed(spoken)) == NEXT
+    again = desk.offer()
+    assert (again.lead_option_id, again.options[0]) == (chosen, offer.options[2])
+    assert desk.outputs[-1].reasons == ("recording_missing",)
+    recorded = teller.answer(2, again.offer_id, "accepted", option_id=chosen, channel="hotline", recording_ref="tape/9")
+    (plan,) = desk.feed(recorded)
+    assert isinstance(plan, ev.PlanActivated)
+    assert plan.recording_ref == "tape/9"
+
+
+def test_an_oral_agreement_stands_without_a_recording_where_none_is_asked_for() -> None:
+    desk, teller, offer = desk_with_offer()
+    spoken = teller.answer(1, offer.offer_id, "accepted", option_id=offer.lead_option_id, channel="hotline")
+    assert names(desk.feed(spoken)) == ["PlanActivated"]
+
+
+def test_a_refusal_of_an_earlier_offer_tightens_nothing_but_its_distress_is_heard() -> None:
+    desk, teller, offer = desk_with_offer(principal=2_000_000)
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
+    assert desk.feed(teller.answer(2, offer.offer_id, "declined", "too_high", "too_long")) == []
+    assert (desk.state.too_high, desk.state.max_term) == (1, 0)
+    desk.feed(teller.answer(2, offer.offer_id, "declined", "distress"))
+    assert desk.offer().tone == "supportive"
