@@ -25,7 +25,7 @@ from agents.offers import FACT, SOURCE, Desk
 from schemas import events as ev
 from schemas.errors import BadInput
 from state.affordability import shorter_term
-from state.borrower import Commitment, LastOffer, OfferEnd, PauseReason
+from state.borrower import BorrowerState, Commitment, LastOffer, OfferEnd, PauseReason
 from state.policy import Policy
 
 # The reasons that a next offer takes up, in the order in which they are said.
@@ -73,14 +73,12 @@ def answer(desk: Desk, event: ev.OfferAnswered, said_on: int, policy: Policy, en
     if event.answer != "accepted":
         _refused(desk, event, last if in_time else None, said_on, policy, env)
     elif last is not None and in_time and all(a in s.cases for a in last.account_ids):
-        _accepted(desk, event, last, said_on, policy, env)
+        _accepted(desk, event, last, said_on, env)
     else:
         _too_late(desk, env)
 
 
-def _accepted(
-    desk: Desk, event: ev.OfferAnswered, last: LastOffer, said_on: int, policy: Policy, env: Environment
-) -> None:
+def _accepted(desk: Desk, event: ev.OfferAnswered, last: LastOffer, said_on: int, env: Environment) -> None:
     if not last.choices:
         return
     option_id = event.option_id
@@ -100,12 +98,17 @@ def _accepted(
         )
     offer = dict(env.history())[FACT + last.offer_id]
     assert isinstance(offer, ev.OfferPublished)
-    if event.channel == "hotline" and not event.recording_ref and policy.offers.oral_needs_recording:
+    if event.channel == "hotline" and not event.recording_ref and _needs_recording(desk.s, last, env):
         grounds = grounds_of(desk.s, env.policies, desk.today)
         if grounds is not None and grounds.account_ids == offer.account_ids:
             desk.confirm(offer, option_id, grounds)
         return
     _activate(desk, event, offer, option_id, max(said_on, last.published))
+
+
+def _needs_recording(s: BorrowerState, last: LastOffer, env: Environment) -> bool:
+    debts = [s.cases[account].debt for account in last.account_ids]
+    return any(env.policies.policy_for(d.jurisdiction, d.product).offers.oral_needs_recording for d in debts)
 
 
 def _activate(desk: Desk, event: ev.OfferAnswered, offer: ev.OfferPublished, option_id: str, on: int) -> None:

@@ -159,15 +159,17 @@ def unsound(offer: LastOffer, s: BorrowerState, grounds: Grounds | None) -> str:
     held = [c.debt for a in offer.account_ids if (c := s.cases.get(a)) is not None and c.debt.holds]
     if grounds is None or not set(offer.account_ids) <= set(grounds.account_ids):
         return "hold" if held else "debts_changed"
+    if grounds.vulnerable and offer.tone != "supportive":
+        return "vulnerability"
+    if not offer.choices:
+        return ""
     by_account = {d.account_id: d.outstanding.principal for d in grounds.debts}
     for account, before in zip(offer.account_ids, offer.principal, strict=True):
         if abs(by_account[account] - before) * 10_000 > before * MATERIAL_BPS:
             return "debts_changed"
-    if offer.choices and grounds.vulnerable:
+    if grounds.vulnerable:
         return "vulnerability"
-    if offer.choices and (
-        not grounds.capacity.known or max(c.instalment for c in offer.choices) > grounds.capacity.limit
-    ):
+    if not grounds.capacity.known or max(c.instalment for c in offer.choices) > grounds.capacity.limit:
         return "affordability_changed"
     return ""
 

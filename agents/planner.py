@@ -70,12 +70,12 @@ class PlannerAgent:
     def handle(self, state: BorrowerState | None, event: ev.Event, env: Environment) -> Step[BorrowerState]:
         """Take a fact. Raises BadInput where it breaks a rule, or contradicts what its id said before."""
         s = copy(state) if state is not None else BorrowerState(event.borrower_id)  # type: ignore[attr-defined]
-        if isinstance(event, PERSONAL) and millis(event.occurred_at) <= s.erased:
-            return Step(s)
+        if isinstance(event, PERSONAL) and state is not None and millis(event.occurred_at) <= state.erased:
+            return Step(state)
         fact = _kept(event)
         if env.known is not None:
             if _content(env.known) == _content(fact):
-                return Step(s)
+                return Step(state or s)
             raise BadInput(
                 "conflicting_duplicate",
                 f"{type(event).__name__} {self.fact_key(event)} of borrower {s.borrower_id} was sent before with "
@@ -155,16 +155,18 @@ class PlannerAgent:
         better = outdated(offer, grounds) if offer is not None else ""
         if offer is not None and not better:
             return
+        # What offers nothing to choose is not sent once more in other words.
+        unlike = offer if offer is not None and not offer.choices else None
         wait = max(s.paused_until, s.not_before if offer is None else _quiet_until(offer, grounds))
         if wait > today:
             s.decide_on = wait
         elif grounds.vulnerable:
             until = today + grounds.policy.offers.distress_pause_days
-            if desk.publish(grounds, ("vulnerability",), person=True, until=until - 1, instead=better):
+            if desk.publish(grounds, ("vulnerability",), person=True, until=until - 1, unlike=unlike, instead=better):
                 s.paused_until, s.pause_reason = until, "distress"
         else:
             codes = ("income_change",) if s.income_changed and not grounds.capacity.known else ()
-            desk.publish(grounds, codes, instead=better)
+            desk.publish(grounds, codes, unlike=unlike, instead=better)
 
 
 def _quiet_until(offer: LastOffer, grounds: Grounds) -> int:

@@ -287,3 +287,42 @@ def test_a_refusal_of_an_earlier_offer_tightens_nothing_but_its_distress_is_hear
     assert (desk.state.too_high, desk.state.max_term) == (1, 0)
     desk.feed(teller.answer(2, offer.offer_id, "declined", "distress"))
     assert desk.offer().tone == "supportive"
+
+
+def test_one_account_that_needs_a_recording_makes_the_joint_agreement_need_it() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.granted(0), teller.report(0))
+    desk.feed(teller.request(0), teller.request(0, "A2", product="credit_card"), *closes([0]))
+    offer = desk.offer()
+    spoken = teller.answer(1, offer.offer_id, "accepted", option_id=offer.lead_option_id, channel="hotline")
+    assert names(desk.feed(spoken)) == NEXT
+
+
+def test_taking_up_a_referral_needs_no_option_and_changes_nothing() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.request(0), *closes([0]))
+    assert desk.feed(teller.answer(1, desk.offer().offer_id, "accepted")) == []
+    assert desk.refused == []
+
+
+def test_a_counter_offer_without_a_known_income_is_not_met_with_the_same_referral_again() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.request(0), *closes([0]))
+    assert desk.feed(teller.answer(1, desk.offer().offer_id, "countered", counter_amount=40_000)) == []
+    assert desk.state.open_offer() is not None
+
+
+def test_declining_the_referral_of_a_pause_is_the_end_of_it_until_the_pause_is_over() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "distress"))
+    said = desk.feed(teller.answer(2, desk.offer().offer_id, "declined"))
+    assert names(said) == ["OfferWithdrawn"]
+    assert desk.run(1, 30) == []
+    assert names(desk.close(31)) == ["OfferPublished", "DecisionLogged"]
+
+
+def test_distress_of_a_borrower_whose_debts_may_not_be_negotiated_only_ends_the_offer() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.request(1, holds=("deceased",)))
+    assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "distress"))) == ["OfferWithdrawn"]
+    assert desk.run(1, 60) == []

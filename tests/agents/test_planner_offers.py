@@ -348,6 +348,30 @@ def test_debts_under_several_policies_are_under_the_strictest_of_each_rule() -> 
     assert joint_policy([loan, loan]) is loan
 
 
+def test_policies_without_a_common_hour_leave_the_contact_hours_of_the_first() -> None:
+    early = replace(HOUSE, contacts=replace(HOUSE.contacts, from_hour=6, to_hour=9))
+    late = replace(HOUSE, contacts=replace(HOUSE.contacts, from_hour=18, to_hour=21))
+    assert joint_policy([early, late]).contacts == early.contacts
+
+
+def test_a_referral_turns_supportive_when_vulnerability_is_noted_and_is_not_repeated_for_a_further_account() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.request(0), *closes([0]))
+    desk.feed(teller.request(1, holds=("vulnerability",)))
+    withdrawn, offer, _ = desk.close(1)
+    assert isinstance(withdrawn, ev.OfferWithdrawn)
+    assert isinstance(offer, ev.OfferPublished)
+    assert (withdrawn.reason, offer.tone) == ("vulnerability", "supportive")
+    desk.feed(teller.request(2, "A2", principal=300_000))
+    assert desk.run(2, 29) == []
+
+
+def test_a_referral_is_not_sent_again_because_the_debt_moved() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.request(0), *closes([0]), teller.request(2, principal=2_000_000))
+    assert desk.run(1, 13) == []
+
+
 def test_an_assumed_income_makes_a_plan_where_the_policy_allows_it() -> None:
     rules = replace(HOUSE.affordability, assumed_income_multiple_bps=120_000, floors=())
     book = PolicyBook("assuming", lambda *_: replace(HOUSE, affordability=rules))
