@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from schemas import events as ev
 from state.profile import Consent, Reading
+from state.storage import stored
 
 OfferEnd = Literal["", "accepted", "declined", "countered", "expired", "withdrawn"]
 PauseReason = Literal["", "dispute", "distress"]
@@ -65,6 +66,7 @@ class Commitment(Struct, frozen=True, array_like=True, gc=False):
     until: int
 
 
+@stored(version=1)
 class BorrowerState(Struct, array_like=True):
     """One borrower.
 
