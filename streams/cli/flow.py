@@ -13,7 +13,6 @@ from schemas.jsonlines import to_line
 from schemas.topics import TOPICS
 from streams.cli.common import Rejections, data_option, opened, policy_option, progress
 
-# What is read, made durable and processed at a time.
 CHUNK = 10_000
 
 
@@ -27,8 +26,16 @@ def chunks(events: Iterator[Event], size: int = CHUNK) -> Iterator[list[Event]]:
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @data_option
 @policy_option
+@click.option(
+    "--chunk",
+    type=click.IntRange(1),
+    default=CHUNK,
+    envvar="REPRIEVE_CHUNK",
+    show_default=True,
+    help="How many events are read, made durable and processed at a time.",
+)
 @click.option("--no-run", is_flag=True, help="Only append to the topics; the next publish processes them.")
-def publish_command(files: tuple[Path, ...], data: Path, policy: str | None, no_run: bool) -> None:
+def publish_command(files: tuple[Path, ...], data: Path, policy: str | None, chunk: int, no_run: bool) -> None:
     """Publish events from JSON lines or Avro container files (- is standard input), and process them.
 
     Publishing a file twice does no harm: an event that was seen before has no effect.
@@ -36,13 +43,12 @@ def publish_command(files: tuple[Path, ...], data: Path, policy: str | None, no_
     rejections = Rejections()
     read = said = refused = 0
     with opened(data, policy, create=True) as runtime, progress("publishing") as bar:
-        for chunk in chunks(rejections.events(files)):
-            read += runtime.publish(chunk)
+        for events in chunks(rejections.events(files), chunk):
+            read += runtime.publish(events)
             if not no_run:
                 summary = runtime.run()
                 said, refused = said + summary.said, refused + summary.refused
             bar.update(bar.task_ids[0], completed=read)
-            click.echo(f"{read} events published", err=True) if read % 100_000 == 0 else None
     click.echo(f"{read} events published, {said} said, {refused} refused, {rejections.count} lines rejected", err=True)
     raise SystemExit(rejections.exit_code())
 
