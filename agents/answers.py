@@ -74,7 +74,7 @@ def answer(desk: Desk, event: ev.OfferAnswered, said_on: int, policy: Policy, en
         _refused(desk, event, last if in_time else None, said_on, policy, env)
     elif last is not None and in_time and all(a in s.cases for a in last.account_ids):
         _accepted(desk, event, last, said_on, env)
-    else:
+    elif last is None or last.end != "accepted":
         _too_late(desk, env)
 
 

@@ -86,6 +86,16 @@ def test_an_offer_cannot_be_accepted_twice() -> None:
     assert names(desk.feed(first, second)) == ["PlanActivated"]
 
 
+def test_accepting_twice_brings_no_offer_for_debts_that_the_first_left_out() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.granted(0), teller.report(0))
+    desk.feed(teller.request(0), teller.request(0, "A2", currency="USD", jurisdiction="US"), *closes([0]))
+    offer = desk.offer()
+    first, second = (teller.answer(1, offer.offer_id, "accepted", option_id=o.option_id) for o in offer.options[:2])
+    assert names(desk.feed(first, second)) == ["PlanActivated"]
+    assert names(desk.close(1)) == ["OfferPublished", "DecisionLogged"]
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -326,3 +336,37 @@ def test_distress_of_a_borrower_whose_debts_may_not_be_negotiated_only_ends_the_
     desk.feed(teller.request(1, holds=("deceased",)))
     assert names(desk.feed(teller.answer(1, offer.offer_id, "declined", "distress"))) == ["OfferWithdrawn"]
     assert desk.run(1, 60) == []
+
+
+def test_an_answer_given_in_time_activates_nothing_once_an_account_of_the_offer_wants_none() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+    offer = desk.offer()
+    desk.run(1, 14)
+    desk.feed(teller.ended(15, "A2"), *closes([15]))
+    said = desk.feed(teller.answer(14, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+    assert names(said) == ["OfferPublished", "DecisionLogged"]
+    assert desk.offer().account_ids == ("A1",)
+
+
+def test_accepting_an_earlier_offer_on_the_last_day_of_the_open_one_leaves_that_open() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
+    desk.run(1, 14)
+    assert desk.feed(teller.answer(15, offer.offer_id, "accepted", option_id=offer.lead_option_id)) == []
+
+
+def test_too_high_with_a_counter_offer_leaves_alpha_as_it_is() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "countered", "too_high", counter_amount=40_000))
+    assert max(o.instalment_amount for o in desk.offer().options) >= max(o.instalment_amount for o in offer.options[:3])
+    assert desk.state.too_high == 0
+
+
+def test_an_acceptance_ends_the_count_of_silence() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "no_answer"))
+    desk.feed(teller.answer(2, offer.offer_id, "accepted", option_id=offer.lead_option_id), *closes([2]))
+    desk.feed(teller.request(100, plans_broken=1), *closes([100]))
+    assert names(desk.run(101, 120)) == ["OfferExpired"]
+    assert names(desk.close(121)) == ["OfferPublished", "DecisionLogged"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from msgspec.structs import replace
 from planner_desk import PlannerDesk, Teller, at, closes, day_of, names, only
@@ -346,6 +348,49 @@ def test_debts_under_several_policies_are_under_the_strictest_of_each_rule() -> 
     assert joint.offers.disclosures == card.offers.disclosures
     assert joint.contacts.from_hour == max(p.contacts.from_hour for p in (loan, card, short))
     assert joint_policy([loan, loan]) is loan
+
+
+def test_referrals_do_not_use_up_the_plans_of_an_episode_and_their_silence_does_not_count() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.request(0))
+    desk.run(0, 300)
+    made = only(desk.outputs, ev.OfferPublished)
+    assert [o.kind for o in made] == ["referral"] * HOUSE.offers.max_in_episode
+    assert {(b.business_date - a.business_date).days for a, b in pairwise(made)} == {14 + 7}
+    desk.feed(teller.granted(301), teller.report(301), *closes([301]))
+    assert (desk.offer().kind, desk.offer().sequence) == ("plan", 7)
+
+
+def test_no_instalment_is_due_while_a_long_offer_is_still_open() -> None:
+    policy = replace(HOUSE, offers=replace(HOUSE.offers, open_days=40))
+    desk, teller = PlannerDesk(PolicyBook("long", lambda *_: policy)), Teller()
+    desk.feed(teller.granted(0), teller.report(0), teller.request(0), *closes([0]))
+    assert desk.offer().expires_on == day_of(40)
+    assert {o.instalments[0].due_on for o in desk.offer().options} == {day_of(41)}
+
+
+def test_a_debt_that_is_written_off_for_good_is_not_negotiated() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.granted(0), teller.report(0), teller.request(0, bad_debt="terminated"))
+    assert desk.run(0, 30) == []
+
+
+def test_the_later_of_two_requests_of_a_day_counts_and_one_of_an_earlier_day_does_not() -> None:
+    desk, teller = PlannerDesk(BOOK), Teller()
+    desk.feed(teller.granted(0), teller.report(0), teller.request(3), teller.request(3, holds=("dispute",)))
+    desk.feed(teller.request(2), teller.ended(2))
+    assert desk.run(3, 30) == []
+    assert desk.state.cases.keys() == {"A1"}
+
+
+def test_what_is_said_at_the_very_instant_of_an_erasure_is_dropped_and_distress_is_forgotten() -> None:
+    desk, teller = desk_with_offer()
+    desk.feed(teller.answer(0, desk.offer().offer_id, "declined", "distress"))
+    desk.feed(teller.erasure(1), teller.granted(1), teller.report(1))
+    assert (desk.state.readings, desk.state.consents) == ((), ())
+    later = only(desk.run(1, 60), ev.OfferPublished)
+    assert [(o.kind, o.tone) for o in later[:1]] == [("referral", "neutral")]
+    assert (later[0].business_date - day_of(0)).days >= HOUSE.offers.distress_pause_days
 
 
 def test_policies_without_a_common_hour_leave_the_contact_hours_of_the_first() -> None:
