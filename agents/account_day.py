@@ -203,8 +203,7 @@ def clean_for(d: Day, days: int) -> bool:
 
 def is_month_end(day: int) -> bool:
     """Say whether a day is the last of its month."""
-    d = date.fromordinal(day)
-    return d.day == calendar.monthrange(d.year, d.month)[1]
+    return date.fromordinal(day + 1).day == 1
 
 
 def month_end_after(day: int) -> int:

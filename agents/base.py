@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha1
 from typing import Generic, Protocol, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from schemas.events import DayClosed, Event
 from state.policy import PolicyBook
@@ -19,11 +20,21 @@ from state.policy import PolicyBook
 S = TypeVar("S")
 
 NAMESPACE = UUID("6d3c1c5e-0d3a-5c0b-9a55-7e7121e50001")
+# Version 5 and the RFC's variant, in the bits that belong to them.
+_CLEARED = ~(0xF << 76 | 0x3 << 62)
+_VERSION_5 = 0x5 << 76 | 0x2 << 62
 
 
 def derived_id(cause: str, kind: str, *parts: object) -> str:
-    """Return the id of what an event causes: the same for the same cause, kind and parts."""
-    return str(uuid5(NAMESPACE, "|".join((cause, kind, *map(str, parts)))))
+    """Return the id of what an event causes: the same for the same cause, kind and parts.
+
+    It is uuid5 of these under our namespace (RFC 9562), made without the UUID object, which costs ten times
+    as much as the hash.
+    """
+    name = "|".join((cause, kind, *map(str, parts)))
+    digest = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16]
+    hexed = (int.from_bytes(digest, "big") & _CLEARED | _VERSION_5).to_bytes(16, "big").hex()
+    return f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
 
 
 def _no_history() -> Sequence[tuple[str, Event]]:

@@ -45,10 +45,13 @@ def build_options(
     debts in different currencies.
     """
     weighing = Weighing(debts, capacity, policy, estimate or PriorEstimate())
+    if not capacity.known or capacity.limit <= 0:
+        # Whoever can pay nothing, as far as anybody knows, needs no grid.
+        return OptionSet((), (), *_without_plan(capacity, policy.options))
     kept: list[Weighed] = []
     candidates: list[ev.Candidate] = []
     for terms in grid(policy.options, debts):
-        found = weighing.weigh(terms) if capacity.known else "income_unknown"
+        found = weighing.weigh(terms)
         name = terms.option_id
         if isinstance(found, str):
             candidates.append(ev.Candidate(option_id=name, value=0.0, accept_bps=0, keep_bps=0, verdict=found))
