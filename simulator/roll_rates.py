@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import cast
 
 from msgspec import Struct
 
 from schemas import events as ev
-from schemas.errors import WrongUse
+from schemas.errors import Fatal, WrongUse
 from simulator.uci import uci_csv, uci_events
 from state.account import AccountState
 from state.delinquency import bucket_of, measure
@@ -54,12 +55,14 @@ def month_ends(
 
 
 def standing(runtime: LocalRuntime, account_id: str, day: date, policy: Policy) -> Standing:
-    """Return an account's standing at the close of a day, by the account agent's own measures."""
-    state = runtime.state("account", account_id)
-    assert isinstance(state, AccountState)
+    """Return an account's standing at the close of a day, by the account agent's own measures.
+
+    Raises Fatal where the account was not visited on a day on which its delinquency changed.
+    """
+    state = cast(AccountState, runtime.state("account", account_id))
     now = measure(state.receivables, state.holds, day.toordinal(), policy.delinquency)
     if (now.missed, bucket_of(now.days_past_due, policy.delinquency.grace_days)) != (state.missed, state.bucket):
-        raise AssertionError(f"account {account_id} was not visited when its delinquency changed, by {day}")
+        raise Fatal(f"Account {account_id} was not visited when its delinquency changed, by {day}.")
     return Standing(now.days_past_due, now.missed, state.bucket)
 
 

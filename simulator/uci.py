@@ -7,8 +7,8 @@ for. Its delay code is no clean counter and is not used. Sex, age, marriage and 
 What stands in for what the data does not say:
 
 - Account n's statements are sent on day 21 + n mod 8 of the month and are due 20 days later. A month's payment
-  arrives on day 1 + (7·n + 3·month) mod 20, so after one statement and before the next: a payment answers the
-  statement of the month before, as the amounts in the data do.
+  arrives on day 1 + (7·n + 3·month) mod 10. So it answers the statement of the month before, as the amounts in the
+  data do, and comes on its due date at the latest, since the data gives no ground to call it late.
 - A statement asks for the minimum payment, 2 % of the balance and at least TWD 1,000, though never for more than
   the balance (95 % of the payments of those whom the data calls revolving are above 2 %). None is sent where
   nothing is owed.
@@ -37,7 +37,7 @@ FIRST, LAST = date(2005, 4, 1), date(2005, 9, 30)
 MONTHS = tuple(date(2005, month, 1) for month in range(4, 10))
 DUE_AFTER = 20
 STATEMENT_DAYS = 8
-PAYMENT_DAYS = 20
+PAYMENT_DAYS = 10
 MINIMUM = 1_000
 MINIMUM_PERCENT = 2
 CENTS = 100

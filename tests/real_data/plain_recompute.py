@@ -44,7 +44,7 @@ def account(number: int, row: dict[str, str], tolerance: int, grace_days: int) -
 
     day = date(YEAR, 4, 1)
     while day <= date(YEAR, 9, 30):
-        payment_day = 1 + (7 * number + 3 * day.month) % 20
+        payment_day = 1 + (7 * number + 3 * day.month) % 10
         if day.day == payment_day:
             money_without_a_demand += payments[day.month]
 

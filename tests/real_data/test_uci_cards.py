@@ -106,6 +106,20 @@ def test_each_day_of_the_log_arrives_before_its_close(lines: list[str]) -> None:
             assert closed is None or event.value_on == closed + timedelta(days=1)
 
 
+def test_no_payment_comes_after_the_due_date_of_the_statement_before_it(lines: list[str]) -> None:
+    due: dict[str, date] = {}
+    on_the_day = 0
+    for event in uci_events(lines):
+        if isinstance(event, ev.InstalmentBilled):
+            due[event.account_id] = event.due_on
+        elif isinstance(event, ev.PaymentReceived) and event.account_id in due:
+            statement_month = (event.value_on.replace(day=1) - timedelta(days=1)).month
+            if (due[event.account_id] - timedelta(days=20)).month == statement_month:
+                assert event.value_on <= due[event.account_id]
+                on_the_day += event.value_on == due[event.account_id]
+    assert on_the_day > 0
+
+
 def test_a_sample_of_the_log_keeps_its_contracts(lines: list[str]) -> None:
     for _, group in groupby(uci_events(lines[:201]), key=type):
         for event in group:
