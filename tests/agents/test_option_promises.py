@@ -1,0 +1,204 @@
+"""What every published option promises: affordable, legal, exact, and beaten by no other."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from agents.estimates import PriorEstimate
+from agents.options import build_options, counter_option
+from agents.weighing import Weighing, grid
+from schemas import events as ev
+from state.affordability import Capacity
+from state.pack import default_book
+from state.policy import Policy
+
+DUE = date(2026, 5, 31)
+POLICIES = {
+    currency: default_book().policy_for(*kind)
+    for currency, kind in {"CNY": ("CN", "credit_card"), "USD": ("US", "personal_loan"), "EUR": ("EU", "loan")}.items()
+}
+
+
+@st.composite
+def debts(draw: st.DrawFn, currency: str) -> list[ev.Debt]:
+    """Return one to three debts in a currency."""
+    found = []
+    for number in range(draw(st.integers(1, 3))):
+        principal = draw(st.integers(10_000, 20_000_000))
+        found.append(
+            ev.Debt(
+                account_id=f"A{number}",
+                product="credit_card",
+                jurisdiction="CN",
+                currency=currency,
+                annual_rate_bps=draw(st.integers(0, 3_600)),
+                outstanding=ev.Amounts(
+                    principal=principal,
+                    interest=draw(st.integers(0, principal // 5)),
+                    fees=draw(st.integers(0, 5_000)),
+                    penalty=draw(st.integers(0, principal // 10)),
+                ),
+                overdue_amount=principal // 4,
+                days_past_due=70,
+                missed=3,
+                bucket="dpd_61_90",
+                bad_debt="none",
+                stage=2,
+                remaining_months=draw(st.integers(0, 48)),
+                contract_instalment=principal // 12,
+            )
+        )
+    return found
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[ev.Debt], Capacity, Policy]:
+    """Return debts, means and a real policy."""
+    currency = draw(st.sampled_from(sorted(POLICIES)))
+    surplus = draw(st.integers(1_000, 3_000_000))
+    means = Capacity(
+        surplus=surplus,
+        limit=surplus * 4 // 10,
+        currency=currency,
+        max_term_months=draw(st.none() | st.sampled_from([12, 24, 36])),
+        credit_score=draw(st.none() | st.integers(300, 850)),
+    )
+    return draw(debts(currency)), means, POLICIES[currency]
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(cases(), st.sampled_from(["zh", "en"]))
+def test_every_option_is_affordable_legal_within_authority_and_exact(case, locale) -> None:  # type: ignore[no-untyped-def]
+    owing, means, policy = case
+    found = build_options(owing, means, policy, DUE, locale=locale)
+    assert (found.kind == "plan") == bool(found.options)
+    assert len(found.options) <= policy.options.max_published
+    assert len({(o.instalment_amount, o.total_cost) for o in found.options}) == len(found.options)
+    contract = {d.account_id: d for d in owing}
+    for option in found.options:
+        assert all(i.amount <= means.limit for i in option.instalments)
+        assert len(option.instalments) <= policy.plans.max_term_months
+        assert means.max_term_months is None or option.term_months <= means.max_term_months
+        assert option.distressed_obligation_bps <= policy.options.max_npv_loss_bps + 1
+        assert option.total_cost == sum(i.amount for i in option.instalments)
+        by_date: dict[date, int] = {}
+        for share in option.shares:
+            debt = contract[share.account_id]
+            owed = debt.outstanding
+            assert share.annual_rate_bps <= debt.annual_rate_bps
+            assert share.financed == sum(i.principal for i in share.instalments)
+            forgiven = share.waived.interest + share.waived.penalty
+            assert share.financed + forgiven == owed.principal + owed.interest + owed.fees + owed.penalty
+            for i in share.instalments:
+                by_date[i.due_on] = by_date.get(i.due_on, 0) + i.amount
+        assert by_date == {i.due_on: i.amount for i in option.instalments}
+        assert option.reasons
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(cases())
+def test_no_feasible_option_beats_a_published_one_in_everything(case) -> None:  # type: ignore[no-untyped-def]
+    owing, means, policy = case
+    found = build_options(owing, means, policy, DUE)
+    if not found.options:
+        return
+    weighing = Weighing(owing, means, policy, PriorEstimate())
+    points = {t.option_id: w for t in grid(policy.options, owing) if not isinstance(w := weighing.weigh(t), str)}
+    published = [points[o.option_id] for o in found.options]
+    for p in published:
+        assert not any(
+            w.largest < p.largest - 1e-6 and w.total < p.total - 1e-6 and w.value > p.value + 1e-6
+            for w in points.values()
+        )
+    assert min(p.largest for p in published) == min(w.largest for w in points.values())
+    assert min(p.total for p in published) == pytest.approx(min(w.total for w in points.values()), rel=1e-12)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(cases(), st.integers(1, 100))
+def test_worse_means_never_give_a_shorter_term_or_a_higher_lowest_instalment(case, share) -> None:  # type: ignore[no-untyped-def]
+    owing, means, policy = case
+    worse_means = replace(means, surplus=means.surplus * share // 100, limit=means.limit * share // 100)
+    better = build_options(owing, means, policy, DUE).options
+    worse = build_options(owing, worse_means, policy, DUE).options
+    if not worse:
+        return
+    assert better
+
+    def lowest(options: tuple[ev.Option, ...]) -> ev.Option:
+        return min(options, key=lambda o: (o.instalment_amount, o.total_cost))
+
+    assert lowest(worse).instalment_amount <= lowest(better).instalment_amount
+    assert lowest(worse).term_months >= lowest(better).term_months
+    assert min(o.total_cost for o in worse) >= min(o.total_cost for o in better) - len(worse[0].shares) * 60
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(cases(), st.integers(1, 2_000_000))
+def test_a_counter_offer_is_met_within_what_was_proposed_and_what_is_affordable(case, proposed) -> None:  # type: ignore[no-untyped-def]
+    owing, means, policy = case
+    option = counter_option(owing, means, policy, DUE, proposed)
+    if option is not None:
+        assert option.instalment_amount <= min(proposed, means.limit)
+
+
+def test_without_means_there_is_a_person_and_never_a_plan() -> None:
+    owing = [
+        ev.Debt(
+            account_id="A",
+            product="credit_card",
+            jurisdiction="CN",
+            currency="CNY",
+            annual_rate_bps=1_800,
+            outstanding=ev.Amounts(principal=1_000_000),
+            overdue_amount=100_000,
+            days_past_due=40,
+            missed=2,
+            bucket="dpd_31_60",
+            bad_debt="none",
+            stage=2,
+            remaining_months=12,
+            contract_instalment=90_000,
+        )
+    ]
+    policy = POLICIES["CNY"]
+    for means, kind, reason in (
+        (Capacity(surplus=0, limit=0, currency="CNY", known=False), "referral", "income_unknown"),
+        (Capacity(surplus=-500, limit=0, currency="CNY"), "referral", "no_surplus"),
+    ):
+        found = build_options(owing, means, policy, DUE)
+        assert (found.kind, found.reasons, found.options) == (kind, (reason,), ())
+    little = build_options(owing, Capacity(surplus=2_000, limit=800, currency="CNY"), policy, DUE)
+    assert little.kind in ("token", "moratorium")
+    assert little.options == ()
+
+
+def test_debts_in_two_currencies_are_not_one_offer() -> None:
+    one = ev.Debt(
+        account_id="A",
+        product="loan",
+        jurisdiction="CN",
+        currency="CNY",
+        annual_rate_bps=0,
+        outstanding=ev.Amounts(principal=100),
+        overdue_amount=1,
+        days_past_due=1,
+        missed=1,
+        bucket="dpd_1_30",
+        bad_debt="none",
+        stage=1,
+        remaining_months=1,
+        contract_instalment=1,
+    )
+    with pytest.raises(ValueError, match="currencies"):
+        build_options(
+            [one, replace(one, account_id="B", currency="USD")],
+            Capacity(surplus=9, limit=9, currency="CNY"),
+            POLICIES["CNY"],
+            DUE,
+        )
