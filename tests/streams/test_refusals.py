@@ -1,0 +1,265 @@
+"""Nothing is lost: what cannot be taken is kept as it came, with the reason, and can be sent in again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import Fatal
+from schemas.jsonlines import to_line
+from state.pack import default_book
+from streams.cli import cli
+from streams.local.letters import letters, send_again
+from streams.local.runtime import LocalRuntime
+
+START = date(2026, 1, 1)
+
+
+def at(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
+
+
+def opened(account: str = "A1") -> ev.AccountOpened:
+    return ev.AccountOpened(
+        event_id=f"open-{account}",
+        occurred_at=at(START),
+        source="test",
+        account_id=account,
+        borrower_id="B1",
+        product="personal_loan",
+        jurisdiction="US",
+        currency="USD",
+        opened_on=START,
+        annual_rate_bps=1_000,
+        principal=30_000,
+        instalments=tuple(
+            ev.Instalment(number=n, due_on=START + timedelta(days=30 * n), principal=10_000, interest=0, fees=0)
+            for n in (1, 2, 3)
+        ),
+    )
+
+
+def paid(number: int, account: str = "A1", amount: int = 10_000, currency: str = "USD") -> ev.PaymentReceived:
+    return ev.PaymentReceived(
+        event_id=f"pay-{account}-{number}",
+        occurred_at=at(START),
+        source="test",
+        payment_id=f"p{number}",
+        account_id=account,
+        amount=amount,
+        currency=currency,
+        value_on=START + timedelta(days=number),
+        channel="transfer",
+    )
+
+
+def closed(offset: int) -> ev.DayClosed:
+    day = START + timedelta(days=offset)
+    return ev.DayClosed(event_id=f"close-{day}", occurred_at=at(day), source="test", business_date=day, calendar="none")
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[LocalRuntime]:
+    with LocalRuntime.open(tmp_path / "data", default_book()) as found:
+        yield found
+
+
+def refused(runtime: LocalRuntime) -> list[ev.DeadLetter]:
+    return [x.letter for x in letters(runtime)]
+
+
+GOOD = Codec().encode(paid(1))
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "value", "code"),
+    [
+        ("payments", b"A1", b"\x07garbage", "unreadable"),
+        ("payments", b"A1", b"", "unreadable"),
+        ("payments", b"A1", None, "unreadable"),
+        ("payments", b"A1", GOOD[:-3], "unreadable"),
+        ("payments", b"A1", GOOD + b"\x00", "unreadable"),
+        ("payments", b"A1", b"\xc3\x01" + b"\x00" * 12, "unknown_schema"),
+        ("payments", b"A1", b"\x00\x00\x00\x00\x09abc", "unknown_schema"),
+        ("payments", b"A2", GOOD, "wrong_key"),
+        ("payments", None, GOOD, "wrong_key"),
+        ("collections", b"A1", GOOD, "unexpected_type"),
+        ("offers", b"A1", GOOD, "unknown_topic"),
+        ("nowhere", b"A1", GOOD, "unknown_topic"),
+    ],
+)
+def test_an_unfit_record_becomes_a_dead_letter_with_all_that_it_came_with(
+    runtime: LocalRuntime, topic: str, key: bytes | None, value: bytes | None, code: str
+) -> None:
+    runtime.feed([opened()])
+    offset = runtime.publish_raw(topic, key, value, [("trace", b"\xff\x00"), ("x", b"1")], 1_700_000_000_123)
+    runtime.publish([paid(2)])
+    assert runtime.run().refused == 1
+    (letter,) = refused(runtime)
+    assert (letter.topic, letter.offset, letter.key, letter.value) == (topic, offset, key, value)
+    assert letter.headers == {"trace": b"\xff\x00", "x": b"1"}
+    assert letter.code == code
+    assert letter.message.endswith(".")
+    # The stream goes on.
+    assert any(name == "payment:p2" for name, _ in runtime.history("account", "A1"))
+
+
+def test_a_field_outside_its_range_is_named(runtime: LocalRuntime) -> None:
+    runtime.feed([opened(), paid(1, amount=0)])
+    (letter,) = refused(runtime)
+    assert (letter.code, letter.field) == ("out_of_range", "amount")
+
+
+def test_a_rule_of_the_agent_that_is_broken_is_a_dead_letter_too(runtime: LocalRuntime) -> None:
+    runtime.feed([opened(), paid(1, currency="EUR")])
+    (letter,) = refused(runtime)
+    assert (letter.code, letter.field) == ("wrong_currency", "currency")
+    assert Codec().decode(letter.value or b"") == paid(1, currency="EUR")
+
+
+def test_events_that_come_before_their_account_wait_for_it_and_count(runtime: LocalRuntime) -> None:
+    runtime.feed([paid(1), paid(2), closed(0)])
+    runtime.feed([opened(), closed(5)])
+    assert refused(runtime) == []
+    assert runtime.state("account", "A1").received == 20_000  # type: ignore[union-attr]
+
+
+def test_events_of_an_account_that_nobody_opens_become_dead_letters_after_the_wait(runtime: LocalRuntime) -> None:
+    wait = default_book().policy_for("", "").unknown_account_wait_days
+    runtime.feed([closed(0), paid(1)])
+    runtime.feed([closed(n) for n in range(1, wait + 1)])
+    assert refused(runtime) == []
+    runtime.feed([closed(wait + 1)])
+    (letter,) = refused(runtime)
+    assert (letter.code, letter.key, letter.value) == ("unknown_account", b"A1", GOOD)
+
+    # Once the account is there, what was refused is sent in again and counts.
+    runtime.feed([opened()])
+    assert send_again(runtime, letters(runtime)) == 0
+    assert [x.resolved for x in letters(runtime)] == [True]
+    runtime.feed([closed(wait + 2)])
+    assert runtime.state("account", "A1").received == 10_000  # type: ignore[union-attr]
+
+
+def test_of_two_statements_under_one_id_one_stands_and_the_other_is_kept(runtime: LocalRuntime) -> None:
+    runtime.feed([opened(), paid(1), paid(1, amount=5)])
+    (letter,) = refused(runtime)
+    assert letter.code == "conflicting_duplicate"
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 10_000])
+def test_the_size_of_a_batch_does_not_matter(tmp_path: Path, batch: int) -> None:
+    events: list[ev.Event] = [
+        paid(3),
+        opened(),
+        paid(1),
+        paid(1),
+        closed(0),
+        paid(2, amount=0),
+        opened("A2"),
+        closed(40),
+    ]
+    events += [paid(61), closed(40), closed(20), closed(70), paid(10), closed(71)]
+
+    def outcome(folder: Path, size: int) -> tuple[list[object], object]:
+        with LocalRuntime.open(folder, default_book(), batch=size) as one:
+            one.feed(events)
+            said = [e for t in ("delinquency", "plans", "workout-requests", "dead-letters") for e in one.outputs(t)]
+            return said, (one.state("account", "A1"), one.history("account", "A1"))
+
+    said, state = outcome(tmp_path / "a", 10_000)
+    assert said
+    assert outcome(tmp_path / "b", batch) == (said, state)
+
+
+def test_a_fault_of_an_agent_stops_the_process_and_keeps_the_record(
+    runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.feed([opened()])
+    with monkeypatch.context() as broken:
+        broken.setattr("agents.account.check", lambda *_: 1 // 0)
+        with pytest.raises(Fatal, match=r"payments/0 failed with ZeroDivisionError"):
+            runtime.feed([paid(1)])
+    assert runtime.history("account", "A1") == [("account:", opened())]
+    assert runtime.run().read == 1
+    assert len(runtime.history("account", "A1")) == 2
+
+
+def test_a_data_directory_is_for_one_process(runtime: LocalRuntime, tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "streams.cli", "consume", "offers", "--data", str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert "is in use by process" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_line_with_an_error_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    wrong = json.loads(to_line(paid(2)))
+    wrong["amount"] = -4
+    file.write_bytes(
+        to_line(opened()) + json.dumps(wrong).encode() + b"\n{oops\n" + to_line(paid(1)) + to_line(closed(40))
+    )
+    found = CliRunner().invoke(cli, ["publish", str(file), "--data", str(tmp_path / "d")])
+    assert found.exit_code == 1
+    assert f"{file}:2" in found.stderr
+    assert "amount" in found.stderr
+    assert f"{file}:3" in found.stderr
+    assert "3 events published" in found.stderr
+    shown = CliRunner().invoke(cli, ["account", "A1", "--data", str(tmp_path / "d"), "--json"])
+    assert shown.exit_code == 0
+    assert json.loads(shown.stdout)["state"]["received"] == 10_000
+
+
+def test_replay_gives_the_same_bytes_twice_and_compares_policies(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"".join(to_line(e) for e in [opened(), paid(1), *(closed(n) for n in range(120))]))
+    outputs = []
+    for name in ("one", "two"):
+        out = tmp_path / name
+        found = CliRunner().invoke(cli, ["replay", "--input", str(file), "--output", str(out)])
+        assert found.exit_code == 0, found.output
+        outputs.append(out.read_bytes())
+    assert outputs[0] == outputs[1]
+    assert outputs[0].count(b"\n") > 5
+    found = CliRunner().invoke(
+        cli, ["replay", "--input", str(file), "--output", str(tmp_path / "x"), "--compare", "us_ffiec", "--json"]
+    )
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["policies"] == ["default", "us_ffiec"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["publish"], 2),
+        (["consume", "nowhere"], 2),
+        (["replay", "--input", "x"], 2),
+        (["policy", "show", "cn_card"], 0),
+        (["policy", "show"], 0),
+        (["schemas", "check"], 0),
+        (["policy", "check", "no-such-file.yaml"], 2),
+        *[([name, "--help"], 0) for name in sorted(cli.commands)],
+    ],
+)
+def test_exit_codes_are_done_failed_or_wrong_use(arguments: list[str], code: int) -> None:
+    assert CliRunner().invoke(cli, arguments).exit_code == code
+
+
+def test_an_unverified_rule_is_shown_as_such() -> None:
+    shown = CliRunner().invoke(cli, ["policy", "show", "cn_2023"]).output
+    assert "UNVERIFIED" in shown
