@@ -18,6 +18,8 @@ from msgspec import json
 
 from schemas.errors import Fatal
 
+# Values stand in tables of their own order, and slim indexes lead to them: a key that is not there, as most new
+# facts' are not, is found missing without reading past any value.
 TABLES = """
 CREATE TABLE IF NOT EXISTS log (
     position INTEGER PRIMARY KEY, topic TEXT NOT NULL, "offset" INTEGER NOT NULL,
@@ -25,12 +27,12 @@ CREATE TABLE IF NOT EXISTS log (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS log_of_topic ON log (topic, "offset");
 CREATE TABLE IF NOT EXISTS state (
-    agent TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, due INTEGER, PRIMARY KEY (agent, key)
-) WITHOUT ROWID;
+    agent TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, due INTEGER, UNIQUE (agent, key)
+);
 CREATE INDEX IF NOT EXISTS state_due ON state (agent, due) WHERE due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS fact (
-    agent TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (agent, id)
-) WITHOUT ROWID;
+    agent TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (agent, id)
+);
 CREATE TABLE IF NOT EXISTS parked (position INTEGER PRIMARY KEY, key TEXT NOT NULL, deadline INTEGER);
 CREATE INDEX IF NOT EXISTS parked_by_key ON parked (key);
 CREATE TABLE IF NOT EXISTS replayed (id TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -149,7 +151,11 @@ class Store:
 
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
         """Store states; the latest of a key stands."""
-        self.db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", rows)
+        self.db.executemany(
+            "INSERT INTO state VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (agent, key) DO UPDATE SET value = excluded.value, due = excluded.due",
+            rows,
+        )
 
     def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield those facts that are recorded, by id; one query, however many are asked for."""
@@ -167,7 +173,9 @@ class Store:
 
     def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
         """Record facts by agent and id; one that exists is replaced."""
-        self.db.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?, ?)", rows)
+        self.db.executemany(
+            "INSERT INTO fact VALUES (?, ?, ?) ON CONFLICT (agent, id) DO UPDATE SET value = excluded.value", rows
+        )
 
     # -- parked records
 
