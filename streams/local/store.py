@@ -64,7 +64,14 @@ class Store:
             self._lock = _locked(folder)
         path = ":memory:" if folder is None else str(folder / "reprieve.db")
         self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-131072", "temp_store=MEMORY"):
+        # The write-ahead log may grow to 64 MiB before it is copied back: a batch's pages are then copied once, not often.
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "cache_size=-131072",
+            "temp_store=MEMORY",
+            "wal_autocheckpoint=16000",
+        ):
             self.db.execute(f"PRAGMA {pragma}")
         self.db.executescript(TABLES)
 
