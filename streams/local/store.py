@@ -64,7 +64,7 @@ class Store:
             self._lock = _locked(folder)
         path = ":memory:" if folder is None else str(folder / "reprieve.db")
         self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-        # The write-ahead log may grow to 64 MiB before it is copied back: a batch's pages are then copied once, not often.
+        # The write-ahead log may grow to 64 MiB before it is copied back, so that a batch's pages are copied once.
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
