@@ -144,6 +144,20 @@ class BadDebtReviewed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     ground: str
 
 
+class BarrierReached(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: an agent's partition has come to a point of a business date's close; written to every partition.
+
+    agent: The agent that says so.
+    partition: Its partition, from 0.
+    phase: ready: all that came in before the close is processed. closed: the date is closed.
+    """
+
+    business_date: date
+    agent: Name
+    partition: NonNegativeInt
+    phase: Name
+
+
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """One option that was weighed, and why it was kept or dropped.
 
@@ -798,6 +812,7 @@ AnyEvent = (
     | AccountOpened
     | BadDebtChanged
     | BadDebtReviewed
+    | BarrierReached
     | ChargeAccrued
     | ClassificationChanged
     | CollectionResumed
@@ -842,6 +857,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "AccountOpened": AccountOpened,
     "BadDebtChanged": BadDebtChanged,
     "BadDebtReviewed": BadDebtReviewed,
+    "BarrierReached": BarrierReached,
     "ChargeAccrued": ChargeAccrued,
     "ClassificationChanged": ClassificationChanged,
     "CollectionResumed": CollectionResumed,

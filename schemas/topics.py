@@ -54,6 +54,7 @@ TOPICS: dict[str, Topic] = {
             False,
         ),
         Topic("workout-requests", "borrower_id", (ev.WorkoutRequested, ev.WorkoutEnded), False),
+        Topic("barriers", None, (ev.BarrierReached,), False),
         Topic("offers", "borrower_id", (ev.OfferPublished, ev.OfferWithdrawn, ev.OfferExpired), False),
         Topic(
             "plans",

@@ -27,7 +27,7 @@ from schemas.topics import TOPIC_OF, key_of
 from state.account import AccountState
 from state.borrower import BorrowerState
 from state.policy import PolicyBook
-from streams.local.desk import Desk, fewer_collections
+from streams.desk import Desk, fewer_collections
 from streams.local.journal import Journal
 from streams.local.record import NO_HEADERS, Given, Unfit, read_headers, read_record
 from streams.local.store import Row, Store

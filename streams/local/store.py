@@ -17,6 +17,7 @@ from typing import IO, TypeVar
 from msgspec import json
 
 from schemas.errors import Fatal
+from streams.desk import AFTER_SEPARATOR, fact_id
 
 # Values stand in tables of their own order, and slim indexes lead to them: a key that is not there, as most new
 # facts' are not, is found missing without reading past any value.
@@ -42,16 +43,8 @@ T = TypeVar("T")
 # SQLite takes 32,766 parameters a statement; a look-up of pairs stays well below.
 LOOK_UP = 4_000
 
-# Keys hold no control characters, so a fact's id is its key and fact key with one between.
-SEPARATOR, AFTER_SEPARATOR = "\x1f", "\x20"
-
 # position, topic, offset, key, value, headers, timestamp, inbound
 Row = tuple[int, str, int, bytes | None, bytes | None, bytes, int, int]
-
-
-def fact_id(key: str, fact_key: str) -> str:
-    """Return the id under which a key's fact is stored."""
-    return key + SEPARATOR + fact_key
 
 
 class Store:

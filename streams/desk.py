@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,9 +16,11 @@ from agents.base import Agent, Environment, Step
 from schemas import events as ev
 from state.policy import PolicyBook
 from state.storage import pack, unpack
-from streams.local.store import Store, fact_id
 
 S = TypeVar("S", bound=Struct)
+
+# Keys hold no control characters, so a fact's id is its key and fact key with one between.
+SEPARATOR, AFTER_SEPARATOR = "\x1f", "\x20"
 
 # How many keys a day's close holds in memory at a time.
 PAGE = 10_000
@@ -27,10 +29,43 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
 
 
+def fact_id(key: str, fact_key: str) -> str:
+    """Return the id under which a key's fact is stored."""
+    return key + SEPARATOR + fact_key
+
+
+class Keeping(Protocol):
+    """Where desks keep their rows: states by agent and key, facts by agent and id."""
+
+    def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the stored states of keys; those that have none are left out."""
+        ...
+
+    def due(self, agent: str, through: int) -> list[str]:
+        """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
+        ...
+
+    def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
+        """Store states by agent and key, with the day when each is due; the latest of a key stands."""
+        ...
+
+    def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield those facts that are recorded, by id."""
+        ...
+
+    def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
+        """Return all facts of a key by fact key, in the order of these."""
+        ...
+
+    def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
+        """Record facts by agent and id; one that exists is replaced."""
+        ...
+
+
 class Desk(Generic[S]):
     """An agent with its part of the store. States live in a bounded cache, the least recently used leave."""
 
-    def __init__(self, agent: Agent[S], kind: type[S], store: Store, book: PolicyBook, cached: int) -> None:
+    def __init__(self, agent: Agent[S], kind: type[S], store: Keeping, book: PolicyBook, cached: int) -> None:
         self.agent = agent
         self._kind = kind
         self._store = store
