@@ -17,6 +17,7 @@ from streams.cli.look_up import account_command, borrower_command
 from streams.cli.replaying import replay_command
 from streams.cli.rules import policy_group, schemas_group
 from streams.cli.simulating import simulate_command
+from streams.cli.worker import worker_command
 from streams.demo.command import demo_command
 
 
@@ -37,6 +38,7 @@ for command in (
     policy_group,
     dead_letters_group,
     schemas_group,
+    worker_command,
 ):
     cli.add_command(command)
 

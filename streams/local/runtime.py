@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from agents.account import AccountAgent
-from agents.base import Agent, Step, derived_id
+from agents.base import Agent, Step
 from agents.planner import PlannerAgent
 from schemas import events as ev
 from schemas.codec import Codec
@@ -28,6 +28,7 @@ from state.account import AccountState
 from state.borrower import BorrowerState
 from state.policy import PolicyBook
 from streams.desk import Desk, fewer_collections
+from streams.letters import dead_letter
 from streams.local.journal import Journal
 from streams.local.record import NO_HEADERS, Given, Unfit, read_headers, read_record
 from streams.local.store import Row, Store
@@ -287,19 +288,15 @@ class LocalRuntime:
     def _refuse(self, row: Row, bad: BadInput, identity: str = "") -> None:
         _, topic, offset, key, value, headers, timestamp, _ = row
         self._summary.refused += 1
-        letter = ev.DeadLetter(
-            event_id=derived_id(identity or f"{topic}/{offset}", "DeadLetter", bad.code),
-            occurred_at=datetime.fromtimestamp(timestamp / 1000, UTC),
-            source=SOURCE,
-            topic=topic,
-            partition=0,
-            offset=offset,
-            key=key,
-            value=value,
-            headers=dict(read_headers(headers)),
-            code=bad.code,
-            message=bad.message,
-            field=bad.field,
+        letter = dead_letter(
+            SOURCE,
+            (topic, 0, offset),
+            key,
+            value,
+            read_headers(headers),
+            timestamp,
+            bad,
+            identity or f"{topic}/{offset}",
         )
         self._say(letter, row)
 

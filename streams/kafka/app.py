@@ -1,0 +1,72 @@
+"""The Faust app that lanes live in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import faust
+from faust.app.base import BootStrategy
+
+from schemas.codec import Codec
+from state.policy import PolicyBook
+from streams.kafka.lanes import Lanes
+from streams.kafka.tables import LaneTables
+from streams.settings import Settings
+
+# A lane never lets the group wait for longer: a rebalance ends its batch in hand first.
+_POLL_SECONDS = 300.0
+
+
+class LaneBoot(BootStrategy):
+    """Starts what lanes need of Faust; each lane has a producer of its own."""
+
+    enable_kafka_producer = False
+
+
+class LaneApp(faust.App):
+    """A Faust app with lanes beside its agents."""
+
+    BootStrategy = LaneBoot
+    settings: Settings
+    lanes: Lanes
+    failure: BaseException | None = None
+    # Set when the worker is to end.
+    ending: asyncio.Event | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the worker: going on would lose or double something. The first failure is the one to tell."""
+        if self.failure is None:
+            self.failure = error
+            logging.getLogger(__name__).debug("worker fails", exc_info=error)
+        if self.ending is not None:
+            self.ending.set()
+
+
+def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
+    """Return the app of a worker; nothing is connected before it is started."""
+    session = settings.worker.session_timeout_seconds
+    app = LaneApp(
+        settings.worker.application_id,
+        broker=[f"lane://{server}" for server in settings.kafka.bootstrap_servers],
+        TableManager=LaneTables,
+        datadir=str(settings.worker.data_dir / "faust"),
+        broker_session_timeout=session,
+        broker_request_timeout=max(settings.kafka.request_timeout_seconds, session),
+        broker_rebalance_timeout=max(60.0, session),
+        broker_max_poll_interval=_POLL_SECONDS,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.worker.instance_id,
+        processing_guarantee="at_least_once",
+        stream_recovery_delay=0.0,
+        table_standby_replicas=settings.worker.standby_replicas,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    app.settings = settings
+    app.lanes = Lanes(settings, book, codec, app.fail)
+    for name in [*app.lanes.input_names, *app.lanes.changelog_names]:
+        app.topics.add(app.topic(name, key_type=bytes, value_type=bytes, acks=False))
+    return app
+

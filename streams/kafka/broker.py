@@ -1,0 +1,212 @@
+"""Kafka as a worker's lanes see it: transactions that are tried until their outcome is known, and offsets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas.errors import Fatal
+from streams.kafka.lane import Lane
+from streams.kafka.metrics import BROKER_AWAY, COMMIT_RETRIES, COMMIT_SECONDS
+from streams.kafka.transactions import Transactions
+from streams.settings import Settings
+
+log: Any = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+# What a broker that is away, or changes its leader, makes aiokafka raise.
+AWAY = (KafkaError, OSError, TimeoutError)
+
+
+def changelog(settings: Settings, agent: str) -> str:
+    """Return the changelog topic of an agent's states."""
+    return f"{settings.topics.prefix}{agent}-changelog"
+
+
+class Pauses:
+    """Growing pauses between attempts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._first = settings.kafka.retry_pause_seconds
+        self._most = settings.kafka.retry_pause_max_seconds
+        self._next = self._first
+
+    async def rest(self, doing: str, error: BaseException) -> None:
+        """Sleep, longer each time, and say why."""
+        log.warning("broker_away", doing=doing, error=f"{type(error).__name__}: {error}", retry_in_seconds=self._next)
+        BROKER_AWAY.set(self._next)
+        await asyncio.sleep(self._next)
+        self._next = min(self._next * 2, self._most)
+
+    def over(self) -> None:
+        """Begin with short pauses again."""
+        self._next = self._first
+        BROKER_AWAY.set(0)
+
+
+class Probe:
+    """Asks Kafka for offsets, as a member of no group."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._prefix = settings.topics.prefix
+        self._group = settings.worker.application_id
+        self._consumer = AIOKafkaConsumer(
+            **settings.kafka.client_options(),
+            group_id=self._group,
+            enable_auto_commit=False,
+            isolation_level="read_uncommitted",
+        )
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        """Return the offsets behind the last records, uncommitted ones too; topics without their prefix."""
+        tps = [TopicPartition(self._prefix + topic, partition) for topic in topics]
+        ends = await self._consumer.end_offsets(tps)
+        return {topic: ends[tp] for topic, tp in zip(topics, tps, strict=True)}
+
+    async def begins(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        """Return the offsets of the first records that are still there."""
+        tps = [TopicPartition(self._prefix + topic, partition) for topic in topics]
+        begins = await self._consumer.beginning_offsets(tps)
+        return {topic: begins[tp] for topic, tp in zip(topics, tps, strict=True)}
+
+    async def committed(self, topics: Sequence[str], partition: int) -> dict[str, OffsetAndMetadata]:
+        """Return what the group has committed, by topic without its prefix; topics without any are left out."""
+        names = {TopicPartition(self._prefix + topic, partition): topic for topic in topics}
+        # The public `committed` leaves out the word, and the admin client overlooks a coordinator that moved.
+        found = await self._consumer._coordinator.fetch_committed_offsets(list(names))
+        return {names[tp]: at for tp, at in found.items() if at.offset >= 0}
+
+
+class LaneBroker:
+    """Commits the batches of one lane; has its transactional id from `start` until `stop`."""
+
+    def __init__(self, settings: Settings, partition: int, partitions: int, probe: Probe) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._partitions = partitions
+        self._probe = probe
+        self._transactions: Transactions | None = None
+        self._clock = 0
+
+    async def start(self) -> None:
+        """Fence whoever had the lane."""
+        pauses = Pauses(self._settings)
+        while self._transactions is None:
+            fresh = Transactions(self._settings, self._partition, self._partitions)
+            try:
+                await fresh.start()
+            except Fatal:
+                await fresh.stop()
+                raise
+            except AWAY as error:
+                await fresh.stop()
+                await pauses.rest(f"taking partition {self._partition}", error)
+            except BaseException:
+                await fresh.stop()
+                raise
+            else:
+                self._transactions = fresh
+        pauses.over()
+
+    async def reached(self, topics: Sequence[str]) -> dict[str, int]:
+        """Return the offsets from which the lane goes on, 0 where it has read nothing.
+
+        Raises Fatal where records are gone before they were read, or offsets point behind the end.
+        """
+        asked = [*topics, "clock"]
+        found = await self._asked(lambda: self._probe.committed(asked, self._partition))
+        begins = await self._asked(lambda: self._probe.begins(asked, self._partition))
+        ends = await self.ends(asked, self._partition)
+        for topic, at in found.items():
+            place = f"{self._settings.topics.prefix}{topic}/{self._partition}"
+            if at.offset < begins[topic]:
+                raise Fatal(
+                    f"{begins[topic] - at.offset} records of {place} were deleted before they were read (offsets "
+                    f"{at.offset} to {begins[topic] - 1}). Publish them again, move the group's offset to "
+                    f"{begins[topic]}, and lengthen the topic's retention."
+                )
+            if at.offset > ends[topic]:
+                raise Fatal(
+                    f"The group has read {place} up to {at.offset}, but it ends at {ends[topic]}: the topic was "
+                    "restored to an earlier state or made anew. Restore the group's offsets with it."
+                )
+        reached = {topic: found[topic].offset if topic in found else begins[topic] for topic in asked}
+        self._clock = reached["clock"]
+        return reached
+
+    async def stop(self) -> None:
+        """Let the lane go."""
+        if self._transactions is not None:
+            transactions, self._transactions = self._transactions, None
+            await transactions.stop()
+
+    async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        """Return the offsets behind the last records of topics, uncommitted ones too."""
+        return await self._asked(lambda: self._probe.ends(topics, partition))
+
+    async def commit(self, lane: Lane) -> dict[str, int]:
+        """Commit the lane's batch, once; returns the changelogs' ends by agent.
+
+        While the broker is away the batch is held and tried again. Whether a transaction whose answer was lost
+        has happened is told by the group's offsets, which it would have moved.
+        """
+        batch = lane.batch
+        offsets = {"clock": self._clock} | batch.offsets
+        # Kafka keeps a word with each offset; by this one a transaction is known again.
+        token = uuid4().hex
+        rows = {changelog(self._settings, seat.agent.name): seat.rows.written for seat in lane.seats}
+        changed = {topic: written.items() for topic, written in rows.items() if written}
+        pauses = Pauses(self._settings)
+        while True:
+            assert self._transactions is not None
+            try:
+                with COMMIT_SECONDS.time():
+                    ends = await self._transactions.commit(batch.said, changed, offsets, token)
+                break
+            except AWAY as error:
+                COMMIT_RETRIES.inc()
+                await self.stop()
+                await pauses.rest(f"committing partition {self._partition}", error)
+                await self.start()
+                if await self._has_committed(token):
+                    ends = await self._changelog_ends(changed)
+                    break
+        pauses.over()
+        self._clock = offsets["clock"]
+        return {seat.agent.name: ends.get(changelog(self._settings, seat.agent.name), 0) for seat in lane.seats}
+
+    async def _has_committed(self, token: str) -> bool:
+        found = await self._asked(lambda: self._probe.committed(["clock"], self._partition))
+        return "clock" in found and found["clock"].metadata == token
+
+    async def _changelog_ends(self, topics: Iterable[str]) -> dict[str, int]:
+        """Return where changelogs end after a transaction whose answer was lost; nobody else writes them."""
+        names = {topic: topic.removeprefix(self._settings.topics.prefix) for topic in topics}
+        ends = await self.ends(list(names.values()), self._partition)
+        return {topic: ends[name] for topic, name in names.items()}
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        pauses = Pauses(self._settings)
+        while True:
+            try:
+                answer = await ask()
+            except AWAY as error:
+                await pauses.rest(f"asking for offsets of partition {self._partition}", error)
+            else:
+                pauses.over()
+                return answer

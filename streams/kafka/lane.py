@@ -1,0 +1,293 @@
+"""A lane: one partition of all agents' inputs, decided in batches, with no Kafka in it.
+
+A lane takes records, lets the agents decide, and gathers all that came of it in a batch; whoever drives it
+makes the batch one transaction, and then says so. Agents that take each other's events do so through topics,
+since what one says belongs to another partition as often as not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from msgspec import Struct
+
+from agents.base import Agent, Step
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
+from schemas.headers import headers_for
+from schemas.topics import TOPIC_OF, TOPICS, Topic, key_of
+from state.policy import PolicyBook
+from streams.desk import Desk
+from streams.kafka.batch import Batch, Headers, Record, Saying
+from streams.kafka.lane_rows import LaneRows
+from streams.kafka.partitioning import WRONG_PARTITION, partition_of, wrong_partition
+from streams.kafka.rows import ParkedRecord
+from streams.letters import dead_letter
+
+SOURCE = "reprieve.kafka"
+# Topics whose records open what others refer to come first, so that fewer records have to wait.
+_FIRST = {"accounts": 0, "profiles": 1, "collections": 2, "plans": 3, "workout-requests": 4}
+
+
+class Seat:
+    """An agent at a lane: its rows, its desk, and the day that it has closed."""
+
+    def __init__(self, agent: Agent[Any], kind: type[Struct], rows: LaneRows, book: PolicyBook, cached: int) -> None:
+        self.agent = agent
+        self.rows = rows
+        self.desk: Desk[Any] = Desk(agent, kind, rows, book, cached)
+        self.topics = input_topics(agent)
+        self.recall()
+
+    def recall(self) -> None:
+        """Take up what the rows say."""
+        day = self.rows.meta("closed_through")
+        self.closed_through = None if day is None else date.fromisoformat(day)
+
+
+class Lane:
+    """One partition of the inputs of agents. `rekey`: a record on a wrong partition is sent on, not refused."""
+
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        seats: Sequence[Seat],
+        book: PolicyBook,
+        codec: Codec,
+        *,
+        prefix: str,
+        rekey: bool = False,
+    ) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.seats = seats
+        self.batch = Batch()
+        self._codec = codec
+        self._prefix = prefix
+        self._rekey = rekey
+        self._wait = book.policy_for("", "").unknown_account_wait_days
+        self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
+        self._seats_of_topic = {name: [s for s in seats if name in s.topics] for name in TOPICS}
+        self._parked = self._parked_keys()
+
+    def _parked_keys(self) -> set[str]:
+        return {key for seat in self.seats for key, _ in seat.rows.parked()}
+
+    # -- a batch
+
+    def take(self, records: Mapping[str, Sequence[Record]]) -> None:
+        """Decide on records by topic, without its prefix; the batch holds what comes of them."""
+        for topic in sorted(records, key=lambda name: _FIRST.get(name, 9)):
+            self._take_topic(TOPICS[topic], records[topic])
+        for seat in self.seats:
+            seat.desk.flush()
+
+    def settled(self, offsets: Mapping[str, int]) -> None:
+        """Make the batch's rows final; it was committed. `offsets`: each agent's changelog behind the batch."""
+        for seat in self.seats:
+            if seat.rows.written:
+                seat.rows.apply(offsets[seat.agent.name])
+        self.batch = Batch()
+
+    def forget(self) -> None:
+        """Drop the batch, which did not happen, and go back to what the rows say."""
+        self.batch = Batch()
+        for seat in self.seats:
+            seat.desk.forget()
+            seat.rows.forget()
+            seat.recall()
+        self._parked = self._parked_keys()
+
+    def _take_topic(self, topic: Topic, records: Sequence[Record]) -> None:
+        batch = self.batch
+        given: list[tuple[Record, str, ev.Event]] = []
+        for record in records:
+            try:
+                event = self.read(topic.name, record)
+            except BadInput as bad:
+                self.refuse(record, bad)
+                continue
+            if type(event) in self._seat_of:
+                given.append((record, (record.key or b"").decode(), event))
+        for seat in self._seats_of_topic[topic.name]:
+            accepts = seat.agent.accepts
+            seat.desk.read_ahead((key, event) for _, key, event in given if type(event) in accepts)
+        for record, key, event in given:
+            try:
+                self._decide(record, key, event)
+            except ReprieveError:
+                raise
+            except Exception as error:
+                raise Fatal(
+                    f"Processing {type(event).__name__} at {record.topic}/{record.partition}/{record.offset} failed "
+                    f"with {type(error).__name__}: {error}. Nothing of its batch was kept; the record stays where it "
+                    "is. This is a fault of Reprieve."
+                ) from error
+        if records:
+            batch.offsets[topic.name] = records[-1].offset + 1
+            batch.read += len(records)
+
+    def read(self, name: str, record: Record) -> ev.Event:
+        """Return the event of a record. Raises BadInput where it is unfit for its topic, named without prefix."""
+        topic = TOPICS[name]
+        value = record.value
+        if value is None:
+            raise BadInput("unreadable", f"The record on {topic.name} has no value. Events are never deleted.")
+        event = self._codec.decode(value, topic.records)
+        wanted = key_of(event)
+        if wanted is not None and record.key != wanted.encode():
+            raise BadInput(
+                "wrong_key",
+                f"The record's key is {record.key!r}, but {type(event).__name__} on {topic.name} is keyed by its "
+                f"{topic.key} {wanted}. Send it with that key.",
+                topic.key,
+            )
+        return event
+
+    def _decide(self, record: Record, key: str, event: ev.Event) -> None:
+        seat = self._seat_of[type(event)]
+        desk = seat.desk
+        # A key that has a state was found to belong here when it came first.
+        if desk.state(key) is None and partition_of(key.encode(), self.partitions) != self.partition:
+            self._misplaced(record, key)
+            return
+        try:
+            step = desk.decide(key, event, seat.closed_through)
+        except UnknownAccount:
+            self._park(seat, record, key)
+            return
+        except BadInput as bad:
+            self.refuse(record, bad)
+            return
+        if step.outputs or step.refused:
+            self._say_step(step, key, record)
+        if key in self._parked and isinstance(event, ev.AccountOpened):
+            self._unpark(seat, key)
+
+    def _misplaced(self, record: Record, key: str) -> None:
+        place = partition_of(key.encode(), self.partitions)
+        if self._rekey:
+            topic = record.topic.removeprefix(self._prefix)
+            self.batch.said.append(Saying(topic, place, record.key, record.value, record.headers))
+        else:
+            self.refuse(record, wrong_partition(record.topic, key, self.partition, place))
+
+    # -- a day's close
+
+    def close(self, seat: Seat, record: Record, day: ev.DayClosed) -> None:
+        """Close a business date for one agent."""
+        if seat.closed_through is not None and day.business_date <= seat.closed_through:
+            return
+        for step in seat.desk.close_day(day, seat.closed_through):
+            if step.outputs or step.refused:
+                self._say_step(step, "", record)
+        seat.desk.flush()
+        self._expire(seat, day.business_date.toordinal())
+        seat.closed_through = day.business_date
+        seat.rows.set_meta("closed_through", day.business_date.isoformat())
+
+    def say_everywhere(self, event: ev.Event) -> None:
+        """Publish an event to every partition of its topic."""
+        topic = TOPIC_OF[type(event)].name
+        value = self._codec.encode(event, self._prefix + topic)
+        self.batch.said.append(Saying(topic, None, None, value, headers_for(event)))
+
+    # -- records that wait for their account
+
+    def _park(self, seat: Seat, record: Record, key: str) -> None:
+        day = seat.closed_through
+        deadline = None if day is None else day.toordinal() + self._wait
+        seat.rows.park(key, _parked(record, deadline))
+        self._parked.add(key)
+
+    def _unpark(self, seat: Seat, key: str) -> None:
+        self._parked.discard(key)
+        for _, record in seat.rows.parked(key):
+            seat.rows.unpark(key, record)
+            event = self._codec.decode(record.value or b"")
+            self._decide(record, key, event)
+
+    def _expire(self, seat: Seat, day: int) -> None:
+        for key, record in seat.rows.parked() if self._parked else ():
+            if record.deadline is None:
+                seat.rows.park(key, _parked(record, day + self._wait))
+            elif record.deadline < day:
+                seat.rows.unpark(key, record)
+                self.refuse(record, UnknownAccount(key))
+        self._parked = self._parked_keys() if self._parked else self._parked
+
+    # -- what goes out
+
+    def _say_step(self, step: Step[Any], key: str, cause: Record | ParkedRecord) -> None:
+        trace = _header(cause.headers, "traceparent")
+        for event in step.outputs:
+            self._say(event, key, trace)
+        for refusal in step.refused:
+            event = refusal.event
+            topic = TOPIC_OF[type(event)].name
+            named = key_of(event)
+            self._send_letter(
+                dead_letter(
+                    SOURCE,
+                    (topic, self.partition, -1),
+                    None if named is None else named.encode(),
+                    self._codec.encode(event, self._prefix + topic),
+                    (),
+                    int(event.occurred_at.timestamp() * 1000),
+                    BadInput(refusal.code, refusal.message),
+                    event.event_id,
+                )
+            )
+
+    def _say(self, event: ev.Event, key: str, trace: bytes | None) -> None:
+        topic = TOPIC_OF[type(event)].name
+        named = key_of(event) or ""
+        raw = named.encode()
+        partition = self.partition if named == key else partition_of(raw, self.partitions)
+        value = self._codec.encode(event, self._prefix + topic)
+        self.batch.said.append(Saying(topic, partition, raw, value, headers_for(event, trace)))
+
+    def refuse(self, record: Record | ParkedRecord, bad: BadInput) -> None:
+        """Write a record to the dead letters."""
+        place = (record.topic.removeprefix(self._prefix), record.partition, record.offset)
+        headers = [(name, value or b"") for name, value in record.headers]
+        identity = "/".join(map(str, place))
+        self._send_letter(
+            dead_letter(SOURCE, place, record.key, record.value, headers, record.timestamp, bad, identity)
+        )
+
+    def _send_letter(self, letter: ev.DeadLetter) -> None:
+        refused = self.batch.refused
+        refused[letter.code] = refused.get(letter.code, 0) + 1
+        value = self._codec.encode(letter, self._prefix + "dead-letters")
+        self.batch.said.append(Saying("dead-letters", self.partition, letter.key, value, headers_for(letter)))
+
+
+def input_topics(agent: Agent[Any]) -> list[str]:
+    """Return the topics that an agent reads, without their prefix."""
+    return sorted({TOPIC_OF[kind].name for kind in agent.accepts}, key=lambda name: (_FIRST.get(name, 9), name))
+
+
+def _parked(record: Record | ParkedRecord, deadline: int | None) -> ParkedRecord:
+    return ParkedRecord(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        tuple((name, value or b"") for name, value in record.headers),
+        record.timestamp,
+        deadline,
+    )
+
+
+def _header(headers: Headers, name: str) -> bytes | None:
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+

@@ -1,0 +1,135 @@
+"""The rows of one lane in the middle of a batch: what is stored, and what the batch wrote over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import msgpack
+
+from streams.desk import AFTER_SEPARATOR, fact_id
+from streams.kafka.rows import (
+    DUE,
+    FACT,
+    LAST,
+    META,
+    PARKED,
+    STATE,
+    ParkedRecord,
+    due_bound,
+    due_of,
+    key_of_entry,
+    parked_key,
+    state_of,
+    state_row,
+)
+from streams.kafka.store import PartitionStore
+
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(ParkedRecord).decode
+
+Row = tuple[bytes, bytes | None]
+
+
+class LaneRows:
+    """Reads rows through to the store, and holds what a batch writes until it is committed."""
+
+    def __init__(self, store: PartitionStore) -> None:
+        self.store = store
+        self._written: dict[bytes, bytes | None] = {}
+        self._stale: list[bytes] = []
+
+    # -- the batch
+
+    @property
+    def written(self) -> dict[bytes, bytes | None]:
+        """The rows that the batch wrote (None deletes), for the changelog."""
+        return self._written
+
+    def apply(self, offset: int) -> None:
+        """Write the committed batch to the store, with the changelog's offset behind it."""
+        self.store.write(self._written.items(), offset, self._stale)
+        self._written, self._stale = {}, []
+
+    def forget(self) -> None:
+        """Drop what a batch that did not happen wrote."""
+        self._written, self._stale = {}, []
+
+    def _get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        written = self._written
+        asked = [key for key in keys if key not in written] if written else keys
+        for key, value in zip(asked, self.store.get_many(asked) if asked else (), strict=True):
+            if value is not None:
+                yield key, value
+        if written:
+            for key in keys:
+                value = written.get(key)
+                if value is not None:
+                    yield key, value
+
+    def _scan(self, first: bytes, behind: bytes) -> list[tuple[bytes, bytes]]:
+        rows: dict[bytes, bytes | None] = dict(self.store.scan(first, behind))
+        rows.update((k, v) for k, v in self._written.items() if first <= k < behind)
+        return sorted((k, v) for k, v in rows.items() if v is not None)
+
+    # -- states and facts, as a desk keeps them
+
+    def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the stored states of keys; those that have none are left out."""
+        for key, value in self._get([STATE + key.encode() for key in keys]):
+            yield key[1:].decode(), state_of(value)
+
+    def due(self, agent: str, through: int) -> list[str]:
+        """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
+        entries = [entry for entry, _ in self.store.scan(DUE, due_bound(through))]
+        self._stale += entries
+        candidates = {key_of_entry(entry) for entry in entries}
+        candidates.update(key[1:].decode() for key in self._written if key[:1] == STATE)
+        found = self._get([STATE + key.encode() for key in sorted(candidates)])
+        return sorted(key[1:].decode() for key, value in found if 0 < due_of(value) <= through)
+
+    def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
+        """Store states, with the day when each is due; the latest of a key stands."""
+        self._written.update(state_row(key, value, due) for _, key, value, due in rows)
+
+    def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield those facts that are recorded, by id."""
+        for key, value in self._get([FACT + name.encode() for name in ids]):
+            yield key[1:].decode(), value
+
+    def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
+        """Return all facts of a key by fact key, in the order of these."""
+        first = FACT + fact_id(key, "").encode()
+        rows = self._scan(first, FACT + (key + AFTER_SEPARATOR).encode())
+        return [(name[len(first) :].decode(), value) for name, value in rows]
+
+    def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
+        """Record facts; one that exists is replaced."""
+        self._written.update((FACT + name.encode(), value) for _, name, value in rows)
+
+    # -- parked records
+
+    def park(self, key: str, record: ParkedRecord) -> None:
+        """Let a record wait for its account."""
+        self._written[parked_key(key, record)] = _encode(record)
+
+    def parked(self, key: str | None = None) -> list[tuple[str, ParkedRecord]]:
+        """Return the records that wait for an account, or all that wait, by key in the order of arrival."""
+        first = PARKED if key is None else PARKED + fact_id(key, "").encode()
+        rows = self._scan(first, first + LAST)
+        return [(name[1:].decode().split("\x1f")[0], _decode(value)) for name, value in rows]
+
+    def unpark(self, key: str, record: ParkedRecord) -> None:
+        """Forget a record that no longer waits."""
+        self._written[parked_key(key, record)] = None
+
+    # -- meta
+
+    def meta(self, name: str) -> str | None:
+        """Return a named value, None where there is none."""
+        key = META + name.encode()
+        value = self._written[key] if key in self._written else self.store.get(key)
+        return None if value is None else value.decode()
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a named value."""
+        self._written[META + name.encode()] = value.encode()

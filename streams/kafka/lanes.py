@@ -1,0 +1,299 @@
+"""All lanes of a worker, and the standbys that it keeps for others: opened, stopped, and fed."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+from aiokafka import TopicPartition
+from msgspec import Struct
+
+from agents.account import AccountAgent
+from agents.base import Agent
+from agents.planner import PlannerAgent
+from schemas.codec import Codec
+from schemas.errors import Fatal
+from state.account import AccountState
+from state.borrower import BorrowerState
+from state.policy import PolicyBook
+from streams.kafka.batch import Record
+from streams.kafka.broker import AWAY, LaneBroker, Pauses, Probe, changelog
+from streams.kafka.changelogs import ChangelogReader, Standby, open_store
+from streams.kafka.lane import Lane, Seat, input_topics
+from streams.kafka.lane_rows import LaneRows
+from streams.kafka.metrics import LANES, STANDBYS
+from streams.kafka.runner import Runner
+from streams.kafka.store import PartitionStore
+from streams.kafka.transactions import Fenced
+from streams.settings import Settings
+
+log: Any = structlog.get_logger(__name__)
+
+Agents = Sequence[tuple[Agent[Any], type[Struct]]]
+# How long a batch may take to be committed when the lane is to be given up.
+_PATIENCE = 5.0
+
+
+def agents_at_work() -> Agents:
+    """Return Reprieve's agents, in the order in which they close a day."""
+    return ((AccountAgent(), AccountState), (PlannerAgent(), BorrowerState))
+
+
+class Lanes:
+    """The lanes of a worker. `failed` is told what ended a lane that should not have ended."""
+
+    def __init__(
+        self, settings: Settings, book: PolicyBook, codec: Codec, failed: Callable[[BaseException], None]
+    ) -> None:
+        self._settings = settings
+        self._book = book
+        self._codec = codec
+        self._failed = failed
+        self._agents = agents_at_work()
+        self._runners: dict[int, Runner] = {}
+        self._brokers: dict[int, LaneBroker] = {}
+        self._stores: dict[tuple[str, int], PartitionStore] = {}
+        self._standby: Standby | None = None
+        self._probe: Probe | None = None
+        self._lock: IO[str] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        # Counts the times that lanes were opened.
+        self._generation = 0
+        self._room = asyncio.Event()
+        self.topics = tuple(
+            dict.fromkeys([t for agent, _ in self._agents for t in input_topics(agent)] + ["clock", "barriers"])
+        )
+        self._names = {settings.topics.prefix + topic: topic for topic in self.topics}
+
+    @property
+    def input_names(self) -> list[str]:
+        """The input topics, with their prefix."""
+        return list(self._names)
+
+    @property
+    def changelog_names(self) -> list[str]:
+        """The changelogs, with their prefix."""
+        return [changelog(self._settings, agent.name) for agent, _ in self._agents]
+
+    # -- life
+
+    def take_folder(self) -> None:
+        """Take the data directory for this process. Raises Fatal where another has it."""
+        folder = self._settings.worker.data_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "a+")  # noqa: SIM115 (held open until the worker ends)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            lock.close()
+            raise Fatal(
+                f"The data directory {folder} is in use by {owner}. Stop that one, or set worker.data_dir to another."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}")
+        lock.flush()
+        self._lock = lock
+
+    async def open(self, actives: Iterable[int], standbys: Iterable[int]) -> bool:
+        """Take these partitions, and keep the state of those warm; all lanes were stopped before.
+
+        Every lane is started anew, since another worker may have had it in the meantime. Returns whether it was
+        done before `stop` was called.
+        """
+        self._opening = asyncio.create_task(self._open(actives, standbys))
+        await asyncio.wait([self._opening])
+        opened, self._opening = self._opening, None
+        if opened.cancelled():
+            return False
+        opened.result()
+        return True
+
+    async def _open(self, actives: Iterable[int], standbys: Iterable[int]) -> None:
+        self._generation += 1
+        if self._probe is None:
+            self._probe = await self._started(Probe(self._settings), "connecting")
+        wanted, kept = sorted(set(actives)), sorted(set(standbys) - set(actives))
+        await self._end_standby()
+        for name, partition in list(self._stores):
+            if partition not in {*wanted, *kept}:
+                self._stores.pop((name, partition)).close()
+        self._brokers = {p: LaneBroker(self._settings, p, self._settings.topics.partitions, self._probe) for p in wanted}
+        await asyncio.gather(*(broker.start() for broker in self._brokers.values()))
+        await self._restore(wanted)
+        for partition in wanted:
+            await self._begin(partition)
+        if kept:
+            self._standby = Standby(self._settings, self._places(kept))
+            await self._standby.start()
+        LANES.set(len(wanted))
+        STANDBYS.set(len(kept))
+        log.info("lanes_open", lanes=wanted, standbys=kept)
+
+    async def stop(self) -> None:
+        """Stop all lanes after their batch in hand; stores stay open, so that they can be taken up again."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        runners, self._runners = self._runners, {}
+        await asyncio.gather(*(runner.stop(_PATIENCE) for runner in runners.values()))
+        brokers, self._brokers = self._brokers, {}
+        await asyncio.gather(*(broker.stop() for broker in brokers.values()))
+
+    async def close(self) -> None:
+        """Stop all lanes, and close all stores."""
+        await self.stop()
+        await self._end_standby()
+        for store in self._stores.values():
+            store.close()
+        self._stores = {}
+        if self._probe is not None:
+            await self._probe.stop()
+            self._probe = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def _started(self, part: Any, doing: str) -> Any:
+        """Start a client of Kafka, however long the broker is away."""
+        pauses = Pauses(self._settings)
+        while True:
+            try:
+                await part.start()
+            except AWAY as error:
+                await pauses.rest(doing, error)
+            else:
+                pauses.over()
+                return part
+
+    async def _end_standby(self) -> None:
+        if self._standby is not None:
+            standby, self._standby = self._standby, None
+            self._take_in(await standby.stop())
+
+    # -- state
+
+    def _places(self, partitions: Iterable[int]) -> dict[TopicPartition, PartitionStore]:
+        """Return the stores of partitions by their changelogs, opened where they are not."""
+        folder: Path = self._settings.worker.data_dir
+        places = {}
+        for partition in partitions:
+            for agent, _ in self._agents:
+                name = agent.name
+                if (name, partition) not in self._stores:
+                    self._stores[name, partition] = open_store(folder / f"{name}-{partition}")
+                place = TopicPartition(changelog(self._settings, name), partition)
+                places[place] = self._stores[name, partition]
+        return places
+
+    def _take_in(self, places: Mapping[TopicPartition, PartitionStore]) -> None:
+        """Keep the stores that following the changelogs left, some of which may be new."""
+        names = {changelog(self._settings, agent.name): agent.name for agent, _ in self._agents}
+        self._stores.update({(names[tp.topic], tp.partition): store for tp, store in places.items()})
+
+    async def _restore(self, partitions: Sequence[int]) -> None:
+        """Bring the stores of partitions to the end of their changelogs, however long the broker is away."""
+        if not partitions:
+            return
+        pauses = Pauses(self._settings)
+        while True:
+            reader = ChangelogReader(self._settings)
+            places = self._places(partitions)
+            try:
+                await reader.start()
+                await reader.follow(places)
+                rows = await reader.catch_up()
+            except AWAY as error:
+                await pauses.rest("restoring", error)
+            else:
+                pauses.over()
+                log.info("restored", partitions=list(partitions), rows=rows)
+                return
+            finally:
+                self._take_in(places)
+                await reader.stop()
+
+    async def _begin(self, partition: int) -> None:
+        settings = self._settings
+        share = max(settings.worker.cached_states // max(len(self._brokers), 1), 1_000)
+        seats = [
+            Seat(agent, kind, LaneRows(self._stores[agent.name, partition]), self._book, share)
+            for agent, kind in self._agents
+        ]
+        lane = Lane(
+            partition,
+            settings.topics.partitions,
+            seats,
+            self._book,
+            self._codec,
+            prefix=settings.topics.prefix,
+            rekey=settings.worker.wrong_partition == "rekey",
+        )
+        broker = self._brokers[partition]
+        await broker.reached([topic for topic in self.topics if topic != "clock"])
+        runner = Runner(lane, broker, settings.worker.batch_records, self._ended, self._room.set)
+        self._runners[partition] = runner
+        runner.start()
+
+    def _ended(self, error: BaseException) -> None:
+        """Take notice that a lane ended. One that was fenced waits for the rebalance that must follow."""
+        if not isinstance(error, Fenced):
+            self._failed(error)
+            return
+        log.warning("fenced", reason=str(error))
+        generation = self._generation
+        patience = 2 * self._settings.worker.session_timeout_seconds + _PATIENCE
+        asyncio.get_running_loop().call_later(patience, self._still_fenced, generation)
+
+    def _still_fenced(self, generation: int) -> None:
+        if generation == self._generation:
+            self._failed(
+                Fatal(
+                    "Another worker writes under this one's transactional ids, and the group knows nothing of it. "
+                    "Give each deployment its own worker.application_id."
+                )
+            )
+
+    # -- what the fetcher asks and says
+
+    def wants(self, tp: Any) -> bool:
+        """Say whether its lane can take more of a partition; what belongs to no lane is always wanted."""
+        if tp.topic not in self._names:
+            return True
+        runner = self._runners.get(tp.partition)
+        return runner is not None and runner.wants(self._names[tp.topic])
+
+    def give(self, tp: Any, records: Sequence[Record]) -> bool:
+        """Hand fetched records to their lane; returns whether there was one."""
+        if tp.topic not in self._names:
+            return False
+        runner = self._runners.get(tp.partition)
+        if runner is not None:
+            runner.give(self._names[tp.topic], records)
+        return True
+
+    def look(self, position: Callable[[str, int], int | None]) -> None:
+        """Tell lanes that wait to close a day where the consumer stands."""
+        for partition, runner in self._runners.items():
+            if runner.closing:
+                found = {topic: position(name, partition) for name, topic in self._names.items()}
+                runner.look({topic: at for topic, at in found.items() if at is not None})
+
+    @property
+    def closing(self) -> bool:
+        """Whether a lane waits to close a day."""
+        return any(runner.closing for runner in self._runners.values())
+
+    async def room(self, timeout: float) -> None:
+        """Wait until a lane has room for more, at most `timeout` seconds."""
+        self._room.clear()
+        try:
+            await asyncio.wait_for(self._room.wait(), timeout)
+        except TimeoutError:
+            return

@@ -1,0 +1,17 @@
+"""What a worker counts, for Prometheus. No account and no borrower is ever in a label."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LANE_READ = Counter("reprieve_records_read_total", "Input records whose outcome is committed.")
+LANE_REFUSED = Counter("reprieve_records_refused_total", "Records that became dead letters, by cause.", ["code"])
+LANE_COMMITTED = Gauge("reprieve_last_commit_timestamp_seconds", "When a batch was last committed.")
+LANE_BATCH_SECONDS = Histogram("reprieve_batch_seconds", "Time to decide on a batch.")
+COMMIT_SECONDS = Histogram("reprieve_transaction_seconds", "Time to commit a batch as a transaction.")
+COMMIT_RETRIES = Counter("reprieve_transaction_retries_total", "Transactions tried again, since the broker was away.")
+BROKER_AWAY = Gauge("reprieve_broker_wait_seconds", "The pause before the broker is tried again; 0 while it is there.")
+LANES = Gauge("reprieve_lanes", "Partitions that this worker processes.")
+STANDBYS = Gauge("reprieve_standbys", "Partitions whose state this worker keeps warm for another.")
+RESTORED = Counter("reprieve_rows_restored_total", "Rows read back from changelogs.")
+REBUILT = Counter("reprieve_stores_rebuilt_total", "Stores thrown away and built anew from the changelog, by cause.", ["cause"])

@@ -1,0 +1,315 @@
+"""Drives a lane: takes what was fetched for it, decides in batches, and makes each batch one transaction.
+
+A day is closed in steps, so that no partition closes it on half of what belongs to it:
+
+1. The lane sees DayClosed on `clock` and processes all that its input topics held at that moment. Then it
+   tells every partition that it is ready.
+2. When all partitions are ready, the first agent closes the day, and tells every partition.
+3. When that agent has closed the day in all partitions, the next one closes it, on all that the first one said.
+
+The record on `clock` counts as read when the last agent has closed the day. A crash in between goes on at the
+step that was committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from msgspec import json
+
+from agents.base import derived_id
+from schemas import events as ev
+from schemas.errors import BadInput
+from streams.kafka.batch import Record
+from streams.kafka.lane import Lane
+from streams.kafka.metrics import LANE_BATCH_SECONDS, LANE_COMMITTED, LANE_READ, LANE_REFUSED
+
+READY = "ready"
+CLOSED = "closed"
+# What the barrier says in the place of an agent where it is about all that came in.
+ALL = "all"
+# How long a lane that waits to close a day sleeps before it looks again.
+_POLL = 0.02
+
+
+class Broker(Protocol):
+    """What a runner asks of Kafka."""
+
+    async def commit(self, lane: Lane) -> dict[str, int]:
+        """Commit the lane's batch, however long it takes; returns the changelogs' ends by agent."""
+        ...
+
+    async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        """Return the offsets behind the last records of topics, uncommitted ones too."""
+        ...
+
+
+@dataclass(slots=True)
+class Closing:
+    """The close of one business date at a lane: the record that asked for it, and what must be read first."""
+
+    record: Record
+    day: ev.DayClosed
+    ready: bool = False
+    fence: dict[str, int] | None = None
+
+
+@dataclass(slots=True)
+class Barriers:
+    """How far each partition has come: by phase and agent, the last business date (ordinal) by partition."""
+
+    reached: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def note(self, event: ev.BarrierReached) -> None:
+        """Note a barrier."""
+        places = self.reached.setdefault(f"{event.phase}:{event.agent}", {})
+        name, day = str(event.partition), event.business_date.toordinal()
+        places[name] = max(places.get(name, 0), day)
+
+    def passed(self, phase: str, agent: str, day: int, partitions: int) -> bool:
+        """Say whether all partitions have come to a phase of a day.
+
+        One that is ready for a later day will not come back to this one: it never had it.
+        """
+        here = self.reached.get(f"{phase}:{agent}", {})
+        ready = self.reached.get(f"{READY}:{ALL}", {})
+        names = map(str, range(partitions))
+        return all(here.get(name, 0) >= day or ready.get(name, 0) > day for name in names)
+
+
+class Runner:
+    """The task of one lane. Whatever goes wrong in it goes to `failed`, once; then it has ended."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        broker: Broker,
+        batch_records: int,
+        failed: Callable[[BaseException], None],
+        room: Callable[[], None],
+    ) -> None:
+        self.lane = lane
+        self.positions: Mapping[str, int] = {}
+        self._broker = broker
+        self._limit = batch_records
+        self._failed = failed
+        self._room = room
+        self._inbox: dict[str, deque[Record]] = {}
+        self._waiting = 0
+        self._days: deque[Record] = deque()
+        self._closing: Closing | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._barriers = self._recalled()
+        self._inputs = sorted({topic for seat in lane.seats for topic in seat.topics})
+        self._processed: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    # -- what the fetcher asks and says
+
+    def wants(self, topic: str) -> bool:
+        """Say whether the lane can take more of a topic."""
+        if topic == "clock":
+            return self._closing is None and not self._days
+        return self._waiting < self._limit
+
+    @property
+    def closing(self) -> bool:
+        """Whether a day's close is under way."""
+        return self._closing is not None
+
+    def give(self, topic: str, records: Sequence[Record]) -> None:
+        """Hand over records that were fetched."""
+        if topic == "clock":
+            self._days.extend(records)
+        else:
+            self._inbox.setdefault(topic, deque()).extend(records)
+            self._waiting += len(records)
+        self._wake.set()
+
+    def look(self, positions: Mapping[str, int]) -> None:
+        """Note where the consumer stands; all before that was given."""
+        self.positions = positions
+        self._wake.set()
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._task = asyncio.create_task(self._run(), name=f"lane-{self.lane.partition}")
+
+    async def stop(self, patience: float) -> None:
+        """End after the batch in hand; one that cannot be committed within `patience` seconds is dropped."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            _, late = await asyncio.wait([self._task], timeout=patience)
+            for task in late:
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        try:
+            while not self._stopping:
+                if self._waiting:
+                    await self._batch()
+                elif self._closing is None and self._days:
+                    await self._begin_close(self._days.popleft())
+                if self._closing is None or not await self._advance(self._closing):
+                    await self._rest()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._failed(error)
+
+    async def _rest(self) -> None:
+        if self._waiting or self._stopping or (self._days and self._closing is None):
+            # Others may have something to do too.
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), _POLL if self._closing else None)
+
+    # -- batches
+
+    def _taken(self) -> dict[str, Sequence[Record]]:
+        """Take what waits, up to a batch; every topic gets its turn."""
+        taken: dict[str, Sequence[Record]] = {}
+        room = self._limit
+        for topic, waiting in sorted(self._inbox.items(), key=lambda item: len(item[1])):
+            count = min(room, len(waiting))
+            if count:
+                taken[topic] = [waiting.popleft() for _ in range(count)]
+                room -= count
+        self._waiting -= self._limit - room
+        self._room()
+        return taken
+
+    async def _batch(self) -> None:
+        records = self._taken()
+        with LANE_BATCH_SECONDS.time():
+            barriers = records.pop("barriers", ())
+            if barriers:
+                self._note(barriers)
+            self.lane.take(records)
+        await self._commit()
+        for topic, taken in records.items():
+            self._processed[topic] = taken[-1].offset + 1
+
+    async def _commit(self) -> None:
+        lane = self.lane
+        batch = lane.batch
+        lane.settled(await self._broker.commit(lane))
+        LANE_READ.inc(batch.read)
+        LANE_COMMITTED.set_to_current_time()
+        for code, count in batch.refused.items():
+            LANE_REFUSED.labels(code=code).inc(count)
+
+    # -- closing a day
+
+    def _recalled(self) -> Barriers:
+        text = self.lane.seats[0].rows.meta("barriers")
+        return Barriers() if text is None else json.decode(text, type=Barriers)
+
+    def _note(self, records: Sequence[Record]) -> None:
+        for record in records:
+            try:
+                event = self.lane.read("barriers", record)
+            except BadInput as bad:
+                self.lane.refuse(record, bad)
+                continue
+            assert isinstance(event, ev.BarrierReached)
+            self._barriers.note(event)
+        self.lane.seats[0].rows.set_meta("barriers", json.encode(self._barriers).decode())
+        self.lane.batch.offsets["barriers"] = records[-1].offset + 1
+
+    async def _begin_close(self, record: Record) -> None:
+        try:
+            event = self.lane.read("clock", record)
+        except BadInput as bad:
+            self.lane.refuse(record, bad)
+            await self._past(record)
+            return
+        assert isinstance(event, ev.DayClosed)
+        if all(_closed(seat.closed_through, event.business_date) for seat in self.lane.seats):
+            await self._past(record)
+            return
+        self._closing = Closing(record, event)
+
+    async def _past(self, record: Record) -> None:
+        """Count a record of the clock as read."""
+        self.lane.batch.offsets["clock"] = record.offset + 1
+        self.lane.batch.read += 1
+        await self._commit()
+
+    async def _advance(self, closing: Closing) -> bool:
+        """Go one step on with a day's close, if that can be; returns whether it could."""
+        day = closing.day.business_date
+        if not closing.ready:
+            if not await self._all_read(closing):
+                return False
+            self._tell(closing, READY, ALL)
+            closing.ready = True
+            await self._commit()
+            return True
+        before = (READY, ALL)
+        for seat in self.lane.seats:
+            if not _closed(seat.closed_through, day):
+                if not self._barriers.passed(*before, day.toordinal(), self.lane.partitions):
+                    return False
+                if not await self._all_read(closing):
+                    return False
+                self.lane.close(seat, closing.record, closing.day)
+                self._tell(closing, CLOSED, seat.agent.name)
+                if seat is self.lane.seats[-1]:
+                    self._closing = None
+                    await self._past(closing.record)
+                else:
+                    await self._commit()
+                return True
+            before = (CLOSED, seat.agent.name)
+        self._closing = None
+        await self._past(closing.record)
+        return True
+
+    async def _all_read(self, closing: Closing) -> bool:
+        """Say whether all is processed that the input topics held when this was asked first."""
+        if closing.fence is None:
+            closing.fence = await self._broker.ends(self._inputs, self.lane.partition)
+        if all(self._has_read(topic, offset) for topic, offset in closing.fence.items()):
+            closing.fence = None
+            return True
+        return False
+
+    def _has_read(self, topic: str, fence: int) -> bool:
+        waiting = self._inbox.get(topic)
+        if waiting and waiting[0].offset < fence:
+            return False
+        # Markers of transactions take offsets that no record has: the consumer's position is past them.
+        return max(self._processed.get(topic, 0), self.positions.get(topic, 0)) >= fence
+
+    def _tell(self, closing: Closing, phase: str, agent: str) -> None:
+        partition, day = self.lane.partition, closing.day.business_date
+        self.lane.say_everywhere(
+            ev.BarrierReached(
+                event_id=derived_id(closing.day.event_id, "BarrierReached", phase, agent, partition, day.isoformat()),
+                occurred_at=closing.day.occurred_at,
+                source="reprieve.kafka",
+                business_date=day,
+                agent=agent,
+                partition=partition,
+                phase=phase,
+            )
+        )
+
+
+def _closed(through: date | None, day: date) -> bool:
+    return through is not None and day <= through
+

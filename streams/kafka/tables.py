@@ -1,0 +1,79 @@
+"""Faust's table manager and recovery for lanes.
+
+Lanes keep their rows themselves; what Faust has to know of them is the names of their changelogs, by which its
+assignor places active partitions and standbys. Faust's recovery reads a changelog record by record through the
+group's consumer; this one has the lanes read theirs in bulk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.types import TP
+from mode import Service
+
+
+class LaneRecovery(Recovery):
+    """Opens lanes when partitions were assigned, and then lets records flow."""
+
+    actives: frozenset[int] = frozenset()
+    standbys: frozenset[int] = frozenset()
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Note what was assigned, and let the task begin."""
+        app: Any = self.app
+        if generation_id != app.consumer_generation_id:
+            # Another rebalance has begun already.
+            return
+        self.actives = self._partitions(app.assignor.assigned_actives())
+        self.standbys = self._partitions(app.assignor.assigned_standbys())
+        self._generation_id = generation_id
+        self.signal_recovery_start.set()
+
+    def _partitions(self, tps: Iterable[TP]) -> frozenset[int]:
+        names = set(self.tables.changelog_topics)
+        return frozenset(tp.partition for tp in tps if tp.topic in names)
+
+    @Service.task
+    async def _restart_recovery(self) -> None:
+        app: Any = self.app
+        while not self.should_stop:
+            if await self.wait_for_stopped(self.signal_recovery_start):  # type: ignore[arg-type]
+                return
+            self.signal_recovery_start.clear()
+            generation = self._generation_id
+            try:
+                opened = await app.lanes.open(self.actives, self.standbys)
+            except Exception as error:
+                app.fail(error)
+                return
+            if opened and generation == app.consumer_generation_id:
+                await self._resume_streams(generation_id=generation)
+
+
+class LaneTables(TableManager):
+    """Names the changelogs of lanes beside those of Faust's own tables."""
+
+    @property
+    def changelog_topics(self) -> set[str]:
+        """Return the names of all changelogs."""
+        app: Any = self.app
+        return {*super().changelog_topics, *app.lanes.changelog_names}
+
+    @property
+    def recovery(self) -> Recovery:
+        """Recovery service used by this table manager."""
+        if self._recovery is None:
+            self._recovery = LaneRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+    async def on_stop(self) -> None:
+        """Call when the table manager is stopping."""
+        await super().on_stop()
+        app: Any = self.app
+        await app.lanes.close()

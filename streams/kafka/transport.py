@@ -1,0 +1,101 @@
+"""Faust's transport for lanes: `lane://host:port`.
+
+Faust's consumer makes two tasks a message. This one hands whole lists of records to the lanes, and leaves to
+Faust only what belongs to no lane. Membership of the group, heartbeats in a thread of their own, assignment
+and rebalances stay Faust's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import aiokafka
+from aiokafka import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+if TYPE_CHECKING:
+    from streams.kafka.app import LaneApp
+
+# Seconds that a fetch waits for records; short while a day's close waits for the consumer's position.
+_WAIT, _WAIT_CLOSING = 1.0, 0.02
+_FETCH_BYTES = 4 * 1024 * 1024
+
+
+class LaneConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that is the group's member. It reads only what is committed."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        app = cast("LaneApp", self.app)
+        settings, conf = app.settings, app.conf
+        self._assignor = app.assignor
+        session = settings.worker.session_timeout_seconds
+        return aiokafka.AIOKafkaConsumer(
+            **settings.kafka.client_options(),
+            group_id=settings.worker.application_id,
+            group_instance_id=settings.worker.instance_id,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_records=settings.worker.batch_records,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_bytes=8 * _FETCH_BYTES,
+            # A fetch that waits holds up partitions that could be fetched meanwhile.
+            fetch_max_wait_ms=50,
+            session_timeout_ms=int(session * 1000),
+            heartbeat_interval_ms=int(session * 1000 / 4),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+        )
+
+    def position_now(self, topic: str, partition: int) -> int | None:
+        """Return the consumer's position without asking anybody, None where it has none."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None:
+            return None
+        state = assignment.state_value(TopicPartition(topic, partition))
+        return state._position if state is not None and state.has_valid_position else None
+
+
+class LaneConsumer(driver.Consumer):
+    """Fetches for lanes as long as they have room."""
+
+    app: Any
+
+    def _new_consumer_thread(self) -> LaneConsumerThread:
+        return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Any]:
+        lanes = self.app.lanes
+        wanted = {tp for tp in active_partitions or () if lanes.wants(tp)}
+        if not wanted:
+            await lanes.room(timeout)
+            return {}
+        generation = self.app.consumer_generation_id
+        wait = _WAIT_CLOSING if lanes.closing else _WAIT
+        records = await super()._getmany(wanted, wait)
+        if not self.flow_active or generation != self.app.consumer_generation_id:
+            # A rebalance has begun; where lanes go on is asked for anew.
+            return {}
+        rest = {tp: found for tp, found in records.items() if not lanes.give(tp, found)}
+        if lanes.closing:
+            # No fetch is under way now, so all before these positions was given.
+            lanes.look(cast(LaneConsumerThread, self._thread).position_now)
+        return rest
+
+    async def wait_empty(self) -> None:
+        """Let lanes end their batch in hand before partitions go."""
+        await self.app.lanes.stop()
+        await super().wait_empty()
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say nothing: Faust looks for messages it handed out, and lanes take none of them."""
+
+
+class Transport(driver.Transport):
+    """`lane://`, found by Faust through the entry point group `faust.transports`."""
+
+    Consumer = LaneConsumer

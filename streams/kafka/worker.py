@@ -1,0 +1,110 @@
+"""A worker process: one Faust app with its lanes, until it is told to stop or something fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import structlog
+from faust.worker import Worker
+from prometheus_client import start_http_server
+
+from schemas.codec import Codec
+from schemas.errors import Fatal, ReprieveError
+from state.policy import PolicyBook
+from streams.desk import fewer_collections
+from streams.kafka.app import LaneApp, make_app
+from streams.settings import Settings
+
+# Seconds that a worker that failed may take to close what it holds.
+_CLOSING_SECONDS = 15.0
+
+
+def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises Fatal with one sentence where it cannot go on."""
+    set_up_logging(settings)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = make_app(settings, book, codec)
+    app.lanes.take_folder()
+    if settings.worker.metrics_port is not None:
+        start_http_server(settings.worker.metrics_port, addr="127.0.0.1")
+    worker = Worker(
+        app,
+        loop=loop,
+        quiet=True,
+        redirect_stdouts=False,
+        override_logging=False,
+        loglevel=settings.worker.log_level,
+    )
+    with fewer_collections():
+        loop.run_until_complete(_lived(worker, app))
+    if app.failure is not None:
+        raise _as_fatal(app.failure) from app.failure
+
+
+async def _lived(worker: Worker, app: LaneApp) -> None:
+    """Start the worker, wait until it is to end, and end it."""
+    loop = asyncio.get_running_loop()
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    app.ending = ending
+    try:
+        await worker.maybe_start()
+        await ending.wait()
+    except Exception as error:
+        app.failure = app.failure or error
+    finally:
+        # What hangs while it closes holds nothing that is not committed.
+        threading.Timer(_CLOSING_SECONDS, _leave, [app]).start()
+        await worker.stop()
+
+
+def _leave(app: LaneApp) -> None:
+    failure = app.failure
+    if failure is not None:
+        print(f"reprieve: {_as_fatal(failure)}", file=sys.stderr, flush=True)
+    os._exit(0 if failure is None else 1)
+
+
+def _as_fatal(error: BaseException) -> Fatal:
+    if isinstance(error, Fatal):
+        return error
+    if isinstance(error, ReprieveError):
+        return Fatal(str(error))
+    return Fatal(f"The worker failed with {type(error).__name__}: {error}. Nothing that was committed is lost.")
+
+
+def set_up_logging(settings: Settings) -> None:
+    """Let all logs be lines of one kind on standard error, JSON or for a person."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    as_json = settings.worker.log_format == "json"
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.worker.log_level)
+    # Faust and aiokafka tell much that nobody asked for.
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.worker.log_level)))

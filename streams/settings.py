@@ -1,0 +1,144 @@
+"""All settings of a worker in one typed object: from a file, the environment, or flags.
+
+What is said later wins: the defaults, the TOML file, the environment (`REPRIEVE_KAFKA__BOOTSTRAP_SERVERS`),
+flags. A setting that nobody knows is refused.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Group):
+    """How to reach Kafka."""
+
+    bootstrap_servers: Annotated[list[str], NoDecode] = ["127.0.0.1:9092"]
+    client_id: str = "reprieve"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_file: Path | None = None
+    ssl_cert_file: Path | None = None
+    ssl_key_file: Path | None = None
+    ssl_key_password: SecretStr | None = None
+    ssl_check_hostname: bool = True
+    request_timeout_seconds: Annotated[float, Field(ge=1, le=600)] = 30
+    retry_pause_seconds: Annotated[float, Field(gt=0, le=60)] = 0.2
+    retry_pause_max_seconds: Annotated[float, Field(gt=0, le=600)] = 30
+
+    @field_validator("bootstrap_servers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    def client_options(self) -> dict[str, Any]:
+        """Return the options that aiokafka's consumer, producer and admin client share."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "client_id": self.client_id,
+            "security_protocol": self.security_protocol,
+            "request_timeout_ms": int(self.request_timeout_seconds * 1000),
+        }
+        if self.security_protocol.startswith("SASL"):
+            password = self.sasl_password
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = None if password is None else password.get_secret_value()
+        if self.security_protocol.endswith("SSL"):
+            options["ssl_context"] = self._ssl_context()
+        return options
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.ssl_ca_file)
+        context.check_hostname = self.ssl_check_hostname
+        if self.ssl_cert_file is not None:
+            password = self.ssl_key_password
+            context.load_cert_chain(
+                self.ssl_cert_file,
+                self.ssl_key_file,
+                None if password is None else password.get_secret_value(),
+            )
+        return context
+
+
+class TopicSettings(_Group):
+    """How topics are named and made."""
+
+    prefix: str = "reprieve."
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
+    replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
+    min_insync_replicas: Annotated[int, Field(ge=1, le=10)] = 1
+    retention_days: dict[str, int] = {}
+
+
+class RegistrySettings(_Group):
+    """A schema registry with Confluent's API; without a URL the single-object framing is written."""
+
+    url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    auto_register: bool = False
+
+
+class RedisSettings(_Group):
+    """How to reach Redis; without a URL nothing is projected there."""
+
+    url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+class WorkerSettings(_Group):
+    """How a worker works."""
+
+    application_id: str = "reprieve"
+    data_dir: Path = Path("reprieve-data")
+    policy: str = "default"
+    instance_id: str | None = None
+    session_timeout_seconds: Annotated[float, Field(ge=1, le=1800)] = 10
+    standby_replicas: Annotated[int, Field(ge=0, le=10)] = 0
+    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 5_000
+    cached_states: Annotated[int, Field(ge=0)] = 100_000
+    transaction_timeout_seconds: Annotated[float, Field(ge=1, le=900)] = 60
+    wrong_partition: Literal["refuse", "rekey"] = "refuse"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "console"
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="REPRIEVE_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    registry: RegistrySettings = RegistrySettings()
+    redis: RedisSettings = RedisSettings()
+    worker: WorkerSettings = WorkerSettings()
+
+    @classmethod
+    def load(cls, config: Path | None = None, **overrides: Any) -> Settings:
+        """Return the settings of a file, the environment and flags."""
+        import tomllib
+
+        given = {} if config is None else tomllib.loads(config.read_text("utf-8"))
+        for name, value in overrides.items():
+            given[name] = {**given.get(name, {}), **value} if isinstance(value, dict) else value
+        return cls(**given)
