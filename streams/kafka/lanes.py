@@ -278,12 +278,16 @@ class Lanes:
             runner.give(self._names[tp.topic], records)
         return True
 
-    def look(self, position: Callable[[str, int], int | None]) -> None:
-        """Tell lanes that wait to close a day where the consumer stands."""
+    def look(self, position: Callable[[str, int], tuple[int, int] | None]) -> None:
+        """Tell lanes where the consumer stands, and where it last saw the end."""
+        clock = self._settings.topics.prefix + "clock"
         for partition, runner in self._runners.items():
+            at = position(clock, partition)
+            positions = {}
             if runner.closing:
                 found = {topic: position(name, partition) for name, topic in self._names.items()}
-                runner.look({topic: at for topic, at in found.items() if at is not None})
+                positions = {topic: place[0] for topic, place in found.items() if place is not None}
+            runner.look(positions, at is not None and at[0] >= at[1])
 
     @property
     def closing(self) -> bool:

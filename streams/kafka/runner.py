@@ -1,9 +1,13 @@
 """Drives a lane: takes what was fetched for it, decides in batches, and makes each batch one transaction.
 
+Records from outside are taken in the order in which the broker appended them, as far as a day's close is
+concerned: what was appended behind DayClosed waits until the day is closed, so that a backlog of many days gives
+what it would have given day by day.
+
 A day is closed in steps, so that no partition closes it on half of what belongs to it:
 
-1. The lane sees DayClosed on `clock` and processes all that its input topics held at that moment. Then it
-   tells every partition that it is ready.
+1. The lane sees DayClosed on `clock` and processes all that came from outside before it. Then it tells every
+   partition that it is ready.
 2. When all partitions are ready, the first agent closes the day, and tells every partition.
 3. When that agent has closed the day in all partitions, the next one closes it, on all that the first one said.
 
@@ -16,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
@@ -26,6 +30,7 @@ from msgspec import json
 from agents.base import derived_id
 from schemas import events as ev
 from schemas.errors import BadInput
+from schemas.topics import TOPICS
 from streams.kafka.batch import Record
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS, LANE_COMMITTED, LANE_READ, LANE_REFUSED
@@ -52,7 +57,10 @@ class Broker(Protocol):
 
 @dataclass(slots=True)
 class Closing:
-    """The close of one business date at a lane: the record that asked for it, and what must be read first."""
+    """The close of one business date at a lane: the record that asked for it, and what must be read first.
+
+    fence: by topic, the offset that must be read; None before it was asked for in this step.
+    """
 
     record: Record
     day: ev.DayClosed
@@ -101,13 +109,16 @@ class Runner:
         self._failed = failed
         self._room = room
         self._inbox: dict[str, deque[Record]] = {}
-        self._waiting = 0
         self._days: deque[Record] = deque()
         self._closing: Closing | None = None
         self._wake = asyncio.Event()
         self._stopping = False
         self._barriers = self._recalled()
-        self._inputs = sorted({topic for seat in lane.seats for topic in seat.topics})
+        inputs = sorted({topic for seat in lane.seats for topic in seat.topics})
+        self._outside = [topic for topic in inputs if TOPICS[topic].inbound]
+        self._inside = [topic for topic in inputs if not TOPICS[topic].inbound]
+        # Whether all that was on `clock` when it was last fetched has been given.
+        self._clock_read = False
         self._processed: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -117,12 +128,13 @@ class Runner:
         """Say whether the lane can take more of a topic."""
         if topic == "clock":
             return self._closing is None and not self._days
-        return self._waiting < self._limit
+        # Each topic has room of its own: barriers must come through while payments wait.
+        return len(self._inbox.get(topic, ())) < self._limit
 
     @property
     def closing(self) -> bool:
-        """Whether a day's close is under way."""
-        return self._closing is not None
+        """Whether a day's close is under way, or waits to begin."""
+        return self._closing is not None or bool(self._days)
 
     def give(self, topic: str, records: Sequence[Record]) -> None:
         """Hand over records that were fetched."""
@@ -130,13 +142,14 @@ class Runner:
             self._days.extend(records)
         else:
             self._inbox.setdefault(topic, deque()).extend(records)
-            self._waiting += len(records)
         self._wake.set()
 
-    def look(self, positions: Mapping[str, int]) -> None:
-        """Note where the consumer stands; all before that was given."""
+    def look(self, positions: Mapping[str, int], clock_read: bool) -> None:
+        """Note where the consumer stands, and whether that is the end of `clock`; all before that was given."""
         self.positions = positions
-        self._wake.set()
+        self._clock_read = clock_read
+        if self.closing or self._inbox:
+            self._wake.set()
 
     # -- life
 
@@ -157,43 +170,54 @@ class Runner:
     async def _run(self) -> None:
         try:
             while not self._stopping:
-                if self._waiting:
-                    await self._batch()
-                elif self._closing is None and self._days:
+                moved = await self._batch()
+                if self._closing is None and self._days:
                     await self._begin_close(self._days.popleft())
-                if self._closing is None or not await self._advance(self._closing):
-                    await self._rest()
+                if self._closing is not None:
+                    moved = await self._advance(self._closing) or moved
+                # Others have something to do too.
+                await (asyncio.sleep(0) if moved else self._rest())
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._failed(error)
 
     async def _rest(self) -> None:
-        if self._waiting or self._stopping or (self._days and self._closing is None):
-            # Others may have something to do too.
-            await asyncio.sleep(0)
-            return
-        self._wake.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), _POLL if self._closing else None)
+        self._wake.clear()
 
     # -- batches
 
     def _taken(self) -> dict[str, Sequence[Record]]:
-        """Take what waits, up to a batch; every topic gets its turn."""
+        """Take what waits and may be taken, up to a batch; the topics with the least waiting come first."""
         taken: dict[str, Sequence[Record]] = {}
         room = self._limit
+        until = self._until()
         for topic, waiting in sorted(self._inbox.items(), key=lambda item: len(item[1])):
-            count = min(room, len(waiting))
-            if count:
-                taken[topic] = [waiting.popleft() for _ in range(count)]
-                room -= count
-        self._waiting -= self._limit - room
+            if TOPICS[topic].inbound and until is not None:
+                found = list(_appended_until(waiting, until, room))
+            else:
+                found = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+            if found:
+                taken[topic] = found
+                room -= len(found)
         self._room()
         return taken
 
-    async def _batch(self) -> None:
+    def _until(self) -> int | None:
+        """Return the time up to which records from outside may be taken, in ms, None for all that there are."""
+        if self._closing is not None:
+            return self._closing.record.timestamp
+        if self._days:
+            return self._days[0].timestamp
+        return None if self._clock_read else 0
+
+    async def _batch(self) -> bool:
+        """Process what may be taken; returns whether there was anything."""
         records = self._taken()
+        if not records:
+            return False
         with LANE_BATCH_SECONDS.time():
             barriers = records.pop("barriers", ())
             if barriers:
@@ -202,6 +226,7 @@ class Runner:
         await self._commit()
         for topic, taken in records.items():
             self._processed[topic] = taken[-1].offset + 1
+        return True
 
     async def _commit(self) -> None:
         lane = self.lane
@@ -253,7 +278,7 @@ class Runner:
         """Go one step on with a day's close, if that can be; returns whether it could."""
         day = closing.day.business_date
         if not closing.ready:
-            if not await self._all_read(closing):
+            if not await self._all_read(closing, self._outside):
                 return False
             self._tell(closing, READY, ALL)
             closing.ready = True
@@ -264,7 +289,7 @@ class Runner:
             if not _closed(seat.closed_through, day):
                 if not self._barriers.passed(*before, day.toordinal(), self.lane.partitions):
                     return False
-                if not await self._all_read(closing):
+                if not await self._all_read(closing, self._inside):
                     return False
                 self.lane.close(seat, closing.record, closing.day)
                 self._tell(closing, CLOSED, seat.agent.name)
@@ -279,14 +304,20 @@ class Runner:
         await self._past(closing.record)
         return True
 
-    async def _all_read(self, closing: Closing) -> bool:
-        """Say whether all is processed that the input topics held when this was asked first."""
-        if closing.fence is None:
-            closing.fence = await self._broker.ends(self._inputs, self.lane.partition)
-        if all(self._has_read(topic, offset) for topic, offset in closing.fence.items()):
+    async def _all_read(self, closing: Closing, topics: Sequence[str]) -> bool:
+        """Say whether all of topics is processed that belongs before the close."""
+        behind = [topic for topic in topics if not self._is_past(topic, closing)]
+        if behind and closing.fence is None:
+            closing.fence = await self._broker.ends(topics, self.lane.partition)
+        if all(self._has_read(topic, (closing.fence or {})[topic]) for topic in behind):
             closing.fence = None
             return True
         return False
+
+    def _is_past(self, topic: str, closing: Closing) -> bool:
+        """Say whether a topic's next record was appended behind the close."""
+        waiting = self._inbox.get(topic)
+        return bool(waiting) and topic in self._outside and waiting[0].timestamp > closing.record.timestamp
 
     def _has_read(self, topic: str, fence: int) -> bool:
         waiting = self._inbox.get(topic)
@@ -313,3 +344,10 @@ class Runner:
 def _closed(through: date | None, day: date) -> bool:
     return through is not None and day <= through
 
+
+
+def _appended_until(waiting: deque[Record], until: int, most: int) -> Iterator[Record]:
+    """Take records from the front, up to a time in ms."""
+    while waiting and most and waiting[0].timestamp <= until:
+        most -= 1
+        yield waiting.popleft()

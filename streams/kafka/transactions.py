@@ -105,7 +105,7 @@ class Transactions:
             await producer.begin_transaction()
             sent = [await self._send(topic, part, items) for (topic, part), items in self._places(said).items()]
             for topic, rows in changelogs.items():
-                records: list[_Record] = [(key, value, ()) for key, value in rows]
+                records: list[_Record] = [(key, value, []) for key, value in rows]
                 sent.append(await self._send(topic, self._partition, records))
             ends: dict[str, int] = {}
             for pending in sent:
@@ -132,7 +132,7 @@ class Transactions:
         for saying in said:
             topic = self._prefix + saying.topic
             for partition in self._partitions_of(saying):
-                places.setdefault((topic, partition), []).append((saying.key, saying.value, saying.headers))
+                places.setdefault((topic, partition), []).append((saying.key, saying.value, list(saying.headers)))
         return places
 
     def _partitions_of(self, saying: Saying) -> Sequence[int]:
@@ -155,4 +155,4 @@ class Transactions:
         return sent
 
 
-_Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+_Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]

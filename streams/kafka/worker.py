@@ -25,6 +25,13 @@ from streams.settings import Settings
 _CLOSING_SECONDS = 15.0
 
 
+class LaneWorker(Worker):
+    """Faust's worker, which here leaves signals to its owner."""
+
+    def install_signal_handlers(self) -> None:
+        """Install none."""
+
+
 def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises Fatal with one sentence where it cannot go on."""
     set_up_logging(settings)
@@ -34,13 +41,14 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     app.lanes.take_folder()
     if settings.worker.metrics_port is not None:
         start_http_server(settings.worker.metrics_port, addr="127.0.0.1")
-    worker = Worker(
+    worker = LaneWorker(
         app,
         loop=loop,
         quiet=True,
         redirect_stdouts=False,
         override_logging=False,
         loglevel=settings.worker.log_level,
+        daemon=False,
     )
     with fewer_collections():
         loop.run_until_complete(_lived(worker, app))
@@ -62,7 +70,9 @@ async def _lived(worker: Worker, app: LaneApp) -> None:
         app.failure = app.failure or error
     finally:
         # What hangs while it closes holds nothing that is not committed.
-        threading.Timer(_CLOSING_SECONDS, _leave, [app]).start()
+        last = threading.Timer(_CLOSING_SECONDS, _leave, [app])
+        last.daemon = True
+        last.start()
         await worker.stop()
 
 
