@@ -1,0 +1,1 @@
+"""How Reprieve runs: local servers, images, dashboards, rules."""

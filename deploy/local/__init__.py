@@ -1,0 +1,1 @@
+"""Apache Kafka and Redis on this machine, for development and tests: real servers, on loopback only."""

@@ -1,0 +1,61 @@
+"""Apache Kafka's jars, fetched by Maven once and kept."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from schemas.errors import Fatal
+
+POM = Path(__file__).with_name("pom.xml")
+OTHERWISE = "or run `docker compose up -d` where Docker is at hand"
+
+
+def cache() -> Path:
+    """Return the folder for what is fetched once: REPRIEVE_CACHE, or ~/.cache/reprieve."""
+    return Path(os.environ.get("REPRIEVE_CACHE") or Path.home() / ".cache" / "reprieve")
+
+
+def java() -> str:
+    """Return the Java to run. Raises Fatal where there is none."""
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=f"{home}/bin") if home else None
+    found = found or shutil.which("java")
+    if found is None:
+        raise Fatal(f"Java is missing. Install Java 17 or newer (Debian: apt-get install default-jre), {OTHERWISE}.")
+    return found
+
+
+def classpath() -> str:
+    """Return the class path of Apache Kafka, fetched where it is not there. Raises Fatal where it cannot be had."""
+    text = POM.read_bytes()
+    folder = cache() / f"kafka-{hashlib.sha256(text).hexdigest()[:16]}"
+    done = folder / "jars"
+    if not done.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            # Several test processes may want them at once.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.is_dir():
+                _fetch(folder, done)
+    return os.pathsep.join(str(jar) for jar in sorted(done.glob("*.jar")))
+
+
+def _fetch(folder: Path, done: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Fatal(f"Maven is missing. Install it (Debian: apt-get install maven), {OTHERWISE}.")
+    pom = folder / "pom.xml"
+    shutil.copyfile(POM, pom)
+    fresh = folder / "fetching"
+    shutil.rmtree(fresh, ignore_errors=True)
+    command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        last = (made.stdout + made.stderr).strip().splitlines()[-1:] or ["no reason given"]
+        raise Fatal(f"Maven could not fetch Apache Kafka: {last[0]}. See to its network and settings, {OTHERWISE}.")
+    fresh.rename(done)

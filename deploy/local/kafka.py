@@ -1,0 +1,186 @@
+"""Apache Kafka on this machine, in KRaft mode: each process is a broker and a controller."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from deploy.local.jars import classpath, java
+from deploy.local.processes import Server, free_port, is_listening
+from schemas.errors import Fatal
+
+# A cluster's id is 16 bytes in base64; a local one need not differ from others.
+_CLUSTER_ID = "cmVwcmlldmUtbG9jYWwtMQ"
+# Seconds until a broker must answer.
+_PATIENCE = 60.0
+_HEAP = "384m"
+
+
+class KafkaCluster:
+    """One to three brokers on loopback, with their data in a folder; the data stay when they are stopped.
+
+    ports: of the brokers; without them, those that the folder had before, or free ones.
+    """
+
+    def __init__(self, folder: Path, brokers: int = 1, *, ports: Sequence[int] | None = None) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        known = folder / "ports.json"
+        if known.exists():
+            self.ports, self._controllers = json.loads(known.read_text("utf-8"))
+            if len(self.ports) != brokers or (ports is not None and list(ports) != self.ports):
+                raise Fatal(
+                    f"{folder} holds a cluster of {len(self.ports)} brokers on {self.ports}. "
+                    "Ask for the same, or name another folder."
+                )
+        else:
+            self.ports = list(ports) if ports is not None else [free_port() for _ in range(brokers)]
+            self._controllers = [free_port() for _ in range(brokers)]
+            known.write_text(json.dumps([self.ports, self._controllers]), "utf-8")
+        self._servers = [Server(folder / str(n), f"kafka-{n}") for n in range(brokers)]
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses to connect to, with commas between."""
+        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+
+    @property
+    def running(self) -> list[bool]:
+        """Which brokers run."""
+        return [server.pid is not None for server in self._servers]
+
+    def __enter__(self) -> KafkaCluster:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all brokers that do not run, and wait until they answer."""
+        for number in range(len(self._servers)):
+            self._start(number)
+        self._wait()
+
+    def stop(self) -> None:
+        """End all brokers in order."""
+        for server in self._servers:
+            server.send(signal.SIGCONT)
+            server.send(signal.SIGTERM)
+        for server in self._servers:
+            server.stop()
+
+    def kill(self, broker: int) -> None:
+        """End a broker at once, as a crash would."""
+        self._servers[broker].stop(signal.SIGKILL)
+
+    def pause(self, broker: int) -> None:
+        """Freeze a broker."""
+        self._servers[broker].send(signal.SIGSTOP)
+
+    def resume(self, broker: int) -> None:
+        """Let a frozen broker go on."""
+        self._servers[broker].send(signal.SIGCONT)
+
+    def restart(self, broker: int) -> None:
+        """Start a broker that ended, and wait until it answers."""
+        self._start(broker)
+        self._wait()
+
+    def _start(self, number: int) -> None:
+        server = self._servers[number]
+        if server.pid is not None:
+            return
+        if is_listening(self.ports[number]):
+            raise Fatal(
+                f"Port {self.ports[number]} is taken by another program. End that one, or choose another with --port."
+            )
+        runtime, path = java(), classpath()
+        server.folder.mkdir(parents=True, exist_ok=True)
+        properties = server.folder / "server.properties"
+        properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties(number).items()), "utf-8")
+        if not (server.folder / "data" / "meta.properties").exists():
+            command = [runtime, "-cp", path, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID]
+            made = subprocess.run(
+                [*command, "-c", str(properties)], capture_output=True, text=True, check=False, cwd=server.folder
+            )
+            if made.returncode:
+                raise Fatal(f"Kafka could not prepare {server.folder}: {(made.stdout + made.stderr).strip()}")
+        server.start(
+            [
+                runtime,
+                f"-Xms{_HEAP}",
+                f"-Xmx{_HEAP}",
+                "-XX:+UseSerialGC",
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                "-cp",
+                path,
+                "kafka.Kafka",
+                str(properties),
+            ]
+        )
+
+    def _properties(self, number: int) -> dict[str, object]:
+        brokers = len(self._servers)
+        replicas, least = min(brokers, 3), 2 if brokers >= 3 else 1
+        return {
+            "process.roles": "broker,controller",
+            "node.id": number + 1,
+            "controller.quorum.voters": ",".join(
+                f"{n + 1}@127.0.0.1:{port}" for n, port in enumerate(self._controllers)
+            ),
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number]},CONTROLLER://127.0.0.1:{self._controllers[number]}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number]}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": self._servers[number].folder / "data",
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": replicas,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": least,
+            "transaction.state.log.num.partitions": 4,
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            # A broker that is gone loses its partitions' leadership soon.
+            "broker.session.timeout.ms": 3000,
+            "broker.heartbeat.interval.ms": 500,
+            "controlled.shutdown.enable": "true",
+            "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+        }
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not asyncio.run(self._answers()):
+            for server in self._servers:
+                if server.pid is None or time.monotonic() > deadline:
+                    raise server.died()
+            time.sleep(0.1)
+
+    async def _answers(self) -> bool:
+        """Say whether every broker knows of all others."""
+        if not all(map(is_listening, self.ports)):
+            return False
+        for port in self.ports:
+            admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=5_000)
+            try:
+                await admin.start()
+                if len((await admin.describe_cluster())["brokers"]) < len(self.ports):
+                    return False
+            except (KafkaError, OSError):
+                return False
+            finally:
+                await admin.close()
+        return True

@@ -1,0 +1,114 @@
+"""A server process that we started: found again by its process id and start time, ended only if it is ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from schemas.errors import Fatal
+
+# Seconds for a server to end by itself before it is killed.
+_FAREWELL = 20.0
+
+
+class Server:
+    """One server process in a folder; it outlives us, and its process id is kept in a file."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._file = folder / f"{name}.pid"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs, None otherwise."""
+        try:
+            pid, started = self._file.read_text("utf-8").split()
+        except (OSError, ValueError):
+            return None
+        if self._child is not None and self._child.poll() is not None:
+            return None
+        # A process id is given anew after a while; the start time tells ours from another's.
+        return int(pid) if _started_at(int(pid)) == started else None
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start it, unless it runs."""
+        if self.pid is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "ab") as log:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+        self._file.write_text(f"{self._child.pid} {_started_at(self._child.pid)}", "utf-8")
+
+    def send(self, number: int) -> None:
+        """Send a signal to it, where it runs."""
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End it and wait until it has ended."""
+        self.send(signal.SIGCONT)
+        self.send(number)
+        deadline = time.monotonic() + _FAREWELL
+        while self.pid is not None:
+            if time.monotonic() > deadline:
+                self.send(signal.SIGKILL)
+            time.sleep(0.02)
+        if self._child is not None:
+            self._child.wait()
+            self._child = None
+        self._file.unlink(missing_ok=True)
+
+    def last_lines(self, count: int = 5) -> str:
+        """Return the end of its log."""
+        try:
+            lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return "it wrote no log"
+        return " / ".join(lines[-count:]) or "it wrote no log"
+
+    def died(self) -> Fatal:
+        """Return the error for a server that ended or never answered."""
+        return Fatal(f"{self.name} did not come up: {self.last_lines()}. The whole log is {self.log}.")
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_listening(port: int) -> bool:
+    """Say whether something listens on a port of loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _started_at(pid: int) -> str:
+    """Return when a process was started, as the system counts it; empty where there is none or it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,58 @@
+"""A redis-server on this machine, on loopback."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from deploy.local.jars import OTHERWISE
+from deploy.local.processes import Server, free_port, is_listening
+from schemas.errors import Fatal
+
+_PATIENCE = 15.0
+
+
+class RedisServer:
+    """One redis-server with its data in a folder. port: None for a free one."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self.port = port if port is not None else free_port()
+        self._server = Server(folder, "redis")
+
+    @property
+    def url(self) -> str:
+        """The address to connect to."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._server.pid is not None
+
+    def start(self) -> None:
+        """Start it, unless it runs, and wait until it answers."""
+        if self.running:
+            return
+        program = shutil.which("redis-server")
+        if program is None:
+            raise Fatal(
+                f"redis-server is missing. Install it (Debian: apt-get install redis-server), leave it out with "
+                f"--no-redis, {OTHERWISE}."
+            )
+        if is_listening(self.port):
+            raise Fatal(f"Port {self.port} is taken by another program. End that one, or leave Redis out: --no-redis.")
+        folder = self._server.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._server.start(
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
+        )
+        deadline = time.monotonic() + _PATIENCE
+        while not is_listening(self.port):
+            if not self.running or time.monotonic() > deadline:
+                raise self._server.died()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._server.stop()
