@@ -6,12 +6,27 @@ flags. A setting that nobody knows is refused.
 
 from __future__ import annotations
 
+import os
 import ssl
+import tomllib
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from schemas.errors import WrongUse
+
+# The file of the settings that are being loaded.
+_file: ContextVar[Path | None] = ContextVar("file", default=None)
 
 
 class _Group(BaseModel):
@@ -124,7 +139,11 @@ class Settings(BaseSettings):
     """All settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix="REPRIEVE_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="REPRIEVE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -134,11 +153,47 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
 
     @classmethod
-    def load(cls, config: Path | None = None, **overrides: Any) -> Settings:
-        """Return the settings of a file, the environment and flags."""
-        import tomllib
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let flags win over the environment, and the environment over the file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file.get()))
 
-        given = {} if config is None else tomllib.loads(config.read_text("utf-8"))
-        for name, value in overrides.items():
-            given[name] = {**given.get(name, {}), **value} if isinstance(value, dict) else value
-        return cls(**given)
+    @classmethod
+    def load(cls, config: Path | None = None, **flags: Any) -> Settings:
+        """Return the settings of a file (`config`, else REPRIEVE_CONFIG), the environment and flags.
+
+        flags: by group, as `kafka={"client_id": "x"}`.
+        Raises WrongUse that names each setting at fault, and what is allowed.
+        """
+        named = config or (Path(os.environ["REPRIEVE_CONFIG"]) if os.environ.get("REPRIEVE_CONFIG") else None)
+        if named is not None and not named.is_file():
+            raise WrongUse(f"There is no settings file {named}. Name one that is there, or leave --config out.")
+        token = _file.set(named)
+        try:
+            return cls(**flags)
+        except ValidationError as error:
+            raise WrongUse(_told(error, named)) from error
+        except (SettingsError, tomllib.TOMLDecodeError) as error:
+            raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from error
+        finally:
+            _file.reset(token)
+
+
+def _told(error: ValidationError, file: Path | None) -> str:
+    """Return what is wrong with settings, a sentence each."""
+    told = []
+    for fault in error.errors():
+        name = ".".join(map(str, fault["loc"]))
+        variable = "REPRIEVE_" + "__".join(str(part).upper() for part in fault["loc"][:2])
+        place = f"environment, {variable}" if variable in os.environ else str(file) if file else "flags"
+        if fault["type"] == "extra_forbidden":
+            told.append(f"Nobody knows the setting {name} ({place}); `reprieve settings` lists all that there are.")
+        else:
+            told.append(f"The setting {name} ({place}) is {fault['input']!r}: {fault['msg']}.")
+    return " ".join(told)

@@ -49,7 +49,7 @@ class RedisServer:
         )
         deadline = time.monotonic() + _PATIENCE
         while not is_listening(self.port):
-            if not self.running or time.monotonic() > deadline:
+            if self._server.pid is None or time.monotonic() > deadline:
                 raise self._server.died()
             time.sleep(0.02)
 

@@ -16,7 +16,10 @@ from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
 from streams.cli.replaying import replay_command
 from streams.cli.rules import policy_group, schemas_group
+from streams.cli.servers import down_command, status_command, up_command
+from streams.cli.settings import settings_command
 from streams.cli.simulating import simulate_command
+from streams.cli.topics import topics_group
 from streams.cli.worker import worker_command
 from streams.demo.command import demo_command
 
@@ -39,6 +42,11 @@ for command in (
     dead_letters_group,
     schemas_group,
     worker_command,
+    up_command,
+    down_command,
+    status_command,
+    topics_group,
+    settings_command,
 ):
     cli.add_command(command)
 

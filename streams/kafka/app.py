@@ -69,4 +69,3 @@ def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
     for name in [*app.lanes.input_names, *app.lanes.changelog_names]:
         app.topics.add(app.topic(name, key_type=bytes, value_type=bytes, acks=False))
     return app
-

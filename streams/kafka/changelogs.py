@@ -123,7 +123,6 @@ class ChangelogReader:
         RESTORED.inc(count)
         return count
 
-
     def _same(self, tp: TopicPartition, record: Any) -> bool:
         """Say whether the first row that was read is the last one of the store, where it is still there."""
         offset, last = self._last.pop(tp)

@@ -23,7 +23,7 @@ from state.policy import PolicyBook
 from streams.desk import Desk
 from streams.kafka.batch import Batch, Headers, Record, Saying
 from streams.kafka.lane_rows import LaneRows
-from streams.kafka.partitioning import WRONG_PARTITION, partition_of, wrong_partition
+from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord
 from streams.letters import dead_letter
 
@@ -290,4 +290,3 @@ def _header(headers: Headers, name: str) -> bytes | None:
         if key == name:
             return value
     return None
-

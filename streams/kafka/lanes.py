@@ -124,7 +124,9 @@ class Lanes:
         for name, partition in list(self._stores):
             if partition not in {*wanted, *kept}:
                 self._stores.pop((name, partition)).close()
-        self._brokers = {p: LaneBroker(self._settings, p, self._settings.topics.partitions, self._probe) for p in wanted}
+        self._brokers = {
+            p: LaneBroker(self._settings, p, self._settings.topics.partitions, self._probe) for p in wanted
+        }
         await asyncio.gather(*(broker.start() for broker in self._brokers.values()))
         await self._restore(wanted)
         for partition in wanted:

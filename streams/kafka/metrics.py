@@ -14,4 +14,6 @@ BROKER_AWAY = Gauge("reprieve_broker_wait_seconds", "The pause before the broker
 LANES = Gauge("reprieve_lanes", "Partitions that this worker processes.")
 STANDBYS = Gauge("reprieve_standbys", "Partitions whose state this worker keeps warm for another.")
 RESTORED = Counter("reprieve_rows_restored_total", "Rows read back from changelogs.")
-REBUILT = Counter("reprieve_stores_rebuilt_total", "Stores thrown away and built anew from the changelog, by cause.", ["cause"])
+REBUILT = Counter(
+    "reprieve_stores_rebuilt_total", "Stores thrown away and built anew from the changelog, by cause.", ["cause"]
+)

@@ -345,7 +345,6 @@ def _closed(through: date | None, day: date) -> bool:
     return through is not None and day <= through
 
 
-
 def _appended_until(waiting: deque[Record], until: int, most: int) -> Iterator[Record]:
     """Take records from the front, up to a time in ms."""
     while waiting and most and waiting[0].timestamp <= until:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
@@ -57,10 +58,10 @@ class PartitionStore:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of rows in the order of the keys, None where there is none."""
         try:
-            values: list[bytes | None] = self._db.get(list(keys))
+            values: Any = self._db.get(list(keys))
         except Exception as error:
             raise _meaning(error, self.folder) from error
-        return values
+        return cast(list[bytes | None], values)
 
     def scan(self, first: bytes, behind: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield rows from a key on, up to one that is left out, in the order of keys."""
@@ -152,7 +153,8 @@ def _meaning(error: Exception, folder: Path) -> Exception:
     text = str(error)
     if "lock" in text.lower() and "IO error" in text:
         return Fatal(
-            f"The data directory {folder} is in use by another process. Stop that one, or set worker.data_dir to another."
+            f"The data directory {folder} is in use by another process. Stop that one, or set worker.data_dir to "
+            "another."
         )
     if "Corruption" in text or "CURRENT" in text or "MANIFEST" in text:
         return Corrupt(f"{folder}: {text}")

@@ -20,6 +20,7 @@ from aiokafka.errors import (
     InvalidProducerEpoch,
     MessageSizeTooLargeError,
     ProducerFenced,
+    SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
@@ -36,12 +37,14 @@ _RECORD_BYTES = 8 * 1024 * 1024
 # How long a producer may take to say farewell before it is dropped.
 _FAREWELL = 2.0
 
-_DENIED = (
+# What no repetition mends.
+DENIED = (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    SaslAuthenticationFailed,
     MessageSizeTooLargeError,
 )
 
@@ -120,7 +123,7 @@ class Transactions:
             await producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise Fenced(str(error)) from error
-        except _DENIED as error:
+        except DENIED as error:
             raise Fatal(
                 f"Kafka refuses what partition {self._partition} wants to write: {type(error).__name__} {error}. "
                 "Nothing of the batch was committed. Give the worker the right to it, and start it again."

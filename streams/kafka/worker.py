@@ -19,6 +19,9 @@ from schemas.errors import Fatal, ReprieveError
 from state.policy import PolicyBook
 from streams.desk import fewer_collections
 from streams.kafka.app import LaneApp, make_app
+from streams.kafka.broker import AWAY, Pauses
+from streams.kafka.topology import differences
+from streams.kafka.transactions import DENIED
 from streams.settings import Settings
 
 # Seconds that a worker that failed may take to close what it holds.
@@ -38,6 +41,7 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(settings, book, codec)
+    loop.run_until_complete(_agreed(settings))
     app.lanes.take_folder()
     if settings.worker.metrics_port is not None:
         start_http_server(settings.worker.metrics_port, addr="127.0.0.1")
@@ -54,6 +58,27 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
         loop.run_until_complete(_lived(worker, app))
     if app.failure is not None:
         raise _as_fatal(app.failure) from app.failure
+
+
+async def _agreed(settings: Settings) -> None:
+    """See that the topics are as settings say, however long the broker is away. Raises Fatal where they are not."""
+    pauses = Pauses(settings)
+    while True:
+        try:
+            found = await differences(settings)
+        except DENIED as error:
+            raise Fatal(
+                f"Kafka refuses this worker: {type(error).__name__} {error}. See to kafka.sasl_username, "
+                "kafka.sasl_password and the rights that they have."
+            ) from error
+        except AWAY as error:
+            await pauses.rest("looking at the topics", error)
+            continue
+        pauses.over()
+        if found:
+            more = f" ({len(found) - 1} more: `reprieve topics check`)" if len(found) > 1 else ""
+            raise Fatal(f"{found[0].topic} {found[0].message}{more}. The worker did not start.")
+        return
 
 
 async def _lived(worker: Worker, app: LaneApp) -> None:

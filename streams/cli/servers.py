@@ -1,0 +1,79 @@
+"""`reprieve up`, `down` and `status`: Apache Kafka and Redis on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deploy.local.kafka import KafkaCluster
+from deploy.local.redis import RedisServer
+from schemas.errors import Fatal
+from streams.cli.common import json_option, say_json
+from streams.cli.topics import asked
+from streams.settings import Settings
+
+_REDIS_PORT = 6379
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("servers"),
+    show_default=True,
+    help="The folder for their data, which stay when they are stopped.",
+)
+
+
+def _cluster(data: Path) -> KafkaCluster:
+    if not (data / "kafka" / "ports.json").exists():
+        raise Fatal(f"No servers were ever started in {data}. Start them with `reprieve up --data {data}`.")
+    brokers = len(list((data / "kafka").glob("[0-9]")))
+    return KafkaCluster(data / "kafka", brokers)
+
+
+@click.command("up")
+@data_option
+@click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="How many brokers.")
+@click.option("--port", type=click.IntRange(1, 65_000), default=9092, show_default=True, help="Of the first broker.")
+@click.option("--redis/--no-redis", default=True, help="Whether to start Redis too.")
+def up_command(data: Path, brokers: str, port: int, redis: bool) -> None:
+    """Start Apache Kafka (KRaft) and Redis on loopback, and make the topics."""
+    from streams.kafka.topology import apply
+
+    count = int(brokers)
+    data = data.absolute()
+    cluster = KafkaCluster(data / "kafka", count, ports=[port + n for n in range(count)])
+    cluster.start()
+    click.echo(f"Kafka: {cluster.bootstrap}")
+    if redis:
+        server = RedisServer(data / "redis", port=_REDIS_PORT)
+        server.start()
+        click.echo(f"Redis: {server.url}")
+    settings = Settings.load(kafka={"bootstrap_servers": cluster.bootstrap})
+    for line in asked(apply(settings), settings):
+        click.echo(line)
+    click.echo("Next: `reprieve worker` processes events, `reprieve down` stops the servers.")
+
+
+@click.command("down")
+@data_option
+def down_command(data: Path) -> None:
+    """Stop what `up` started; the data stay."""
+    data = data.absolute()
+    _cluster(data).stop()
+    RedisServer(data / "redis", port=_REDIS_PORT).stop()
+    click.echo("Stopped.")
+
+
+@click.command("status")
+@data_option
+@json_option
+def status_command(data: Path, as_json: bool) -> None:
+    """Say what runs where."""
+    data = data.absolute()
+    cluster, server = _cluster(data), RedisServer(data / "redis", port=_REDIS_PORT)
+    if as_json:
+        say_json({"kafka": dict(zip(cluster.ports, cluster.running, strict=True)), "redis": server.running})
+        return
+    for port, runs in zip(cluster.ports, cluster.running, strict=True):
+        click.echo(f"Kafka on 127.0.0.1:{port} {'runs' if runs else 'is stopped'}")
+    click.echo(f"Redis {'runs' if server.running else 'is stopped'}")

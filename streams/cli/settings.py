@@ -1,0 +1,29 @@
+"""`reprieve settings`: every setting, and what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec import json
+
+from streams.cli.common import json_option
+from streams.cli.topics import config_option
+from streams.settings import Settings
+
+
+@click.command("settings")
+@config_option
+@json_option
+def settings_command(config: Path | None, as_json: bool) -> None:
+    """Show all settings as a worker would take them; secrets are masked."""
+    found: dict[str, dict[str, Any]] = Settings.load(config).model_dump(mode="json")
+    if as_json:
+        click.echo(json.encode(found))
+        return
+    for group, values in found.items():
+        click.echo(f"[{group}]")
+        for name, value in values.items():
+            click.echo(f"{name} = {json.encode(value).decode()}")
+        click.echo()
