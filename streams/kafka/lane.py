@@ -148,7 +148,7 @@ class Lane:
             )
         return event
 
-    def _decide(self, record: Record, key: str, event: ev.Event) -> None:
+    def _decide(self, record: Record | ParkedRecord, key: str, event: ev.Event) -> None:
         seat = self._seat_of[type(event)]
         desk = seat.desk
         # A key that has a state was found to belong here when it came first.
@@ -168,7 +168,7 @@ class Lane:
         if key in self._parked and isinstance(event, ev.AccountOpened):
             self._unpark(seat, key)
 
-    def _misplaced(self, record: Record, key: str) -> None:
+    def _misplaced(self, record: Record | ParkedRecord, key: str) -> None:
         place = partition_of(key.encode(), self.partitions)
         if self._rekey:
             topic = record.topic.removeprefix(self._prefix)
@@ -198,7 +198,7 @@ class Lane:
 
     # -- records that wait for their account
 
-    def _park(self, seat: Seat, record: Record, key: str) -> None:
+    def _park(self, seat: Seat, record: Record | ParkedRecord, key: str) -> None:
         day = seat.closed_through
         deadline = None if day is None else day.toordinal() + self._wait
         seat.rows.park(key, _parked(record, deadline))

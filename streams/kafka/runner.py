@@ -1,18 +1,6 @@
 """Drives a lane: takes what was fetched for it, decides in batches, and makes each batch one transaction.
 
-Records from outside are taken in the order in which the broker appended them, as far as a day's close is
-concerned: what was appended behind DayClosed waits until the day is closed, so that a backlog of many days gives
-what it would have given day by day.
-
-A day is closed in steps, so that no partition closes it on half of what belongs to it:
-
-1. The lane sees DayClosed on `clock` and processes all that came from outside before it. Then it tells every
-   partition that it is ready.
-2. When all partitions are ready, the first agent closes the day, and tells every partition.
-3. When that agent has closed the day in all partitions, the next one closes it, on all that the first one said.
-
-The record on `clock` counts as read when the last agent has closed the day. A crash in between goes on at the
-step that was committed.
+How a day is closed is told in `closing`.
 """
 
 from __future__ import annotations
@@ -21,7 +9,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
@@ -32,13 +19,10 @@ from schemas import events as ev
 from schemas.errors import BadInput
 from schemas.topics import TOPICS
 from streams.kafka.batch import Record
+from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS, LANE_COMMITTED, LANE_READ, LANE_REFUSED
 
-READY = "ready"
-CLOSED = "closed"
-# What the barrier says in the place of an agent where it is about all that came in.
-ALL = "all"
 # How long a lane that waits to close a day sleeps before it looks again.
 _POLL = 0.02
 
@@ -53,42 +37,6 @@ class Broker(Protocol):
     async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return the offsets behind the last records of topics, uncommitted ones too."""
         ...
-
-
-@dataclass(slots=True)
-class Closing:
-    """The close of one business date at a lane: the record that asked for it, and what must be read first.
-
-    fence: by topic, the offset that must be read; None before it was asked for in this step.
-    """
-
-    record: Record
-    day: ev.DayClosed
-    ready: bool = False
-    fence: dict[str, int] | None = None
-
-
-@dataclass(slots=True)
-class Barriers:
-    """How far each partition has come: by phase and agent, the last business date (ordinal) by partition."""
-
-    reached: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def note(self, event: ev.BarrierReached) -> None:
-        """Note a barrier."""
-        places = self.reached.setdefault(f"{event.phase}:{event.agent}", {})
-        name, day = str(event.partition), event.business_date.toordinal()
-        places[name] = max(places.get(name, 0), day)
-
-    def passed(self, phase: str, agent: str, day: int, partitions: int) -> bool:
-        """Say whether all partitions have come to a phase of a day.
-
-        One that is ready for a later day will not come back to this one: it never had it.
-        """
-        here = self.reached.get(f"{phase}:{agent}", {})
-        ready = self.reached.get(f"{READY}:{ALL}", {})
-        names = map(str, range(partitions))
-        return all(here.get(name, 0) >= day or ready.get(name, 0) > day for name in names)
 
 
 class Runner:
@@ -317,7 +265,9 @@ class Runner:
     def _is_past(self, topic: str, closing: Closing) -> bool:
         """Say whether a topic's next record was appended behind the close."""
         waiting = self._inbox.get(topic)
-        return bool(waiting) and topic in self._outside and waiting[0].timestamp > closing.record.timestamp
+        if not waiting or topic not in self._outside:
+            return False
+        return waiting[0].timestamp > closing.record.timestamp
 
     def _has_read(self, topic: str, fence: int) -> bool:
         waiting = self._inbox.get(topic)

@@ -38,7 +38,8 @@ class PartitionStore:
         except Exception as error:
             raise _meaning(error, folder) from error
         self._write = WriteOptions()
-        self._write.disable_wal = True
+        # The stub says that it is a method; it is a property.
+        self._write.disable_wal = True  # type: ignore[method-assign, assignment]
         self._db.set_write_options(self._write)
 
     @property
