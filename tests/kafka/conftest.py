@@ -1,0 +1,34 @@
+"""A real Apache Kafka for the tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stage import Stage
+
+from deploy.local.kafka import KafkaCluster
+
+
+def needs_kafka() -> None:
+    """Skip where Apache Kafka cannot be had."""
+    for program in ("java", "mvn"):
+        if shutil.which(program) is None:
+            pytest.skip(f"Apache Kafka needs {program}, which is not here")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One broker for all tests of a process; each uses topics and groups of its own."""
+    needs_kafka()
+    with KafkaCluster(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def stage(kafka: KafkaCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Topics, a group and folders for one test, whose workers are ended with it."""
+    with Stage(kafka.bootstrap, tmp_path, request.node.name[:40].replace("[", "-").replace("]", "")) as made:
+        yield made

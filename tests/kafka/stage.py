@@ -1,0 +1,240 @@
+"""What a test of workers on Kafka needs: topics, events in, workers as processes, and what came out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.topics import TOPIC_OF, TOPICS, key_of
+from state.pack import default_book
+from streams.kafka.partitioning import partition_of
+from streams.kafka.topology import apply
+from streams.local.runtime import LocalRuntime
+from streams.settings import Settings
+
+SAID = [t.name for t in TOPICS.values() if not t.inbound and t.name != "barriers"]
+OUTSIDE = [t.name for t in TOPICS.values() if t.inbound]
+INSIDE = ["plans", "workout-requests", "barriers"]
+# Seconds that a condition may take on a slow machine.
+PATIENCE = 90.0
+
+
+def expected(events: Sequence[ev.Event]) -> list[ev.Event]:
+    """Return what the pure agents say to events, by the local runtime."""
+    with LocalRuntime.open(None, default_book()) as runtime:
+        return runtime.feed(events)
+
+
+class Stage:
+    """Topics with a prefix of their own on a running cluster."""
+
+    def __init__(self, bootstrap: str, folder: Path, name: str, *, partitions: int = 3, replicas: int = 1) -> None:
+        self.bootstrap = bootstrap
+        self.folder = folder
+        self.partitions = partitions
+        self.prefix = f"{name}."
+        self.group = name
+        self.replicas = replicas
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.codec = Codec()
+        asyncio.run(apply(self.settings()))
+
+    def settings(self, **worker: object) -> Settings:
+        """Return the settings of this stage."""
+        return Settings.load(
+            kafka={"bootstrap_servers": self.bootstrap, "retry_pause_max_seconds": 1, "request_timeout_seconds": 10},
+            topics={
+                "prefix": self.prefix,
+                "partitions": self.partitions,
+                "replication_factor": self.replicas,
+                "min_insync_replicas": min(self.replicas, 2),
+            },
+            worker={"application_id": self.group, **worker},
+        )
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self.workers):
+            self.kill(name)
+
+    # -- workers
+
+    def start(self, name: str = "one", **worker: object) -> subprocess.Popen[bytes]:
+        """Start a worker process with a data directory of its own."""
+        settings = {"data_dir": str(self.data(name)), "session_timeout_seconds": 3, "log_format": "json", **worker}
+        config = self.folder / f"{name}.toml"
+        config.write_text(
+            f'[kafka]\nbootstrap_servers = "{self.bootstrap}"\nretry_pause_max_seconds = 1\n'
+            f"request_timeout_seconds = 10\n"
+            f'[topics]\nprefix = "{self.prefix}"\npartitions = {self.partitions}\n'
+            f"replication_factor = {self.replicas}\nmin_insync_replicas = {min(self.replicas, 2)}\n"
+            f'[worker]\napplication_id = "{self.group}"\n'
+            + "".join(f"{k} = {v if isinstance(v, int) else repr(v)}\n" for k, v in settings.items()),
+            "utf-8",
+        )
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.workers[name] = subprocess.Popen(
+                [sys.executable, "-m", "streams.cli", "worker", "--config", str(config)],
+                stdout=log,
+                stderr=log,
+                env={k: v for k, v in os.environ.items() if not k.startswith("REPRIEVE_")},
+            )
+        return self.workers[name]
+
+    def data(self, name: str = "one") -> Path:
+        """Return a worker's data directory."""
+        return self.folder / f"data-{name}"
+
+    def kill(self, name: str = "one") -> None:
+        """End a worker as a crash would."""
+        worker = self.workers.pop(name)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+
+    def end(self, name: str = "one") -> int:
+        """Ask a worker to end, and return its exit code."""
+        worker = self.workers.pop(name)
+        worker.terminate()
+        return worker.wait(PATIENCE)
+
+    def log(self, name: str = "one") -> str:
+        """Return what a worker wrote."""
+        return (self.folder / f"{name}.log").read_text("utf-8")
+
+    # -- events
+
+    def publish(self, events: Sequence[ev.Event]) -> None:
+        """Publish events in their order, a day's close behind all that came before it."""
+        asyncio.run(self._publish(events))
+
+    async def _publish(self, events: Sequence[ev.Event]) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True) as producer:
+            for event in events:
+                topic, key = self.prefix + TOPIC_OF[type(event)].name, key_of(event)
+                value = self.codec.encode(event)
+                if key is None:
+                    await producer.flush()
+                    for partition in range(self.partitions):
+                        await producer.send_and_wait(topic, value, partition=partition)
+                    # Its time must be before that of the next day's events.
+                    await asyncio.sleep(0.002)
+                else:
+                    raw = key.encode()
+                    await producer.send(topic, value, key=raw, partition=partition_of(raw, self.partitions))
+            await producer.flush()
+
+    def put(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        """Append one record as it is."""
+
+        async def send() -> None:
+            async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+                await producer.send_and_wait(self.prefix + topic, value, key=key, partition=partition)
+
+        asyncio.run(send())
+
+    # -- what came of them
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a condition. Fails with the logs where it does not come."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.workers)
+                raise AssertionError(f"{what} did not come within {PATIENCE} s\n{logs}")
+            time.sleep(0.1)
+
+    def settle(self) -> None:
+        """Wait until workers have processed all that was published, and all that came of it."""
+        self.wait(lambda: asyncio.run(self._settled()), "the end of the work")
+
+    def committed(self) -> dict[TopicPartition, int]:
+        """Return the group's offsets."""
+        return asyncio.run(self._committed())
+
+    async def _committed(self) -> dict[TopicPartition, int]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(self.group)
+        except KafkaError:
+            # The group has no coordinator yet, or the broker is away for now.
+            return {}
+        finally:
+            await admin.close()
+        return {tp: at.offset for tp, at in found.items()}
+
+    async def _settled(self) -> bool:
+        found = await self._committed()
+        outside, inside = self._tps(OUTSIDE), self._tps(INSIDE)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
+        await consumer.start()
+        try:
+            ends = await consumer.end_offsets(outside + inside)
+            if any(found.get(tp, 0) < ends[tp] for tp in outside):
+                return False
+            # Behind the last record there may be markers of transactions, which nobody reads.
+            consumer.assign(inside)
+            for tp in inside:
+                consumer.seek(tp, found.get(tp, 0))
+            while any([await consumer.position(tp) < ends[tp] for tp in inside]):
+                if await consumer.getmany(timeout_ms=100):
+                    return False
+            return True
+        finally:
+            await consumer.stop()
+
+    def said(self) -> list[ev.Event]:
+        """Return all that was said and committed, of all topics but barriers."""
+        return [self.codec.decode(value) for value in asyncio.run(self._read(SAID))]
+
+    def _tps(self, topics: Sequence[str]) -> list[TopicPartition]:
+        return [TopicPartition(self.prefix + topic, part) for topic in topics for part in range(self.partitions)]
+
+    async def _read(self, topics: Sequence[str]) -> list[bytes]:
+        tps, values = self._tps(topics), []
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            consumer.assign(tps)
+            ends = await consumer.end_offsets(tps)
+            while behind := [tp for tp in tps if await consumer.position(tp) < ends[tp]]:
+                for records in (await consumer.getmany(*behind, timeout_ms=100)).values():
+                    values += [record.value for record in records]
+        finally:
+            await consumer.stop()
+        return values
+
+    def assert_exact(self, events: Sequence[ev.Event], letters: Counter[str] | None = None) -> None:
+        """Hold what was said against the pure agents' answer: nothing lost, nothing twice, nothing else."""
+        said = self.said()
+        refused = Counter(e.code for e in said if isinstance(e, ev.DeadLetter))
+        assert refused == (letters or Counter())
+        got = Counter(e.event_id for e in said if not isinstance(e, ev.DeadLetter))
+        twice = [name for name, count in got.items() if count > 1]
+        assert not twice
+        wanted = {e.event_id: e for e in expected(events) if not isinstance(e, ev.DeadLetter)}
+        found = {e.event_id: e for e in said if not isinstance(e, ev.DeadLetter)}
+        lost = Counter(type(wanted[name]).__name__ for name in wanted.keys() - found.keys())
+        extra = Counter(type(found[name]).__name__ for name in found.keys() - wanted.keys())
+        assert (lost, extra) == (Counter(), Counter())
+        assert all(found[name] == event for name, event in wanted.items())
