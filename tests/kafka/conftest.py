@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage import Stage
 
 from deploy.local.kafka import KafkaCluster
+
+# Its assertions are told as those of a test.
+pytest.register_assert_rewrite("stage")
+
+from stage import Stage  # noqa: E402
 
 
 def needs_kafka() -> None:

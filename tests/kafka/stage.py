@@ -183,18 +183,16 @@ class Stage:
 
     async def _settled(self) -> bool:
         found = await self._committed()
-        outside, inside = self._tps(OUTSIDE), self._tps(INSIDE)
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
         await consumer.start()
         try:
-            ends = await consumer.end_offsets(outside + inside)
-            if any(found.get(tp, 0) < ends[tp] for tp in outside):
-                return False
+            ends = await consumer.end_offsets(self._tps(OUTSIDE + INSIDE))
+            behind = [tp for tp, end in ends.items() if found.get(tp, 0) < end]
             # Behind the last record there may be markers of transactions, which nobody reads.
-            consumer.assign(inside)
-            for tp in inside:
+            consumer.assign(behind)
+            for tp in behind:
                 consumer.seek(tp, found.get(tp, 0))
-            while any([await consumer.position(tp) < ends[tp] for tp in inside]):
+            while any([await consumer.position(tp) < ends[tp] for tp in behind]):
                 if await consumer.getmany(timeout_ms=100):
                     return False
             return True
