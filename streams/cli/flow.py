@@ -1,4 +1,4 @@
-"""`reprieve publish` and `reprieve consume`: events into the local runtime, and out of it."""
+"""`reprieve publish` and `reprieve consume`: events into the local runtime or Kafka, and out of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from schemas.events import Event
 from schemas.jsonlines import to_line
 from schemas.topics import TOPICS
 from streams.cli.common import Rejections, data_option, opened, policy_option, progress
+from streams.cli.on_kafka import consume_on_kafka, publish_on_kafka
+from streams.cli.topics import config_option
+from streams.settings import Settings
 
 CHUNK = 10_000
+kafka_option = click.option("--kafka", is_flag=True, help="On Kafka, by the settings, and not in a data directory.")
 
 
 def chunks(events: Iterator[Event], size: int = CHUNK) -> Iterator[list[Event]]:
@@ -35,11 +39,24 @@ def chunks(events: Iterator[Event], size: int = CHUNK) -> Iterator[list[Event]]:
     help="How many events are read, made durable and processed at a time.",
 )
 @click.option("--no-run", is_flag=True, help="Only append to the topics; the next publish processes them.")
-def publish_command(files: tuple[Path, ...], data: Path, policy: str | None, chunk: int, no_run: bool) -> None:
+@kafka_option
+@config_option
+def publish_command(
+    files: tuple[Path, ...],
+    data: Path,
+    policy: str | None,
+    chunk: int,
+    no_run: bool,
+    kafka: bool,
+    config: Path | None,
+) -> None:
     """Publish events from JSON lines or Avro container files (- is standard input), and process them.
 
-    Publishing a file twice does no harm: an event that was seen before has no effect.
+    Publishing a file twice does no harm: an event that was seen before has no effect. On Kafka the workers
+    process them.
     """
+    if kafka:
+        raise SystemExit(publish_on_kafka(files, Settings.load(config)))
     rejections = Rejections()
     read = said = refused = 0
     with opened(data, policy, create=True) as runtime, progress("publishing") as bar:
@@ -57,9 +74,21 @@ def publish_command(files: tuple[Path, ...], data: Path, policy: str | None, chu
 @click.argument("topic", type=click.Choice(sorted(TOPICS)))
 @click.option("--from", "start", type=click.IntRange(min=0), default=0, show_default=True, help="First offset.")
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="At most so many events.")
+@click.option("--follow", is_flag=True, help="Go on with what comes (on Kafka).")
 @data_option
-def consume_command(topic: str, start: int, limit: int | None, data: Path) -> None:
-    """Print a topic's events as JSON lines."""
+@kafka_option
+@config_option
+def consume_command(
+    topic: str, start: int, limit: int | None, follow: bool, data: Path, kafka: bool, config: Path | None
+) -> None:
+    """Print a topic's events as JSON lines; on Kafka only what is committed."""
+    if kafka:
+        if start:
+            raise click.UsageError("--from is for a data directory: on Kafka each partition has offsets of its own.")
+        consume_on_kafka(topic, limit, follow, Settings.load(config))
+        return
+    if follow:
+        raise click.UsageError("--follow is for Kafka; a data directory changes only when something is published.")
     out = click.get_binary_stream("stdout")
     with opened(data) as runtime:
         for _, event in islice(runtime.outputs(topic, start - 1), limit):

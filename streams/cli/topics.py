@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from aiokafka.errors import KafkaError
@@ -22,14 +22,10 @@ config_option = click.option(
 )
 
 
-def asked(question: Awaitable[T], settings: Settings) -> T:
+def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
     """Run something that asks Kafka. Raises Fatal with a sentence where the broker does not answer."""
-
-    async def run() -> T:
-        return await question
-
     try:
-        return asyncio.run(run())
+        return asyncio.run(question)
     except (KafkaError, OSError) as error:
         servers = ", ".join(settings.kafka.bootstrap_servers)
         raise Fatal(

@@ -1,0 +1,112 @@
+"""Account events through one worker on Apache Kafka, exactly once: from the input topics to committed outputs.
+
+`python -m bench.kafka [--accounts N] [--partitions N] [--workers N]`. Loans are opened and a month's payments are
+appended before a worker starts. What is timed is a running worker: from a fifth of all that there is to the last
+record, by the group's committed offsets; its CPU time over the same span tells more on a shared machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from bench.local import opening, payments
+from bench.measure import machine
+from deploy.local.kafka import KafkaCluster
+from schemas import events as ev
+from schemas.codec import Codec
+from streams.kafka.publishing import publish
+from streams.kafka.topology import apply
+from streams.settings import Settings
+
+# Seconds after which a run is given up.
+_PATIENCE = 600.0
+
+
+def events(accounts: int, months: int) -> Iterator[ev.Event]:
+    """Yield loans and their payments."""
+    yield from opening(accounts)
+    for month in range(1, months + 1):
+        yield from payments(accounts, month)
+
+
+async def committed(settings: Settings) -> int:
+    """Return how many input records the group has behind it."""
+    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
+    try:
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(settings.worker.application_id)
+    except KafkaError:
+        return 0
+    finally:
+        await admin.close()
+    names = {settings.topics.prefix + name for name in ("accounts", "payments")}
+    return sum(at.offset for tp, at in found.items() if tp.topic in names)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Measure one run, and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=40_000)
+    parser.add_argument("--months", type=int, default=5)
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=1)
+    given = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder, KafkaCluster(Path(folder) / "kafka") as cluster:
+        config = Path(folder) / "reprieve.toml"
+        config.write_text(
+            f'[kafka]\nbootstrap_servers = "{cluster.bootstrap}"\n[topics]\npartitions = {given.partitions}\n'
+            '[worker]\nlog_level = "WARNING"\n'
+        )
+        settings = Settings.load(config)
+        asyncio.run(apply(settings))
+        total = asyncio.run(publish(settings, Codec(), events(given.accounts, given.months)))
+        workers = []
+        for number in range(given.workers):
+            own = {**os.environ, "REPRIEVE_WORKER__DATA_DIR": f"{folder}/data-{number}"}
+            command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config)]
+            workers.append(subprocess.Popen(command, env=own))
+        try:
+            rate, cpu = _timed(settings, total, [worker.pid for worker in workers])
+        finally:
+            for worker in workers:
+                worker.send_signal(signal.SIGTERM)
+                worker.wait()
+    print(f"{total:,} events, {given.partitions} partitions, {given.workers} workers, exactly once")
+    print(f"{rate:,.0f} events/s; {cpu * 1e6:.1f} µs of CPU an event")
+
+
+def _timed(settings: Settings, total: int, pids: list[int]) -> tuple[float, float]:
+    deadline = time.monotonic() + _PATIENCE
+    started: tuple[float, int, float] | None = None
+    while time.monotonic() < deadline:
+        done = asyncio.run(committed(settings))
+        now, spent = time.monotonic(), sum(map(cpu_seconds, pids))
+        if started is None and done >= total // 5:
+            started = (now, done, spent)
+        if done >= total and started is not None:
+            return (done - started[1]) / (now - started[0]), (spent - started[2]) / (done - started[1])
+        time.sleep(0.2)
+    raise SystemExit(f"{done:,} of {total:,} events after {_PATIENCE:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

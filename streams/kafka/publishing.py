@@ -1,0 +1,91 @@
+"""Publishes events to Kafka, and reads topics back, as a payment system or a notification service would."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import Fatal
+from schemas.topics import TOPIC_OF, key_of
+from streams.kafka.partitioning import partition_of
+from streams.settings import Settings
+
+# Events that may be on their way at once.
+_AHEAD = 5_000
+
+
+async def publish(
+    settings: Settings, codec: Codec, events: Iterable[ev.Event], progress: Callable[[], None] = lambda: None
+) -> int:
+    """Publish events in their order, acknowledged by all replicas; returns how many.
+
+    A day's close goes to every partition, behind all that came before it and before all that comes after it.
+    Raises Fatal where a topic is missing, and what aiokafka raises while the broker is away.
+    """
+    producer = AIOKafkaProducer(
+        **settings.kafka.client_options(), enable_idempotence=True, linger_ms=5, max_batch_size=256 * 1024
+    )
+    await producer.start()
+    try:
+        count = 0
+        partitions: dict[str, int] = {}
+        for event in events:
+            topic, key = settings.topics.prefix + TOPIC_OF[type(event)].name, key_of(event)
+            if topic not in partitions:
+                partitions[topic] = await _partitions(producer, topic)
+            value = codec.encode(event, topic)
+            if key is None:
+                await producer.flush()
+                for partition in range(partitions[topic]):
+                    await producer.send_and_wait(topic, value, partition=partition)
+            else:
+                raw = key.encode()
+                await producer.send(topic, value, key=raw, partition=partition_of(raw, partitions[topic]))
+            count += 1
+            progress()
+            if count % _AHEAD == 0:
+                await producer.flush()
+        await producer.flush()
+        return count
+    finally:
+        await producer.stop()
+
+
+async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
+    # Waiting for a topic that is not there takes a minute; the cluster knows at once.
+    known = await producer.client.fetch_all_metadata()
+    found = known.partitions_for_topic(topic)
+    if not found:
+        raise Fatal(f"There is no topic {topic}. Make it with `reprieve topics apply`, or see to topics.prefix.")
+    return len(found)
+
+
+async def consume(settings: Settings, codec: Codec, topic: str, *, follow: bool) -> AsyncIterator[tuple[ev.Event, Any]]:
+    """Yield a topic's events with their records, from the beginning, as far as they are committed.
+
+    follow: go on with what comes. Raises Fatal where there is no such topic.
+    """
+    name = settings.topics.prefix + topic
+    consumer = AIOKafkaConsumer(
+        **settings.kafka.client_options(),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        if name not in await consumer.topics():
+            raise Fatal(f"There is no topic {name}. Make it with `reprieve topics apply`, or see to topics.prefix.")
+        tps = [TopicPartition(name, part) for part in sorted(consumer.partitions_for_topic(name) or ())]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+        while follow or any([await consumer.position(tp) < ends[tp] for tp in tps]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    yield codec.decode(record.value), record
+    finally:
+        await consumer.stop()
