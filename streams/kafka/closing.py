@@ -1,8 +1,8 @@
 """The close of a business date over all partitions.
 
-Records from outside are taken in the order in which the broker appended them, as far as a day's close is
-concerned: what was appended behind DayClosed waits until the day is closed, so that a backlog of many days gives
-what it would have given day by day.
+Records from outside are taken in the order in which the broker appended them, over all topics: a topic that has
+more to bring holds up what was appended later to others, and what was appended behind DayClosed waits until the
+day is closed. So a backlog of many days gives what it would have given day by day.
 
 A day is closed in steps, so that no partition closes it on half of what belongs to it:
 

@@ -72,10 +72,6 @@ class Lane:
         self._wait = book.policy_for("", "").unknown_account_wait_days
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
         self._seats_of_topic = {name: [s for s in seats if name in s.topics] for name in TOPICS}
-        self._parked = self._parked_keys()
-
-    def _parked_keys(self) -> set[str]:
-        return {key for seat in self.seats for key, _ in seat.rows.parked()}
 
     # -- a batch
 
@@ -100,7 +96,6 @@ class Lane:
             seat.desk.forget()
             seat.rows.forget()
             seat.recall()
-        self._parked = self._parked_keys()
 
     def _take_topic(self, topic: Topic, records: Sequence[Record]) -> None:
         batch = self.batch
@@ -165,7 +160,7 @@ class Lane:
             return
         if step.outputs or step.refused:
             self._say_step(step, key, record)
-        if key in self._parked and isinstance(event, ev.AccountOpened):
+        if key in seat.rows.waiting and isinstance(event, ev.AccountOpened):
             self._unpark(seat, key)
 
     def _misplaced(self, record: Record | ParkedRecord, key: str) -> None:
@@ -202,23 +197,22 @@ class Lane:
         day = seat.closed_through
         deadline = None if day is None else day.toordinal() + self._wait
         seat.rows.park(key, _parked(record, deadline))
-        self._parked.add(key)
 
     def _unpark(self, seat: Seat, key: str) -> None:
-        self._parked.discard(key)
-        for _, record in seat.rows.parked(key):
-            seat.rows.unpark(key, record)
-            event = self._codec.decode(record.value or b"")
-            self._decide(record, key, event)
+        waited = seat.rows.parked(key)
+        seat.rows.unpark(key)
+        for record in waited:
+            self._decide(record, key, self._codec.decode(record.value or b""))
 
     def _expire(self, seat: Seat, day: int) -> None:
-        for key, record in seat.rows.parked() if self._parked else ():
-            if record.deadline is None:
-                seat.rows.park(key, _parked(record, day + self._wait))
-            elif record.deadline < day:
-                seat.rows.unpark(key, record)
-                self.refuse(record, UnknownAccount(key))
-        self._parked = self._parked_keys() if self._parked else self._parked
+        for key in sorted(seat.rows.waiting):
+            waited = seat.rows.parked(key)
+            seat.rows.unpark(key)
+            for record in waited:
+                if record.deadline is not None and record.deadline < day:
+                    self.refuse(record, UnknownAccount(key))
+                else:
+                    seat.rows.park(key, _parked(record, record.deadline or day + self._wait))
 
     # -- what goes out
 

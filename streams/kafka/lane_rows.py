@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from msgspec import msgpack
 
-from streams.desk import AFTER_SEPARATOR, fact_id
+from streams.desk import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.kafka.rows import (
     DUE,
     FACT,
@@ -37,6 +37,15 @@ class LaneRows:
         self.store = store
         self._written: dict[bytes, bytes | None] = {}
         self._stale: list[bytes] = []
+        # The row keys of facts that the batch wrote, and of all parked records, by key.
+        self._facts: dict[str, list[bytes]] = {}
+        self._parked = self._parked_keys()
+
+    def _parked_keys(self) -> dict[str, list[bytes]]:
+        found: dict[str, list[bytes]] = {}
+        for row, _ in self.store.scan(PARKED, PARKED + LAST):
+            found.setdefault(row[1:].decode().split(SEPARATOR)[0], []).append(row)
+        return found
 
     # -- the batch
 
@@ -48,11 +57,12 @@ class LaneRows:
     def apply(self, offset: int) -> None:
         """Write the committed batch to the store, with the changelog's offset behind it."""
         self.store.write(self._written.items(), offset, self._stale)
-        self._written, self._stale = {}, []
+        self._written, self._stale, self._facts = {}, [], {}
 
     def forget(self) -> None:
         """Drop what a batch that did not happen wrote."""
-        self._written, self._stale = {}, []
+        self._written, self._stale, self._facts = {}, [], {}
+        self._parked = self._parked_keys()
 
     def _get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         written = self._written
@@ -65,11 +75,6 @@ class LaneRows:
                 value = written.get(key)
                 if value is not None:
                     yield key, value
-
-    def _scan(self, first: bytes, behind: bytes) -> list[tuple[bytes, bytes]]:
-        rows: dict[bytes, bytes | None] = dict(self.store.scan(first, behind))
-        rows.update((k, v) for k, v in self._written.items() if first <= k < behind)
-        return sorted((k, v) for k, v in rows.items() if v is not None)
 
     # -- states and facts, as a desk keeps them
 
@@ -99,28 +104,42 @@ class LaneRows:
     def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
         """Return all facts of a key by fact key, in the order of these."""
         first = FACT + fact_id(key, "").encode()
-        rows = self._scan(first, FACT + (key + AFTER_SEPARATOR).encode())
-        return [(name[len(first) :].decode(), value) for name, value in rows]
+        rows = dict(self.store.scan(first, FACT + (key + AFTER_SEPARATOR).encode()))
+        for row in self._facts.get(key, ()):
+            rows[row] = self._written[row] or b""
+        return [(row[len(first) :].decode(), value) for row, value in sorted(rows.items())]
 
     def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
         """Record facts; one that exists is replaced."""
-        self._written.update((FACT + name.encode(), value) for _, name, value in rows)
+        for _, name, value in rows:
+            row = FACT + name.encode()
+            self._written[row] = value
+            self._facts.setdefault(name.split(SEPARATOR)[0], []).append(row)
 
     # -- parked records
 
+    @property
+    def waiting(self) -> Collection[str]:
+        """The keys for which records wait."""
+        return self._parked
+
     def park(self, key: str, record: ParkedRecord) -> None:
         """Let a record wait for its account."""
-        self._written[parked_key(key, record)] = _encode(record)
+        row = parked_key(key, record)
+        rows = self._parked.setdefault(key, [])
+        if row not in rows:
+            rows.append(row)
+        self._written[row] = _encode(record)
 
-    def parked(self, key: str | None = None) -> list[tuple[str, ParkedRecord]]:
-        """Return the records that wait for an account, or all that wait, by key in the order of arrival."""
-        first = PARKED if key is None else PARKED + fact_id(key, "").encode()
-        rows = self._scan(first, first + LAST)
-        return [(name[1:].decode().split("\x1f")[0], _decode(value)) for name, value in rows]
+    def parked(self, key: str) -> list[ParkedRecord]:
+        """Return the records that wait for an account, in the order of topic, partition and offset."""
+        rows = sorted(self._parked.get(key, ()))
+        return [_decode(value) for _, value in sorted(self._get(rows))]
 
-    def unpark(self, key: str, record: ParkedRecord) -> None:
-        """Forget a record that no longer waits."""
-        self._written[parked_key(key, record)] = None
+    def unpark(self, key: str) -> None:
+        """Forget the records that waited for an account."""
+        for row in self._parked.pop(key, ()):
+            self._written[row] = None
 
     # -- meta
 

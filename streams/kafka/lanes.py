@@ -282,14 +282,9 @@ class Lanes:
 
     def look(self, position: Callable[[str, int], tuple[int, int] | None]) -> None:
         """Tell lanes where the consumer stands, and where it last saw the end."""
-        clock = self._settings.topics.prefix + "clock"
         for partition, runner in self._runners.items():
-            at = position(clock, partition)
-            positions = {}
-            if runner.closing:
-                found = {topic: position(name, partition) for name, topic in self._names.items()}
-                positions = {topic: place[0] for topic, place in found.items() if place is not None}
-            runner.look(positions, at is not None and at[0] >= at[1])
+            found = {topic: position(name, partition) for name, topic in self._names.items()}
+            runner.look({topic: place for topic, place in found.items() if place is not None})
 
     @property
     def closing(self) -> bool:

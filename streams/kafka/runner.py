@@ -51,7 +51,9 @@ class Runner:
         room: Callable[[], None],
     ) -> None:
         self.lane = lane
-        self.positions: Mapping[str, int] = {}
+        # By topic: the consumer's position and the end that it last saw, and the time of the last record given.
+        self._places: Mapping[str, tuple[int, int]] = {}
+        self._last: dict[str, int] = {}
         self._broker = broker
         self._limit = batch_records
         self._failed = failed
@@ -65,8 +67,6 @@ class Runner:
         inputs = sorted({topic for seat in lane.seats for topic in seat.topics})
         self._outside = [topic for topic in inputs if TOPICS[topic].inbound]
         self._inside = [topic for topic in inputs if not TOPICS[topic].inbound]
-        # Whether all that was on `clock` when it was last fetched has been given.
-        self._clock_read = False
         self._processed: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -90,12 +90,12 @@ class Runner:
             self._days.extend(records)
         else:
             self._inbox.setdefault(topic, deque()).extend(records)
+            self._last[topic] = records[-1].timestamp
         self._wake.set()
 
-    def look(self, positions: Mapping[str, int], clock_read: bool) -> None:
-        """Note where the consumer stands, and whether that is the end of `clock`; all before that was given."""
-        self.positions = positions
-        self._clock_read = clock_read
+    def look(self, places: Mapping[str, tuple[int, int]]) -> None:
+        """Note where the consumer stands, and the ends that it last saw, by topic; all before that was given."""
+        self._places = places
         if self.closing or self._inbox:
             self._wake.set()
 
@@ -154,12 +154,23 @@ class Runner:
         return taken
 
     def _until(self) -> int | None:
-        """Return the time up to which records from outside may be taken, in ms, None for all that there are."""
+        """Return the time up to which records from outside may be taken, in ms, None for all that there are.
+
+        That is the close of the day that is to be closed, and never behind what other topics may still bring.
+        """
+        bounds = [self._last.get(topic, 0) for topic in self._outside if not self._is_at_end(topic)]
         if self._closing is not None:
-            return self._closing.record.timestamp
-        if self._days:
-            return self._days[0].timestamp
-        return None if self._clock_read else 0
+            bounds.append(self._closing.record.timestamp)
+        elif self._days:
+            bounds.append(self._days[0].timestamp)
+        elif not self._is_at_end("clock"):
+            bounds.append(0)
+        return min(bounds, default=None)
+
+    def _is_at_end(self, topic: str) -> bool:
+        """Say whether all that a topic had when it was last fetched has been given."""
+        place = self._places.get(topic)
+        return place is not None and place[0] >= place[1]
 
     async def _batch(self) -> bool:
         """Process what may be taken; returns whether there was anything."""
@@ -274,7 +285,7 @@ class Runner:
         if waiting and waiting[0].offset < fence:
             return False
         # Markers of transactions take offsets that no record has: the consumer's position is past them.
-        return max(self._processed.get(topic, 0), self.positions.get(topic, 0)) >= fence
+        return max(self._processed.get(topic, 0), self._places.get(topic, (0, 0))[0]) >= fence
 
     def _tell(self, closing: Closing, phase: str, agent: str) -> None:
         partition, day = self.lane.partition, closing.day.business_date
