@@ -6,7 +6,7 @@ ARGS ?=
 # One worker a core: the property tests are pure computation.
 WORKERS ?= 2
 
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo up down test check bench lock clean
 
 setup: $(VENV)/.runtime
 
@@ -26,6 +26,13 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 
 demo: setup
 	$(BIN)/reprieve demo $(ARGS)
+
+# Apache Kafka and Redis on this machine, where Java, Maven and redis-server are at hand.
+up: setup
+	$(BIN)/reprieve up $(ARGS)
+
+down: setup
+	$(BIN)/reprieve down $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

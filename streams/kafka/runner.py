@@ -24,7 +24,7 @@ from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS, LANE_COMMITTED, LANE_READ, LANE_REFUSED
 
 # How long a lane that waits to close a day sleeps before it looks again.
-_POLL = 0.02
+_POLL = 0.005
 
 
 class Broker(Protocol):
@@ -123,6 +123,8 @@ class Runner:
                     await self._begin_close(self._days.popleft())
                 if self._closing is not None:
                     moved = await self._advance(self._closing) or moved
+                if not moved and self._closing is None and self.lane.batch.offsets:
+                    await self._commit()
                 # Others have something to do too.
                 await (asyncio.sleep(0) if moved else self._rest())
         except asyncio.CancelledError:
@@ -182,7 +184,9 @@ class Runner:
             if barriers:
                 self._note(barriers)
             self.lane.take(records)
-        await self._commit()
+        # A barrier alone is committed with the step that it lets go on, or when there is nothing else to do.
+        if records or (barriers and self.lane.batch.said):
+            await self._commit()
         for topic, taken in records.items():
             self._processed[topic] = taken[-1].offset + 1
         return True

@@ -24,6 +24,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
+from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Fatal
@@ -47,6 +48,9 @@ DENIED = (
     SaslAuthenticationFailed,
     MessageSizeTooLargeError,
 )
+
+# The broker is done with a transaction's markers within a few milliseconds; aiokafka asks again after 20.
+sender.BACKOFF_OVERRIDE = 0.003
 
 Rows = Iterable[tuple[bytes, bytes | None]]
 

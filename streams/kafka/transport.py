@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.kafka.app import LaneApp
 
 # Seconds that a fetch waits for records; short while a day's close waits for the consumer's position.
-_WAIT, _WAIT_CLOSING = 0.25, 0.02
+_WAIT, _WAIT_CLOSING = 0.25, 0.005
 _FETCH_BYTES = 4 * 1024 * 1024
 
 
