@@ -6,7 +6,7 @@ ARGS ?=
 # One worker a core: the property tests are pure computation.
 WORKERS ?= 2
 
-.PHONY: setup demo up down test check bench lock clean
+.PHONY: setup demo up down test check bench chaos lock clean
 
 setup: $(VENV)/.runtime
 
@@ -44,6 +44,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# Real faults against real workers and brokers: make chaos ARGS="--faults 1000 --seed 7".
+chaos: $(VENV)/.dev
+	$(BIN)/python -m chaos $(ARGS)
 
 # Pins every package with its hashes, for every platform from Python 3.11 on; names no index.
 lock: $(VENV)/.python

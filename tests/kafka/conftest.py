@@ -11,9 +11,9 @@ import pytest
 from deploy.local.kafka import KafkaCluster
 
 # Its assertions are told as those of a test.
-pytest.register_assert_rewrite("stage")
+pytest.register_assert_rewrite("chaos.stage")
 
-from stage import Stage  # noqa: E402
+from chaos.stage import Stage  # noqa: E402
 
 
 def needs_kafka() -> None:

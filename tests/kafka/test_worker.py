@@ -11,8 +11,8 @@ from datetime import date
 from itertools import pairwise
 
 import pytest
-from stage import Stage
 
+from chaos.stage import Stage
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import key_of

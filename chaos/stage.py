@@ -1,4 +1,4 @@
-"""What a test of workers on Kafka needs: topics, events in, workers as processes, and what came out."""
+"""What a trial of workers on Kafka needs: topics, events in, workers as processes, and what came out."""
 
 from __future__ import annotations
 

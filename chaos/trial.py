@@ -1,0 +1,177 @@
+"""One trial: a seeded schedule of faults while events come in, and then the answer held against the pure agents'.
+
+What is compared: every output topic, read committed. By event id nothing may be missing, doubled or added, and each
+event must equal what the pure agents say of the same input in one process; each poison record must have become one
+dead letter. Ids are derived from causes, so an effect that happened twice has the same id twice, and one that
+was computed from a state that lost or doubled something has other content.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from chaos.stage import Stage
+from deploy.local.kafka import KafkaCluster
+from schemas import events as ev
+from simulator.runs import simulate
+
+START = date(2026, 1, 5)
+# Seconds that a frozen process sleeps: some below the group's session timeout of 3 s, some above.
+FREEZES = (0.5, 2.0, 5.0)
+WORKERS = ("one", "two", "three")
+
+
+class Trial:
+    """Two workers and a cluster; `run` does so many faults and raises AssertionError where the answer is wrong."""
+
+    def __init__(self, folder: Path, cluster: KafkaCluster, seed: int, say: Callable[[str], None] = print) -> None:
+        self.chance = random.Random(seed)
+        self.cluster = cluster
+        brokers = len(cluster.ports)
+        self.stage = Stage(cluster.bootstrap, folder, f"chaos-{seed}", partitions=3, replicas=min(brokers, 3))
+        self.done: Counter[str] = Counter()
+        self.poison: Counter[str] = Counter()
+        self._say = say
+        self._frozen: list[tuple[float, int]] = []
+        self._published: list[ev.Event] = []
+
+    def run(self, faults: int, accounts: int = 60) -> None:
+        """Do so many faults while events come in, then let the workers end their work, and judge."""
+        days = max(20, faults // 2)
+        events = list(simulate(accounts=accounts, days=days, seed=self.chance.randrange(2**32), start=START))
+        ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
+        for name in WORKERS[:2]:
+            self.stage.start(name)
+        at, struck = 0, 0
+        for number, end in enumerate(ends, 1):
+            self._publish(events[at:end])
+            at = end
+            while struck < faults * number // len(ends):
+                self._strike()
+                struck += 1
+        self._heal()
+        self.stage.settle()
+        self.stage.assert_exact(events, self.poison)
+
+    def _publish(self, events: list[ev.Event]) -> None:
+        self.stage.publish(events)
+        self._published += events
+
+    def _strike(self) -> None:
+        fault = self.chance.choice(
+            (
+                self.kill_worker,
+                self.kill_worker,
+                self.freeze_worker,
+                self.end_worker,
+                self.rob_worker,
+                self.kill_broker,
+                self.freeze_broker,
+                self.poison_input,
+                self.repeat_input,
+                self.add_worker,
+            )
+        )
+        self._thaw(time.monotonic())
+        fault()
+        self.done[fault.__name__] += 1
+        self._say(f"{sum(self.done.values())} {fault.__name__}")
+        time.sleep(self.chance.random())
+
+    # -- faults
+
+    def kill_worker(self) -> None:
+        """Kill a worker, and start it again."""
+        name = self._worker()
+        self.stage.kill(name)
+        self.stage.start(name)
+
+    def end_worker(self) -> None:
+        """End a worker in order, and start it again."""
+        name = self._worker()
+        assert self.stage.end(name) == 0, self.stage.log(name)[-2000:]
+        self.stage.start(name)
+
+    def add_worker(self) -> None:
+        """Let a third worker join, or leave."""
+        if "three" in self.stage.workers:
+            self.stage.kill("three")
+        else:
+            self.stage.start("three")
+
+    def rob_worker(self) -> None:
+        """Kill a worker and take its disk away."""
+        name = self._worker()
+        self.stage.kill(name)
+        shutil.rmtree(self.stage.data(name), ignore_errors=True)
+        self.stage.start(name)
+
+    def freeze_worker(self) -> None:
+        """Stop a worker for a while, long enough that another may take its partitions."""
+        pid = self.stage.workers[self._worker()].pid
+        os.kill(pid, signal.SIGSTOP)
+        self._frozen.append((time.monotonic() + self.chance.choice(FREEZES), pid))
+
+    def kill_broker(self) -> None:
+        """Kill a broker, and start it again."""
+        broker = self.chance.randrange(len(self.cluster.ports))
+        self.cluster.kill(broker)
+        self.cluster.restart(broker)
+
+    def freeze_broker(self) -> None:
+        """Stop a broker for a while."""
+        broker = self.chance.randrange(len(self.cluster.ports))
+        self.cluster.pause(broker)
+        time.sleep(self.chance.choice(FREEZES))
+        self.cluster.resume(broker)
+
+    def poison_input(self) -> None:
+        """Append a record that nobody can read."""
+        topic = self.chance.choice(("accounts", "payments", "collections", "profiles", "feedback", "clock"))
+        value = self.chance.choice((None, b"", b"\xff" + self.chance.randbytes(40)))
+        self.stage.put(topic, self.chance.randrange(self.stage.partitions), b"poison", value)
+        self.poison["unreadable"] += 1
+
+    def repeat_input(self) -> None:
+        """Publish again, in another order, some of what was published."""
+        some = [e for e in self._published[-2_000:] if not isinstance(e, ev.DayClosed)]
+        self.stage.publish(self.chance.sample(some, min(len(some), 50)))
+
+    # -- healing
+
+    def _worker(self) -> str:
+        return self.chance.choice(WORKERS[:2])
+
+    def _thaw(self, now: float) -> None:
+        for until, pid in self._frozen:
+            if until <= now:
+                _go_on(pid)
+        self._frozen = [(until, pid) for until, pid in self._frozen if until > now]
+
+    def _heal(self) -> None:
+        self._thaw(float("inf"))
+        for number, runs in enumerate(self.cluster.running):
+            self.cluster.resume(number)
+            if not runs:
+                self.cluster.restart(number)
+        for name, worker in list(self.stage.workers.items()):
+            # A worker may end by itself only with a sentence; its supervisor starts it again.
+            if worker.poll() is not None:
+                assert "reprieve: " in self.stage.log(name)[-1_000:]
+                self.stage.start(name)
+
+
+def _go_on(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        # It was killed while it was frozen.
+        return
