@@ -97,7 +97,9 @@ class Trial:
     def end_worker(self) -> None:
         """End a worker in order, and start it again."""
         name = self._worker()
-        assert self.stage.end(name) == 0, self.stage.log(name)[-2000:]
+        code = self.stage.end(name)
+        # One that was only just started has not yet learned to end in order.
+        assert code in (0, -signal.SIGTERM), f"worker {name} ended with {code}: {self.stage.log(name)[-2000:]}"
         self.stage.start(name)
 
     def add_worker(self) -> None:

@@ -26,6 +26,8 @@ from streams.settings import Settings
 
 # Seconds that a worker that failed may take to close what it holds.
 _CLOSING_SECONDS = 15.0
+# Seconds between two complaints of aiokafka that are alike.
+_SELDOM_SECONDS = 10.0
 
 
 class LaneWorker(Worker):
@@ -116,6 +118,22 @@ def _as_fatal(error: BaseException) -> Fatal:
     return Fatal(f"The worker failed with {type(error).__name__}: {error}. Nothing that was committed is lost.")
 
 
+class Seldom(logging.Filter):
+    """Lets the same complaint through once in a while: aiokafka tries again many times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is told."""
+        # The text before it is filled in: a complaint about another node is the same complaint.
+        if record.created - self._told.get(record.msg, 0.0) < _SELDOM_SECONDS:
+            return False
+        self._told[record.msg] = record.created
+        return True
+
+
 def set_up_logging(settings: Settings) -> None:
     """Let all logs be lines of one kind on standard error, JSON or for a person."""
     shared: list[Any] = [
@@ -131,6 +149,8 @@ def set_up_logging(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
+    seldom = Seldom()
+    handler.addFilter(lambda record: not record.name.startswith("aiokafka") or seldom.filter(record))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
