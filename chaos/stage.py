@@ -152,18 +152,18 @@ class Stage:
 
     # -- what came of them
 
-    def wait(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for a condition. Fails with the logs where it does not come."""
-        deadline = time.monotonic() + PATIENCE
+    def wait(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+        """Wait for a condition. Fails with the logs where it does not come within `patience` seconds."""
+        deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
                 logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.workers)
-                raise AssertionError(f"{what} did not come within {PATIENCE} s\n{logs}")
+                raise AssertionError(f"{what} did not come within {patience:.0f} s\n{logs}")
             time.sleep(0.1)
 
-    def settle(self) -> None:
+    def settle(self, patience: float = PATIENCE) -> None:
         """Wait until workers have processed all that was published, and all that came of it."""
-        self.wait(lambda: asyncio.run(self._settled()), "the end of the work")
+        self.wait(lambda: asyncio.run(self._settled()), "the end of the work", patience)
 
     def committed(self) -> dict[TopicPartition, int]:
         """Return the group's offsets."""

@@ -8,10 +8,10 @@ was computed from a state that lost or doubled something has other content.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Trial:
         self.done: Counter[str] = Counter()
         self.poison: Counter[str] = Counter()
         self._say = say
-        self._frozen: list[tuple[float, int]] = []
+        self._frozen: list[threading.Timer] = []
         self._published: list[ev.Event] = []
 
     def run(self, faults: int, accounts: int = 60) -> None:
@@ -80,7 +80,6 @@ class Trial:
                 self.add_worker,
             )
         )
-        self._thaw(time.monotonic())
         fault()
         self.done[fault.__name__] += 1
         self._say(f"{sum(self.done.values())} {fault.__name__}")
@@ -118,9 +117,11 @@ class Trial:
 
     def freeze_worker(self) -> None:
         """Stop a worker for a while, long enough that another may take its partitions."""
-        pid = self.stage.workers[self._worker()].pid
-        os.kill(pid, signal.SIGSTOP)
-        self._frozen.append((time.monotonic() + self.chance.choice(FREEZES), pid))
+        worker = self.stage.workers[self._worker()]
+        worker.send_signal(signal.SIGSTOP)
+        later = threading.Timer(self.chance.choice(FREEZES), worker.send_signal, [signal.SIGCONT])
+        later.start()
+        self._frozen.append(later)
 
     def kill_broker(self) -> None:
         """Kill a broker, and start it again."""
@@ -152,14 +153,9 @@ class Trial:
     def _worker(self) -> str:
         return self.chance.choice(WORKERS[:2])
 
-    def _thaw(self, now: float) -> None:
-        for until, pid in self._frozen:
-            if until <= now:
-                _go_on(pid)
-        self._frozen = [(until, pid) for until, pid in self._frozen if until > now]
-
     def _heal(self) -> None:
-        self._thaw(float("inf"))
+        for later in self._frozen:
+            later.join()
         for number, runs in enumerate(self.cluster.running):
             self.cluster.resume(number)
             if not runs:
@@ -169,11 +165,3 @@ class Trial:
             if worker.poll() is not None:
                 assert "reprieve: " in self.stage.log(name)[-1_000:]
                 self.stage.start(name)
-
-
-def _go_on(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGCONT)
-    except ProcessLookupError:
-        # It was killed while it was frozen.
-        return

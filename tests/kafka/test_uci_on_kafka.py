@@ -1,0 +1,37 @@
+"""The UCI card data on Kafka, processed by two workers, says what one process says of it.
+
+A sample by default; REPRIEVE_UCI_ACCOUNTS=30000 takes all of it (some minutes).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from chaos.stage import Stage
+from schemas.errors import WrongUse
+from simulator.uci import uci_csv, uci_events
+
+pytestmark = [pytest.mark.real_data, pytest.mark.timeout(3_600)]
+ACCOUNTS = int(os.environ.get("REPRIEVE_UCI_ACCOUNTS", "150"))
+
+
+def test_the_card_data_by_two_workers_is_the_card_data_by_one_process(stage: Stage) -> None:
+    try:
+        lines = uci_csv()
+    except WrongUse as error:
+        pytest.skip(str(error))
+    events = list(uci_events(lines[: ACCOUNTS + 1]))
+    stage.start("one")
+    stage.start("two")
+    for name in ("one", "two"):
+        stage.wait(lambda name=name: "Worker ready" in stage.log(name), f"worker {name}")  # type: ignore[misc]
+    stage.publish(events)
+    stage.settle(patience=60 + len(events) / 100)
+    stage.assert_exact(events)
+    # Both had a share of it.
+    for name in ("one", "two"):
+        opened = [json.loads(line) for line in stage.log(name).splitlines() if '"lanes_open"' in line]
+        assert opened[-1]["lanes"]
