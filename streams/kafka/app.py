@@ -10,6 +10,7 @@ from faust.app.base import BootStrategy
 
 from schemas.codec import Codec
 from state.policy import PolicyBook
+from streams.kafka.assignor import LaneAssignor
 from streams.kafka.lanes import Lanes
 from streams.kafka.tables import LaneTables
 from streams.settings import Settings
@@ -49,6 +50,7 @@ def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
     app = LaneApp(
         settings.worker.application_id,
         broker=[f"lane://{server}" for server in settings.kafka.bootstrap_servers],
+        PartitionAssignor=LaneAssignor,
         TableManager=LaneTables,
         datadir=str(settings.worker.data_dir / "faust"),
         broker_session_timeout=session,

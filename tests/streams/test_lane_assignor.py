@@ -1,0 +1,25 @@
+"""The assignor of lanes on a cluster whose metadata name nothing yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from aiokafka.cluster import ClusterMetadata
+from faust.assignor.partition_assignor import PartitionAssignor
+
+from schemas.codec import Codec
+from state.pack import default_book
+from streams.kafka.app import make_app
+from streams.settings import Settings
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_all_partitions_are_placed_though_the_metadata_name_no_topic(tmp_path: Path, workers: int) -> None:
+    app = make_app(Settings.load(worker={"data_dir": tmp_path}), default_book(), Codec())
+    topics = {*app.lanes.input_names, *app.lanes.changelog_names}
+    subscriptions = {f"worker-{n}": sorted(topics) for n in range(workers)}
+    ours = app.assignor._get_copartitioned_groups(topics, ClusterMetadata(), subscriptions)
+    assert {count: [set(group) for group in groups] for count, groups in ours.items()} == {12: [topics]}
+    # Faust's own places nothing, and the group rests so.
+    assert PartitionAssignor._get_copartitioned_groups(topics, ClusterMetadata(), subscriptions) == {}
