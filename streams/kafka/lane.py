@@ -7,7 +7,7 @@ since what one says belongs to another partition as often as not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -18,7 +18,7 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.headers import headers_for
-from schemas.topics import TOPIC_OF, TOPICS, Topic, key_of
+from schemas.topics import TOPIC_OF, TOPICS, key_of
 from state.policy import PolicyBook
 from streams.desk import Desk
 from streams.kafka.batch import Batch, Headers, Record, Saying
@@ -71,14 +71,28 @@ class Lane:
         self._rekey = rekey
         self._wait = book.policy_for("", "").unknown_account_wait_days
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
-        self._seats_of_topic = {name: [s for s in seats if name in s.topics] for name in TOPICS}
 
     # -- a batch
 
     def take(self, records: Mapping[str, Sequence[Record]]) -> None:
         """Decide on records by topic, without its prefix; the batch holds what comes of them."""
-        for topic in sorted(records, key=lambda name: _FIRST.get(name, 9)):
-            self._take_topic(TOPICS[topic], records[topic])
+        topics = sorted(records, key=lambda name: _FIRST.get(name, 9))
+        given = [item for topic in topics for item in self._read_all(topic, records[topic])]
+        # Once for the whole batch: reading ahead again would forget what the batch has recorded so far.
+        for seat in self.seats:
+            accepts = seat.agent.accepts
+            seat.desk.read_ahead((key, event) for _, key, event in given if type(event) in accepts)
+        for record, key, event in given:
+            try:
+                self._decide(record, key, event)
+            except ReprieveError:
+                raise
+            except Exception as error:
+                raise Fatal(
+                    f"Processing {type(event).__name__} at {record.topic}/{record.partition}/{record.offset} failed "
+                    f"with {type(error).__name__}: {error}. Nothing of its batch was kept; the record stays where it "
+                    "is. This is a fault of Reprieve."
+                ) from error
         for seat in self.seats:
             seat.desk.flush()
 
@@ -97,34 +111,18 @@ class Lane:
             seat.rows.forget()
             seat.recall()
 
-    def _take_topic(self, topic: Topic, records: Sequence[Record]) -> None:
-        batch = self.batch
-        given: list[tuple[Record, str, ev.Event]] = []
+    def _read_all(self, topic: str, records: Sequence[Record]) -> Iterator[tuple[Record, str, ev.Event]]:
+        """Yield a topic's records that an agent takes, with their keys and events; what is unfit is refused."""
         for record in records:
             try:
-                event = self.read(topic.name, record)
+                event = self.read(topic, record)
             except BadInput as bad:
                 self.refuse(record, bad)
                 continue
             if type(event) in self._seat_of:
-                given.append((record, (record.key or b"").decode(), event))
-        for seat in self._seats_of_topic[topic.name]:
-            accepts = seat.agent.accepts
-            seat.desk.read_ahead((key, event) for _, key, event in given if type(event) in accepts)
-        for record, key, event in given:
-            try:
-                self._decide(record, key, event)
-            except ReprieveError:
-                raise
-            except Exception as error:
-                raise Fatal(
-                    f"Processing {type(event).__name__} at {record.topic}/{record.partition}/{record.offset} failed "
-                    f"with {type(error).__name__}: {error}. Nothing of its batch was kept; the record stays where it "
-                    "is. This is a fault of Reprieve."
-                ) from error
-        if records:
-            batch.offsets[topic.name] = records[-1].offset + 1
-            batch.read += len(records)
+                yield record, (record.key or b"").decode(), event
+        self.batch.offsets[topic] = records[-1].offset + 1
+        self.batch.read += len(records)
 
     def read(self, name: str, record: Record) -> ev.Event:
         """Return the event of a record. Raises BadInput where it is unfit for its topic, named without prefix."""
