@@ -40,4 +40,3 @@ class Batch:
     offsets: dict[str, int] = field(default_factory=dict)
     read: int = 0
     refused: dict[str, int] = field(default_factory=dict)
-    closed: bool = False

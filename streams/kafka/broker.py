@@ -51,6 +51,19 @@ class Pauses:
         BROKER_AWAY.set(0)
 
 
+async def patiently(settings: Settings, doing: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try until it is done, with growing pauses while the broker is away. What no repetition mends is raised."""
+    pauses = Pauses(settings)
+    while True:
+        try:
+            done = await attempt()
+        except AWAY as error:
+            await pauses.rest(doing, error)
+        else:
+            pauses.over()
+            return done
+
+
 class Probe:
     """Asks Kafka for offsets, as a member of no group."""
 
@@ -105,33 +118,25 @@ class LaneBroker:
 
     async def start(self) -> None:
         """Fence whoever had the lane."""
-        pauses = Pauses(self._settings)
-        while self._transactions is None:
-            fresh = Transactions(self._settings, self._partition, self._partitions)
-            try:
-                await fresh.start()
-            except Fatal:
-                await fresh.stop()
-                raise
-            except AWAY as error:
-                await fresh.stop()
-                await pauses.rest(f"taking partition {self._partition}", error)
-            except BaseException:
-                await fresh.stop()
-                raise
-            else:
-                self._transactions = fresh
-        pauses.over()
+        self._transactions = await patiently(self._settings, f"taking partition {self._partition}", self._fresh)
 
-    async def reached(self, topics: Sequence[str]) -> dict[str, int]:
-        """Return the offsets from which the lane goes on, 0 where it has read nothing.
+    async def _fresh(self) -> Transactions:
+        fresh = Transactions(self._settings, self._partition, self._partitions)
+        try:
+            await fresh.start()
+        except BaseException:
+            await fresh.stop()
+            raise
+        return fresh
+
+    async def take_up(self, topics: Sequence[str]) -> None:
+        """Find where the group has come to in topics, `clock` among them.
 
         Raises Fatal where records are gone before they were read, or offsets point behind the end.
         """
-        asked = [*topics, "clock"]
-        found = await self._asked(lambda: self._probe.committed(asked, self._partition))
-        begins = await self._asked(lambda: self._probe.begins(asked, self._partition))
-        ends = await self.ends(asked, self._partition)
+        found = await self._asked(lambda: self._probe.committed(topics, self._partition))
+        begins = await self._asked(lambda: self._probe.begins(topics, self._partition))
+        ends = await self.ends(topics, self._partition)
         for topic, at in found.items():
             place = f"{self._settings.topics.prefix}{topic}/{self._partition}"
             if at.offset < begins[topic]:
@@ -145,9 +150,7 @@ class LaneBroker:
                     f"The group has read {place} up to {at.offset}, but it ends at {ends[topic]}: the topic was "
                     "restored to an earlier state or made anew. Restore the group's offsets with it."
                 )
-        reached = {topic: found[topic].offset if topic in found else begins[topic] for topic in asked}
-        self._clock = reached["clock"]
-        return reached
+        self._clock = found["clock"].offset if "clock" in found else begins["clock"]
 
     async def stop(self) -> None:
         """Let the lane go."""
@@ -163,7 +166,7 @@ class LaneBroker:
         """Commit the lane's batch, once; returns the changelogs' ends by agent.
 
         While the broker is away the batch is held and tried again. Whether a transaction whose answer was lost
-        has happened is told by the group's offsets, which it would have moved.
+        has happened is told by the word that it would have left with the group's offsets.
         """
         batch = lane.batch
         offsets = {"clock": self._clock} | batch.offsets
@@ -201,12 +204,4 @@ class LaneBroker:
         return {topic: ends[name] for topic, name in names.items()}
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
-        pauses = Pauses(self._settings)
-        while True:
-            try:
-                answer = await ask()
-            except AWAY as error:
-                await pauses.rest(f"asking for offsets of partition {self._partition}", error)
-            else:
-                pauses.over()
-                return answer
+        return await patiently(self._settings, f"asking for offsets of partition {self._partition}", ask)

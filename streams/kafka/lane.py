@@ -18,7 +18,7 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.headers import headers_for
-from schemas.topics import TOPIC_OF, TOPICS, key_of
+from schemas.topics import TOPIC_OF, key_of
 from state.policy import PolicyBook
 from streams.desk import Desk
 from streams.kafka.batch import Batch, Headers, Record, Saying
@@ -26,6 +26,7 @@ from streams.kafka.lane_rows import LaneRows
 from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord
 from streams.letters import dead_letter
+from streams.reading import read_event
 
 SOURCE = "reprieve.kafka"
 # Topics whose records open what others refer to come first, so that fewer records have to wait.
@@ -40,10 +41,6 @@ class Seat:
         self.rows = rows
         self.desk: Desk[Any] = Desk(agent, kind, rows, book, cached)
         self.topics = input_topics(agent)
-        self.recall()
-
-    def recall(self) -> None:
-        """Take up what the rows say."""
         day = self.rows.meta("closed_through")
         self.closed_through = None if day is None else date.fromisoformat(day)
 
@@ -103,14 +100,6 @@ class Lane:
                 seat.rows.apply(offsets[seat.agent.name])
         self.batch = Batch()
 
-    def forget(self) -> None:
-        """Drop the batch, which did not happen, and go back to what the rows say."""
-        self.batch = Batch()
-        for seat in self.seats:
-            seat.desk.forget()
-            seat.rows.forget()
-            seat.recall()
-
     def _read_all(self, topic: str, records: Sequence[Record]) -> Iterator[tuple[Record, str, ev.Event]]:
         """Yield a topic's records that an agent takes, with their keys and events; what is unfit is refused."""
         for record in records:
@@ -124,22 +113,9 @@ class Lane:
         self.batch.offsets[topic] = records[-1].offset + 1
         self.batch.read += len(records)
 
-    def read(self, name: str, record: Record) -> ev.Event:
+    def read(self, topic: str, record: Record) -> ev.Event:
         """Return the event of a record. Raises BadInput where it is unfit for its topic, named without prefix."""
-        topic = TOPICS[name]
-        value = record.value
-        if value is None:
-            raise BadInput("unreadable", f"The record on {topic.name} has no value. Events are never deleted.")
-        event = self._codec.decode(value, topic.records)
-        wanted = key_of(event)
-        if wanted is not None and record.key != wanted.encode():
-            raise BadInput(
-                "wrong_key",
-                f"The record's key is {record.key!r}, but {type(event).__name__} on {topic.name} is keyed by its "
-                f"{topic.key} {wanted}. Send it with that key.",
-                topic.key,
-            )
-        return event
+        return read_event(topic, record.key, record.value, self._codec)
 
     def _decide(self, record: Record | ParkedRecord, key: str, event: ev.Event) -> None:
         seat = self._seat_of[type(event)]

@@ -27,8 +27,6 @@ from streams.kafka.store import PartitionStore
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(ParkedRecord).decode
 
-Row = tuple[bytes, bytes | None]
-
 
 class LaneRows:
     """Reads rows through to the store, and holds what a batch writes until it is committed."""
@@ -58,11 +56,6 @@ class LaneRows:
         """Write the committed batch to the store, with the changelog's offset behind it."""
         self.store.write(self._written.items(), offset, self._stale)
         self._written, self._stale, self._facts = {}, [], {}
-
-    def forget(self) -> None:
-        """Drop what a batch that did not happen wrote."""
-        self._written, self._stale, self._facts = {}, [], {}
-        self._parked = self._parked_keys()
 
     def _get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         written = self._written

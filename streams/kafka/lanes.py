@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import structlog
 from aiokafka import TopicPartition
-from msgspec import Struct
 
-from agents.account import AccountAgent
-from agents.base import Agent
-from agents.planner import PlannerAgent
 from schemas.codec import Codec
 from schemas.errors import Fatal
-from state.account import AccountState
-from state.borrower import BorrowerState
 from state.policy import PolicyBook
+from streams.at_work import agents_at_work
+from streams.folders import taken
 from streams.kafka.batch import Record
-from streams.kafka.broker import AWAY, LaneBroker, Pauses, Probe, changelog
+from streams.kafka.broker import LaneBroker, Probe, changelog, patiently
 from streams.kafka.changelogs import ChangelogReader, Standby, open_store
 from streams.kafka.lane import Lane, Seat, input_topics
 from streams.kafka.lane_rows import LaneRows
@@ -34,14 +28,8 @@ from streams.settings import Settings
 
 log: Any = structlog.get_logger(__name__)
 
-Agents = Sequence[tuple[Agent[Any], type[Struct]]]
 # How long a batch may take to be committed when the lane is to be given up.
 _PATIENCE = 5.0
-
-
-def agents_at_work() -> Agents:
-    """Return Reprieve's agents, in the order in which they close a day."""
-    return ((AccountAgent(), AccountState), (PlannerAgent(), BorrowerState))
 
 
 class Lanes:
@@ -84,22 +72,7 @@ class Lanes:
 
     def take_folder(self) -> None:
         """Take the data directory for this process. Raises Fatal where another has it."""
-        folder = self._settings.worker.data_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "a+")  # noqa: SIM115 (held open until the worker ends)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
-            lock.close()
-            raise Fatal(
-                f"The data directory {folder} is in use by {owner}. Stop that one, or set worker.data_dir to another."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
-        self._lock = lock
+        self._lock = taken(self._settings.worker.data_dir, "set worker.data_dir to another")
 
     async def open(self, actives: Iterable[int], standbys: Iterable[int]) -> bool:
         """Take these partitions, and keep the state of those warm; all lanes were stopped before.
@@ -118,7 +91,9 @@ class Lanes:
     async def _open(self, actives: Iterable[int], standbys: Iterable[int]) -> None:
         self._generation += 1
         if self._probe is None:
-            self._probe = await self._started(Probe(self._settings), "connecting")
+            probe = Probe(self._settings)
+            await patiently(self._settings, "connecting", probe.start)
+            self._probe = probe
         wanted, kept = sorted(set(actives)), sorted(set(standbys) - set(actives))
         await self._end_standby()
         for name, partition in list(self._stores):
@@ -162,18 +137,6 @@ class Lanes:
             self._lock.close()
             self._lock = None
 
-    async def _started(self, part: Any, doing: str) -> Any:
-        """Start a client of Kafka, however long the broker is away."""
-        pauses = Pauses(self._settings)
-        while True:
-            try:
-                await part.start()
-            except AWAY as error:
-                await pauses.rest(doing, error)
-            else:
-                pauses.over()
-                return part
-
     async def _end_standby(self) -> None:
         if self._standby is not None:
             standby, self._standby = self._standby, None
@@ -201,25 +164,21 @@ class Lanes:
 
     async def _restore(self, partitions: Sequence[int]) -> None:
         """Bring the stores of partitions to the end of their changelogs, however long the broker is away."""
-        if not partitions:
-            return
-        pauses = Pauses(self._settings)
-        while True:
-            reader = ChangelogReader(self._settings)
-            places = self._places(partitions)
-            try:
-                await reader.start()
-                await reader.follow(places)
-                rows = await reader.catch_up()
-            except AWAY as error:
-                await pauses.rest("restoring", error)
-            else:
-                pauses.over()
-                log.info("restored", partitions=list(partitions), rows=rows)
-                return
-            finally:
-                self._take_in(places)
-                await reader.stop()
+        if partitions:
+            rows = await patiently(self._settings, "restoring", lambda: self._read_back(partitions))
+            log.info("restored", partitions=list(partitions), rows=rows)
+
+    async def _read_back(self, partitions: Sequence[int]) -> int:
+        """Read changelogs into stores once; returns the rows read."""
+        reader = ChangelogReader(self._settings)
+        places = self._places(partitions)
+        try:
+            await reader.start()
+            await reader.follow(places)
+            return await reader.catch_up()
+        finally:
+            self._take_in(places)
+            await reader.stop()
 
     async def _begin(self, partition: int) -> None:
         settings = self._settings
@@ -238,7 +197,7 @@ class Lanes:
             rekey=settings.worker.wrong_partition == "rekey",
         )
         broker = self._brokers[partition]
-        await broker.reached([topic for topic in self.topics if topic != "clock"])
+        await broker.take_up(self.topics)
         runner = Runner(lane, broker, settings.worker.batch_records, self._ended, self._room.set)
         self._runners[partition] = runner
         runner.start()

@@ -8,8 +8,6 @@ from aiokafka.partitioner import murmur2
 
 from schemas.errors import BadInput
 
-WRONG_PARTITION = "wrong_partition"
-
 
 @lru_cache(maxsize=100_000)
 def partition_of(key: bytes, partitions: int) -> int:
@@ -20,7 +18,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 def wrong_partition(topic: str, key: str, found: int, right: int) -> BadInput:
     """Return the refusal of a record that stands on another partition than its key's."""
     return BadInput(
-        WRONG_PARTITION,
+        "wrong_partition",
         f"The key {key} on {topic} belongs to partition {right}, and stands on {found}. Partition by murmur2 "
         "(librdkafka: partitioner=murmur2_random), or set worker.wrong_partition to rekey.",
     )

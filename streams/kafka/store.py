@@ -8,7 +8,7 @@ behind that place is read again.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -119,11 +119,6 @@ class PartitionStore:
     def remove(folder: Path) -> None:
         """Remove a store's files; the changelog has all that was in them."""
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def values_of(store: PartitionStore, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
-    """Return the rows that there are of those asked for."""
-    return {key: value for key, value in zip(keys, store.get_many(keys), strict=True) if value is not None}
 
 
 def _options() -> Options:

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError, for_code
 
 from schemas.errors import Fatal
 from schemas.topics import TOPICS
+from streams.at_work import agents_at_work
 from streams.kafka.broker import changelog
-from streams.kafka.lanes import agents_at_work
 from streams.settings import Settings
 
 _DAY_MS = 86_400_000

@@ -19,8 +19,8 @@ from schemas.errors import Fatal, ReprieveError
 from state.policy import PolicyBook
 from streams.desk import fewer_collections
 from streams.kafka.app import LaneApp, make_app
-from streams.kafka.broker import AWAY, Pauses
-from streams.kafka.topology import differences
+from streams.kafka.broker import patiently
+from streams.kafka.topology import Difference, differences
 from streams.kafka.transactions import DENIED
 from streams.settings import Settings
 
@@ -64,23 +64,20 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
 
 async def _agreed(settings: Settings) -> None:
     """See that the topics are as settings say, however long the broker is away. Raises Fatal where they are not."""
-    pauses = Pauses(settings)
-    while True:
-        try:
-            found = await differences(settings)
-        except DENIED as error:
-            raise Fatal(
-                f"Kafka refuses this worker: {type(error).__name__} {error}. See to kafka.sasl_username, "
-                "kafka.sasl_password and the rights that they have."
-            ) from error
-        except AWAY as error:
-            await pauses.rest("looking at the topics", error)
-            continue
-        pauses.over()
-        if found:
-            more = f" ({len(found) - 1} more: `reprieve topics check`)" if len(found) > 1 else ""
-            raise Fatal(f"{found[0].topic} {found[0].message}{more}. The worker did not start.")
-        return
+    found = await patiently(settings, "looking at the topics", lambda: _looked(settings))
+    if found:
+        more = f" ({len(found) - 1} more: `reprieve topics check`)" if len(found) > 1 else ""
+        raise Fatal(f"{found[0].topic} {found[0].message}{more}. The worker did not start.")
+
+
+async def _looked(settings: Settings) -> list[Difference]:
+    try:
+        return await differences(settings)
+    except DENIED as error:
+        raise Fatal(
+            f"Kafka refuses this worker: {type(error).__name__} {error}. See to kafka.sasl_username, "
+            "kafka.sasl_password and the rights that they have."
+        ) from error
 
 
 async def _lived(worker: Worker, app: LaneApp) -> None:

@@ -9,8 +9,9 @@ from msgspec import msgpack
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput
-from schemas.topics import TOPICS, key_of
+from schemas.topics import TOPICS
 from streams.local.store import Row
+from streams.reading import read_event
 
 NO_HEADERS = b"\x90"
 
@@ -39,18 +40,7 @@ def read_record(row: Row, codec: Codec) -> ev.Event:
     if known is None or not known.inbound:
         names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
         raise BadInput("unknown_topic", f"Nothing reads the topic {topic}. Send to one of {names}.")
-    if value is None:
-        raise BadInput("unreadable", f"The record on {topic} has no value. Events are never deleted by tombstones.")
-    event = codec.decode(value, known.records)
-    wanted = key_of(event)
-    if wanted is not None and key != wanted.encode():
-        raise BadInput(
-            "wrong_key",
-            f"The record's key is {key!r}, but {type(event).__name__} on {topic} is keyed by its {known.key} "
-            f"{wanted}. Send it with that key.",
-            known.key,
-        )
-    return event
+    return read_event(topic, key, value, codec)
 
 
 def read_headers(data: bytes) -> list[tuple[str, bytes]]:

@@ -17,16 +17,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from agents.account import AccountAgent
-from agents.base import Agent, Step
-from agents.planner import PlannerAgent
+from agents.base import Step
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.topics import TOPIC_OF, key_of
-from state.account import AccountState
-from state.borrower import BorrowerState
 from state.policy import PolicyBook
+from streams.at_work import Agents, agents_at_work
 from streams.desk import Desk, fewer_collections
 from streams.letters import dead_letter
 from streams.local.journal import Journal
@@ -55,7 +52,7 @@ class LocalRuntime:
     def __init__(
         self,
         store: Store,
-        agents: Sequence[tuple[Agent[Any], type[Struct]]],
+        agents: Agents,
         book: PolicyBook,
         *,
         batch: int = BATCH,
@@ -83,7 +80,7 @@ class LocalRuntime:
         """
         store = Store(folder)
         try:
-            return cls(store, [(AccountAgent(), AccountState), (PlannerAgent(), BorrowerState)], book, **options)
+            return cls(store, agents_at_work(), book, **options)
         except BaseException:
             store.close()
             raise

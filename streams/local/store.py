@@ -6,8 +6,6 @@ A batch is one transaction, so the file is always as if each batch had happened 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from msgspec import json
 
 from schemas.errors import Fatal
 from streams.desk import AFTER_SEPARATOR, fact_id
+from streams.folders import taken
 
 # Values stand in tables of their own order, and slim indexes lead to them: a key that is not there, as most new
 # facts' are not, is found missing without reading past any value.
@@ -53,8 +52,7 @@ class Store:
     def __init__(self, folder: Path | None) -> None:
         self._lock: IO[str] | None = None
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(folder)
+            self._lock = taken(folder, "name another")
         path = ":memory:" if folder is None else str(folder / "reprieve.db")
         self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         # The write-ahead log may grow to 64 MiB before it is copied back, so that a batch's pages are copied once.
@@ -221,19 +219,3 @@ def book_of(folder: Path) -> str | None:
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), LOOK_UP):
         yield items[start : start + LOOK_UP]
-
-
-def _locked(folder: Path) -> IO[str]:
-    """Take the folder for this process alone. Raises Fatal where another has it."""
-    lock = open(folder / "lock", "a+")  # noqa: SIM115 (held open until the store is closed)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        owner = lock.read().strip() or "another process"
-        lock.close()
-        raise Fatal(f"The data directory {folder} is in use by {owner}. Stop that one, or name another.") from None
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()}")
-    lock.flush()
-    return lock

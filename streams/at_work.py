@@ -1,0 +1,21 @@
+"""Reprieve's own agents, as every runtime runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from agents.account import AccountAgent
+from agents.base import Agent
+from agents.planner import PlannerAgent
+from state.account import AccountState
+from state.borrower import BorrowerState
+
+Agents = Sequence[tuple[Agent[Any], type[Struct]]]
+
+
+def agents_at_work() -> Agents:
+    """Return the agents with the kinds of their states, in the order in which they close a day."""
+    return ((AccountAgent(), AccountState), (PlannerAgent(), BorrowerState))

@@ -1,0 +1,30 @@
+"""A data directory belongs to one process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from schemas.errors import Fatal
+
+
+def taken(folder: Path, remedy: str) -> IO[str]:
+    """Take a folder for this process alone, made where it is missing, until what is returned is closed.
+
+    Raises Fatal where another process has it; `remedy` says what to do besides stopping that one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(folder / "lock", "a+")  # noqa: SIM115 (held open by whoever took the folder)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip() or "another process"
+        lock.close()
+        raise Fatal(f"The data directory {folder} is in use by {owner}. Stop that one, or {remedy}.") from None
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()}")
+    lock.flush()
+    return lock
