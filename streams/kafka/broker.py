@@ -15,7 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.errors import Fatal
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import BROKER_AWAY, COMMIT_RETRIES, COMMIT_SECONDS
-from streams.kafka.transactions import Transactions
+from streams.kafka.transactions import Fenced, Transactions
 from streams.settings import Settings
 
 log: Any = structlog.get_logger(__name__)
@@ -114,7 +114,8 @@ class LaneBroker:
         self._partitions = partitions
         self._probe = probe
         self._transactions: Transactions | None = None
-        self._clock = 0
+        # Where the clock was read up to, and the word that the last transaction left.
+        self._clock, self._word = 0, ""
 
     async def start(self) -> None:
         """Fence whoever had the lane."""
@@ -150,7 +151,8 @@ class LaneBroker:
                     f"The group has read {place} up to {at.offset}, but it ends at {ends[topic]}: the topic was "
                     "restored to an earlier state or made anew. Restore the group's offsets with it."
                 )
-        self._clock = found["clock"].offset if "clock" in found else begins["clock"]
+        clock = found.get("clock", OffsetAndMetadata(begins["clock"], ""))
+        self._clock, self._word = clock.offset, clock.metadata
 
     async def stop(self) -> None:
         """Let the lane go."""
@@ -166,12 +168,13 @@ class LaneBroker:
         """Commit the lane's batch, once; returns the changelogs' ends by agent.
 
         While the broker is away the batch is held and tried again. Whether a transaction whose answer was lost
-        has happened is told by the word that it would have left with the group's offsets.
+        has happened is told by the word that it would have left with the group's offsets. Raises Fenced where
+        another worker has committed since: the batch was made of what is no longer so.
         """
         batch = lane.batch
         offsets = {"clock": self._clock} | batch.offsets
         # Kafka keeps a word with each offset; by this one a transaction is known again.
-        token = uuid4().hex
+        word = uuid4().hex
         rows = {changelog(self._settings, seat.agent.name): seat.rows.written for seat in lane.seats}
         changed = {topic: written.items() for topic, written in rows.items() if written}
         pauses = Pauses(self._settings)
@@ -179,23 +182,30 @@ class LaneBroker:
             assert self._transactions is not None
             try:
                 with COMMIT_SECONDS.time():
-                    ends = await self._transactions.commit(batch.said, changed, offsets, token)
+                    ends = await self._transactions.commit(batch.said, changed, offsets, word)
                 break
             except AWAY as error:
                 COMMIT_RETRIES.inc()
                 await self.stop()
                 await pauses.rest(f"committing partition {self._partition}", error)
+                # Asked before, so that whoever has the lane is not driven from it; and after, when nobody else
+                # can commit any more.
+                await self._has_happened(word)
                 await self.start()
-                if await self._has_committed(token):
+                if await self._has_happened(word):
                     ends = await self._changelog_ends(changed)
                     break
         pauses.over()
-        self._clock = offsets["clock"]
+        self._clock, self._word = offsets["clock"], word
         return {seat.agent.name: ends.get(changelog(self._settings, seat.agent.name), 0) for seat in lane.seats}
 
-    async def _has_committed(self, token: str) -> bool:
+    async def _has_happened(self, word: str) -> bool:
+        """Say whether the transaction with a word was committed. Raises Fenced where somebody else's was."""
         found = await self._asked(lambda: self._probe.committed(["clock"], self._partition))
-        return "clock" in found and found["clock"].metadata == token
+        last = found["clock"].metadata if "clock" in found else ""
+        if last not in (word, self._word):
+            raise Fenced(f"another worker has committed for partition {self._partition}")
+        return last == word
 
     async def _changelog_ends(self, topics: Iterable[str]) -> dict[str, int]:
         """Return where changelogs end after a transaction whose answer was lost; nobody else writes them."""

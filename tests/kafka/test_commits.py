@@ -1,0 +1,117 @@
+"""Commits of a lane on real Kafka, where answers are lost and lanes change hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+
+from agents.account import AccountAgent
+from chaos.stage import Stage
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import BadInput
+from state.account import AccountState
+from state.pack import default_book
+from streams.kafka.broker import LaneBroker, Probe
+from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane_rows import LaneRows
+from streams.kafka.rows import ParkedRecord
+from streams.kafka.store import PartitionStore
+from streams.kafka.transactions import Fenced
+
+
+class Owner:
+    """A worker as far as one lane's commits go."""
+
+    def __init__(self, stage: Stage, name: str, probe: Probe) -> None:
+        settings, book = stage.settings(), default_book()
+        self.broker = LaneBroker(settings, 0, stage.partitions, probe)
+        self.store = PartitionStore(stage.folder / name)
+        seat = Seat(AccountAgent(), AccountState, LaneRows(self.store), book, 100)
+        self.lane = Lane(0, stage.partitions, [seat], book, Codec(), prefix=stage.prefix)
+
+    async def take(self) -> None:
+        """Take the lane."""
+        await self.broker.start()
+        await self.broker.take_up(["payments", "clock"])
+
+    async def commit(self, offset: int) -> None:
+        """Commit a batch of one dead letter."""
+        record = ParkedRecord("payments", 0, offset, b"k", b"v", (), 0)
+        self.lane.refuse(record, BadInput("unreadable", "no event"))
+        self.lane.batch.offsets["payments"] = offset + 1
+        self.lane.seats[0].rows.set_meta("test", str(offset))
+        self.lane.settled(await self.broker.commit(self.lane))
+
+
+@asynccontextmanager
+async def owners(stage: Stage) -> AsyncIterator[tuple[Owner, Owner]]:
+    """Two workers on one topic's partition."""
+    probe = Probe(stage.settings())
+    await probe.start()
+    both = Owner(stage, "one", probe), Owner(stage, "two", probe)
+    try:
+        yield both
+    finally:
+        for owner in both:
+            await owner.broker.stop()
+            owner.store.close()
+        await probe.stop()
+
+
+def letters(stage: Stage) -> Counter[int]:
+    """Return how often each offset was refused."""
+    return Counter(e.offset for e in stage.said() if isinstance(e, ev.DeadLetter))
+
+
+def test_a_commit_whose_answer_is_lost_happens_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        stage.put("payments", 0, b"k", b"v")
+
+    async def scene() -> None:
+        async with owners(stage) as (one, _):
+            await one.take()
+            await one.commit(0)
+            transactions: Any = one.broker._transactions
+            really = transactions.commit
+
+            async def unheard(*arguments: Any) -> None:
+                await really(*arguments)
+                raise KafkaTimeoutError()
+
+            monkeypatch.setattr(transactions, "commit", unheard)
+            await one.commit(1)
+            # The row is there, at a place behind it.
+            assert one.lane.seats[0].rows.meta("test") == "1"
+            assert one.store.place[0] > 1
+            await one.commit(2)
+
+    asyncio.run(scene())
+    assert letters(stage) == {0: 1, 1: 1, 2: 1}
+
+
+def test_a_worker_that_lost_its_lane_neither_commits_nor_drives_the_new_owner_out(stage: Stage) -> None:
+    for _ in range(3):
+        stage.put("payments", 0, b"k", b"v")
+
+    async def scene() -> None:
+        async with owners(stage) as (one, two):
+            await one.take()
+            await one.commit(0)
+            await two.take()
+            await two.commit(1)
+            # Its connection is gone as well, so what it hears is not that it was fenced.
+            assert one.broker._transactions is not None
+            await one.broker._transactions.stop()
+            with pytest.raises(Fenced, match="another worker has committed"):
+                await one.commit(1)
+            await two.commit(2)
+
+    asyncio.run(scene())
+    assert letters(stage) == {0: 1, 1: 1, 2: 1}
