@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,9 +21,9 @@ from aiokafka.errors import KafkaError
 
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.topics import TOPIC_OF, TOPICS, key_of
+from schemas.topics import TOPICS
 from state.pack import default_book
-from streams.kafka.partitioning import partition_of
+from streams.kafka.publishing import consume, publish
 from streams.kafka.topology import apply
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
@@ -55,16 +57,23 @@ class Stage:
 
     def settings(self, **worker: object) -> Settings:
         """Return the settings of this stage."""
-        return Settings.load(
-            kafka={"bootstrap_servers": self.bootstrap, "retry_pause_max_seconds": 1, "request_timeout_seconds": 10},
-            topics={
+        return Settings.load(**self._options(worker))
+
+    def _options(self, worker: Mapping[str, object]) -> dict[str, Any]:
+        return {
+            "kafka": {
+                "bootstrap_servers": self.bootstrap,
+                "retry_pause_max_seconds": 1,
+                "request_timeout_seconds": 10,
+            },
+            "topics": {
                 "prefix": self.prefix,
                 "partitions": self.partitions,
                 "replication_factor": self.replicas,
                 "min_insync_replicas": min(self.replicas, 2),
             },
-            worker={"application_id": self.group, **worker},
-        )
+            "worker": {"application_id": self.group, **worker},
+        }
 
     def __enter__(self) -> Stage:
         return self
@@ -79,15 +88,16 @@ class Stage:
 
     def start(self, name: str = "one", **worker: object) -> subprocess.Popen[bytes]:
         """Start a worker process with a data directory of its own."""
-        settings = {"data_dir": str(self.data(name)), "session_timeout_seconds": 3, "log_format": "json", **worker}
+        options = self._options(
+            {"data_dir": str(self.data(name)), "session_timeout_seconds": 3, "log_format": "json", **worker}
+        )
         config = self.folder / f"{name}.toml"
+        # A number or a string is the same in JSON and in TOML.
         config.write_text(
-            f'[kafka]\nbootstrap_servers = "{self.bootstrap}"\nretry_pause_max_seconds = 1\n'
-            f"request_timeout_seconds = 10\n"
-            f'[topics]\nprefix = "{self.prefix}"\npartitions = {self.partitions}\n'
-            f"replication_factor = {self.replicas}\nmin_insync_replicas = {min(self.replicas, 2)}\n"
-            f'[worker]\napplication_id = "{self.group}"\n'
-            + "".join(f"{k} = {v if isinstance(v, int) else repr(v)}\n" for k, v in settings.items()),
+            "".join(
+                f"[{group}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+                for group, values in options.items()
+            ),
             "utf-8",
         )
         with open(self.folder / f"{name}.log", "ab") as log:
@@ -123,23 +133,7 @@ class Stage:
 
     def publish(self, events: Sequence[ev.Event]) -> None:
         """Publish events in their order, a day's close behind all that came before it."""
-        asyncio.run(self._publish(events))
-
-    async def _publish(self, events: Sequence[ev.Event]) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True) as producer:
-            for event in events:
-                topic, key = self.prefix + TOPIC_OF[type(event)].name, key_of(event)
-                value = self.codec.encode(event)
-                if key is None:
-                    await producer.flush()
-                    for partition in range(self.partitions):
-                        await producer.send_and_wait(topic, value, partition=partition)
-                    # Its time must be before that of the next day's events.
-                    await asyncio.sleep(0.002)
-                else:
-                    raw = key.encode()
-                    await producer.send(topic, value, key=raw, partition=partition_of(raw, self.partitions))
-            await producer.flush()
+        asyncio.run(publish(self.settings(), self.codec, events))
 
     def put(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         """Append one record as it is."""
@@ -201,26 +195,14 @@ class Stage:
 
     def said(self) -> list[ev.Event]:
         """Return all that was said and committed, of all topics but barriers."""
-        return [self.codec.decode(value) for value in asyncio.run(self._read(SAID))]
+
+        async def read() -> list[ev.Event]:
+            return [event async for event in consume(self.settings(), self.codec, SAID, follow=False)]
+
+        return asyncio.run(read())
 
     def _tps(self, topics: Sequence[str]) -> list[TopicPartition]:
         return [TopicPartition(self.prefix + topic, part) for topic in topics for part in range(self.partitions)]
-
-    async def _read(self, topics: Sequence[str]) -> list[bytes]:
-        tps, values = self._tps(topics), []
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
-        )
-        await consumer.start()
-        try:
-            consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
-            while behind := [tp for tp in tps if await consumer.position(tp) < ends[tp]]:
-                for records in (await consumer.getmany(*behind, timeout_ms=100)).values():
-                    values += [record.value for record in records]
-        finally:
-            await consumer.stop()
-        return values
 
     def assert_exact(self, events: Sequence[ev.Event], letters: Counter[str] | None = None) -> None:
         """Hold what was said against the pure agents' answer: nothing lost, nothing twice, nothing else."""

@@ -11,10 +11,9 @@ import click
 from schemas.events import Event
 from schemas.jsonlines import to_line
 from schemas.topics import TOPICS
+from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import Rejections, data_option, opened, policy_option, progress
 from streams.cli.on_kafka import consume_on_kafka, publish_on_kafka
-from streams.cli.topics import config_option
-from streams.settings import Settings
 
 CHUNK = 10_000
 kafka_option = click.option("--kafka", is_flag=True, help="On Kafka, by the settings, and not in a data directory.")
@@ -56,7 +55,7 @@ def publish_command(
     process them.
     """
     if kafka:
-        raise SystemExit(publish_on_kafka(files, Settings.load(config)))
+        raise SystemExit(publish_on_kafka(files, settings_of(config)))
     rejections = Rejections()
     read = said = refused = 0
     with opened(data, policy, create=True) as runtime, progress("publishing") as bar:
@@ -85,7 +84,7 @@ def consume_command(
     if kafka:
         if start:
             raise click.UsageError("--from is for a data directory: on Kafka each partition has offsets of its own.")
-        consume_on_kafka(topic, limit, follow, Settings.load(config))
+        consume_on_kafka(topic, limit, follow, settings_of(config))
         return
     if follow:
         raise click.UsageError("--follow is for Kafka; a data directory changes only when something is published.")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import count
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from schemas.codec import Codec
 from schemas.jsonlines import to_line
+from streams.cli.cluster import asked
 from streams.cli.common import Rejections, progress
-from streams.cli.topics import asked
-from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 
 def publish_on_kafka(files: tuple[Path, ...], settings: Settings) -> int:
@@ -21,8 +23,8 @@ def publish_on_kafka(files: tuple[Path, ...], settings: Settings) -> int:
 
     rejections = Rejections()
     with progress("publishing") as bar:
-        step: Callable[[], None] = lambda: bar.advance(bar.task_ids[0])  # noqa: E731
-        sent = asked(publish(settings, Codec(), rejections.events(files), step), settings)
+        advance = partial(bar.advance, bar.task_ids[0])
+        sent = asked(publish(settings, Codec(), rejections.events(files), advance), settings)
     click.echo(f"{sent} events published, {rejections.count} lines rejected", err=True)
     return rejections.exit_code()
 
@@ -34,11 +36,12 @@ def consume_on_kafka(topic: str, limit: int | None, follow: bool, settings: Sett
     out = click.get_binary_stream("stdout")
 
     async def run() -> None:
-        printed = count(1)
-        async for event, _ in consume(settings, Codec(), topic, follow=follow):
+        printed = 0
+        async for event in consume(settings, Codec(), [topic], follow=follow):
             out.write(to_line(event))
             out.flush()
-            if next(printed) == limit:
+            printed += 1
+            if printed == limit:
                 return
 
     asked(run(), settings)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from deploy.local.kafka import KafkaCluster
 from deploy.local.redis import RedisServer
 from schemas.errors import Fatal
+from streams.cli.cluster import asked, settings_of
 from streams.cli.common import json_option, say_json
-from streams.cli.topics import asked
-from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from deploy.local.kafka import KafkaCluster
 
 _REDIS_PORT = 6379
 data_option = click.option(
@@ -24,6 +26,8 @@ data_option = click.option(
 
 
 def _cluster(data: Path) -> KafkaCluster:
+    from deploy.local.kafka import KafkaCluster
+
     if not (data / "kafka" / "ports.json").exists():
         raise Fatal(f"No servers were ever started in {data}. Start them with `reprieve up --data {data}`.")
     brokers = len(list((data / "kafka").glob("[0-9]")))
@@ -37,6 +41,7 @@ def _cluster(data: Path) -> KafkaCluster:
 @click.option("--redis/--no-redis", default=True, help="Whether to start Redis too.")
 def up_command(data: Path, brokers: str, port: int, redis: bool) -> None:
     """Start Apache Kafka (KRaft) and Redis on loopback, and make the topics."""
+    from deploy.local.kafka import KafkaCluster
     from streams.kafka.topology import apply
 
     count = int(brokers)
@@ -48,7 +53,7 @@ def up_command(data: Path, brokers: str, port: int, redis: bool) -> None:
         server = RedisServer(data / "redis", port=_REDIS_PORT)
         server.start()
         click.echo(f"Redis: {server.url}")
-    settings = Settings.load(kafka={"bootstrap_servers": cluster.bootstrap})
+    settings = settings_of(None, kafka={"bootstrap_servers": cluster.bootstrap})
     for line in asked(apply(settings), settings):
         click.echo(line)
     click.echo("Next: `reprieve worker` processes events, `reprieve down` stops the servers.")

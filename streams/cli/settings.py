@@ -8,9 +8,8 @@ from typing import Any
 import click
 from msgspec import json
 
+from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option
-from streams.cli.topics import config_option
-from streams.settings import Settings
 
 
 @click.command("settings")
@@ -18,7 +17,7 @@ from streams.settings import Settings
 @json_option
 def settings_command(config: Path | None, as_json: bool) -> None:
     """Show all settings as a worker would take them; secrets are masked."""
-    found: dict[str, dict[str, Any]] = Settings.load(config).model_dump(mode="json")
+    found: dict[str, dict[str, Any]] = settings_of(config).model_dump(mode="json")
     if as_json:
         click.echo(json.encode(found))
         return

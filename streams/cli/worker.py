@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from schemas.codec import Codec
+from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import book_named
-from streams.settings import Settings
 
 
 @click.command("worker")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), default=None, help="A settings file (TOML).")
+@config_option
 def worker_command(config: Path | None) -> None:
     """Process partitions on Kafka, until told to stop.
 
@@ -21,5 +21,5 @@ def worker_command(config: Path | None) -> None:
     # Faust and what it brings are not needed by any other command.
     from streams.kafka.worker import run_worker
 
-    settings = Settings.load(config)
+    settings = settings_of(config)
     run_worker(settings, book_named(settings.worker.policy), Codec())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 
 from schemas import events as ev
 from schemas.codec import Codec
@@ -32,19 +33,21 @@ async def publish(
     await producer.start()
     try:
         count = 0
-        partitions: dict[str, int] = {}
+        partitions: dict[str, list[int]] = {}
         for event in events:
             topic, key = settings.topics.prefix + TOPIC_OF[type(event)].name, key_of(event)
             if topic not in partitions:
-                partitions[topic] = await _partitions(producer, topic)
+                partitions[topic] = await _partitions(producer.client, topic)
             value = codec.encode(event, topic)
             if key is None:
                 await producer.flush()
-                for partition in range(partitions[topic]):
+                for partition in partitions[topic]:
                     await producer.send_and_wait(topic, value, partition=partition)
+                # Lanes go by the broker's time, in milliseconds: the next day's events must have a later one.
+                await asyncio.sleep(0.002)
             else:
                 raw = key.encode()
-                await producer.send(topic, value, key=raw, partition=partition_of(raw, partitions[topic]))
+                await producer.send(topic, value, key=raw, partition=partition_of(raw, len(partitions[topic])))
             count += 1
             progress()
             if count % _AHEAD == 0:
@@ -55,21 +58,20 @@ async def publish(
         await producer.stop()
 
 
-async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
+async def _partitions(client: AIOKafkaClient, topic: str) -> list[int]:
+    """Return a topic's partitions. Raises Fatal where there is no such topic."""
     # Waiting for a topic that is not there takes a minute; the cluster knows at once.
-    known = await producer.client.fetch_all_metadata()
-    found = known.partitions_for_topic(topic)
+    found = (await client.fetch_all_metadata()).partitions_for_topic(topic)
     if not found:
         raise Fatal(f"There is no topic {topic}. Make it with `reprieve topics apply`, or see to topics.prefix.")
-    return len(found)
+    return sorted(found)
 
 
-async def consume(settings: Settings, codec: Codec, topic: str, *, follow: bool) -> AsyncIterator[tuple[ev.Event, Any]]:
-    """Yield a topic's events with their records, from the beginning, as far as they are committed.
+async def consume(settings: Settings, codec: Codec, topics: Sequence[str], *, follow: bool) -> AsyncIterator[ev.Event]:
+    """Yield the events of topics, from the beginning, as far as they are committed.
 
     follow: go on with what comes. Raises Fatal where there is no such topic.
     """
-    name = settings.topics.prefix + topic
     consumer = AIOKafkaConsumer(
         **settings.kafka.client_options(),
         isolation_level="read_committed",
@@ -78,14 +80,14 @@ async def consume(settings: Settings, codec: Codec, topic: str, *, follow: bool)
     )
     await consumer.start()
     try:
-        if name not in await consumer.topics():
-            raise Fatal(f"There is no topic {name}. Make it with `reprieve topics apply`, or see to topics.prefix.")
-        tps = [TopicPartition(name, part) for part in sorted(consumer.partitions_for_topic(name) or ())]
+        names = [settings.topics.prefix + topic for topic in topics]
+        # The consumer itself knows of no topic before it is told to read it.
+        tps = [TopicPartition(name, part) for name in names for part in await _partitions(consumer._client, name)]
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)
         while follow or any([await consumer.position(tp) < ends[tp] for tp in tps]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
-                    yield codec.decode(record.value), record
+                    yield codec.decode(record.value)
     finally:
         await consumer.stop()

@@ -16,7 +16,8 @@ pytest.register_assert_rewrite("chaos.stage")
 from chaos.stage import Stage  # noqa: E402
 
 
-def needs_kafka() -> None:
+@pytest.fixture(scope="session")
+def kafka_parts() -> None:
     """Skip where Apache Kafka cannot be had."""
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
@@ -24,9 +25,8 @@ def needs_kafka() -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+def kafka(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """One broker for all tests of a process; each uses topics and groups of its own."""
-    needs_kafka()
     with KafkaCluster(tmp_path_factory.mktemp("kafka")) as cluster:
         yield cluster
 

@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from conftest import needs_kafka
 
 from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
@@ -16,9 +15,8 @@ from simulator.runs import simulate
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
+def cluster(kafka_parts: None, tmp_path: Path) -> Iterator[KafkaCluster]:
     """Three brokers of this test's own, since it kills them."""
-    needs_kafka()
     with KafkaCluster(tmp_path / "kafka", 3) as made:
         yield made
 

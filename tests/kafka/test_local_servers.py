@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import needs_kafka
 
 from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import free_port
@@ -23,9 +22,7 @@ def reprieve(*arguments: object, **environment: str) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, check=False, env=clean, timeout=120)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _needed() -> None:
-    needs_kafka()
+pytestmark = pytest.mark.usefixtures("kafka_parts")
 
 
 def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp_path: Path) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from chaos.stage import Stage
+from chaos.stage import Stage, expected
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.topics import key_of
+from schemas.jsonlines import to_line
+from schemas.topics import TOPIC_OF, key_of
 from simulator.runs import simulate
 from streams.kafka.partitioning import partition_of
 
@@ -182,3 +186,25 @@ def test_a_worker_refuses_topics_that_do_not_fit(stage: Stage) -> None:
     told = stage.log().strip().splitlines()[-1]
     assert told.startswith("reprieve: ")
     assert "has 3 partitions where settings ask for 4" in told
+
+
+def test_the_commands_publish_to_kafka_and_print_what_was_said(stage: Stage, tmp_path: Path) -> None:
+    file, config = tmp_path / "events.jsonl", tmp_path / "one.toml"
+    file.write_bytes(b"".join(map(to_line, history())))
+    stage.start()
+
+    def reprieve(*arguments: str) -> bytes:
+        command = [sys.executable, "-m", "streams.cli", *arguments, "--kafka", "--config", str(config)]
+        return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+
+    reprieve("publish", str(file))
+    stage.settle()
+    stage.assert_exact(history())
+    printed = reprieve("consume", "delinquency").splitlines(keepends=True)
+    wanted = [to_line(e) for e in expected(history()) if TOPIC_OF[type(e)].name == "delinquency"]
+    assert sorted(printed) == sorted(wanted)
+    assert len(reprieve("consume", "delinquency", "--limit", "3").splitlines()) == 3
+    config.write_text(config.read_text("utf-8").replace(stage.prefix, "nobody."), "utf-8")
+    with pytest.raises(subprocess.CalledProcessError) as missing:
+        reprieve("consume", "delinquency")
+    assert b"There is no topic nobody.delinquency" in missing.value.stderr

@@ -1,0 +1,42 @@
+"""What the commands on Kafka share. Nothing here is imported at start-up that the other commands do not need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from schemas.errors import Fatal
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+T = TypeVar("T")
+
+config_option = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), default=None, help="A settings file (TOML)."
+)
+
+
+def settings_of(config: Path | None, **flags: Any) -> Settings:
+    """Return the settings of a file, the environment and flags. Raises WrongUse where they are wrong."""
+    from streams.settings import Settings
+
+    return Settings.load(config, **flags)
+
+
+def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
+    """Run something that asks Kafka. Raises Fatal with a sentence where the broker does not answer."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        return asyncio.run(question)
+    except (KafkaError, OSError) as error:
+        servers = ", ".join(settings.kafka.bootstrap_servers)
+        raise Fatal(
+            f"Kafka at {servers} does not answer: {type(error).__name__} {error}. Start it (reprieve up), or set "
+            "kafka.bootstrap_servers."
+        ) from error
