@@ -129,6 +129,11 @@ class Stage:
         """Return what a worker wrote."""
         return (self.folder / f"{name}.log").read_text("utf-8")
 
+    def assert_at_work(self) -> None:
+        """See that no worker has ended by itself; says its last words where one has."""
+        for name, worker in self.workers.items():
+            assert worker.poll() is None, f"{name} ended with {worker.poll()}\n{self.log(name)[-4000:]}"
+
     # -- events
 
     def publish(self, events: Sequence[ev.Event]) -> None:

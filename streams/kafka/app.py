@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
@@ -43,6 +44,17 @@ class LaneApp(faust.App):
         if self.ending is not None:
             self.ending.set()
 
+    def rejoin(self) -> None:
+        """Ask the group anew which partitions are this worker's; all lanes are opened anew."""
+        consumer: Any = self.consumer
+        consumer.rejoin()
+
+    def _crash(self, reason: BaseException) -> None:
+        # Faust marks itself as crashed, and waits for somebody to look. A fetch that a rebalance cancelled is none.
+        if not isinstance(reason, asyncio.CancelledError):
+            self.fail(reason)
+        super()._crash(reason)
+
 
 def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
     """Return the app of a worker; nothing is connected before it is started."""
@@ -67,7 +79,7 @@ def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
         web_enabled=False,
     )
     app.settings = settings
-    app.lanes = Lanes(settings, book, codec, app.fail)
+    app.lanes = Lanes(settings, book, codec, app.fail, app.rejoin)
     for name in [*app.lanes.input_names, *app.lanes.changelog_names]:
         app.topics.add(app.topic(name, key_type=bytes, value_type=bytes, acks=False))
     return app

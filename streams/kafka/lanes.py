@@ -30,18 +30,30 @@ log: Any = structlog.get_logger(__name__)
 
 # How long a batch may take to be committed when the lane is to be given up.
 _PATIENCE = 5.0
+# How often lanes may be fenced in a row, and how long to wait before the group is asked: a take-over under way
+# ends meanwhile.
+_MOST_FENCED, _REJOIN_SECONDS = 10, 1.0
 
 
 class Lanes:
-    """The lanes of a worker. `failed` is told what ended a lane that should not have ended."""
+    """The lanes of a worker.
+
+    failed: told what ended a lane that should not have ended. rejoin: asks the group anew who has which partition.
+    """
 
     def __init__(
-        self, settings: Settings, book: PolicyBook, codec: Codec, failed: Callable[[BaseException], None]
+        self,
+        settings: Settings,
+        book: PolicyBook,
+        codec: Codec,
+        failed: Callable[[BaseException], None],
+        rejoin: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._book = book
         self._codec = codec
         self._failed = failed
+        self._rejoin = rejoin
         self._agents = agents_at_work()
         self._runners: dict[int, Runner] = {}
         self._brokers: dict[int, LaneBroker] = {}
@@ -50,8 +62,8 @@ class Lanes:
         self._probe: Probe | None = None
         self._lock: IO[str] | None = None
         self._opening: asyncio.Task[None] | None = None
-        # Counts the times that lanes were opened.
-        self._generation = 0
+        # How often lanes were fenced without having committed anything.
+        self._fenced = 0
         self._room = asyncio.Event()
         self.topics = tuple(
             dict.fromkeys([t for agent, _ in self._agents for t in input_topics(agent)] + ["clock", "barriers"])
@@ -89,7 +101,6 @@ class Lanes:
         return True
 
     async def _open(self, actives: Iterable[int], standbys: Iterable[int]) -> None:
-        self._generation += 1
         if self._probe is None:
             probe = Probe(self._settings)
             await patiently(self._settings, "connecting", probe.start)
@@ -202,24 +213,26 @@ class Lanes:
         self._runners[partition] = runner
         runner.start()
 
-    def _ended(self, error: BaseException) -> None:
-        """Take notice that a lane ended. One that was fenced waits for the rebalance that must follow."""
+    def _ended(self, runner: Runner, error: BaseException) -> None:
+        """Take notice that a lane ended.
+
+        One that was fenced says nothing of who has its partition now: another worker may, or nobody, where Kafka
+        ended a transaction that took too long. The group knows.
+        """
         if not isinstance(error, Fenced):
             self._failed(error)
             return
-        log.warning("fenced", reason=str(error))
-        generation = self._generation
-        patience = 2 * self._settings.worker.session_timeout_seconds + _PATIENCE
-        asyncio.get_running_loop().call_later(patience, self._still_fenced, generation)
-
-    def _still_fenced(self, generation: int) -> None:
-        if generation == self._generation:
-            self._failed(
-                Fatal(
-                    "Another worker writes under this one's transactional ids, and the group knows nothing of it. "
-                    "Give each deployment its own worker.application_id."
-                )
+        log.warning("fenced", partition=runner.lane.partition, reason=str(error))
+        self._fenced = 0 if runner.committed else self._fenced + 1
+        if self._fenced < _MOST_FENCED:
+            asyncio.get_running_loop().call_later(_REJOIN_SECONDS, self._rejoin)
+            return
+        self._failed(
+            Fatal(
+                f"Lanes were fenced {self._fenced} times and could commit nothing in between: another program writes "
+                "under this worker's transactional ids. Give each deployment its own worker.application_id."
             )
+        )
 
     # -- what the fetcher asks and says
 

@@ -47,7 +47,7 @@ class Runner:
         lane: Lane,
         broker: Broker,
         batch_records: int,
-        failed: Callable[[BaseException], None],
+        failed: Callable[[Runner, BaseException], None],
         room: Callable[[], None],
     ) -> None:
         self.lane = lane
@@ -57,6 +57,8 @@ class Runner:
         self._broker = broker
         self._limit = batch_records
         self._failed = failed
+        # Whether a batch was committed.
+        self.committed = False
         self._room = room
         self._inbox: dict[str, deque[Record]] = {}
         self._days: deque[Record] = deque()
@@ -130,7 +132,7 @@ class Runner:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._failed(error)
+            self._failed(self, error)
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -195,6 +197,7 @@ class Runner:
         lane = self.lane
         batch = lane.batch
         lane.settled(await self._broker.commit(lane))
+        self.committed = True
         LANE_READ.inc(batch.read)
         LANE_COMMITTED.set_to_current_time()
         for code, count in batch.refused.items():

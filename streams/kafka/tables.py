@@ -7,13 +7,16 @@ group's consumer; this one has the lanes read theirs in bulk.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
 from mode import Service
+
+from streams.kafka.broker import patiently
 
 
 class LaneRecovery(Recovery):
@@ -48,12 +51,17 @@ class LaneRecovery(Recovery):
             self.signal_recovery_start.clear()
             generation = self._generation_id
             try:
-                opened = await app.lanes.open(self.actives, self.standbys)
+                if await app.lanes.open(self.actives, self.standbys):
+                    # Returns without doing anything where another rebalance has begun.
+                    resume = functools.partial(self._resume_streams, generation_id=generation)
+                    await patiently(app.settings, "going to the committed offsets", resume)
+            except RebalanceAgain:
+                continue
+            except ServiceStopped:
+                return
             except Exception as error:
                 app.fail(error)
                 return
-            if opened and generation == app.consumer_generation_id:
-                await self._resume_streams(generation_id=generation)
 
 
 class LaneTables(TableManager):

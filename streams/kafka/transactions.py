@@ -17,7 +17,9 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    IllegalOperation,
     InvalidProducerEpoch,
+    KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
     SaslAuthenticationFailed,
@@ -118,6 +120,10 @@ class Transactions:
             for pending in sent:
                 for done, count in pending:
                     place = await done
+                    if place.offset < 0:
+                        raise KafkaError(
+                            f"{place.topic}/{place.partition} took a batch twice, and does not say where it is"
+                        )
                     ends[place.topic] = place.offset + count
             behind = {
                 TopicPartition(self._prefix + topic, self._partition): OffsetAndMetadata(offset, token)
@@ -127,6 +133,9 @@ class Transactions:
             await producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise Fenced(str(error)) from error
+        except (IllegalOperation, AssertionError) as error:
+            # aiokafka's sender met an error before this asked it for more, and has ended the transaction.
+            raise KafkaError(f"the transaction ended early: {error}") from error
         except DENIED as error:
             raise Fatal(
                 f"Kafka refuses what partition {self._partition} wants to write: {type(error).__name__} {error}. "

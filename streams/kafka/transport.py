@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiokafka
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from schemas.errors import Fatal
+from streams.kafka.broker import Pauses
+from streams.kafka.transactions import DENIED
 
 if TYPE_CHECKING:
     from streams.kafka.app import LaneApp
@@ -50,6 +55,10 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
         )
 
+    def rejoin(self) -> None:
+        """Join the group anew, in this thread's loop."""
+        self._ensure_consumer()._coordinator.request_rejoin()
+
     def position_now(self, topic: str, partition: int) -> tuple[int, int] | None:
         """Return the consumer's position and the end that it last saw, without asking anybody.
 
@@ -70,8 +79,17 @@ class LaneConsumer(driver.Consumer):
 
     app: Any
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pauses = Pauses(self.app.settings)
+
     def _new_consumer_thread(self) -> LaneConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def rejoin(self) -> None:
+        """Ask the group for this member's partitions once more."""
+        thread = cast(LaneConsumerThread, self._thread)
+        thread.thread_loop.call_soon_threadsafe(thread.rejoin)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Any]:
         lanes = self.app.lanes
@@ -81,7 +99,18 @@ class LaneConsumer(driver.Consumer):
             return {}
         generation = self.app.consumer_generation_id
         wait = _WAIT_CLOSING if lanes.closing else _WAIT
-        records = await super()._getmany(wanted, wait)
+        try:
+            records = await super()._getmany(wanted, wait)
+        except DENIED as error:
+            raise Fatal(
+                f"Kafka refuses to let this worker read: {type(error).__name__} {error}. Nothing that was committed is "
+                "lost. Give it the right to its topics and its group, and start it again."
+            ) from error
+        except KafkaError as error:
+            # What its member of the group met while brokers came and went; it goes on by itself.
+            await self._pauses.rest("fetching", error)
+            return {}
+        self._pauses.over()
         if not self.flow_active or generation != self.app.consumer_generation_id:
             # A rebalance has begun; where lanes go on is asked for anew.
             return {}

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from chaos.stage import Stage
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput
+from simulator.runs import simulate
 from state.account import AccountState
 from state.pack import default_book
 from streams.kafka.broker import LaneBroker, Probe
@@ -23,7 +25,7 @@ from streams.kafka.lane import Lane, Seat
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.rows import ParkedRecord
 from streams.kafka.store import PartitionStore
-from streams.kafka.transactions import Fenced
+from streams.kafka.transactions import Fenced, Transactions
 
 
 class Owner:
@@ -115,3 +117,25 @@ def test_a_worker_that_lost_its_lane_neither_commits_nor_drives_the_new_owner_ou
 
     asyncio.run(scene())
     assert letters(stage) == {0: 1, 1: 1, 2: 1}
+
+
+def test_a_worker_that_was_fenced_by_nobody_who_stays_takes_its_lanes_again(stage: Stage) -> None:
+    events = list(simulate(accounts=12, days=8, seed=3, start=date(2026, 1, 5)))
+    half = len(events) // 2
+
+    async def intrude() -> None:
+        for partition in range(stage.partitions):
+            intruder = Transactions(stage.settings(), partition, stage.partitions)
+            await intruder.start()
+            await intruder.stop()
+
+    stage.start()
+    stage.publish(events[:half])
+    stage.settle()
+    # As where Kafka itself ends a transaction that took too long, the group knows nothing of it.
+    asyncio.run(intrude())
+    stage.publish(events[half:])
+    stage.settle()
+    stage.assert_exact(events)
+    stage.assert_at_work()
+    assert '"event": "fenced"' in stage.log()

@@ -25,7 +25,8 @@ def test_a_killed_leader_and_a_dead_cluster_cost_nothing_but_time(cluster: Kafka
     events = list(simulate(accounts=40, days=12, seed=5, start=date(2026, 1, 5)))
     closes = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
     with Stage(cluster.bootstrap, tmp_path, "failover", partitions=2, replicas=3) as stage:
-        workers = [stage.start("one"), stage.start("two")]
+        stage.start("one")
+        stage.start("two")
         stage.publish(events[: closes[3]])
         stage.wait(lambda: bool(stage.committed()), "progress")
         cluster.kill(0)
@@ -41,4 +42,4 @@ def test_a_killed_leader_and_a_dead_cluster_cost_nothing_but_time(cluster: Kafka
         stage.settle()
         stage.assert_exact(events)
         # They waited; nobody had to start them again.
-        assert [worker.poll() for worker in workers] == [None, None]
+        stage.assert_at_work()
