@@ -67,7 +67,7 @@ def fit(schedule: Sequence[ev.PlanInstalment], financed: int) -> list[ev.PlanIns
             fitted[-1] = replace(last, principal=last.principal - cut, amount=last.amount - cut)
     if gap > 0:
         # At most as many instalments again as the plan has, so that a plan out of all proportion stays bounded.
-        most = max([-(-gap // len(schedule)), *(i.amount for i in fitted)])
+        most = max(-(-gap // len(schedule)), max((i.amount for i in fitted), default=0))
         last = schedule[-1]
         extra = 0
         while gap > 0:
