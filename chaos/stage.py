@@ -42,10 +42,26 @@ def expected(events: Sequence[ev.Event]) -> list[ev.Event]:
 
 
 class Stage:
-    """Topics with a prefix of their own on a running cluster."""
+    """Topics with a prefix of their own on a running cluster.
 
-    def __init__(self, bootstrap: str, folder: Path, name: str, *, partitions: int = 3, replicas: int = 1) -> None:
+    via: where workers connect to, where that is not where the stage itself does. environment: of each new worker,
+    by its name.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        folder: Path,
+        name: str,
+        *,
+        partitions: int = 3,
+        replicas: int = 1,
+        via: str | None = None,
+        environment: Callable[[str], Mapping[str, str]] = lambda name: {},
+    ) -> None:
         self.bootstrap = bootstrap
+        self._via = via or bootstrap
+        self._environment = environment
         self.folder = folder
         self.partitions = partitions
         self.prefix = f"{name}."
@@ -91,6 +107,7 @@ class Stage:
         options = self._options(
             {"data_dir": str(self.data(name)), "session_timeout_seconds": 3, "log_format": "json", **worker}
         )
+        options["kafka"]["bootstrap_servers"] = self._via
         config = self.folder / f"{name}.toml"
         # A number or a string is the same in JSON and in TOML.
         config.write_text(
@@ -105,7 +122,8 @@ class Stage:
                 [sys.executable, "-m", "streams.cli", "worker", "--config", str(config)],
                 stdout=log,
                 stderr=log,
-                env={k: v for k, v in os.environ.items() if not k.startswith("REPRIEVE_")},
+                env={k: v for k, v in os.environ.items() if not k.startswith("REPRIEVE_")}
+                | dict(self._environment(name)),
             )
         return self.workers[name]
 

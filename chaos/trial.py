@@ -18,6 +18,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from chaos.disk import Disk, compiled
+from chaos.proxy import Proxy
 from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
@@ -30,14 +32,37 @@ WORKERS = ("one", "two", "three")
 
 
 class Trial:
-    """Two workers and a cluster; `run` does so many faults and raises AssertionError where the answer is wrong."""
+    """Two workers, a cluster, and a proxy before it that knows where its brokers are.
 
-    def __init__(self, folder: Path, cluster: KafkaCluster, seed: int, say: Callable[[str], None] = print) -> None:
+    `run` does so many faults and raises AssertionError where the answer is wrong. Without a C compiler disks stay
+    well, and `left_out` says so.
+    """
+
+    def __init__(
+        self, folder: Path, cluster: KafkaCluster, proxy: Proxy, seed: int, say: Callable[[str], None] = print
+    ) -> None:
         self.chance = random.Random(seed)
         self.cluster = cluster
+        self.proxy = proxy
         brokers = len(cluster.ports)
-        self.stage = Stage(cluster.bootstrap, folder, f"chaos-{seed}", partitions=3, replicas=min(brokers, 3))
+        self.stage = Stage(
+            cluster.bootstrap,
+            folder,
+            f"chaos-{seed}",
+            partitions=3,
+            replicas=min(brokers, 3),
+            via=",".join(f"127.0.0.1:{port}" for port in proxy.ports),
+            environment=lambda name: self.disks[name].environment if name in self.disks else {},
+        )
+        self.disks: dict[str, Disk] = {}
+        self.left_out = ""
+        if shutil.which("cc"):
+            library = compiled(folder)
+            self.disks = {name: Disk(library, self.stage.data(name)) for name in WORKERS}
+        else:
+            self.left_out = "no slow and no full disk: there is no C compiler (cc)"
         self.done: Counter[str] = Counter()
+        self.struck = 0
         self.poison: Counter[str] = Counter()
         self._say = say
         self._frozen: list[threading.Timer] = []
@@ -50,13 +75,12 @@ class Trial:
         ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
         for name in WORKERS[:2]:
             self.stage.start(name)
-        at, struck = 0, 0
+        at = 0
         for number, end in enumerate(ends, 1):
             self._publish(events[at:end])
             at = end
-            while struck < faults * number // len(ends):
+            while self.struck < faults * number // len(ends):
                 self._strike()
-                struck += 1
         self._heal()
         self.stage.settle()
         self.stage.assert_exact(events, self.poison)
@@ -78,11 +102,17 @@ class Trial:
                 self.poison_input,
                 self.repeat_input,
                 self.add_worker,
+                self.cut_connections,
+                self.tear_connections,
+                self.hold_connections,
+                *((self.slow_disk, self.full_disk) if self.disks else ()),
             )
         )
         fault()
+        self._revive()
         self.done[fault.__name__] += 1
-        self._say(f"{sum(self.done.values())} {fault.__name__}")
+        self.struck += 1
+        self._say(f"{self.struck} {fault.__name__}")
         time.sleep(self.chance.random())
 
     # -- faults
@@ -136,6 +166,33 @@ class Trial:
         time.sleep(self.chance.choice(FREEZES))
         self.cluster.resume(broker)
 
+    def cut_connections(self) -> None:
+        """Reset all connections of workers."""
+        self.proxy.cut()
+
+    def tear_connections(self) -> None:
+        """Reset all connections of workers in the middle of an answer."""
+        self.proxy.tear(self.chance.randrange(2_000))
+
+    def hold_connections(self) -> None:
+        """Let nothing through between workers and brokers for a while."""
+        self.proxy.hold()
+        time.sleep(self.chance.choice(FREEZES))
+        self.proxy.release()
+
+    def slow_disk(self) -> None:
+        """Let a worker's disk be slow until the next fault at one."""
+        self._well()
+        self.disks[self._worker()].slow(self.chance.choice((1_000, 20_000)))
+
+    def full_disk(self) -> None:
+        """Let a worker's disk be full for a while; one that met it ends, and is started again."""
+        self._well()
+        disk = self.disks[self._worker()]
+        disk.full()
+        time.sleep(self.chance.choice(FREEZES))
+        disk.well()
+
     def poison_input(self) -> None:
         """Append a record that nobody can read."""
         topic = self.chance.choice(("accounts", "payments", "collections", "profiles", "feedback", "clock"))
@@ -153,15 +210,26 @@ class Trial:
     def _worker(self) -> str:
         return self.chance.choice(WORKERS[:2])
 
+    def _well(self) -> None:
+        for disk in self.disks.values():
+            disk.well()
+
+    def _revive(self) -> None:
+        """Start again those workers that ended by themselves, as a supervisor does; each must have said why."""
+        for name, worker in list(self.stage.workers.items()):
+            if worker.poll() is not None:
+                said = self.stage.log(name)[-3_000:]
+                assert "reprieve: " in said, f"{name} ended with {worker.poll()} and no sentence: {said}"
+                self.done["ended by itself"] += 1
+                self.stage.start(name)
+
     def _heal(self) -> None:
+        self.proxy.release()
+        self._well()
         for later in self._frozen:
             later.join()
         for number, runs in enumerate(self.cluster.running):
             self.cluster.resume(number)
             if not runs:
                 self.cluster.restart(number)
-        for name, worker in list(self.stage.workers.items()):
-            # A worker may end by itself only with a sentence; its supervisor starts it again.
-            if worker.poll() is not None:
-                assert "reprieve: " in self.stage.log(name)[-1_000:]
-                self.stage.start(name)
+        self._revive()

@@ -13,13 +13,24 @@ from schemas.errors import Fatal
 def taken(folder: Path, remedy: str) -> IO[str]:
     """Take a folder for this process alone, made where it is missing, until what is returned is closed.
 
-    Raises Fatal where another process has it; `remedy` says what to do besides stopping that one.
+    Raises Fatal where another process has it, and where it cannot be written; `remedy` says what to do besides
+    stopping that one.
     """
+    try:
+        return _locked(folder, remedy)
+    except OSError as error:
+        raise Fatal(
+            f"The data directory {folder} cannot be written: {error.strerror}. Make room or give the right to it, "
+            f"or {remedy}."
+        ) from error
+
+
+def _locked(folder: Path, remedy: str) -> IO[str]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = open(folder / "lock", "a+")  # noqa: SIM115 (held open by whoever took the folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         lock.seek(0)
         owner = lock.read().strip() or "another process"
         lock.close()

@@ -28,10 +28,18 @@ _HEAP = "384m"
 class KafkaCluster:
     """One to three brokers on loopback, with their data in a folder; the data stay when they are stopped.
 
-    ports: of the brokers; without them, those that the folder had before, or free ones.
+    ports: of the brokers; without them, those that the folder had before, or free ones. fronts: ports of a proxy,
+    one a broker, which stands before a listener of its own (`behind`); who comes through it is always sent to it.
     """
 
-    def __init__(self, folder: Path, brokers: int = 1, *, ports: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        brokers: int = 1,
+        *,
+        ports: Sequence[int] | None = None,
+        fronts: Sequence[int] = (),
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         known = folder / "ports.json"
@@ -46,6 +54,8 @@ class KafkaCluster:
             self.ports = list(ports) if ports is not None else [free_port() for _ in range(brokers)]
             self._controllers = [free_port() for _ in range(brokers)]
             known.write_text(json.dumps([self.ports, self._controllers]), "utf-8")
+        self._fronts = fronts
+        self.behind = [free_port() for _ in fronts]
         self._servers = [Server(folder / str(n), f"kafka-{n}") for n in range(brokers)]
 
     @property
@@ -134,14 +144,21 @@ class KafkaCluster:
     def _properties(self, number: int) -> dict[str, object]:
         brokers = len(self._servers)
         replicas, least = min(brokers, 3), 2 if brokers >= 3 else 1
+        own = f"PLAINTEXT://127.0.0.1:{self.ports[number]}"
+        listeners, advertised = own, own
+        if self._fronts:
+            listeners += f",FRONT://127.0.0.1:{self.behind[number]}"
+            advertised += f",FRONT://127.0.0.1:{self._fronts[number]}"
         return {
             "process.roles": "broker,controller",
             "node.id": number + 1,
             "controller.quorum.voters": ",".join(
                 f"{n + 1}@127.0.0.1:{port}" for n, port in enumerate(self._controllers)
             ),
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number]},CONTROLLER://127.0.0.1:{self._controllers[number]}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[number]}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controllers[number]}",
+            "advertised.listeners": advertised,
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FRONT:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": self._servers[number].folder / "data",
             "auto.create.topics.enable": "false",

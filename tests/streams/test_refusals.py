@@ -18,6 +18,7 @@ from schemas.errors import Fatal
 from schemas.jsonlines import to_line
 from state.pack import default_book
 from streams.cli import cli
+from streams.folders import taken
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 
@@ -263,3 +264,9 @@ def test_exit_codes_are_done_failed_or_wrong_use(arguments: list[str], code: int
 def test_an_unverified_rule_is_shown_as_such() -> None:
     shown = CliRunner().invoke(cli, ["policy", "show", "cn_2023"]).output
     assert "UNVERIFIED" in shown
+
+
+def test_a_data_directory_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Fatal, match=r"cannot be written: Not a directory\. Make room .* or name another\."):
+        taken(tmp_path / "file" / "data", "name another")
