@@ -69,6 +69,8 @@ class Stage:
         self.replicas = replicas
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.codec = Codec()
+        # The address of a schema registry, where there is one.
+        self.registry: str | None = None
         asyncio.run(apply(self.settings()))
 
     def settings(self, **worker: object) -> Settings:
@@ -89,6 +91,7 @@ class Stage:
                 "min_insync_replicas": min(self.replicas, 2),
             },
             "worker": {"application_id": self.group, **worker},
+            **({} if self.registry is None else {"registry": {"url": self.registry}}),
         }
 
     def __enter__(self) -> Stage:

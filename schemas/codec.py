@@ -8,7 +8,8 @@ canonical form in 8 bytes little-endian, Avro. Both are read, by their first byt
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 from schemas import contracts
@@ -69,6 +70,26 @@ class Codec:
         except REFUSALS:
             pass
         return reading.read_rest(data, size)
+
+    def prepare(self, events: Iterable[tuple[type[Event], str | None]]) -> None:
+        """Find the ids of what will be written, by event and topic, so that `encode` asks the registry for none.
+
+        Raises what the registry raises while it is away, and where it has not got a schema.
+        """
+        for event, topic in events:
+            self._writers[event, topic] = self._writer(event, topic)
+
+    def is_strange(self, data: bytes) -> bool:
+        """Say whether `decode` would have to ask the registry for the schema of these bytes."""
+        return data[:1] == CONFLUENT and self._registry is not None and data[:_CONFLUENT_SIZE] not in self._readings
+
+    def meet(self, data: bytes) -> None:
+        """Ask the registry for the schema of bytes that are strange; where it has none, `decode` will say so.
+
+        Raises what the registry raises while it is away.
+        """
+        with suppress(BadInput):
+            self._meet(data)
 
     def _meet(self, data: bytes) -> Reading:
         """Return the reading for a frame that is met for the first time."""

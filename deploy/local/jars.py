@@ -1,4 +1,4 @@
-"""Apache Kafka's jars, fetched by Maven once and kept."""
+"""What runs on Java, fetched by Maven once and kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 from schemas.errors import Fatal
 
-POM = Path(__file__).with_name("pom.xml")
 OTHERWISE = "or run `docker compose up -d` where Docker is at hand"
 
 
@@ -32,8 +32,17 @@ def java() -> str:
 
 def classpath() -> str:
     """Return the class path of Apache Kafka, fetched where it is not there. Raises Fatal where it cannot be had."""
-    text = POM.read_bytes()
-    folder = cache() / f"kafka-{hashlib.sha256(text).hexdigest()[:16]}"
+    found = fetched("kafka", "Apache Kafka")
+    return os.pathsep.join(str(jar) for jar in sorted(found.glob("*.jar")))
+
+
+def fetched(name: str, what: str) -> Path:
+    """Return the folder with what `<name>-pom.xml` depends on, archives unpacked, fetched where it is not there.
+
+    Raises Fatal, which names it by `what`, where it cannot be had.
+    """
+    pom = Path(__file__).with_name(f"{name}-pom.xml")
+    folder = cache() / f"{name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:16]}"
     done = folder / "jars"
     if not done.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,21 +50,25 @@ def classpath() -> str:
             # Several test processes may want them at once.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.is_dir():
-                _fetch(folder, done)
-    return os.pathsep.join(str(jar) for jar in sorted(done.glob("*.jar")))
+                _fetch(pom, what, folder, done)
+    return done
 
 
-def _fetch(folder: Path, done: Path) -> None:
+def _fetch(source: Path, what: str, folder: Path, done: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Fatal(f"Maven is missing. Install it (Debian: apt-get install maven), {OTHERWISE}.")
     pom = folder / "pom.xml"
-    shutil.copyfile(POM, pom)
+    shutil.copyfile(source, pom)
     fresh = folder / "fetching"
     shutil.rmtree(fresh, ignore_errors=True)
     command = [maven, "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}"]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
         last = (made.stdout + made.stderr).strip().splitlines()[-1:] or ["no reason given"]
-        raise Fatal(f"Maven could not fetch Apache Kafka: {last[0]}. See to its network and settings, {OTHERWISE}.")
+        raise Fatal(f"Maven could not fetch {what}: {last[0]}. See to its network and settings, {OTHERWISE}.")
+    for archive in fresh.glob("*.tar.gz"):
+        with tarfile.open(archive) as packed:
+            packed.extractall(fresh, filter="data")
+        archive.unlink()
     fresh.rename(done)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.codec import Codec
 from schemas.jsonlines import to_line
 from streams.cli.cluster import asked
 from streams.cli.common import Rejections, progress
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
 def publish_on_kafka(files: tuple[Path, ...], settings: Settings) -> int:
     """Publish events from files to Kafka; returns the exit code."""
     from streams.kafka.publishing import publish
+    from streams.registry import codec_for
 
     rejections = Rejections()
     with progress("publishing") as bar:
         advance = partial(bar.advance, bar.task_ids[0])
-        sent = asked(publish(settings, Codec(), rejections.events(files), advance), settings)
+        sent = asked(publish(settings, codec_for(settings), rejections.events(files), advance), settings)
     click.echo(f"{sent} events published, {rejections.count} lines rejected", err=True)
     return rejections.exit_code()
 
@@ -32,12 +32,13 @@ def publish_on_kafka(files: tuple[Path, ...], settings: Settings) -> int:
 def consume_on_kafka(topic: str, limit: int | None, follow: bool, settings: Settings) -> None:
     """Print a topic's events as JSON lines."""
     from streams.kafka.publishing import consume
+    from streams.registry import codec_for
 
     out = click.get_binary_stream("stdout")
 
     async def run() -> None:
         printed = 0
-        async for event in consume(settings, Codec(), [topic], follow=follow):
+        async for event in consume(settings, codec_for(settings), [topic], follow=follow):
             out.write(to_line(event))
             out.flush()
             printed += 1

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from schemas import compatibility
+from schemas.errors import Fatal, Transient, WrongUse
 from state.pack import book_for, load_pack, pack_names, pack_to_json, render_pack
+from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option, say_json
 
 
@@ -42,7 +44,7 @@ def check_command(file: Path) -> None:
 
 @click.group("schemas")
 def schemas_group() -> None:
-    """Check the contracts."""
+    """Check and register the contracts."""
 
 
 @schemas_group.command("check")
@@ -57,3 +59,23 @@ def check_schemas_command(as_json: bool) -> None:
     else:
         click.echo("The contracts are compatible with the last release, both ways.")
     raise SystemExit(1 if problems else 0)
+
+
+@schemas_group.command("register")
+@config_option
+@json_option
+def register_command(config: Path | None, as_json: bool) -> None:
+    """Register every contract with the registry of the settings, under the subject of every topic that carries it."""
+    from streams.registry import register_all
+
+    settings = settings_of(config)
+    if settings.registry.url is None:
+        raise WrongUse("There is no registry to register with. Set registry.url (REPRIEVE_REGISTRY__URL).")
+    try:
+        found = register_all(settings)
+    except Transient as error:
+        raise Fatal(f"{error} Start it, or set registry.url.") from error
+    if as_json:
+        say_json([{"subject": subject, "id": schema_id} for subject, schema_id in found])
+    else:
+        click.echo("\n".join(f"{schema_id:>6}  {subject}" for subject, schema_id in found))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from schemas.codec import Codec
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import book_named
 
@@ -20,6 +19,7 @@ def worker_command(config: Path | None) -> None:
     """
     # Faust and what it brings are not needed by any other command.
     from streams.kafka.worker import run_worker
+    from streams.registry import codec_for
 
     settings = settings_of(config)
-    run_worker(settings, book_named(settings.worker.policy), Codec())
+    run_worker(settings, book_named(settings.worker.policy), codec_for(settings))

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.errors import Fatal
+from schemas.errors import Fatal, Transient
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import BROKER_AWAY, COMMIT_RETRIES, COMMIT_SECONDS
 from streams.kafka.transactions import Fenced, Transactions
@@ -21,8 +21,8 @@ from streams.settings import Settings
 log: Any = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-# What a broker that is away, or changes its leader, makes aiokafka raise.
-AWAY = (KafkaError, OSError, TimeoutError)
+# What a broker that is away, or changes its leader, makes aiokafka raise; and any other neighbour.
+AWAY = (KafkaError, OSError, TimeoutError, Transient)
 
 
 def changelog(settings: Settings, agent: str) -> str:

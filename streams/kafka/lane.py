@@ -100,6 +100,12 @@ class Lane:
                 seat.rows.apply(offsets[seat.agent.name])
         self.batch = Batch()
 
+    def strange(self, records: Mapping[str, Sequence[Record]]) -> list[bytes]:
+        """Return values, one of each schema that the registry has to be asked for before `take`."""
+        is_strange = self._codec.is_strange
+        values = (record.value or b"" for some in records.values() for record in some)
+        return list({value[:5]: value for value in values if is_strange(value)}.values())
+
     def _read_all(self, topic: str, records: Sequence[Record]) -> Iterator[tuple[Record, str, ev.Event]]:
         """Yield a topic's records that an agent takes, with their keys and events; what is unfit is refused."""
         for record in records:
@@ -166,6 +172,12 @@ class Lane:
         self.batch.said.append(Saying(topic, None, None, value, headers_for(event)))
 
     # -- records that wait for their account
+
+    def parked_values(self) -> Iterator[bytes]:
+        """Yield the values of all records that wait."""
+        for seat in self.seats:
+            for key in seat.rows.waiting:
+                yield from (record.value or b"" for record in seat.rows.parked(key))
 
     def _park(self, seat: Seat, record: Record | ParkedRecord, key: str) -> None:
         day = seat.closed_through

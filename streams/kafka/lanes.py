@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -209,9 +210,19 @@ class Lanes:
         )
         broker = self._brokers[partition]
         await broker.take_up(self.topics)
-        runner = Runner(lane, broker, settings.worker.batch_records, self._ended, self._room.set)
+        meet = None if settings.registry.url is None else self._meet
+        if meet is not None:
+            for value in lane.parked_values():
+                await meet(value)
+        runner = Runner(lane, broker, settings.worker.batch_records, self._ended, self._room.set, meet)
         self._runners[partition] = runner
         runner.start()
+
+    async def _meet(self, value: bytes) -> None:
+        """Ask the registry for a value's schema, however long it is away."""
+        ask = functools.partial(asyncio.to_thread, self._codec.meet, value)
+        if self._codec.is_strange(value):
+            await patiently(self._settings, "asking the registry for a schema", ask)
 
     def _ended(self, runner: Runner, error: BaseException) -> None:
         """Take notice that a lane ended.

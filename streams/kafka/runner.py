@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -40,7 +40,11 @@ class Broker(Protocol):
 
 
 class Runner:
-    """The task of one lane. Whatever goes wrong in it goes to `failed`, once; then it has ended."""
+    """The task of one lane. Whatever goes wrong in it goes to `failed`, once; then it has ended.
+
+    room: told when the lane can take more. meet: asks the registry, however long it is away, for the schema of a
+    value that is strange; None where there is no registry.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Runner:
         batch_records: int,
         failed: Callable[[Runner, BaseException], None],
         room: Callable[[], None],
+        meet: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self.lane = lane
         # By topic: the consumer's position and the end that it last saw, and the time of the last record given.
@@ -60,6 +65,7 @@ class Runner:
         # Whether a batch was committed.
         self.committed = False
         self._room = room
+        self._meet = meet
         self._inbox: dict[str, deque[Record]] = {}
         self._days: deque[Record] = deque()
         self._closing: Closing | None = None
@@ -182,6 +188,9 @@ class Runner:
         if not records:
             return False
         with LANE_BATCH_SECONDS.time():
+            if self._meet is not None:
+                for value in self.lane.strange(records):
+                    await self._meet(value)
             barriers = records.pop("barriers", ())
             if barriers:
                 self._note(barriers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from streams.kafka.app import LaneApp, make_app
 from streams.kafka.broker import patiently
 from streams.kafka.topology import Difference, differences
 from streams.kafka.transactions import DENIED
+from streams.registry import subjects
 from streams.settings import Settings
 
 # Seconds that a worker that failed may take to close what it holds.
@@ -44,6 +46,9 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     asyncio.set_event_loop(loop)
     app = make_app(settings, book, codec)
     loop.run_until_complete(_agreed(settings))
+    if settings.registry.url is not None:
+        ask = functools.partial(asyncio.to_thread, codec.prepare, subjects(settings))
+        loop.run_until_complete(patiently(settings, "asking the registry for our schemas", ask))
     app.lanes.take_folder()
     if settings.worker.metrics_port is not None:
         start_http_server(settings.worker.metrics_port, addr="127.0.0.1")

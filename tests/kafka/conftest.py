@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from deploy.local.kafka import KafkaCluster
 pytest.register_assert_rewrite("chaos.stage")
 
 from chaos.stage import Stage  # noqa: E402
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -34,5 +37,6 @@ def kafka(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def stage(kafka: KafkaCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Topics, a group and folders for one test, whose workers are ended with it."""
-    with Stage(kafka.bootstrap, tmp_path, request.node.name[:40].replace("[", "-").replace("]", "")) as made:
+    # Topics of two tests must differ, however long their names are.
+    with Stage(kafka.bootstrap, tmp_path, f"{request.node.originalname[:40]}-{next(_numbers)}") as made:
         yield made

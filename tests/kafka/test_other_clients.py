@@ -1,0 +1,174 @@
+"""Payment systems in other languages feed a worker, with a registry and without one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from chaos.proxy import Proxy
+from chaos.stage import Stage
+from deploy.local.jars import classpath, java
+from deploy.local.processes import free_port
+from deploy.local.registry import RegistryServer
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.topics import TOPIC_OF, key_of
+from simulator.runs import simulate
+from streams.cli import cli
+from streams.kafka.partitioning import partition_of
+from streams.registry import ConfluentRegistry, register_all
+from streams.settings import RegistrySettings
+
+# Topic, partition, key, value; None where all before it must have arrived.
+Line = tuple[str, int | None, str | None, bytes] | None
+Feed = Callable[[str, Sequence[Line]], None]
+
+
+def by_java(bootstrap: str, lines: Sequence[Line]) -> None:
+    """Publish with the Java client as it is by default."""
+    text = "\n".join(
+        "flush" if line is None else "\t".join(("-" if p is None else str(p)) for p in line[:3]) + "\t" + line[3].hex()
+        for line in lines
+    )
+    program = Path(__file__).with_name("Produce.java")
+    subprocess.run(
+        [java(), "-cp", classpath(), str(program), bootstrap],
+        input=text.encode(),
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+
+
+def by_librdkafka(bootstrap: str, lines: Sequence[Line], **options: str) -> None:
+    """Publish with librdkafka; without options keys fall on partitions by CRC-32."""
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", **options})
+    for line in lines:
+        if line is None:
+            producer.flush()
+            continue
+        topic, partition, key, value = line
+        place = {} if partition is None else {"partition": partition}
+        producer.produce(topic, value, key, **place)
+    assert producer.flush(60) == 0
+
+
+def by_librdkafka_as_java(bootstrap: str, lines: Sequence[Line]) -> None:
+    """Publish with librdkafka, told to place keys as everybody else does."""
+    by_librdkafka(bootstrap, lines, partitioner="murmur2_random")
+
+
+def lines_of(stage: Stage, events: Sequence[ev.Event], codec: Codec) -> list[Line]:
+    """Return events as a payment system would publish them."""
+    lines: list[Line] = []
+    for event in events:
+        topic = stage.prefix + TOPIC_OF[type(event)].name
+        value = codec.encode(event, topic)
+        if isinstance(event, ev.DayClosed):
+            lines += [None, *((topic, part, None, value) for part in range(stage.partitions)), None]
+        else:
+            lines.append((topic, None, key_of(event), value))
+    return lines
+
+
+@pytest.fixture(scope="module")
+def events() -> list[ev.Event]:
+    """Two weeks of a small lender."""
+    return list(simulate(accounts=25, days=12, seed=8, start=date(2026, 1, 5)))
+
+
+@pytest.fixture(scope="module")
+def registry(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A real registry."""
+    with RegistryServer(tmp_path_factory.mktemp("registry")) as server:
+        yield server
+
+
+@pytest.fixture
+def known(registry: RegistryServer) -> Iterator[ConfluentRegistry]:
+    """A client of it."""
+    with closing(ConfluentRegistry(RegistrySettings(url=registry.url))) as client:
+        yield client
+
+
+@pytest.mark.parametrize("feed", [by_java, by_librdkafka_as_java])
+def test_other_clients_feed_a_worker(feed: Feed, stage: Stage, events: list[ev.Event]) -> None:
+    feed(stage.bootstrap, lines_of(stage, events, Codec()))
+    stage.start()
+    stage.settle()
+    stage.assert_exact(events)
+
+
+@pytest.mark.parametrize("wrong_partition", ["refuse", "rekey"])
+def test_keys_that_librdkafka_places_by_its_own_hash_are_refused_or_sent_on_but_never_mixed(
+    wrong_partition: str, stage: Stage, events: list[ev.Event]
+) -> None:
+    opened = [event for event in events if isinstance(event, ev.AccountOpened)]
+    by_librdkafka(stage.bootstrap, lines_of(stage, opened, Codec()))
+    stage.start(wrong_partition=wrong_partition)
+    stage.settle()
+    said = stage.said()
+    refused = {letter.key for letter in said if isinstance(letter, ev.DeadLetter)}
+    if wrong_partition == "rekey":
+        stage.assert_exact(opened)
+        return
+    codes = Counter(letter.code for letter in said if isinstance(letter, ev.DeadLetter))
+    assert set(codes) == {"wrong_partition"}
+    # Of three partitions about a third of the keys fall on the right one by chance.
+    assert 0 < len(refused) < len(opened)
+
+
+def test_a_worker_with_a_registry_reads_and_writes_confluent_framing(
+    stage: Stage, events: list[ev.Event], known: ConfluentRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.registry = known.url
+    stage.start()
+    stage.wait(lambda: "has no such schema under the subject" in stage.log(), "a word about the missing schemas")
+    assert stage.workers.pop("one").wait(30) == 1
+    assert "Run `reprieve schemas register`" in stage.log().splitlines()[-1]
+
+    command = ["schemas", "register", "--config", str(stage.folder / "one.toml")]
+    assert cli(command, standalone_mode=False) is None
+    once = capsys.readouterr().out
+    assert f"{stage.prefix}payments-reprieve.PaymentReceived" in once
+    cli(command, standalone_mode=False)
+    assert capsys.readouterr().out == once
+
+    stage.codec = Codec(known)
+    lines = lines_of(stage, events, stage.codec)
+    assert {line[3][:1] for line in lines if line is not None} == {b"\0"}
+    by_librdkafka_as_java(stage.bootstrap, lines)
+    # An id that nobody has registered, on the partition of its key.
+    stage.put("payments", partition_of(b"nobody", stage.partitions), b"nobody", b"\0\x7f\xff\xff\xff")
+    stage.start()
+    stage.settle()
+    stage.assert_exact(events, Counter(unknown_schema=1))
+
+
+def test_a_registry_that_goes_away_is_waited_for(
+    stage: Stage, events: list[ev.Event], registry: RegistryServer, known: ConfluentRegistry
+) -> None:
+    nowhere = free_port()
+    with Proxy(1) as proxy:
+        stage.registry = registry.url.replace(str(registry.port), str(proxy.ports[0]))
+        proxy.aim([registry.port])
+        register_all(stage.settings())
+        stage.codec = Codec(known)
+        lines = lines_of(stage, events, stage.codec)
+        stage.start()
+        stage.wait(lambda: '"event": "lanes_open"' in stage.log(), "its lanes")
+        proxy.aim([nowhere])
+        proxy.cut()
+        by_librdkafka_as_java(stage.bootstrap, lines)
+        stage.wait(lambda: '"doing": "asking the registry for a schema"' in stage.log(), "a word about the registry")
+        stage.assert_at_work()
+        proxy.aim([registry.port])
+        stage.settle()
+        stage.assert_exact(events)
