@@ -44,8 +44,8 @@ def expected(events: Sequence[ev.Event]) -> list[ev.Event]:
 class Stage:
     """Topics with a prefix of their own on a running cluster.
 
-    via: where workers connect to, where that is not where the stage itself does. environment: of each new worker,
-    by its name.
+    connection: settings of `kafka` by which workers connect otherwise than the stage itself. environment: of each
+    new worker, by its name.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Stage:
         *,
         partitions: int = 3,
         replicas: int = 1,
-        via: str | None = None,
+        connection: Mapping[str, object] | None = None,
         environment: Callable[[str], Mapping[str, str]] = lambda name: {},
     ) -> None:
         self.bootstrap = bootstrap
-        self._via = via or bootstrap
+        self._connection = connection or {}
         self._environment = environment
         self.folder = folder
         self.partitions = partitions
@@ -110,7 +110,7 @@ class Stage:
         options = self._options(
             {"data_dir": str(self.data(name)), "session_timeout_seconds": 3, "log_format": "json", **worker}
         )
-        options["kafka"]["bootstrap_servers"] = self._via
+        options["kafka"] |= self._connection
         config = self.folder / f"{name}.toml"
         # A number or a string is the same in JSON and in TOML.
         config.write_text(

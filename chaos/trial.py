@@ -51,7 +51,7 @@ class Trial:
             f"chaos-{seed}",
             partitions=3,
             replicas=min(brokers, 3),
-            via=",".join(f"127.0.0.1:{port}" for port in proxy.ports),
+            connection={"bootstrap_servers": ",".join(f"127.0.0.1:{port}" for port in proxy.ports)},
             environment=lambda name: self.disks[name].environment if name in self.disks else {},
         )
         self.disks: dict[str, Disk] = {}

@@ -7,7 +7,8 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -25,11 +26,46 @@ _PATIENCE = 60.0
 _HEAP = "384m"
 
 
+@dataclass(frozen=True)
+class Secure:
+    """What guarded listeners need. Each path is of a PEM file.
+
+    key: the brokers' private key (PKCS #8) with its chain, for 127.0.0.1. ca: who is trusted. users: passwords by
+    name, for SCRAM-SHA-512.
+    """
+
+    key: Path
+    ca: Path
+    users: Mapping[str, str]
+
+    def properties(self) -> dict[str, object]:
+        """Return a broker's properties."""
+        return {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self.key,
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.ca,
+            "listener.name.sasl.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.sasl.scram-sha-512.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
+            "listener.name.sasl.ssl.client.auth": "none",
+            "listener.name.tls.ssl.client.auth": "required",
+            # A certificate's common name is a user's.
+            "ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/,DEFAULT",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            # Who comes by the open listener.
+            "super.users": "User:ANONYMOUS",
+        }
+
+
 class KafkaCluster:
     """One to three brokers on loopback, with their data in a folder; the data stay when they are stopped.
 
     ports: of the brokers; without them, those that the folder had before, or free ones. fronts: ports of a proxy,
     one a broker, which stands before a listener of its own (`behind`); who comes through it is always sent to it.
+    secure: listeners that let in only who shows a password or a certificate, on `sasl_bootstrap` and `tls_bootstrap`;
+    who may do what is then told by ACLs, and who comes by the open listener may do all.
     """
 
     def __init__(
@@ -39,6 +75,7 @@ class KafkaCluster:
         *,
         ports: Sequence[int] | None = None,
         fronts: Sequence[int] = (),
+        secure: Secure | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,12 +93,24 @@ class KafkaCluster:
             known.write_text(json.dumps([self.ports, self._controllers]), "utf-8")
         self._fronts = fronts
         self.behind = [free_port() for _ in fronts]
+        self._secure = secure
+        self._guarded = [(free_port(), free_port()) for _ in range(brokers)]
         self._servers = [Server(folder / str(n), f"kafka-{n}") for n in range(brokers)]
 
     @property
     def bootstrap(self) -> str:
         """The addresses to connect to, with commas between."""
         return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+
+    @property
+    def sasl_bootstrap(self) -> str:
+        """The addresses for those who have a password."""
+        return ",".join(f"127.0.0.1:{sasl}" for sasl, _ in self._guarded)
+
+    @property
+    def tls_bootstrap(self) -> str:
+        """The addresses for those who have a certificate."""
+        return ",".join(f"127.0.0.1:{tls}" for _, tls in self._guarded)
 
     @property
     def running(self) -> list[bool]:
@@ -122,6 +171,9 @@ class KafkaCluster:
         properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties(number).items()), "utf-8")
         if not (server.folder / "data" / "meta.properties").exists():
             command = [runtime, "-cp", path, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID]
+            users = {} if self._secure is None else self._secure.users
+            scram = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in users.items()]
+            command += [part for user in scram for part in ("--add-scram", user)]
             made = subprocess.run(
                 [*command, "-c", str(properties)], capture_output=True, text=True, check=False, cwd=server.folder
             )
@@ -149,6 +201,12 @@ class KafkaCluster:
         if self._fronts:
             listeners += f",FRONT://127.0.0.1:{self.behind[number]}"
             advertised += f",FRONT://127.0.0.1:{self._fronts[number]}"
+        guard: dict[str, object] = {}
+        if self._secure is not None:
+            sasl, tls = self._guarded[number]
+            guarded = f",SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}"
+            listeners, advertised = listeners + guarded, advertised + guarded
+            guard = self._secure.properties()
         return {
             "process.roles": "broker,controller",
             "node.id": number + 1,
@@ -157,7 +215,8 @@ class KafkaCluster:
             ),
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controllers[number]}",
             "advertised.listeners": advertised,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FRONT:PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FRONT:PLAINTEXT,"
+            "SASL:SASL_SSL,TLS:SSL",
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": self._servers[number].folder / "data",
@@ -176,6 +235,7 @@ class KafkaCluster:
             "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
             "num.network.threads": 2,
             "num.io.threads": 4,
+            **guard,
         }
 
     def _wait(self) -> None:

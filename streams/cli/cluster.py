@@ -32,8 +32,17 @@ def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
     """Run something that asks Kafka. Raises Fatal with a sentence where the broker does not answer."""
     from aiokafka.errors import KafkaError
 
+    from streams.kafka.access import see_whether_let_in
+
+    async def ask() -> T:
+        try:
+            await see_whether_let_in(settings)
+            return await question
+        finally:
+            question.close()
+
     try:
-        return asyncio.run(question)
+        return asyncio.run(ask())
     except (KafkaError, OSError) as error:
         servers = ", ".join(settings.kafka.bootstrap_servers)
         raise Fatal(

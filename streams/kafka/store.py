@@ -12,10 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import structlog
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.errors import Fatal
 from streams.kafka.rows import PLACE, due_entry, place_row
+
+log: Any = structlog.get_logger(__name__)
 
 # Bytes that a partition may hold unwritten; it is read again from the changelog after a crash.
 _MEMTABLE = 16 * 1024 * 1024
@@ -112,6 +115,9 @@ class PartitionStore:
         """Write what is held to its files, and close them."""
         try:
             self._db.flush()
+        except Exception as error:
+            # What its files lack is read again from the changelog.
+            log.warning("store_not_flushed", folder=str(self.folder), error=str(error))
         finally:
             self._db.close()
 

@@ -94,7 +94,9 @@ async def apply(settings: Settings) -> list[str]:
 async def _differences(admin: AIOKafkaAdminClient, wanted: list[TopicPlan]) -> list[Difference]:
     there = await _partitions(admin, wanted)
     found = [
-        Difference(plan.name, "is missing; `reprieve topics apply` makes it", mendable=True)
+        Difference(
+            plan.name, "is missing, or this user may not see it; `reprieve topics apply` makes it", mendable=True
+        )
         for plan in wanted
         if plan.name not in there
     ]

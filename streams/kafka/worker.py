@@ -19,6 +19,7 @@ from schemas.codec import Codec
 from schemas.errors import Fatal, ReprieveError
 from state.policy import PolicyBook
 from streams.desk import fewer_collections
+from streams.kafka.access import see_whether_let_in
 from streams.kafka.app import LaneApp, make_app
 from streams.kafka.broker import patiently
 from streams.kafka.topology import Difference, differences
@@ -76,6 +77,7 @@ async def _agreed(settings: Settings) -> None:
 
 
 async def _looked(settings: Settings) -> list[Difference]:
+    await see_whether_let_in(settings)
     try:
         return await differences(settings)
     except DENIED as error:

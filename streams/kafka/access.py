@@ -1,0 +1,42 @@
+"""Whether Kafka lets us in: aiokafka tries again for ever where it should say that it was refused."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+
+from aiokafka.conn import create_conn
+from aiokafka.errors import AuthenticationFailedError, KafkaError, SaslAuthenticationFailed
+
+from schemas.errors import Fatal
+from streams.settings import Settings
+
+
+async def see_whether_let_in(settings: Settings) -> None:
+    """Connect to the first server that answers. Raises Fatal where it refuses us, or is not to be trusted."""
+    options = settings.kafka.client_options()
+    for server in options.pop("bootstrap_servers"):
+        host, _, port = server.rpartition(":")
+        try:
+            connection = await create_conn(host, int(port), **options)
+        except (AuthenticationFailedError, SaslAuthenticationFailed) as error:
+            raise Fatal(
+                f"Kafka at {server} refuses this user: {error}. See to kafka.sasl_username, kafka.sasl_password and "
+                "kafka.sasl_mechanism."
+            ) from error
+        except ssl.SSLCertVerificationError as error:
+            raise Fatal(
+                f"The certificate of Kafka at {server} is not trusted: {error.verify_message}. See to "
+                "kafka.ssl_ca_file and kafka.ssl_check_hostname."
+            ) from error
+        except ssl.SSLError as error:
+            raise Fatal(
+                f"Kafka at {server} does not agree on TLS: {error.reason}. See to kafka.security_protocol, "
+                "kafka.ssl_cert_file and kafka.ssl_key_file."
+            ) from error
+        except (KafkaError, OSError):
+            # It is away, which whoever wants more of it will wait for.
+            continue
+        with contextlib.suppress(KafkaError, OSError):
+            connection.close()
+        return
