@@ -94,9 +94,14 @@ async def _lived(worker: Worker, app: LaneApp) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     app.ending = ending
+    # It waits for the group, which may take as long as the broker is away, and is told to end meanwhile.
+    starting = asyncio.ensure_future(worker.maybe_start())
+    told = asyncio.ensure_future(ending.wait())
     try:
-        await worker.maybe_start()
-        await ending.wait()
+        await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            await told
     except Exception as error:
         app.failure = app.failure or error
     finally:
@@ -104,6 +109,8 @@ async def _lived(worker: Worker, app: LaneApp) -> None:
         last = threading.Timer(_CLOSING_SECONDS, _leave, [app])
         last.daemon = True
         last.start()
+        starting.cancel()
+        told.cancel()
         await worker.stop()
 
 

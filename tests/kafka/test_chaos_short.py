@@ -1,18 +1,49 @@
-"""A short form of `make chaos`."""
+"""A short form of `make chaos`, and what it has found."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from chaos.proxy import Proxy
+from chaos.stage import Stage
 from chaos.trial import Trial
 from deploy.local.kafka import KafkaCluster
 
 
-def test_a_dozen_faults_leave_the_answer_exact(kafka_parts: None, tmp_path: Path) -> None:
-    with Proxy(1) as proxy, KafkaCluster(tmp_path / "kafka", fronts=proxy.ports) as cluster:
-        proxy.aim(cluster.behind)
-        trial = Trial(tmp_path, cluster, proxy, seed=20_261_124)
-        with trial.stage:
-            trial.run(15, accounts=40)
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Proxy]:
+    """A proxy for one broker."""
+    with Proxy(1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster(kafka_parts: None, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """A broker behind it."""
+    with KafkaCluster(tmp_path_factory.mktemp("kafka"), fronts=proxy.ports) as made:
+        proxy.aim(made.behind)
+        yield made
+
+
+def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: Proxy, tmp_path: Path) -> None:
+    trial = Trial(tmp_path, cluster, proxy, seed=20_261_124)
+    with trial.stage:
+        trial.run(15, accounts=40)
     assert trial.struck == 15
+
+
+def test_a_worker_that_cannot_join_its_group_ends_when_it_is_told_to(
+    cluster: KafkaCluster, proxy: Proxy, tmp_path: Path
+) -> None:
+    connection = {"bootstrap_servers": f"127.0.0.1:{proxy.ports[0]}"}
+    with Stage(cluster.bootstrap, tmp_path, "alone", connection=connection) as stage:
+        stage.start()
+        stage.wait(lambda: "LaneApp]: Starting" in stage.log(), "its start")
+        proxy.aim([1])
+        proxy.cut()
+        stage.wait(lambda: "Unable to update metadata" in stage.log(), "a word about it")
+        assert stage.end() == 0
+        proxy.aim(cluster.behind)
