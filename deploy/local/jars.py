@@ -32,17 +32,20 @@ def java() -> str:
 
 def classpath() -> str:
     """Return the class path of Apache Kafka, fetched where it is not there. Raises Fatal where it cannot be had."""
-    found = fetched("kafka", "Apache Kafka")
-    return os.pathsep.join(str(jar) for jar in sorted(found.glob("*.jar")))
+    return jars_in(fetched(Path(__file__).with_name("kafka-pom.xml"), "Apache Kafka"))
 
 
-def fetched(name: str, what: str) -> Path:
-    """Return the folder with what `<name>-pom.xml` depends on, archives unpacked, fetched where it is not there.
+def jars_in(folder: Path) -> str:
+    """Return the class path of all jars in a folder."""
+    return os.pathsep.join(str(jar) for jar in sorted(folder.glob("*.jar")))
+
+
+def fetched(pom: Path, what: str) -> Path:
+    """Return the folder with what a pom depends on, archives unpacked, fetched where it is not there.
 
     Raises Fatal, which names it by `what`, where it cannot be had.
     """
-    pom = Path(__file__).with_name(f"{name}-pom.xml")
-    folder = cache() / f"{name}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:16]}"
+    folder = cache() / f"{pom.parent.name}-{pom.stem}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:16]}"
     done = folder / "jars"
     if not done.is_dir():
         folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class RegistryServer:
 
     def start(self) -> None:
         """Start it, unless it runs, and wait until it answers."""
-        (jar,) = fetched("registry", "Apicurio Registry").glob("*-runner.jar")
+        (jar,) = fetched(Path(__file__).with_name("registry-pom.xml"), "Apicurio Registry").glob("*-runner.jar")
         self._server.start(
             [java(), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", str(jar)],
             {"QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(self.port)},

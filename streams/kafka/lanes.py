@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -177,8 +178,9 @@ class Lanes:
     async def _restore(self, partitions: Sequence[int]) -> None:
         """Bring the stores of partitions to the end of their changelogs, however long the broker is away."""
         if partitions:
+            began = time.monotonic()
             rows = await patiently(self._settings, "restoring", lambda: self._read_back(partitions))
-            log.info("restored", partitions=list(partitions), rows=rows)
+            log.info("restored", partitions=list(partitions), rows=rows, seconds=round(time.monotonic() - began, 3))
 
     async def _read_back(self, partitions: Sequence[int]) -> int:
         """Read changelogs into stores once; returns the rows read."""

@@ -1,0 +1,164 @@
+"""`python -m bench.peers [--rounds N] [--accounts N] [--engines NAME,…]`: the same events through each engine.
+
+Each run has topics, a group and an empty folder of its own on one Apache Kafka; engines alternate, round by round.
+Loans are opened first; what is timed is a running engine on payments that wait for it, from its first progress past
+a twentieth of them to the last one, or for as long as a run may take. Rates are of one process beside the broker on the same machine;
+CPU is the engine's own, per event.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.kafka import committed, cpu_seconds
+from bench.local import opening, payments
+from bench.measure import machine
+from bench.peers.engines import ENGINES, Engine, Run, environment
+from deploy.local.kafka import KafkaCluster
+from schemas.codec import Codec
+from streams.kafka.publishing import publish
+from streams.kafka.topology import apply
+from streams.settings import Settings
+
+PARTITIONS = 4
+# Seconds that an engine may take to take the loans, to begin with the payments, and that it is timed at most.
+_OPENED, _BEGIN, _TIMED = 240.0, 90.0, 30.0
+
+
+def processed(engine: Engine, settings: Settings, log: Path) -> int:
+    """Return how many events an engine has behind it."""
+    if not engine.counts_itself:
+        return asyncio.run(committed(settings))
+    found = re.findall(rb"processed (\d+)", log.read_bytes())
+    return int(found[-1]) if found else 0
+
+
+@contextmanager
+def running(engine: Engine, run: Run) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Run an engine; yields its process and its log."""
+    log = run.folder / "log"
+    with log.open("wb") as out:
+        child = subprocess.Popen(engine.command(run), stdout=out, stderr=out, env=environment(), cwd=run.folder)
+    try:
+        yield child, log
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def opened(engine: Engine, run: Run, settings: Settings, accounts: int) -> None:
+    """Let an engine take the loans: those that read several topics read them in no order."""
+    with running(engine, run) as (child, log):
+        deadline = time.monotonic() + _OPENED
+        while processed(engine, settings, log) < accounts - accounts % 1_000:
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise _stuck(engine, log)
+            time.sleep(0.2)
+        # Its snapshot or commit of the last of them.
+        time.sleep(3)
+
+
+def measured(engine: Engine, run: Run, settings: Settings, before: int, count: int) -> tuple[float, float]:
+    """Time an engine on `count` payments; returns events a second, and microseconds of CPU an event."""
+    with running(engine, run) as (child, log):
+        before = 0 if engine.counts_itself else before
+        began: tuple[float, int, float] | None = None
+        last: tuple[float, int, float] | None = None
+        deadline = time.monotonic() + _BEGIN
+        while time.monotonic() < deadline and child.poll() is None:
+            now = (time.monotonic(), processed(engine, settings, log) - before, cpu_seconds(child.pid))
+            if began is None and now[1] >= count // 20:
+                began, deadline = now, now[0] + _TIMED
+            elif began is not None and now[1] > (last or began)[1]:
+                last = now
+            if now[1] >= count - count % 1_000:
+                break
+            time.sleep(0.1)
+        if began is None or last is None:
+            raise _stuck(engine, log)
+        done = last[1] - began[1]
+        return done / (last[0] - began[0]), (last[2] - began[2]) / done * 1e6
+
+
+def _stuck(engine: Engine, log: Path) -> SystemExit:
+    return SystemExit(f"{engine.name} does not go on: {log.read_text('utf-8', 'replace')[-3000:]}")
+
+
+def table(rates: dict[str, list[float]], cpus: dict[str, list[float]], engines: Sequence[Engine]) -> str:
+    """Return what was measured as a Markdown table."""
+    ours = statistics.median(rates[engines[0].name])
+    lines = [
+        f"| engine | guarantee | events/s, median (range) | {engines[0].name} is faster by | CPU, µs an event |",
+        "|---|---|---|---|---|",
+    ]
+    for engine in engines:
+        rate = rates[engine.name]
+        middle = statistics.median(rate)
+        ratio = "" if engine is engines[0] else f"{ours / middle:.1f} ×"
+        lines.append(
+            f"| {engine.name} | {engine.guarantee} | {middle:,.0f} ({min(rate):,.0f}–{max(rate):,.0f}) | {ratio} | "
+            f"{statistics.median(cpus[engine.name]):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--accounts", type=int, default=20_000)
+    parser.add_argument("--months", type=int, default=5)
+    parser.add_argument("--engines", help="names, or beginnings of them, with commas between")
+    parser.add_argument("--json", type=Path, help="a file for what was measured")
+    given = parser.parse_args()
+    names = given.engines.split(",") if given.engines else [""]
+    engines = [engine for engine in ENGINES if any(engine.name.startswith(name) for name in names)]
+    rates: dict[str, list[float]] = {engine.name: [] for engine in engines}
+    cpus: dict[str, list[float]] = {engine.name: [] for engine in engines}
+    print(machine())
+    with tempfile.TemporaryDirectory() as temporary, KafkaCluster(Path(temporary) / "kafka") as cluster:
+        for number in range(given.rounds):
+            for place, engine in enumerate(engines):
+                name = f"run-{number}-{place}"
+                folder = Path(temporary) / name
+                folder.mkdir()
+                run = Run(cluster.bootstrap, f"{name}.", name, folder, PARTITIONS)
+                settings = Settings.load(
+                    kafka={"bootstrap_servers": run.bootstrap},
+                    topics={"prefix": run.prefix, "partitions": PARTITIONS},
+                    worker={"application_id": run.group},
+                )
+                asyncio.run(apply(settings))
+                accounts = asyncio.run(publish(settings, Codec(), opening(given.accounts)))
+                opened(engine, run, settings, accounts)
+                paid = (event for month in range(1, given.months + 1) for event in payments(given.accounts, month))
+                total = asyncio.run(publish(settings, Codec(), paid))
+                rate, cpu = measured(engine, run, settings, accounts, total)
+                rates[engine.name].append(rate)
+                cpus[engine.name].append(cpu)
+                print(f"round {number + 1}: {engine.name}: {rate:,.0f} events/s, {cpu:.0f} µs", flush=True)
+    print(
+        f"{total:,} payments of {given.accounts:,} accounts, {PARTITIONS} partitions, one process each, {given.rounds} rounds\n"
+    )
+    print(table(rates, cpus, engines))
+    if given.json is not None:
+        given.json.write_text(json.dumps({"rates": rates, "cpu_us": cpus}, indent=1), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""One worker on Apache Kafka with many accounts: a day's close, memory, recovery from an empty disk, latency.
+
+`python -m bench.worker [--accounts N]`. Loans fall due on a hundred days, so one in a hundred is due a day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from bench.kafka import committed
+from bench.local import START, closes, instant, opening
+from bench.measure import machine
+from deploy.local.kafka import KafkaCluster
+from schemas import events as ev
+from schemas.codec import Codec
+from state.calendars import add_months
+from streams.kafka.publishing import publish
+from streams.kafka.topology import apply
+from streams.settings import Settings
+
+PARTITIONS = 4
+DAYS = 100
+_PATIENCE = 1_200.0
+# Events a second, and for how long, where latency is measured.
+_RATE, _SECONDS = 1_000, 8
+
+
+def spread_out(accounts: int) -> Iterator[ev.Event]:
+    """Yield loans of twelve months, a hundredth of them due on each of a hundred days."""
+    schedules: dict[int, tuple[ev.Instalment, ...]] = {}
+    for n, event in enumerate(opening(accounts)):
+        assert isinstance(event, ev.AccountOpened)
+        late = n % DAYS
+        if late not in schedules:
+            schedules[late] = tuple(
+                msgspec.structs.replace(i, due_on=i.due_on + timedelta(days=late)) for i in event.instalments
+            )
+        yield msgspec.structs.replace(event, instalments=schedules[late])
+
+
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of a process, and its peak, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+class Bench:
+    """A worker on a cluster."""
+
+    def __init__(self, folder: Path, cluster: KafkaCluster) -> None:
+        self.folder = folder
+        self.config = folder / "reprieve.toml"
+        self.config.write_text(
+            f'[kafka]\nbootstrap_servers = "{cluster.bootstrap}"\n[topics]\npartitions = {PARTITIONS}\n'
+            f'[worker]\ndata_dir = "{folder / "data"}"\nlog_format = "json"\n',
+            "utf-8",
+        )
+        self.settings = Settings.load(self.config)
+        self.log = folder / "log"
+        asyncio.run(apply(self.settings))
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the worker."""
+        command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(self.config)]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
+
+    def publish(self, events: Iterator[ev.Event] | Sequence[ev.Event]) -> int:
+        """Publish events."""
+        return asyncio.run(publish(self.settings, Codec(), events))
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition."""
+        deadline = time.monotonic() + _PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise SystemExit(f"it took more than {_PATIENCE:.0f} s: {self.log.read_text('utf-8')[-2000:]}")
+            time.sleep(0.02)
+
+    def said(self, event: str) -> list[dict[str, object]]:
+        """Return the worker's log lines of a kind."""
+        lines = self.log.read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines if f'"event": "{event}"' in line]
+
+    async def closed(self) -> int:
+        """Return how many closes all lanes have behind them."""
+        admin = AIOKafkaAdminClient(**self.settings.kafka.client_options())
+        try:
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(self.settings.worker.application_id)
+        except KafkaError:
+            return 0
+        finally:
+            await admin.close()
+        return min((at.offset for tp, at in found.items() if tp.topic.endswith("clock")), default=0)
+
+    def close(self, first: date, last: date, before: int) -> float:
+        """Close days one by one; returns the seconds that the last took."""
+        taken = 0.0
+        for event in closes(first, last):
+            began = time.monotonic()
+            self.publish([event])
+            before += 1
+            self.wait(lambda count=before: asyncio.run(self.closed()) >= count)  # type: ignore[misc]
+            taken = time.monotonic() - began
+        return taken
+
+
+async def latencies(settings: Settings, accounts: Sequence[int], day: date) -> list[float]:
+    """Pay arrears at a steady rate; returns the milliseconds until each catch-up could be read, committed."""
+    codec, sent, seen = Codec(), {}, {}
+    prefix = settings.topics.prefix
+    places = [TopicPartition(f"{prefix}delinquency", part) for part in range(PARTITIONS)]
+    consumer = AIOKafkaConsumer(
+        **settings.kafka.client_options(), isolation_level="read_committed", fetch_max_wait_ms=20
+    )
+    producer = AIOKafkaProducer(**settings.kafka.client_options())
+    async with consumer, producer:
+        consumer.assign(places)
+        await consumer.seek_to_end(*places)
+
+        async def read() -> None:
+            while len(seen) < len(accounts):
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    now = time.monotonic()
+                    for record in records:
+                        event = codec.decode(record.value)
+                        if isinstance(event, ev.InstalmentCaughtUp):
+                            seen.setdefault(event.account_id, now)
+
+        reading = asyncio.create_task(read())
+        began = time.monotonic()
+        for number, n in enumerate(accounts):
+            await asyncio.sleep(max(0.0, began + number / _RATE - time.monotonic()))
+            account = f"A{n:07d}"
+            payment = ev.PaymentReceived(
+                event_id=f"late-{n}",
+                occurred_at=instant(day),
+                source="bench",
+                payment_id=f"late-{n}",
+                account_id=account,
+                amount=150_000,
+                currency="CNY",
+                value_on=day,
+                channel="transfer",
+            )
+            sent[account] = time.monotonic()
+            await producer.send(f"{prefix}payments", codec.encode(payment), key=account.encode())
+        await asyncio.wait_for(reading, 60)
+    return sorted((seen[account] - sent[account]) * 1000 for account in sent)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=1_000_000)
+    accounts = parser.parse_args().accounts
+    print(machine())
+    due = add_months(START, 1)
+    with tempfile.TemporaryDirectory() as temporary, KafkaCluster(Path(temporary) / "kafka") as cluster:
+        bench = Bench(Path(temporary), cluster)
+        worker = bench.start()
+        began = time.monotonic()
+        for first in range(0, accounts, 100_000):
+            some = (e for n, e in enumerate(spread_out(accounts)) if first <= n < first + 100_000)
+            bench.publish(some)
+        bench.wait(lambda: asyncio.run(committed(bench.settings)) >= accounts)
+        print(f"{accounts:,} loans published and taken in {time.monotonic() - began:,.0f} s", flush=True)
+        bench.close(START, START, 0)
+        bench.close(START + timedelta(days=1), due - timedelta(days=1), 1)
+        taken = bench.close(due, due, (due - START).days)
+        print(f"close of a day on which {accounts // DAYS:,} of {accounts:,} fall due: {taken:.2f} s", flush=True)
+        print(f"peak resident memory of the worker: {resident_mib(worker.pid):,.0f} MiB", flush=True)
+        late = list(range(0, accounts, DAYS))[: _RATE * _SECONDS]
+        taken = bench.close(due + timedelta(days=1), due + timedelta(days=4), (due - START).days + 1)
+        times = asyncio.run(latencies(bench.settings, late, due + timedelta(days=5)))
+        p50, p99 = statistics.median(times), times[int(len(times) * 0.99)]
+        print(
+            f"{len(times):,} payments at {_RATE:,}/s, until their catch-up could be read: p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+        )
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        shutil.rmtree(bench.folder / "data")
+        before = len(bench.said("restored"))
+        worker = bench.start()
+        bench.wait(lambda: len(bench.said("restored")) > before)
+        restored = bench.said("restored")[-1]
+        rows, seconds = int(str(restored["rows"])), float(str(restored["seconds"]))
+        print(f"{rows:,} rows read back into an empty disk in {seconds:.1f} s: {rows / seconds:,.0f} rows/s")
+        worker.terminate()
+        worker.wait()
+
+
+if __name__ == "__main__":
+    main()
