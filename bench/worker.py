@@ -56,8 +56,8 @@ def spread_out(accounts: int) -> Iterator[ev.Event]:
         yield msgspec.structs.replace(event, instalments=schedules[late])
 
 
-def resident_mib(pid: int) -> float:
-    """Return the resident memory of a process, and its peak, in MiB."""
+def peak_mib_of(pid: int) -> float:
+    """Return the peak resident memory of a process, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
@@ -179,23 +179,19 @@ def main() -> None:
         bench = Bench(Path(temporary), cluster)
         worker = bench.start()
         began = time.monotonic()
-        for first in range(0, accounts, 100_000):
-            some = (e for n, e in enumerate(spread_out(accounts)) if first <= n < first + 100_000)
-            bench.publish(some)
+        bench.publish(spread_out(accounts))
         bench.wait(lambda: asyncio.run(committed(bench.settings)) >= accounts)
         print(f"{accounts:,} loans published and taken in {time.monotonic() - began:,.0f} s", flush=True)
         bench.close(START, START, 0)
         bench.close(START + timedelta(days=1), due - timedelta(days=1), 1)
         taken = bench.close(due, due, (due - START).days)
         print(f"close of a day on which {accounts // DAYS:,} of {accounts:,} fall due: {taken:.2f} s", flush=True)
-        print(f"peak resident memory of the worker: {resident_mib(worker.pid):,.0f} MiB", flush=True)
+        print(f"peak resident memory of the worker: {peak_mib_of(worker.pid):,.0f} MiB", flush=True)
         late = list(range(0, accounts, DAYS))[: _RATE * _SECONDS]
         taken = bench.close(due + timedelta(days=1), due + timedelta(days=4), (due - START).days + 1)
         times = asyncio.run(latencies(bench.settings, late, due + timedelta(days=5)))
         p50, p99 = statistics.median(times), times[int(len(times) * 0.99)]
-        print(
-            f"{len(times):,} payments at {_RATE:,}/s, until their catch-up could be read: p50 {p50:.0f} ms, p99 {p99:.0f} ms"
-        )
+        print(f"{len(times):,} payments at {_RATE:,}/s, until the catch-up is read: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         shutil.rmtree(bench.folder / "data")

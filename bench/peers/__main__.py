@@ -2,8 +2,8 @@
 
 Each run has topics, a group and an empty folder of its own on one Apache Kafka; engines alternate, round by round.
 Loans are opened first; what is timed is a running engine on payments that wait for it, from its first progress past
-a twentieth of them to the last one, or for as long as a run may take. Rates are of one process beside the broker on the same machine;
-CPU is the engine's own, per event.
+a twentieth of them to the last one, or for as long as a run may take. Rates are of one process beside the broker on
+the same machine; CPU is the engine's own, per event.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ def main() -> None:
                 cpus[engine.name].append(cpu)
                 print(f"round {number + 1}: {engine.name}: {rate:,.0f} events/s, {cpu:.0f} µs", flush=True)
     print(
-        f"{total:,} payments of {given.accounts:,} accounts, {PARTITIONS} partitions, one process each, {given.rounds} rounds\n"
+        f"{total:,} payments of {given.accounts:,} accounts, {PARTITIONS} partitions, one process each, "
+        f"{given.rounds} rounds\n"
     )
     print(table(rates, cpus, engines))
     if given.json is not None:

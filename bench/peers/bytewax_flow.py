@@ -57,7 +57,8 @@ def main() -> None:
     op.output("out", plain, KafkaSink(brokers, f"{given.prefix}delinquency"))
     folder = Path(given.state)
     folder.mkdir(parents=True, exist_ok=True)
-    init_db_dir(folder, 1)
+    if not list(folder.iterdir()):
+        init_db_dir(folder, 1)
     cli_main(flow, recovery_config=RecoveryConfig(folder), epoch_interval=timedelta(seconds=10))
 
 
