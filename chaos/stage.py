@@ -165,7 +165,8 @@ class Stage:
         """Append one record as it is."""
 
         async def send() -> None:
-            async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+            # A record that is sent twice would be refused twice, and rightly.
+            async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True) as producer:
                 await producer.send_and_wait(self.prefix + topic, value, key=key, partition=partition)
 
         asyncio.run(send())
@@ -234,13 +235,14 @@ class Stage:
         """Hold what was said against the pure agents' answer: nothing lost, nothing twice, nothing else."""
         said = self.said()
         refused = Counter(e.code for e in said if isinstance(e, ev.DeadLetter))
-        assert refused == (letters or Counter())
+        assert refused == (letters or Counter()), f"dead letters: {refused}, wanted: {letters}"
         got = Counter(e.event_id for e in said if not isinstance(e, ev.DeadLetter))
         twice = [name for name, count in got.items() if count > 1]
-        assert not twice
+        assert not twice, f"said twice: {twice[:10]}"
         wanted = {e.event_id: e for e in expected(events) if not isinstance(e, ev.DeadLetter)}
         found = {e.event_id: e for e in said if not isinstance(e, ev.DeadLetter)}
         lost = Counter(type(wanted[name]).__name__ for name in wanted.keys() - found.keys())
         extra = Counter(type(found[name]).__name__ for name in found.keys() - wanted.keys())
-        assert (lost, extra) == (Counter(), Counter())
-        assert all(found[name] == event for name, event in wanted.items())
+        assert (lost, extra) == (Counter(), Counter()), f"lost: {lost}, extra: {extra}"
+        other = [(event, found[name]) for name, event in wanted.items() if found[name] != event]
+        assert not other, f"said otherwise: {other[0]}"
