@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.errors import Fatal, Transient
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import BROKER_AWAY, COMMIT_RETRIES, COMMIT_SECONDS
+from streams.kafka.progress import NAME, Progress, words_between
 from streams.kafka.transactions import Fenced, Transactions
 from streams.settings import Settings
 
@@ -108,34 +109,50 @@ class Probe:
 class LaneBroker:
     """Commits the batches of one lane; has its transactional id from `start` until `stop`."""
 
-    def __init__(self, settings: Settings, partition: int, partitions: int, probe: Probe) -> None:
+    def __init__(
+        self, settings: Settings, partition: int, partitions: int, probe: Probe, agents: Sequence[str]
+    ) -> None:
         self._settings = settings
+        # The changelogs, that of the first agent first: it tells how far the lane has read.
+        self._changelogs = [changelog(settings, agent) for agent in agents]
         self._partition = partition
         self._partitions = partitions
         self._probe = probe
         self._transactions: Transactions | None = None
-        # Where the clock was read up to, and the word that the last transaction left.
-        self._clock, self._word = 0, ""
+        # Where each changelog has come to in truth; what was read, and the word that the last transaction left; up
+        # to where the first changelog is known.
+        self.marks: dict[str, int] = {}
+        # What the lane has read and the group does not know of.
+        self.behind: dict[str, int] = {}
+        self._read = Progress("", {})
+        self._known = 0
 
     async def start(self) -> None:
-        """Fence whoever had the lane."""
+        """Fence whoever had the lane, and find where its changelogs end (`marks`)."""
         self._transactions = await patiently(self._settings, f"taking partition {self._partition}", self._fresh)
 
     async def _fresh(self) -> Transactions:
         fresh = Transactions(self._settings, self._partition, self._partitions)
         try:
-            await fresh.start()
+            self.marks = await fresh.start(self._changelogs)
         except BaseException:
             await fresh.stop()
             raise
         return fresh
 
-    async def take_up(self, topics: Sequence[str]) -> None:
-        """Find where the group has come to in topics, `clock` among them.
+    async def take_up(self, topics: Sequence[str], read: Progress | None) -> dict[str, int]:
+        """Return where the lane goes on in topics, `clock` among them.
 
+        read: what its restored rows say. The group's offsets count where somebody has moved them further.
         Raises Fatal where records are gone before they were read, or offsets point behind the end.
         """
         found = await self._asked(lambda: self._probe.committed(topics, self._partition))
+        self.behind = {
+            topic: offset
+            for topic, offset in ({} if read is None else read.offsets).items()
+            if topic not in found or found[topic].offset < offset
+        }
+        found |= {topic: OffsetAndMetadata(offset, "") for topic, offset in self.behind.items()}
         begins = await self._asked(lambda: self._probe.begins(topics, self._partition))
         ends = await self.ends(topics, self._partition)
         for topic, at in found.items():
@@ -152,7 +169,10 @@ class LaneBroker:
                     "restored to an earlier state or made anew. Restore the group's offsets with it."
                 )
         clock = found.get("clock", OffsetAndMetadata(begins["clock"], ""))
-        self._clock, self._word = clock.offset, clock.metadata
+        offsets = {"clock": clock.offset} | {topic: at.offset for topic, at in found.items()}
+        self._read = Progress(clock.metadata if read is None else read.word, offsets)
+        self._known = self.marks[self._changelogs[0]]
+        return offsets
 
     async def stop(self) -> None:
         """Let the lane go."""
@@ -172,9 +192,11 @@ class LaneBroker:
         another worker has committed since: the batch was made of what is no longer so.
         """
         batch = lane.batch
-        offsets = {"clock": self._clock} | batch.offsets
-        # Kafka keeps a word with each offset; by this one a transaction is known again.
+        # By its word a transaction is known again; Kafka keeps it with each offset too.
         word = uuid4().hex
+        read = Progress(word, self._read.offsets | batch.offsets)
+        offsets = {"clock": read.offsets["clock"]} | batch.offsets
+        lane.seats[0].rows.set_meta(NAME, read.text())
         rows = {changelog(self._settings, seat.agent.name): seat.rows.written for seat in lane.seats}
         changed = {topic: written.items() for topic, written in rows.items() if written}
         pauses = Pauses(self._settings)
@@ -188,30 +210,36 @@ class LaneBroker:
                 COMMIT_RETRIES.inc()
                 await self.stop()
                 await pauses.rest(f"committing partition {self._partition}", error)
-                # Asked before, so that whoever has the lane is not driven from it; and after, when nobody else
+                # Asked before, so that whoever has the lane is not driven from it; and seen after, when nobody else
                 # can commit any more.
-                await self._has_happened(word)
+                await self._see_who_committed(word)
                 await self.start()
                 if await self._has_happened(word):
-                    ends = await self._changelog_ends(changed)
+                    ends = self.marks
                     break
         pauses.over()
-        self._clock, self._word = offsets["clock"], word
+        self._read = read
+        self._known = ends[self._changelogs[0]]
         return {seat.agent.name: ends.get(changelog(self._settings, seat.agent.name), 0) for seat in lane.seats}
+
+    async def _see_who_committed(self, word: str) -> None:
+        """Raise Fenced where the group has offsets that somebody else has committed."""
+        found = await self._asked(lambda: self._probe.committed(["clock"], self._partition))
+        last = found["clock"].metadata if "clock" in found else ""
+        if last not in (word, self._read.word, ""):
+            raise self._fenced()
 
     async def _has_happened(self, word: str) -> bool:
         """Say whether the transaction with a word was committed. Raises Fenced where somebody else's was."""
-        found = await self._asked(lambda: self._probe.committed(["clock"], self._partition))
-        last = found["clock"].metadata if "clock" in found else ""
-        if last not in (word, self._word):
-            raise Fenced(f"another worker has committed for partition {self._partition}")
-        return last == word
+        topic = self._changelogs[0]
+        place = TopicPartition(topic, self._partition)
+        words = await self._asked(lambda: words_between(self._settings, place, self._known, self.marks[topic] + 1))
+        if set(words) - {word}:
+            raise self._fenced()
+        return bool(words)
 
-    async def _changelog_ends(self, topics: Iterable[str]) -> dict[str, int]:
-        """Return where changelogs end after a transaction whose answer was lost; nobody else writes them."""
-        names = {topic: topic.removeprefix(self._settings.topics.prefix) for topic in topics}
-        ends = await self.ends(list(names.values()), self._partition)
-        return {topic: ends[name] for topic, name in names.items()}
+    def _fenced(self) -> Fenced:
+        return Fenced(f"another worker has committed for partition {self._partition}")
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         return await patiently(self._settings, f"asking for offsets of partition {self._partition}", ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +68,19 @@ class ChangelogReader:
         """Disconnect; the stores stay open."""
         await self._consumer.stop()
 
-    async def follow(self, places: dict[TopicPartition, PartitionStore]) -> None:
+    async def follow(
+        self, places: dict[TopicPartition, PartitionStore], ends: Mapping[TopicPartition, int] | None = None
+    ) -> None:
         """Begin to read partitions into stores, each from the place that it has come to.
 
+        ends: where they end, where that is known for certain.
         A store that has come further than its changelog, or on another way, is thrown away: it belongs to a
         cluster as it was before it was restored. `places` then holds the new one.
         """
         consumer = self._consumer
         tps = list(places)
         consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
+        ends = ends or await consumer.end_offsets(tps)
         begins = await consumer.beginning_offsets(tps)
         for tp, store in places.items():
             at, last = store.place
@@ -93,12 +97,10 @@ class ChangelogReader:
         store.close()
         return _anew(folder, "ahead", why)
 
-    async def catch_up(self) -> int:
-        """Read until all that was committed when this was called is in; returns the rows read."""
-        tps = list(self._stores)
-        ends = await self._consumer.end_offsets(tps)
+    async def catch_up(self, ends: Mapping[TopicPartition, int]) -> int:
+        """Read until all before `ends` is in; returns the rows read."""
         rows = 0
-        behind = set(tps)
+        behind = set(self._stores)
         while True:
             for tp in list(behind):
                 if await self._consumer.position(tp) >= ends[tp]:

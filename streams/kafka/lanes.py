@@ -23,6 +23,7 @@ from streams.kafka.changelogs import ChangelogReader, Standby, open_store
 from streams.kafka.lane import Lane, Seat, input_topics
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.metrics import LANES, STANDBYS
+from streams.kafka.progress import NAME, Progress
 from streams.kafka.runner import Runner
 from streams.kafka.store import PartitionStore
 from streams.kafka.transactions import Fenced
@@ -112,8 +113,9 @@ class Lanes:
         for name, partition in list(self._stores):
             if partition not in {*wanted, *kept}:
                 self._stores.pop((name, partition)).close()
+        names = [agent.name for agent, _ in self._agents]
         self._brokers = {
-            p: LaneBroker(self._settings, p, self._settings.topics.partitions, self._probe) for p in wanted
+            p: LaneBroker(self._settings, p, self._settings.topics.partitions, self._probe, names) for p in wanted
         }
         await asyncio.gather(*(broker.start() for broker in self._brokers.values()))
         await self._restore(wanted)
@@ -188,8 +190,9 @@ class Lanes:
         places = self._places(partitions)
         try:
             await reader.start()
-            await reader.follow(places)
-            return await reader.catch_up()
+            ends = {tp: self._brokers[tp.partition].marks[tp.topic] + 1 for tp in places}
+            await reader.follow(places, ends)
+            return await reader.catch_up(ends)
         finally:
             self._take_in(places)
             await reader.stop()
@@ -211,12 +214,14 @@ class Lanes:
             rekey=settings.worker.wrong_partition == "rekey",
         )
         broker = self._brokers[partition]
-        await broker.take_up(self.topics)
+        begin = await broker.take_up(self.topics, Progress.of(seats[0].rows.meta(NAME)))
+        # Committed when there is nothing else to commit, so that nobody thinks that the lane lags.
+        lane.batch.offsets.update(broker.behind)
         meet = None if settings.registry.url is None else self._meet
         if meet is not None:
             for value in lane.parked_values():
                 await meet(value)
-        runner = Runner(lane, broker, settings.worker.batch_records, self._ended, self._room.set, meet)
+        runner = Runner(lane, broker, settings.worker.batch_records, self._ended, self._room.set, begin, meet)
         self._runners[partition] = runner
         runner.start()
 

@@ -42,8 +42,8 @@ class Broker(Protocol):
 class Runner:
     """The task of one lane. Whatever goes wrong in it goes to `failed`, once; then it has ended.
 
-    room: told when the lane can take more. meet: asks the registry, however long it is away, for the schema of a
-    value that is strange; None where there is no registry.
+    room: told when the lane can take more. begin: where it goes on, by topic; what lies before is not taken. meet:
+    asks the registry, however long it is away, for the schema of a value that is strange; None without a registry.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Runner:
         batch_records: int,
         failed: Callable[[Runner, BaseException], None],
         room: Callable[[], None],
+        begin: Mapping[str, int],
         meet: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self.lane = lane
@@ -65,6 +66,7 @@ class Runner:
         # Whether a batch was committed.
         self.committed = False
         self._room = room
+        self._begin = begin
         self._meet = meet
         self._inbox: dict[str, deque[Record]] = {}
         self._days: deque[Record] = deque()
@@ -94,6 +96,12 @@ class Runner:
 
     def give(self, topic: str, records: Sequence[Record]) -> None:
         """Hand over records that were fetched."""
+        begin = self._begin.get(topic, 0)
+        if records[0].offset < begin:
+            # The group's offsets are behind the lane's own, as a coordinator tells them that was frozen.
+            records = [record for record in records if record.offset >= begin]
+            if not records:
+                return
         if topic == "clock":
             self._days.extend(records)
         else:

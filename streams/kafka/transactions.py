@@ -31,6 +31,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Fatal
 from streams.kafka.batch import Saying
+from streams.kafka.progress import BEACON
 from streams.settings import Settings
 
 # A produce request's batch; Kafka's own limit for one is 1 MiB unless a topic says otherwise.
@@ -77,12 +78,21 @@ class Transactions:
             max_request_size=_RECORD_BYTES,
         )
 
-    async def start(self) -> None:
-        """Connect, end what the id's last owner left open, and fence it."""
-        await self._producer.start()
+    async def start(self, changelogs: Sequence[str]) -> dict[str, int]:
+        """Connect, end what the id's last owner left open, and fence it.
+
+        Returns for each changelog the offset of a row that was written now: all that was ever committed of the lane
+        lies before it, whatever a broker says that does not know of its successor.
+        """
+        producer = self._producer
+        await producer.start()
         # A transaction can begin only when the broker has given the id anew.
-        await self._producer.begin_transaction()
-        await self._producer.abort_transaction()
+        await producer.begin_transaction()
+        key, value = BEACON
+        sent = {topic: await self._send(topic, self._partition, [(key, value, [])]) for topic in changelogs}
+        marks = {topic: (await pending[0][0]).offset for topic, pending in sent.items()}
+        await producer.commit_transaction()
+        return marks
 
     async def stop(self) -> None:
         """Let go; an open transaction is left to whoever takes the id next."""

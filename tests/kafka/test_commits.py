@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import TopicPartition as ConfluentPartition
+from confluent_kafka.admin import AdminClient
 
 from agents.account import AccountAgent
 from chaos.stage import Stage
@@ -33,7 +36,7 @@ class Owner:
 
     def __init__(self, stage: Stage, name: str, probe: Probe) -> None:
         settings, book = stage.settings(), default_book()
-        self.broker = LaneBroker(settings, 0, stage.partitions, probe)
+        self.broker = LaneBroker(settings, 0, stage.partitions, probe, ["account"])
         self.store = PartitionStore(stage.folder / name)
         seat = Seat(AccountAgent(), AccountState, LaneRows(self.store), book, 100)
         self.lane = Lane(0, stage.partitions, [seat], book, Codec(), prefix=stage.prefix)
@@ -41,7 +44,7 @@ class Owner:
     async def take(self) -> None:
         """Take the lane."""
         await self.broker.start()
-        await self.broker.take_up(["payments", "clock"])
+        await self.broker.take_up(["payments", "clock"], None)
 
     async def commit(self, offset: int) -> None:
         """Commit a batch of one dead letter."""
@@ -88,7 +91,15 @@ def test_a_commit_whose_answer_is_lost_happens_once(stage: Stage, monkeypatch: p
                 raise KafkaTimeoutError()
 
             monkeypatch.setattr(transactions, "commit", unheard)
+            # And the coordinator that is asked was frozen: it does not know of the last transaction.
+            before = await one.broker._probe.committed(["clock"], 0)
+
+            async def frozen(*_: Any) -> Any:
+                return before
+
+            monkeypatch.setattr(one.broker._probe, "committed", frozen)
             await one.commit(1)
+            monkeypatch.undo()
             # The row is there, at a place behind it.
             assert one.lane.seats[0].rows.meta("test") == "1"
             assert one.store.place[0] > 1
@@ -126,7 +137,7 @@ def test_a_worker_that_was_fenced_by_nobody_who_stays_takes_its_lanes_again(stag
     async def intrude() -> None:
         for partition in range(stage.partitions):
             intruder = Transactions(stage.settings(), partition, stage.partitions)
-            await intruder.start()
+            await intruder.start([])
             await intruder.stop()
 
     stage.start()
@@ -139,3 +150,24 @@ def test_a_worker_that_was_fenced_by_nobody_who_stays_takes_its_lanes_again(stag
     stage.assert_exact(events)
     stage.assert_at_work()
     assert '"event": "fenced"' in stage.log()
+
+
+def test_offsets_that_were_set_back_count_nothing_twice(stage: Stage) -> None:
+    events = list(simulate(accounts=12, days=8, seed=3, start=date(2026, 1, 5)))
+    stage.start()
+    stage.publish(events)
+    stage.settle()
+    assert stage.end() == 0
+    # As a coordinator tells them that was frozen, and does not know that another has taken its place.
+    places = [
+        ConfluentPartition(f"{stage.prefix}{topic}", part, 0)
+        for topic in ("payments", "accounts", "clock", "barriers")
+        for part in range(stage.partitions)
+    ]
+    admin = AdminClient({"bootstrap.servers": stage.bootstrap})
+    for done in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(stage.group, places)]).values():
+        done.result(30)
+    stage.put("payments", 0, b"k", b"no event")
+    stage.start()
+    stage.settle()
+    stage.assert_exact(events, Counter(unreadable=1))
