@@ -6,7 +6,7 @@ ARGS ?=
 # One worker a core: the property tests are pure computation.
 WORKERS ?= 2
 
-.PHONY: setup demo up down test check bench chaos lock clean
+.PHONY: setup demo up down parts test check bench chaos lock clean
 
 setup: $(VENV)/.runtime
 
@@ -34,7 +34,13 @@ up: setup
 down: setup
 	$(BIN)/reprieve down $(ARGS)
 
-test: $(VENV)/.dev
+# What tests run beside Kafka, from Debian's packages where it is missing and we may install it.
+parts:
+	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } \
+		|| echo "redis-server is missing and cannot be installed; its tests are skipped"
+
+test: $(VENV)/.dev parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev

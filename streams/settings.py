@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         flags: by group, as `kafka={"client_id": "x"}`.
         Raises WrongUse that names each setting at fault, and what is allowed.
         """
-        named = config or (Path(os.environ["REPRIEVE_CONFIG"]) if os.environ.get("REPRIEVE_CONFIG") else None)
+        named = file_of(config)
         if named is not None and not named.is_file():
             raise WrongUse(f"There is no settings file {named}. Name one that is there, or leave --config out.")
         token = _file.set(named)
@@ -183,6 +183,23 @@ class Settings(BaseSettings):
             raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from error
         finally:
             _file.reset(token)
+
+
+def file_of(config: Path | None) -> Path | None:
+    """Return the settings file that counts: `config`, else REPRIEVE_CONFIG, else none."""
+    return config or (Path(os.environ["REPRIEVE_CONFIG"]) if os.environ.get("REPRIEVE_CONFIG") else None)
+
+
+def origin(group: str, name: str, config: Path | None) -> str | None:
+    """Return where a setting comes from when no flag says it: a variable, a file, or None where it is as built."""
+    known = {variable.upper(): variable for variable in os.environ}
+    for variable in (f"REPRIEVE_{group.upper()}__{name.upper()}", f"REPRIEVE_{group.upper()}"):
+        if variable in known:
+            return known[variable]
+    file = file_of(config)
+    if file is not None and name in tomllib.loads(file.read_text("utf-8")).get(group, {}):
+        return str(file)
+    return None
 
 
 def _told(error: ValidationError, file: Path | None) -> str:

@@ -16,7 +16,9 @@ from streams.cli.common import json_option
 @config_option
 @json_option
 def settings_command(config: Path | None, as_json: bool) -> None:
-    """Show all settings as a worker would take them; secrets are masked."""
+    """Show all settings as a worker would take them, and where each that was set was set; secrets are masked."""
+    from streams.settings import origin
+
     found: dict[str, dict[str, Any]] = settings_of(config).model_dump(mode="json")
     if as_json:
         click.echo(json.encode(found))
@@ -24,5 +26,6 @@ def settings_command(config: Path | None, as_json: bool) -> None:
     for group, values in found.items():
         click.echo(f"[{group}]")
         for name, value in values.items():
-            click.echo(f"{name} = {json.encode(value).decode()}")
+            place = origin(group, name, config)
+            click.echo(f"{name} = {json.encode(value).decode()}" + (f"  # {place}" if place else ""))
         click.echo()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from schemas.errors import WrongUse
+from streams.cli import cli
 from streams.settings import Settings
 
 
@@ -59,3 +61,14 @@ def test_secrets_are_never_shown() -> None:
     made = Settings.load(kafka={"sasl_password": "hunter2", "security_protocol": "SASL_PLAINTEXT"})
     assert "hunter2" not in repr(made) + made.model_dump_json()
     assert made.kafka.client_options()["sasl_plain_password"] == "hunter2"
+
+
+def test_each_setting_says_where_it_was_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "reprieve.toml"
+    file.write_text('[kafka]\nclient_id = "a"\n[topics]\npartitions = 3\n')
+    monkeypatch.setenv("REPRIEVE_TOPICS__PARTITIONS", "4")
+    found = CliRunner().invoke(cli, ["settings", "--config", str(file)])
+    lines = found.output.splitlines()
+    assert f'client_id = "a"  # {file}' in lines
+    assert "partitions = 4  # REPRIEVE_TOPICS__PARTITIONS" in lines
+    assert "replication_factor = 1" in lines
