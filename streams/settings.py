@@ -116,6 +116,13 @@ class RedisSettings(_Group):
     cert_file: Path | None = None
     key_file: Path | None = None
 
+    def client_options(self) -> dict[str, Any]:
+        """Return the arguments of redis-py's `from_url`; a URL of `rediss://` is for TLS."""
+        options: dict[str, Any] = {"url": self.url, "username": self.username}
+        options["password"] = None if self.password is None else self.password.get_secret_value()
+        files = {"ssl_ca_certs": self.ca_file, "ssl_certfile": self.cert_file, "ssl_keyfile": self.key_file}
+        return options | {name: str(file) for name, file in files.items() if file is not None}
+
 
 class WorkerSettings(_Group):
     """How a worker works."""

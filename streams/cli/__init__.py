@@ -11,6 +11,7 @@ from importlib.metadata import version
 import click
 
 from schemas.errors import ReprieveError
+from streams.cli.doctor import doctor_command
 from streams.cli.flow import consume_command, publish_command
 from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
@@ -47,6 +48,7 @@ for command in (
     status_command,
     topics_group,
     settings_command,
+    doctor_command,
 ):
     cli.add_command(command)
 

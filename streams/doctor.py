@@ -1,0 +1,130 @@
+"""Looks at all that a worker needs, and says of each whether it is well and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import requires, version
+from typing import Literal
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from schemas.errors import Fatal, ReprieveError
+from streams.kafka.access import see_whether_let_in
+from streams.kafka.topology import differences
+from streams.registry import codec_for, subjects
+from streams.settings import Settings
+
+# Free bytes that a data directory should have; a million accounts take about two gibibytes.
+_ROOM = 4 * 1024**3
+# Seconds that Redis's clock may differ from ours.
+_SKEW = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part. `message`: how it is, and what to do where it is bad."""
+
+    part: str
+    verdict: Literal["ok", "bad", "skipped"]
+    message: str
+
+
+async def examined(settings: Settings) -> list[Finding]:
+    """Look at everything, one behind the other; nothing is changed, and nothing of it raises."""
+    found = [*_packages(), _disk(settings), await _looked("Kafka", lambda: _kafka(settings))]
+    if found[-1].verdict == "ok":
+        found.append(await _looked("topics", lambda: _topics(settings)))
+    else:
+        found.append(Finding("topics", "skipped", "Kafka does not answer"))
+    if settings.registry.url is None:
+        found.append(Finding("registry", "skipped", "registry.url is not set; events are in single-object encoding"))
+    else:
+        found.append(await _looked("registry", lambda: _registry(settings)))
+    if settings.redis.url is None:
+        found.append(Finding("Redis", "skipped", "redis.url is not set"))
+    else:
+        found.append(await _looked("Redis", lambda: _redis(settings)))
+    return found
+
+
+async def _looked(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(part, "ok", await look())
+    except ReprieveError as error:
+        return Finding(part, "bad", str(error))
+    except (KafkaError, OSError) as error:
+        return Finding(part, "bad", f"{type(error).__name__}: {error}. Start it, or correct its settings.")
+
+
+def _packages() -> Iterator[Finding]:
+    """Hold the packages of which parts are replaced against the versions that this was built for."""
+    yield Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
+    for requirement in requires("reprieve") or ():
+        pinned = re.match(r"([A-Za-z0-9_-]+)==([^ ;]+)$", requirement)
+        if pinned is not None:
+            name, wanted = pinned.groups()
+            here = version(name)
+            fits = here == wanted
+            told = here if fits else f"{here}, but parts of it are replaced that are as in {wanted}. Install {wanted}."
+            yield Finding(name, "ok" if fits else "bad", told)
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = settings.worker.data_dir
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        return Finding("data directory", "bad", f"{folder}: {error.strerror}. Set worker.data_dir to another.")
+    told = f"{folder}, {free / 1024**3:.1f} GiB free"
+    if free < _ROOM:
+        return Finding("data directory", "bad", f"{told}. Make room, or set worker.data_dir to another.")
+    return Finding("data directory", "ok", told)
+
+
+async def _kafka(settings: Settings) -> str:
+    await see_whether_let_in(settings)
+    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
+    try:
+        await admin.start()
+        brokers = (await admin.describe_cluster())["brokers"]
+    finally:
+        await admin.close()
+    wanted = settings.topics.replication_factor
+    if len(brokers) < wanted:
+        raise Fatal(f"{len(brokers)} brokers, but topics.replication_factor is {wanted}. Start more, or set it lower.")
+    return f"{len(brokers)} brokers"
+
+
+async def _topics(settings: Settings) -> str:
+    found = await differences(settings)
+    if found:
+        raise Fatal(f"{found[0].topic} {found[0].message}; {len(found)} in all. See `reprieve topics check`.")
+    return f"as they have to be, under {settings.topics.prefix}"
+
+
+async def _registry(settings: Settings) -> str:
+    await asyncio.to_thread(codec_for(settings).prepare, subjects(settings))
+    return f"has every schema, at {settings.registry.url}"
+
+
+async def _redis(settings: Settings) -> str:
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        async with Redis.from_url(**settings.redis.client_options()) as client:
+            seconds, _ = await client.time()
+    except RedisError as error:
+        raise Fatal(f"{type(error).__name__}: {error}. See to redis.url, redis.username and redis.password.") from error
+    skew = abs(int(seconds) - time.time())
+    if skew > _SKEW:
+        raise Fatal(f"its clock and ours differ by {skew:.0f} s. Set both by NTP.")
+    return f"answers; its clock and ours differ by less than {_SKEW:.0f} s"

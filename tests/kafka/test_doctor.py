@@ -1,0 +1,71 @@
+"""`reprieve doctor` with real servers, and with none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from chaos.stage import Stage
+from deploy.local.processes import free_port
+from deploy.local.redis import RedisServer
+from streams.cli import cli
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, code: int, **variables: object) -> dict[str, Any]:
+    """Return what the doctor finds by part."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"REPRIEVE_{name}", str(value))
+    found = CliRunner().invoke(cli, ["doctor", "--json"])
+    assert found.exit_code == code, found.output
+    return {finding["part"]: finding for finding in json.loads(found.output)}
+
+
+def test_all_is_well_where_all_is_there(stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here: dict[str, object] = {
+        "KAFKA__BOOTSTRAP_SERVERS": stage.bootstrap,
+        "TOPICS__PREFIX": stage.prefix,
+        "TOPICS__PARTITIONS": stage.partitions,
+        "WORKER__DATA_DIR": tmp_path,
+    }
+    found = examined(monkeypatch, 0, **here)
+    assert found["Kafka"]["message"] == "1 brokers"
+    assert {found[part]["verdict"] for part in ("topics", "aiokafka", "faust-streaming", "data directory")} == {"ok"}
+    assert {found[part]["verdict"] for part in ("registry", "Redis")} == {"skipped"}
+    other = examined(monkeypatch, 1, **here | {"TOPICS__PREFIX": "elsewhere."})
+    assert "`reprieve topics apply` makes it" in other["topics"]["message"]
+
+
+def test_what_does_not_answer_is_bad_and_what_to_do_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    found = examined(
+        monkeypatch,
+        1,
+        KAFKA__BOOTSTRAP_SERVERS=nowhere,
+        REGISTRY__URL=f"http://{nowhere}",
+        REDIS__URL=f"redis://{nowhere}/0",
+        WORKER__DATA_DIR=tmp_path,
+    )
+    assert found["Kafka"]["verdict"] == "bad"
+    assert found["topics"]["verdict"] == "skipped"
+    assert f"The registry at http://{nowhere} does not answer" in found["registry"]["message"]
+    assert "See to redis.url" in found["Redis"]["message"]
+
+
+def test_a_redis_that_answers_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not here, and this machine cannot install it")
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        nowhere = f"127.0.0.1:{free_port()}"
+        found = examined(
+            monkeypatch, 1, KAFKA__BOOTSTRAP_SERVERS=nowhere, REDIS__URL=server.url, WORKER__DATA_DIR=tmp_path
+        )
+        assert found["Redis"]["verdict"] == "ok"
+    finally:
+        server.stop()
