@@ -6,7 +6,6 @@ says once in a while how many events it has processed. At least once: its sink t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable
 from datetime import timedelta
@@ -19,7 +18,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
-from bench.peers.work import TOPICS, Work
+from bench.peers.work import TOPICS, Work, flags
 
 # Events between two words about how many were processed.
 _EVERY = 1_000
@@ -27,11 +26,7 @@ _EVERY = 1_000
 
 def main() -> None:
     """Run until told to stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("bootstrap", "prefix", "group", "state"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--partitions", type=int, required=True)
-    given = parser.parse_args()
+    given = flags(__doc__).parse_args()
     work = Work(given.prefix)
     done = 0
 

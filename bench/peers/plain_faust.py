@@ -6,14 +6,13 @@ SIGTERM.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, MutableMapping
 from datetime import date
 from typing import Any
 
 import faust
 
-from bench.peers.work import TOPICS, Work
+from bench.peers.work import TOPICS, Work, flags
 from schemas import events as ev
 
 SEPARATOR = "\x1f"
@@ -98,10 +97,7 @@ def make_app(bootstrap: str, prefix: str, group: str, folder: str, partitions: i
 
 def main() -> None:
     """Run until told to stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("bootstrap", "prefix", "group", "state"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--partitions", type=int, required=True)
+    parser = flags(__doc__)
     parser.add_argument("--guarantee", default="at_least_once")
     given = parser.parse_args()
     app = make_app(given.bootstrap, given.prefix, given.group, given.state, given.partitions, given.guarantee)

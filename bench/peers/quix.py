@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from quixstreams import Application
 
-from bench.peers.work import TOPICS, Work
+from bench.peers.work import TOPICS, Work, flags
 
 
 class Rows(MutableMapping[str, bytes]):
@@ -38,11 +37,7 @@ class Rows(MutableMapping[str, bytes]):
 
 def main() -> None:
     """Run until told to stop."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("bootstrap", "prefix", "group", "state"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--partitions", type=int, required=True)
-    given = parser.parse_args()
+    given = flags(__doc__).parse_args()
     app = Application(
         broker_address=given.bootstrap,
         consumer_group=given.group,

@@ -6,6 +6,7 @@ publishes what is said. So all of them decode, decide, pack and encode alike.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, MutableMapping
 from datetime import date
 from typing import Any, cast
@@ -30,6 +31,15 @@ Headers = list[tuple[str, bytes]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
+
+
+def flags(description: str | None) -> argparse.ArgumentParser:
+    """Return the flags that every peer takes."""
+    parser = argparse.ArgumentParser(description=description)
+    for name in ("bootstrap", "prefix", "group", "state"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--partitions", type=int, required=True)
+    return parser
 
 
 class Work:
