@@ -135,20 +135,27 @@ class Standby:
     """Keeps the stores of some partitions warm, for the day when this worker has to take them."""
 
     def __init__(self, settings: Settings, places: dict[TopicPartition, PartitionStore]) -> None:
-        self._reader = ChangelogReader(settings)
+        self._settings = settings
         self._places = places
+        self._reader: ChangelogReader | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to follow."""
-        await self._reader.start()
-        await self._reader.follow(self._places)
-        self._task = asyncio.create_task(self._follow(), name="standby")
+        """Begin to follow. Raises what aiokafka raises while the broker is away; then it may be tried again."""
+        reader = ChangelogReader(self._settings)
+        try:
+            await reader.start()
+            await reader.follow(self._places)
+        except BaseException:
+            await reader.stop()
+            raise
+        self._reader = reader
+        self._task = asyncio.create_task(self._follow(reader), name="standby")
 
-    async def _follow(self) -> None:
+    async def _follow(self, reader: ChangelogReader) -> None:
         while True:
             try:
-                await self._reader.read()
+                await reader.read()
             except KafkaError as error:
                 log.warning("standby_waits", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(1)
@@ -158,5 +165,6 @@ class Standby:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._reader.stop()
+        if self._reader is not None:
+            await self._reader.stop()
         return self._places

@@ -123,7 +123,7 @@ class Lanes:
             await self._begin(partition)
         if kept:
             self._standby = Standby(self._settings, self._places(kept))
-            await self._standby.start()
+            await patiently(self._settings, "following changelogs", self._standby.start)
         LANES.set(len(wanted))
         STANDBYS.set(len(kept))
         log.info("lanes_open", lanes=wanted, standbys=kept)

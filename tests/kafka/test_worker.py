@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -119,6 +120,26 @@ def test_a_worker_that_froze_commits_nothing_when_another_has_taken_over(stage: 
     )
     stage.settle()
     stage.assert_exact(history())
+
+
+def test_a_standby_takes_over_with_the_state_that_it_has(stage: Stage) -> None:
+    first, second = split(history(), 2)
+    stage.start("one", standby_replicas=1)
+    stage.start("two", standby_replicas=1)
+    stage.wait(lambda: any(kept for _, kept in opened(stage, "two")), "its standbys")
+    stage.publish(first)
+    stage.settle()
+    stage.kill("one")
+    stage.wait(lambda: opened(stage, "two")[-1][0] == [0, 1, 2], "the take-over")
+    stage.publish(second)
+    stage.settle()
+    stage.assert_exact(history())
+
+
+def opened(stage: Stage, name: str) -> list[tuple[list[int], list[int]]]:
+    """Return the lanes and the standbys that a worker has told of, one behind the other."""
+    lines = [json.loads(line) for line in stage.log(name).splitlines() if '"event": "lanes_open"' in line]
+    return [(line["lanes"], line["standbys"]) for line in lines] or [([], [])]
 
 
 @pytest.mark.parametrize("disk", ["empty", "behind", "corrupt"])
