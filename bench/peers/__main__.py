@@ -69,8 +69,8 @@ def opened(engine: Engine, run: Run, settings: Settings, accounts: int) -> None:
             if child.poll() is not None or time.monotonic() > deadline:
                 raise _stuck(engine, log)
             time.sleep(0.2)
-        # Its snapshot or commit of the last of them.
-        time.sleep(3)
+        # Its snapshot or commit of the last of them; Bytewax makes one every ten seconds.
+        time.sleep(12 if engine.counts_itself else 3)
 
 
 def measured(engine: Engine, run: Run, settings: Settings, before: int, count: int) -> tuple[float, float]:
