@@ -18,12 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
 from bench.local import opening, payments
 from bench.measure import machine
-from deploy.local.kafka import KafkaCluster
+from deploy.local.kafka import KafkaCluster, group_offsets
 from schemas import events as ev
 from schemas.codec import Codec
 from streams.kafka.publishing import publish
@@ -43,16 +40,9 @@ def events(accounts: int, months: int) -> Iterator[ev.Event]:
 
 async def committed(settings: Settings) -> int:
     """Return how many input records the group has behind it."""
-    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
-    try:
-        await admin.start()
-        found = await admin.list_consumer_group_offsets(settings.worker.application_id)
-    except KafkaError:
-        return 0
-    finally:
-        await admin.close()
+    found = await group_offsets(",".join(settings.kafka.bootstrap_servers), settings.worker.application_id)
     names = {settings.topics.prefix + name for name in ("accounts", "payments")}
-    return sum(at.offset for tp, at in found.items() if tp.topic in names)
+    return sum(offset for tp, offset in found.items() if tp.topic in names)
 
 
 def cpu_seconds(pid: int) -> float:

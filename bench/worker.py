@@ -7,33 +7,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from bench.kafka import committed
 from bench.local import START, closes, instant, opening
 from bench.measure import machine
+from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from schemas.codec import Codec
 from state.calendars import add_months
-from streams.kafka.publishing import publish
-from streams.kafka.topology import apply
 from streams.settings import Settings
 
 PARTITIONS = 4
@@ -62,66 +54,21 @@ def peak_mib_of(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-class Bench:
-    """A worker on a cluster."""
+def close(stage: Stage, first: date, last: date) -> float:
+    """Close days one by one; returns the seconds that the last took."""
+    taken = 0.0
+    for event in closes(first, last):
+        before = closed(stage)
+        began = time.monotonic()
+        stage.publish([event])
+        stage.wait(lambda before=before: closed(stage) > before, "a close", _PATIENCE, 0.02)  # type: ignore[misc]
+        taken = time.monotonic() - began
+    return taken
 
-    def __init__(self, folder: Path, cluster: KafkaCluster) -> None:
-        self.folder = folder
-        self.config = folder / "reprieve.toml"
-        self.config.write_text(
-            f'[kafka]\nbootstrap_servers = "{cluster.bootstrap}"\n[topics]\npartitions = {PARTITIONS}\n'
-            f'[worker]\ndata_dir = "{folder / "data"}"\nlog_format = "json"\n',
-            "utf-8",
-        )
-        self.settings = Settings.load(self.config)
-        self.log = folder / "log"
-        asyncio.run(apply(self.settings))
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start the worker."""
-        command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(self.config)]
-        with self.log.open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=dict(os.environ))
-
-    def publish(self, events: Iterator[ev.Event] | Sequence[ev.Event]) -> int:
-        """Publish events."""
-        return asyncio.run(publish(self.settings, Codec(), events))
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition."""
-        deadline = time.monotonic() + _PATIENCE
-        while not condition():
-            if time.monotonic() > deadline:
-                raise SystemExit(f"it took more than {_PATIENCE:.0f} s: {self.log.read_text('utf-8')[-2000:]}")
-            time.sleep(0.02)
-
-    def said(self, event: str) -> list[dict[str, object]]:
-        """Return the worker's log lines of a kind."""
-        lines = self.log.read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines if f'"event": "{event}"' in line]
-
-    async def closed(self) -> int:
-        """Return how many closes all lanes have behind them."""
-        admin = AIOKafkaAdminClient(**self.settings.kafka.client_options())
-        try:
-            await admin.start()
-            found = await admin.list_consumer_group_offsets(self.settings.worker.application_id)
-        except KafkaError:
-            return 0
-        finally:
-            await admin.close()
-        return min((at.offset for tp, at in found.items() if tp.topic.endswith("clock")), default=0)
-
-    def close(self, first: date, last: date, before: int) -> float:
-        """Close days one by one; returns the seconds that the last took."""
-        taken = 0.0
-        for event in closes(first, last):
-            began = time.monotonic()
-            self.publish([event])
-            before += 1
-            self.wait(lambda count=before: asyncio.run(self.closed()) >= count)  # type: ignore[misc]
-            taken = time.monotonic() - began
-        return taken
+def closed(stage: Stage) -> int:
+    """Return how many closes all lanes have behind them."""
+    return min((offset for place, offset in stage.committed().items() if place.topic.endswith("clock")), default=0)
 
 
 async def latencies(settings: Settings, accounts: Sequence[int], day: date) -> list[float]:
@@ -175,34 +122,35 @@ def main() -> None:
     accounts = parser.parse_args().accounts
     print(machine())
     due = add_months(START, 1)
-    with tempfile.TemporaryDirectory() as temporary, KafkaCluster(Path(temporary) / "kafka") as cluster:
-        bench = Bench(Path(temporary), cluster)
-        worker = bench.start()
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        KafkaCluster(Path(temporary) / "kafka") as cluster,
+        Stage(cluster.bootstrap, Path(temporary), "bench", partitions=PARTITIONS) as stage,
+    ):
+        worker = stage.start(session_timeout_seconds=10)
         began = time.monotonic()
-        bench.publish(spread_out(accounts))
-        bench.wait(lambda: asyncio.run(committed(bench.settings)) >= accounts)
+        stage.publish(spread_out(accounts))
+        settings = stage.settings()
+        stage.wait(lambda: asyncio.run(committed(settings)) >= accounts, "all loans", _PATIENCE)
         print(f"{accounts:,} loans published and taken in {time.monotonic() - began:,.0f} s", flush=True)
-        bench.close(START, START, 0)
-        bench.close(START + timedelta(days=1), due - timedelta(days=1), 1)
-        taken = bench.close(due, due, (due - START).days)
+        close(stage, START, due - timedelta(days=1))
+        taken = close(stage, due, due)
         print(f"close of a day on which {accounts // DAYS:,} of {accounts:,} fall due: {taken:.2f} s", flush=True)
         print(f"peak resident memory of the worker: {peak_mib_of(worker.pid):,.0f} MiB", flush=True)
         late = list(range(0, accounts, DAYS))[: _RATE * _SECONDS]
-        taken = bench.close(due + timedelta(days=1), due + timedelta(days=4), (due - START).days + 1)
-        times = asyncio.run(latencies(bench.settings, late, due + timedelta(days=5)))
+        close(stage, due + timedelta(days=1), due + timedelta(days=4))
+        times = asyncio.run(latencies(settings, late, due + timedelta(days=5)))
         p50, p99 = statistics.median(times), times[int(len(times) * 0.99)]
         print(f"{len(times):,} payments at {_RATE:,}/s, until the catch-up is read: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-        shutil.rmtree(bench.folder / "data")
-        before = len(bench.said("restored"))
-        worker = bench.start()
-        bench.wait(lambda: len(bench.said("restored")) > before)
-        restored = bench.said("restored")[-1]
-        rows, seconds = int(str(restored["rows"])), float(str(restored["seconds"]))
+        stage.kill()
+        shutil.rmtree(stage.data())
+        before = len(stage.told("restored"))
+        stage.start(session_timeout_seconds=10)
+        stage.wait(lambda: len(stage.told("restored")) > before, "its state", _PATIENCE)
+        restored = stage.told("restored")[-1]
+        rows, seconds = restored["rows"], restored["seconds"]
         print(f"{rows:,} rows read back into an empty disk in {seconds:.1f} s: {rows / seconds:,.0f} rows/s")
-        worker.terminate()
-        worker.wait()
+        stage.end()
 
 
 if __name__ == "__main__":

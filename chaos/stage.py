@@ -10,15 +10,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
+from deploy.local.kafka import group_offsets
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPICS
@@ -157,7 +156,7 @@ class Stage:
 
     # -- events
 
-    def publish(self, events: Sequence[ev.Event]) -> None:
+    def publish(self, events: Iterable[ev.Event]) -> None:
         """Publish events in their order, a day's close behind all that came before it."""
         asyncio.run(publish(self.settings(), self.codec, events))
 
@@ -171,16 +170,23 @@ class Stage:
 
         asyncio.run(send())
 
+    def told(self, event: str, name: str = "one") -> list[dict[str, Any]]:
+        """Return a worker's log lines of a kind."""
+        return [json.loads(line) for line in self.log(name).splitlines() if f'"event": "{event}"' in line]
+
     # -- what came of them
 
-    def wait(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-        """Wait for a condition. Fails with the logs where it does not come within `patience` seconds."""
+    def wait(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE, pause: float = 0.1) -> None:
+        """Wait for a condition, asked every `pause` seconds.
+
+        Fails with the logs where it does not come within `patience` seconds.
+        """
         deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
                 logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.workers)
                 raise AssertionError(f"{what} did not come within {patience:.0f} s\n{logs}")
-            time.sleep(0.1)
+            time.sleep(pause)
 
     def settle(self, patience: float = PATIENCE) -> None:
         """Wait until workers have processed all that was published, and all that came of it."""
@@ -188,22 +194,10 @@ class Stage:
 
     def committed(self) -> dict[TopicPartition, int]:
         """Return the group's offsets."""
-        return asyncio.run(self._committed())
-
-    async def _committed(self) -> dict[TopicPartition, int]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        try:
-            await admin.start()
-            found = await admin.list_consumer_group_offsets(self.group)
-        except KafkaError:
-            # The group has no coordinator yet, or the broker is away for now.
-            return {}
-        finally:
-            await admin.close()
-        return {tp: at.offset for tp, at in found.items()}
+        return asyncio.run(group_offsets(self.bootstrap, self.group))
 
     async def _settled(self) -> bool:
-        found = await self._committed()
+        found = await group_offsets(self.bootstrap, self.group)
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
         await consumer.start()
         try:

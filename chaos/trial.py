@@ -22,6 +22,7 @@ from chaos.disk import Disk, compiled
 from chaos.proxy import Proxy
 from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
+from deploy.local.processes import addresses
 from schemas import events as ev
 from simulator.runs import simulate
 
@@ -51,7 +52,7 @@ class Trial:
             f"chaos-{seed}",
             partitions=3,
             replicas=min(brokers, 3),
-            connection={"bootstrap_servers": ",".join(f"127.0.0.1:{port}" for port in proxy.ports)},
+            connection={"bootstrap_servers": addresses(proxy.ports)},
             environment=lambda name: self.disks[name].environment if name in self.disks else {},
         )
         self.disks: dict[str, Disk] = {}

@@ -6,20 +6,26 @@ Without `registry.url` none of it is imported, and events go out in single-objec
 from __future__ import annotations
 
 import time
-from contextlib import closing
-from typing import Any, NoReturn
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import Any
 
 from schemas.codec import Codec
-from schemas.errors import BadInput, Fatal, ReprieveError, Transient
+from schemas.errors import BadInput, Fatal, Transient
 from schemas.events import Event
 from schemas.topics import TOPICS
 from streams.settings import RegistrySettings, Settings
 
 # How long an id that the registry did not have is not asked for again, in seconds: poison comes in numbers.
 _MISSING_SECONDS = 5.0
-_NOT_FOUND = 404
-_CONFLICT = 409
-_REFUSED = (401, 403)
+
+
+class _NotThere(Exception):
+    """The registry has not got what was asked for."""
+
+
+class _DoesNotFit(Exception):
+    """What is to be registered is not compatible with what is there."""
 
 
 class ConfluentRegistry:
@@ -48,12 +54,9 @@ class ConfluentRegistry:
     def schema(self, schema_id: int) -> str:
         """Return the schema of an id. Raises BadInput (`unknown_schema`) where there is none."""
         if self._missing.get(schema_id, 0.0) < time.monotonic():
-            try:
-                return str(self._client.get_schema(schema_id).schema_str)
-            except Exception as error:
-                if _status(error) != _NOT_FOUND:
-                    self._failed(error)
-                self._missing[schema_id] = time.monotonic() + _MISSING_SECONDS
+            with suppress(_NotThere):
+                return str(self._asked(lambda: self._client.get_schema(schema_id)).schema_str)
+            self._missing[schema_id] = time.monotonic() + _MISSING_SECONDS
         raise BadInput(
             "unknown_schema",
             f"The registry has no schema with id {schema_id}. Register the producer's schema, then replay.",
@@ -64,41 +67,42 @@ class ConfluentRegistry:
         if self._register:
             return self.register(subject, schema)
         try:
-            found = self._client.lookup_schema(subject, _avro(schema))
-            assert found.schema_id is not None, "a registry answers with the id"
-        except Exception as error:
-            if _status(error) == _NOT_FOUND:
-                raise Fatal(
-                    f"The registry at {self.url} has no such schema under the subject {subject}. Run `reprieve schemas "
-                    "register`, or set registry.auto_register."
-                ) from error
-            self._failed(error)
-        return found.schema_id
+            found = self._asked(lambda: self._client.lookup_schema(subject, _avro(schema)))
+        except _NotThere as error:
+            raise Fatal(
+                f"The registry at {self.url} has no such schema under the subject {subject}. Run `reprieve schemas "
+                "register`, or set registry.auto_register."
+            ) from error
+        return int(found.schema_id)
 
     def register(self, subject: str, schema: str) -> int:
         """Register a schema under a subject; one that is there keeps its id. Raises Fatal where it is refused."""
         try:
-            return int(self._client.register_schema(subject, _avro(schema)))
-        except Exception as error:
-            if _status(error) == _CONFLICT:
-                raise Fatal(
-                    f"The registry at {self.url} refuses the schema under {subject}: {error}. Another release has "
-                    "registered one that it does not fit; see its compatibility setting."
-                ) from error
-            self._failed(error)
+            return int(self._asked(lambda: self._client.register_schema(subject, _avro(schema))))
+        except _DoesNotFit as error:
+            raise Fatal(
+                f"The registry at {self.url} refuses the schema under {subject}: {error}. Another release has "
+                "registered one that it does not fit; see its compatibility setting."
+            ) from error
 
     def close(self) -> None:
         """Close its connections."""
         self._client.close()
 
-    def _failed(self, error: Exception) -> NoReturn:
-        if isinstance(error, ReprieveError):
-            raise error
-        if _status(error) in _REFUSED:
-            raise Fatal(
-                f"The registry at {self.url} refuses us: {error}. See to registry.username and registry.password."
-            ) from error
-        raise Transient(f"The registry at {self.url} does not answer: {type(error).__name__} {error}.") from error
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except Exception as error:
+            status = getattr(error, "http_status_code", None)
+            if status == 404:
+                raise _NotThere(str(error)) from error
+            if status == 409:
+                raise _DoesNotFit(str(error)) from error
+            if status in (401, 403):
+                raise Fatal(
+                    f"The registry at {self.url} refuses us: {error}. See to registry.username and registry.password."
+                ) from error
+            raise Transient(f"The registry at {self.url} does not answer: {type(error).__name__} {error}.") from error
 
 
 def codec_for(settings: Settings) -> Codec:
@@ -142,9 +146,3 @@ def _avro(schema: str) -> Any:
     from confluent_kafka.schema_registry import Schema
 
     return Schema(schema, "AVRO")
-
-
-def _status(error: Exception) -> int | None:
-    """Return the HTTP status that the registry answered with, None where it did not answer."""
-    found = getattr(error, "http_status_code", None)
-    return int(found) if found is not None else None

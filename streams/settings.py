@@ -6,6 +6,7 @@ flags. A setting that nobody knows is refused.
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import tomllib
@@ -197,16 +198,21 @@ def file_of(config: Path | None) -> Path | None:
     return config or (Path(os.environ["REPRIEVE_CONFIG"]) if os.environ.get("REPRIEVE_CONFIG") else None)
 
 
-def origin(group: str, name: str, config: Path | None) -> str | None:
-    """Return where a setting comes from when no flag says it: a variable, a file, or None where it is as built."""
-    known = {variable.upper(): variable for variable in os.environ}
-    for variable in (f"REPRIEVE_{group.upper()}__{name.upper()}", f"REPRIEVE_{group.upper()}"):
-        if variable in known:
-            return known[variable]
+def origins(config: Path | None) -> dict[tuple[str, str], str]:
+    """Return where settings come from that no flag says, by group and name: a variable or a file."""
+    found: dict[tuple[str, str], str] = {}
     file = file_of(config)
-    if file is not None and name in tomllib.loads(file.read_text("utf-8")).get(group, {}):
-        return str(file)
-    return None
+    if file is not None:
+        for group, values in tomllib.loads(file.read_text("utf-8")).items():
+            found |= {(group, name): str(file) for name in values}
+    # A variable of one setting wins over that of its whole group.
+    for variable in sorted(os.environ, key=lambda name: "__" in name):
+        group, _, name = variable.lower().removeprefix("reprieve_").partition("__")
+        known = Settings.model_fields.get(group)
+        if known is not None and variable.lower().startswith("reprieve_"):
+            names = [name] if name else json.loads(os.environ[variable])
+            found |= {(group, one): variable for one in names}
+    return found
 
 
 def _told(error: ValidationError, file: Path | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from quixstreams import Application
@@ -10,29 +9,19 @@ from quixstreams import Application
 from bench.peers.work import TOPICS, Work, flags
 
 
-class Rows(MutableMapping[str, bytes]):
+class Rows:
     """The rows of the key that is at work, in its state."""
 
     def __init__(self, state: Any) -> None:
         self._state = state
 
-    def __getitem__(self, row: str) -> bytes:
+    def get(self, row: str) -> bytes | None:
+        """Return a row, None where there is none."""
         value: bytes | None = self._state.get_bytes(row)
-        if value is None:
-            raise KeyError(row)
         return value
 
     def __setitem__(self, row: str, value: bytes) -> None:
         self._state.set_bytes(row, value)
-
-    def __delitem__(self, row: str) -> None:
-        self._state.delete(row)
-
-    def __iter__(self) -> Iterator[str]:
-        raise NotImplementedError("Quix Streams cannot list the rows of a key; payments of closed days are left out")
-
-    def __len__(self) -> int:
-        raise NotImplementedError("Quix Streams cannot count the rows of a key")
 
 
 def main() -> None:

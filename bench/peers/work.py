@@ -7,14 +7,13 @@ publishes what is said. So all of them decode, decide, pack and encode alike.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, MutableMapping
-from datetime import date
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
 from agents.account import AccountAgent
-from agents.base import Environment, Step
+from agents.base import Environment
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.headers import headers_for
@@ -26,11 +25,20 @@ from state.storage import pack, unpack
 # What the account agent reads, without what workers say to each other.
 TOPICS = ("accounts", "payments", "collections")
 STATE, FACT = "s", "f"
-Rows = MutableMapping[str, bytes]
 Headers = list[tuple[str, bytes]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
+
+
+class Rows(Protocol):
+    """The rows of the key that is at work, in an engine's keyed state."""
+
+    def get(self, row: str) -> bytes | None:
+        """Return a row, None where there is none."""
+        ...
+
+    def __setitem__(self, row: str, value: bytes) -> None: ...
 
 
 def flags(description: str | None) -> argparse.ArgumentParser:
@@ -49,39 +57,23 @@ class Work:
         self.codec = Codec()
         self._prefix = prefix
         self._agent = AccountAgent()
-        self._environment = Environment(default_book())
+        self._environment = Environment(default_book(), history=_no_history)
 
-    def decide(
-        self, key: str, event: ev.Event, rows: Rows, closed_through: date | None = None
-    ) -> Iterator[tuple[str, bytes, bytes, Headers]]:
+    def decide(self, key: str, event: ev.Event, rows: Rows) -> Iterator[tuple[str, bytes, bytes, Headers]]:
         """Decide, write rows, and yield what to publish: topic, key, value, headers."""
         env = self._environment
-        env.closed_through = closed_through
         fact = rows.get(FACT + self._agent.fact_key(event))
         env.known = None if fact is None else _decode(fact)
-        env.history = lambda: sorted((row[1:], _decode(rows[row])) for row in rows if row[:1] == FACT)
         stored = rows.get(STATE)
         state = None if stored is None else unpack(stored, AccountState)
-        return self._kept(self._agent.handle(state, event, env), rows)
+        step = self._agent.handle(state, event, env)
+        rows[STATE] = pack(step.state)
+        for fact_key, fact_event in step.facts:
+            rows[FACT + fact_key] = _encode(fact_event)
+        for said in step.outputs:
+            topic = self._prefix + TOPIC_OF[type(said)].name
+            yield topic, (key_of(said) or "").encode(), self.codec.encode(said, topic), list(headers_for(said))
 
-    def close(
-        self, day: ev.DayClosed, rows: Rows, closed_through: date | None
-    ) -> Iterator[tuple[str, bytes, bytes, Headers]]:
-        """Close a day for one account for which it matters."""
-        state = unpack(rows[STATE], AccountState)
-        due = self._agent.due(state)
-        if due is None or due > day.business_date.toordinal():
-            return iter(())
-        env = self._environment
-        env.closed_through = closed_through
-        env.known = None
-        env.history = lambda: sorted((row[1:], _decode(rows[row])) for row in rows if row[:1] == FACT)
-        return self._kept(self._agent.close(state, day, env), rows)
 
-    def _kept(self, step: Step[Any], rows: Rows) -> Iterator[tuple[str, bytes, bytes, Headers]]:
-        rows[STATE] = pack(cast(AccountState, step.state))
-        for fact_key, fact in step.facts:
-            rows[FACT + fact_key] = _encode(fact)
-        for event in step.outputs:
-            topic = self._prefix + TOPIC_OF[type(event)].name
-            yield topic, (key_of(event) or "").encode(), self.codec.encode(event, topic), list(headers_for(event))
+def _no_history() -> Sequence[tuple[str, ev.Event]]:
+    raise NotImplementedError("No day is closed here, so no payment is late")

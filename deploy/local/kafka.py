@@ -10,13 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.local.jars import classpath, java
-from deploy.local.processes import Server, free_port, is_listening
+from deploy.local.processes import Served, Server, addresses, free_port, is_listening
 from schemas.errors import Fatal
 
 # A cluster's id is 16 bytes in base64; a local one need not differ from others.
@@ -59,7 +59,7 @@ class Secure:
         }
 
 
-class KafkaCluster:
+class KafkaCluster(Served):
     """One to three brokers on loopback, with their data in a folder; the data stay when they are stopped.
 
     ports: of the brokers; without them, those that the folder had before, or free ones. fronts: ports of a proxy,
@@ -100,31 +100,22 @@ class KafkaCluster:
     @property
     def bootstrap(self) -> str:
         """The addresses to connect to, with commas between."""
-        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        return addresses(self.ports)
 
     @property
     def sasl_bootstrap(self) -> str:
         """The addresses for those who have a password."""
-        return ",".join(f"127.0.0.1:{sasl}" for sasl, _ in self._guarded)
+        return addresses(sasl for sasl, _ in self._guarded)
 
     @property
     def tls_bootstrap(self) -> str:
         """The addresses for those who have a certificate."""
-        return ",".join(f"127.0.0.1:{tls}" for _, tls in self._guarded)
+        return addresses(tls for _, tls in self._guarded)
 
     @property
     def running(self) -> list[bool]:
         """Which brokers run."""
         return [server.pid is not None for server in self._servers]
-
-    def __enter__(self) -> KafkaCluster:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start all brokers that do not run, and wait until they answer."""
@@ -261,3 +252,16 @@ class KafkaCluster:
             finally:
                 await admin.close()
         return True
+
+
+async def group_offsets(bootstrap: str, group: str) -> dict[TopicPartition, int]:
+    """Return how far a group has committed; nothing while it has no coordinator, or the broker is away."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(group)
+    except KafkaError:
+        return {}
+    finally:
+        await admin.close()
+    return {place: at.offset for place, at in found.items()}

@@ -8,8 +8,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from schemas.errors import Fatal
 
@@ -88,6 +91,32 @@ class Server:
     def died(self) -> Fatal:
         """Return the error for a server that ended or never answered."""
         return Fatal(f"{self.name} did not come up: {self.last_lines()}. The whole log is {self.log}.")
+
+
+class Served(ABC):
+    """What is started on entering a `with` block, and stopped on leaving it."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, unless it runs, and wait until it answers."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it in order."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def addresses(ports: Iterable[int]) -> str:
+    """Return ports of loopback as Kafka's clients take them, with commas between."""
+    return ",".join(f"127.0.0.1:{port}" for port in ports)
 
 
 def free_port() -> int:

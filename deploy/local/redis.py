@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 from deploy.local.jars import OTHERWISE
-from deploy.local.processes import Server, free_port, is_listening
+from deploy.local.processes import Served, Server, free_port, is_listening
 from schemas.errors import Fatal
 
 _PATIENCE = 15.0
 
 
-class RedisServer:
+class RedisServer(Served):
     """One redis-server with its data in a folder. port: None for a free one."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:

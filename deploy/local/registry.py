@@ -6,15 +6,14 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 
 from deploy.local.jars import fetched, java
-from deploy.local.processes import Server, free_port
+from deploy.local.processes import Served, Server, free_port
 
 _PATIENCE = 90.0
 
 
-class RegistryServer:
+class RegistryServer(Served):
     """One registry, in memory: what was registered is gone when it ends. port: None for a free one."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
@@ -25,15 +24,6 @@ class RegistryServer:
     def url(self) -> str:
         """The address of its Confluent API."""
         return f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
-
-    def __enter__(self) -> RegistryServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start it, unless it runs, and wait until it answers."""

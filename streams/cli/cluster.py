@@ -34,16 +34,10 @@ def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
 
     from streams.kafka.access import see_whether_let_in
 
-    async def ask() -> T:
-        try:
-            await see_whether_let_in(settings)
-            return await question
-        finally:
-            question.close()
-
     try:
-        return asyncio.run(ask())
+        return asyncio.run(question)
     except (KafkaError, OSError) as error:
+        asyncio.run(see_whether_let_in(settings))
         servers = ", ".join(settings.kafka.bootstrap_servers)
         raise Fatal(
             f"Kafka at {servers} does not answer: {type(error).__name__} {error}. Start it (reprieve up), or set "

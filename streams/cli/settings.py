@@ -17,15 +17,16 @@ from streams.cli.common import json_option
 @json_option
 def settings_command(config: Path | None, as_json: bool) -> None:
     """Show all settings as a worker would take them, and where each that was set was set; secrets are masked."""
-    from streams.settings import origin
+    from streams.settings import origins
 
     found: dict[str, dict[str, Any]] = settings_of(config).model_dump(mode="json")
     if as_json:
         click.echo(json.encode(found))
         return
+    places = origins(config)
     for group, values in found.items():
         click.echo(f"[{group}]")
         for name, value in values.items():
-            place = origin(group, name, config)
+            place = places.get((group, name))
             click.echo(f"{name} = {json.encode(value).decode()}" + (f"  # {place}" if place else ""))
         click.echo()

@@ -16,7 +16,7 @@ from schemas.errors import Fatal, Transient
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import BROKER_AWAY, COMMIT_RETRIES, COMMIT_SECONDS
 from streams.kafka.progress import NAME, Progress, words_between
-from streams.kafka.transactions import Fenced, Transactions
+from streams.kafka.transactions import DENIED, Fenced, Transactions
 from streams.settings import Settings
 
 log: Any = structlog.get_logger(__name__)
@@ -58,6 +58,11 @@ async def patiently(settings: Settings, doing: str, attempt: Callable[[], Awaita
     while True:
         try:
             done = await attempt()
+        except DENIED as error:
+            raise Fatal(
+                f"Kafka refuses this worker ({doing}): {type(error).__name__} {error}. See to kafka.sasl_username, "
+                "kafka.sasl_password and the rights that they have. Nothing that was committed is lost."
+            ) from error
         except AWAY as error:
             await pauses.rest(doing, error)
         else:
@@ -119,11 +124,11 @@ class LaneBroker:
         self._partitions = partitions
         self._probe = probe
         self._transactions: Transactions | None = None
-        # Where each changelog has come to in truth; what was read, and the word that the last transaction left; up
-        # to where the first changelog is known.
+        # Where each changelog has come to in truth.
         self.marks: dict[str, int] = {}
         # What the lane has read and the group does not know of.
         self.behind: dict[str, int] = {}
+        # What the last transaction left, and up to where the first changelog is known.
         self._read = Progress("", {})
         self._known = 0
 

@@ -7,7 +7,7 @@ since what one says belongs to another partition as often as not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -100,10 +100,9 @@ class Lane:
                 seat.rows.apply(offsets[seat.agent.name])
         self.batch = Batch()
 
-    def strange(self, records: Mapping[str, Sequence[Record]]) -> list[bytes]:
-        """Return values, one of each schema that the registry has to be asked for before `take`."""
+    def strange(self, values: Iterable[bytes]) -> list[bytes]:
+        """Return of values one of each schema that the registry has to be asked for before they are read."""
         is_strange = self._codec.is_strange
-        values = (record.value or b"" for some in records.values() for record in some)
         return list({value[:5]: value for value in values if is_strange(value)}.values())
 
     def _read_all(self, topic: str, records: Sequence[Record]) -> Iterator[tuple[Record, str, ev.Event]]:

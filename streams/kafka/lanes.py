@@ -219,7 +219,7 @@ class Lanes:
         lane.batch.offsets.update(broker.behind)
         meet = None if settings.registry.url is None else self._meet
         if meet is not None:
-            for value in lane.parked_values():
+            for value in lane.strange(lane.parked_values()):
                 await meet(value)
         runner = Runner(lane, broker, settings.worker.batch_records, self._ended, self._room.set, begin, meet)
         self._runners[partition] = runner
@@ -228,8 +228,7 @@ class Lanes:
     async def _meet(self, value: bytes) -> None:
         """Ask the registry for a value's schema, however long it is away."""
         ask = functools.partial(asyncio.to_thread, self._codec.meet, value)
-        if self._codec.is_strange(value):
-            await patiently(self._settings, "asking the registry for a schema", ask)
+        await patiently(self._settings, "asking the registry for a schema", ask)
 
     def _ended(self, runner: Runner, error: BaseException) -> None:
         """Take notice that a lane ended.

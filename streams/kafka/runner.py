@@ -197,7 +197,7 @@ class Runner:
             return False
         with LANE_BATCH_SECONDS.time():
             if self._meet is not None:
-                for value in self.lane.strange(records):
+                for value in self.lane.strange(r.value or b"" for some in records.values() for r in some):
                     await self._meet(value)
             barriers = records.pop("barriers", ())
             if barriers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -86,12 +86,13 @@ class Transactions:
         """
         producer = self._producer
         await producer.start()
-        # A transaction can begin only when the broker has given the id anew.
-        await producer.begin_transaction()
         key, value = BEACON
-        sent = {topic: await self._send(topic, self._partition, [(key, value, [])]) for topic in changelogs}
-        marks = {topic: (await pending[0][0]).offset for topic, pending in sent.items()}
-        await producer.commit_transaction()
+        with _early_ends_told():
+            # A transaction can begin only when the broker has given the id anew.
+            await producer.begin_transaction()
+            sent = {topic: await self._send(topic, self._partition, [(key, value, [])]) for topic in changelogs}
+            marks = {topic: (await pending[0][0]).offset for topic, pending in sent.items()}
+            await producer.commit_transaction()
         return marks
 
     async def stop(self) -> None:
@@ -119,38 +120,41 @@ class Transactions:
         Raises Fenced where another worker has the lane, Fatal where the broker will never take it, and what
         aiokafka raises while the broker is away; then the outcome is unknown until the id is started anew.
         """
-        producer = self._producer
         try:
-            await producer.begin_transaction()
-            sent = [await self._send(topic, part, items) for (topic, part), items in self._places(said).items()]
-            for topic, rows in changelogs.items():
-                records: list[_Record] = [(key, value, []) for key, value in rows]
-                sent.append(await self._send(topic, self._partition, records))
-            ends: dict[str, int] = {}
-            for pending in sent:
-                for done, count in pending:
-                    place = await done
-                    if place.offset < 0:
-                        raise KafkaError(
-                            f"{place.topic}/{place.partition} took a batch twice, and does not say where it is"
-                        )
-                    ends[place.topic] = place.offset + count
-            behind = {
-                TopicPartition(self._prefix + topic, self._partition): OffsetAndMetadata(offset, token)
-                for topic, offset in offsets.items()
-            }
-            await producer.send_offsets_to_transaction(behind, self._group)
-            await producer.commit_transaction()
+            with _early_ends_told():
+                return await self._commit(said, changelogs, offsets, token)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise Fenced(str(error)) from error
-        except (IllegalOperation, AssertionError) as error:
-            # aiokafka's sender met an error before this asked it for more, and has ended the transaction.
-            raise KafkaError(f"the transaction ended early: {error}") from error
         except DENIED as error:
             raise Fatal(
                 f"Kafka refuses what partition {self._partition} wants to write: {type(error).__name__} {error}. "
                 "Nothing of the batch was committed. Give the worker the right to it, and start it again."
             ) from error
+
+    async def _commit(
+        self, said: Sequence[Saying], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
+    ) -> dict[str, int]:
+        producer = self._producer
+        await producer.begin_transaction()
+        sent = [await self._send(topic, part, items) for (topic, part), items in self._places(said).items()]
+        for topic, rows in changelogs.items():
+            records: list[_Record] = [(key, value, []) for key, value in rows]
+            sent.append(await self._send(topic, self._partition, records))
+        ends: dict[str, int] = {}
+        for pending in sent:
+            for done, count in pending:
+                place = await done
+                if place.offset < 0:
+                    raise KafkaError(
+                        f"{place.topic}/{place.partition} took a batch twice, and does not say where it is"
+                    )
+                ends[place.topic] = place.offset + count
+        behind = {
+            TopicPartition(self._prefix + topic, self._partition): OffsetAndMetadata(offset, token)
+            for topic, offset in offsets.items()
+        }
+        await producer.send_offsets_to_transaction(behind, self._group)
+        await producer.commit_transaction()
         return {topic: ends[topic] for topic in changelogs if topic in ends}
 
     def _places(self, said: Sequence[Saying]) -> dict[tuple[str, int], list[_Record]]:
@@ -179,6 +183,15 @@ class Transactions:
         if builder.record_count():
             sent.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
         return sent
+
+
+@contextlib.contextmanager
+def _early_ends_told() -> Iterator[None]:
+    """Raise KafkaError where aiokafka's sender met an error, and has ended the transaction, before more was asked."""
+    try:
+        yield
+    except (IllegalOperation, AssertionError) as error:
+        raise KafkaError(f"the transaction ended early: {error}") from error
 
 
 _Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]

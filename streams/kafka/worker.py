@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaConnectionError
 from faust.worker import Worker
 from prometheus_client import start_http_server
 
@@ -23,7 +24,6 @@ from streams.kafka.access import see_whether_let_in
 from streams.kafka.app import LaneApp, make_app
 from streams.kafka.broker import patiently
 from streams.kafka.topology import Difference, differences
-from streams.kafka.transactions import DENIED
 from streams.registry import subjects
 from streams.settings import Settings
 
@@ -77,14 +77,11 @@ async def _agreed(settings: Settings) -> None:
 
 
 async def _looked(settings: Settings) -> list[Difference]:
-    await see_whether_let_in(settings)
     try:
         return await differences(settings)
-    except DENIED as error:
-        raise Fatal(
-            f"Kafka refuses this worker: {type(error).__name__} {error}. See to kafka.sasl_username, "
-            "kafka.sasl_password and the rights that they have."
-        ) from error
+    except KafkaConnectionError:
+        await see_whether_let_in(settings)
+        raise
 
 
 async def _lived(worker: Worker, app: LaneApp) -> None:

@@ -11,6 +11,7 @@ from chaos.proxy import Proxy
 from chaos.stage import Stage
 from chaos.trial import Trial
 from deploy.local.kafka import KafkaCluster
+from deploy.local.processes import addresses
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: Pro
 def test_a_worker_that_cannot_join_its_group_ends_when_it_is_told_to(
     cluster: KafkaCluster, proxy: Proxy, tmp_path: Path
 ) -> None:
-    connection = {"bootstrap_servers": f"127.0.0.1:{proxy.ports[0]}"}
+    connection = {"bootstrap_servers": addresses(proxy.ports)}
     with Stage(cluster.bootstrap, tmp_path, "alone", connection=connection) as stage:
         stage.start()
         stage.wait(lambda: "LaneApp]: Starting" in stage.log(), "its start")

@@ -59,13 +59,9 @@ def test_what_does_not_answer_is_bad_and_what_to_do_is_said(monkeypatch: pytest.
 def test_a_redis_that_answers_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not here, and this machine cannot install it")
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    try:
-        nowhere = f"127.0.0.1:{free_port()}"
+    nowhere = f"127.0.0.1:{free_port()}"
+    with RedisServer(tmp_path / "redis") as server:
         found = examined(
             monkeypatch, 1, KAFKA__BOOTSTRAP_SERVERS=nowhere, REDIS__URL=server.url, WORKER__DATA_DIR=tmp_path
         )
-        assert found["Redis"]["verdict"] == "ok"
-    finally:
-        server.stop()
+    assert found["Redis"]["verdict"] == "ok"

@@ -29,6 +29,7 @@ from faust.types import TP
 from intervaltree import IntervalTree
 
 from chaos.stage import Stage
+from deploy.local.kafka import group_offsets
 
 PROGRAM = Path(__file__).with_name("counting_faust.py")
 TP0 = TP("payments", 0)
@@ -111,17 +112,8 @@ class Plain:
 
     def committed(self) -> int:
         """Return how far the group has committed the payments."""
-
-        async def ask() -> int:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.stage.bootstrap)
-            try:
-                await admin.start()
-                found = await admin.list_consumer_group_offsets(f"{self.prefix}plain")
-            finally:
-                await admin.close()
-            return next((at.offset for tp, at in found.items() if tp.topic.endswith("payments")), 0)
-
-        return asyncio.run(ask())
+        found = asyncio.run(group_offsets(self.stage.bootstrap, f"{self.prefix}plain"))
+        return sum(offset for place, offset in found.items() if place.topic.endswith("payments"))
 
 
 @pytest.fixture

@@ -22,20 +22,16 @@ def _redis_is_here() -> None:
 def test_redis_keeps_its_data_over_a_stop(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     for value in (None, b"1"):
-        server.start()
-        assert server.running
-        with Redis.from_url(server.url) as client:
+        with server, Redis.from_url(server.url) as client:
+            assert server.running
             assert client.get("a") == value
             client.set("a", "1")
-        server.stop()
         assert not server.running
 
 
 def test_a_port_that_another_has_is_told(tmp_path: Path) -> None:
-    first = RedisServer(tmp_path / "one", port=free_port())
-    first.start()
-    try:
-        with pytest.raises(Fatal, match=f"Port {first.port} is taken by another program"):
-            RedisServer(tmp_path / "two", port=first.port).start()
-    finally:
-        first.stop()
+    with (
+        RedisServer(tmp_path / "one", port=free_port()) as first,
+        pytest.raises(Fatal, match=f"Port {first.port} is taken by another program"),
+    ):
+        RedisServer(tmp_path / "two", port=first.port).start()

@@ -32,7 +32,7 @@ from schemas import events as ev
 from simulator.runs import simulate
 
 PASSWORD = "correct-horse"
-WORKER, STRANGER = "worker", "stranger"
+WORKER, READER, STRANGER = "worker", "reader", "stranger"
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +55,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(kafka_parts: None, folder: Path) -> Iterator[KafkaCluster]:
-    """A broker with guarded listeners, where the worker has the rights that docs/kafka.md names, and strangers none."""
-    secure = Secure(folder / "broker.pem", folder / "ca.pem", {WORKER: PASSWORD, STRANGER: PASSWORD})
+    """A broker with guarded listeners, where the worker has the rights that docs/kafka.md names.
+
+    The reader lacks that to transactional ids, and the stranger has none.
+    """
+    secure = Secure(folder / "broker.pem", folder / "ca.pem", dict.fromkeys((WORKER, READER, STRANGER), PASSWORD))
     with KafkaCluster(folder / "kafka", secure=secure) as made:
         topics = [AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS]
         own = [AclOperation.WRITE, AclOperation.DESCRIBE]
         let_be(
             made,
-            *(rule(WORKER, "secure-", ResourceType.TOPIC, operation) for operation in topics),
-            rule(WORKER, "secure-", ResourceType.GROUP, AclOperation.READ),
+            *(
+                rule(user, "secure-", ResourceType.TOPIC, operation)
+                for operation in topics
+                for user in (WORKER, READER)
+            ),
+            *(rule(user, "secure-", ResourceType.GROUP, AclOperation.READ) for user in (WORKER, READER)),
             *(rule(WORKER, "secure-", ResourceType.TRANSACTIONAL_ID, operation) for operation in own),
         )
         yield made
@@ -138,6 +145,7 @@ def test_a_worker_that_shows_who_it_is_gives_the_exact_answer(
     [
         ({"sasl_password": "wrong"}, "refuses this user: .*See to kafka.sasl_username, kafka.sasl_password"),
         ({"sasl_username": STRANGER}, "is missing, or this user may not see it"),
+        ({"sasl_username": READER}, r"Kafka refuses this worker \(taking partition \d\): TransactionalIdAuthorization"),
         ({"ssl_ca_file": "other-ca.pem"}, "The certificate of Kafka at .* is not trusted.*See to kafka.ssl_ca_file"),
     ],
 )

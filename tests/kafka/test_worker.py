@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -138,8 +137,7 @@ def test_a_standby_takes_over_with_the_state_that_it_has(stage: Stage) -> None:
 
 def opened(stage: Stage, name: str) -> list[tuple[list[int], list[int]]]:
     """Return the lanes and the standbys that a worker has told of, one behind the other."""
-    lines = [json.loads(line) for line in stage.log(name).splitlines() if '"event": "lanes_open"' in line]
-    return [(line["lanes"], line["standbys"]) for line in lines] or [([], [])]
+    return [(line["lanes"], line["standbys"]) for line in stage.told("lanes_open", name)] or [([], [])]
 
 
 @pytest.mark.parametrize("disk", ["empty", "behind", "corrupt"])
