@@ -75,7 +75,7 @@ class Trial:
         events = list(simulate(accounts=accounts, days=days, seed=self.chance.randrange(2**32), start=START))
         ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
         for name in WORKERS[:2]:
-            self.stage.start(name)
+            self._start(name)
         at = 0
         for number, end in enumerate(ends, 1):
             self._publish(events[at:end])
@@ -122,7 +122,7 @@ class Trial:
         """Kill a worker, and start it again."""
         name = self._worker()
         self.stage.kill(name)
-        self.stage.start(name)
+        self._start(name)
 
     def end_worker(self) -> None:
         """End a worker in order, and start it again."""
@@ -130,21 +130,21 @@ class Trial:
         code = self.stage.end(name)
         # One that was only just started has not yet learned to end in order.
         assert code in (0, -signal.SIGTERM), f"worker {name} ended with {code}: {self.stage.log(name)[-2000:]}"
-        self.stage.start(name)
+        self._start(name)
 
     def add_worker(self) -> None:
         """Let a third worker join, or leave."""
         if "three" in self.stage.workers:
             self.stage.kill("three")
         else:
-            self.stage.start("three")
+            self._start("three")
 
     def rob_worker(self) -> None:
         """Kill a worker and take its disk away."""
         name = self._worker()
         self.stage.kill(name)
         shutil.rmtree(self.stage.data(name), ignore_errors=True)
-        self.stage.start(name)
+        self._start(name)
 
     def freeze_worker(self) -> None:
         """Stop a worker for a while, long enough that another may take its partitions."""
@@ -208,6 +208,10 @@ class Trial:
 
     # -- healing
 
+    def _start(self, name: str) -> None:
+        # In small batches a day is closed in many transactions, between which it can be struck.
+        self.stage.start(name, batch_records=self.chance.choice((5, 5_000)))
+
     def _worker(self) -> str:
         return self.chance.choice(WORKERS[:2])
 
@@ -222,7 +226,7 @@ class Trial:
                 said = self.stage.log(name)[-3_000:]
                 assert "reprieve: " in said, f"{name} ended with {worker.poll()} and no sentence: {said}"
                 self.done["ended by itself"] += 1
-                self.stage.start(name)
+                self._start(name)
 
     def _heal(self) -> None:
         self.proxy.release()

@@ -22,9 +22,6 @@ S = TypeVar("S", bound=Struct)
 # Keys hold no control characters, so a fact's id is its key and fact key with one between.
 SEPARATOR, AFTER_SEPARATOR = "\x1f", "\x20"
 
-# How many keys a day's close holds in memory at a time.
-PAGE = 10_000
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
 
@@ -104,23 +101,29 @@ class Desk(Generic[S]):
         self._note(key, step)
         return step
 
-    def close_day(self, day: ev.DayClosed, closed_through: date | None) -> Iterator[Step[S]]:
-        """Let the agent close a day for every key for which it matters, in the order of keys."""
+    def close_day(self, day: ev.DayClosed, closed_through: date | None, page: int) -> Iterator[list[Step[S]]]:
+        """Let the agent close a day for every key for which it matters, in the order of keys.
+
+        Yields the steps of at most `page` keys at a time, written down; the keys of earlier pages are due no more,
+        so a close that ends between pages is taken up where it was.
+        """
         self.flush()
         through = day.business_date.toordinal()
         env = self._environment
         env.closed_through = closed_through
         env.known = None
         keys = self._store.due(self.agent.name, through)
-        for start in range(0, len(keys), PAGE):
-            page = keys[start : start + PAGE]
-            self._read_states(page)
-            for key in page:
+        for start in range(0, len(keys), page):
+            here = keys[start : start + page]
+            self._read_states(here)
+            steps = []
+            for key in here:
                 env.history = lambda key=key: self.history(key)  # type: ignore[misc]
                 step = self.agent.close(self._states[key], day, env)
                 self._note(key, step)
-                yield step
+                steps.append(step)
             self.flush()
+            yield steps
 
     def _note(self, key: str, step: Step[S]) -> None:
         self._states[key] = self._dirty[key] = step.state

@@ -152,14 +152,20 @@ class Lane:
 
     # -- a day's close
 
-    def close(self, seat: Seat, record: Record, day: ev.DayClosed) -> None:
-        """Close a business date for one agent."""
+    def close(self, seat: Seat, record: Record, day: ev.DayClosed, page: int) -> Iterator[None]:
+        """Close a business date for one agent, a page of keys at a time.
+
+        Where it yields, the batch is to be committed, and the close goes on behind it; so no close is too large for
+        a transaction. What is left in the batch at its end is the last page, and that the day is closed.
+        """
         if seat.closed_through is not None and day.business_date <= seat.closed_through:
             return
-        for step in seat.desk.close_day(day, seat.closed_through):
-            if step.outputs or step.refused:
-                self._say_step(step, "", record)
-        seat.desk.flush()
+        for steps in seat.desk.close_day(day, seat.closed_through, page):
+            for step in steps:
+                if step.outputs or step.refused:
+                    self._say_step(step, "", record)
+            if len(steps) == page:
+                yield
         self._expire(seat, day.business_date.toordinal())
         seat.closed_through = day.business_date
         seat.rows.set_meta("closed_through", day.business_date.isoformat())

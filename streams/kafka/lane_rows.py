@@ -24,6 +24,9 @@ from streams.kafka.rows import (
 )
 from streams.kafka.store import PartitionStore
 
+# How many states are looked at together for the day when they are due.
+_READ = 10_000
+
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(ParkedRecord).decode
 
@@ -34,7 +37,9 @@ class LaneRows:
     def __init__(self, store: PartitionStore) -> None:
         self.store = store
         self._written: dict[bytes, bytes | None] = {}
+        # Entries of the due index: those that go with the batch, and by key those that go when it is next written.
         self._stale: list[bytes] = []
+        self._due: dict[str, list[bytes]] = {}
         # The row keys of facts that the batch wrote, and of all parked records, by key.
         self._facts: dict[str, list[bytes]] = {}
         self._parked = self._parked_keys()
@@ -78,16 +83,27 @@ class LaneRows:
 
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
-        entries = [entry for entry, _ in self.store.scan(DUE, due_bound(through))]
-        self._stale += entries
-        candidates = {key_of_entry(entry) for entry in entries}
-        candidates.update(key[1:].decode() for key in self._written if key[:1] == STATE)
-        found = self._get([STATE + key.encode() for key in sorted(candidates)])
-        return sorted(key[1:].decode() for key, value in found if 0 < due_of(value) <= through)
+        entries: dict[str, list[bytes]] = {key[1:].decode(): [] for key in self._written if key[:1] == STATE}
+        for entry, _ in self.store.scan(DUE, due_bound(through)):
+            entries.setdefault(key_of_entry(entry), []).append(entry)
+        keys = sorted(entries)
+        due: list[str] = []
+        for start in range(0, len(keys), _READ):
+            found = self._get([STATE + key.encode() for key in keys[start : start + _READ]])
+            due += sorted(key[1:].decode() for key, value in found if 0 < due_of(value) <= through)
+        # An entry stays until its key is written behind it: a close may end before it comes to that key.
+        self._due = {key: entries.pop(key) for key in due}
+        self._stale += [entry for stale in entries.values() for entry in stale]
+        return due
 
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
         """Store states, with the day when each is due; the latest of a key stands."""
-        self._written.update(state_row(key, value, due) for _, key, value, due in rows)
+        written, entries = self._written, self._due
+        for _, key, value, due in rows:
+            row, stored = state_row(key, value, due)
+            written[row] = stored
+            if entries:
+                self._stale += entries.pop(key, ())
 
     def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield those facts that are recorded, by id."""

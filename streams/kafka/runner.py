@@ -274,7 +274,10 @@ class Runner:
                     return False
                 if not await self._all_read(closing, self._inside):
                     return False
-                self.lane.close(seat, closing.record, closing.day)
+                for _ in self.lane.close(seat, closing.record, closing.day, self._limit):
+                    await self._commit()
+                    if self._stopping:
+                        return False
                 self._tell(closing, CLOSED, seat.agent.name)
                 if seat is self.lane.seats[-1]:
                     self._closing = None

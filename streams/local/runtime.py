@@ -261,8 +261,9 @@ class LocalRuntime:
             return
         for desk in self._desks:
             follow: list[Given] = []
-            for step in desk.close_day(day, self.closed_through):
-                follow += self._publish_step(step, given.row)
+            for steps in desk.close_day(day, self.closed_through, BATCH):
+                for step in steps:
+                    follow += self._publish_step(step, given.row)
             for item in follow:
                 self._take(item)
         self.closed_through = day.business_date

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agents.account import AccountAgent
 from schemas import events as ev
@@ -89,3 +90,50 @@ def test_a_payment_that_waited_and_comes_again_with_its_account_counts_once(lane
     other.take({"accounts": [record(OPENED, 0)], "payments": [record(PAID, 1)]})
     assert seat.desk.state("A1") == once
     assert not list(seat.rows.waiting)
+
+
+def close_in_pages(folder: Path, page: int, ends_after: int | None = None) -> list[tuple[str, bytes | None, bytes]]:
+    """Open accounts, and close the day on which they are missed; returns what was said, in order.
+
+    ends_after: the worker ends behind so many pages that were committed, and is started again.
+    """
+    store, book, codec = PartitionStore(folder), default_book(), Codec()
+    said: list[tuple[str, bytes | None, bytes]] = []
+
+    def started() -> tuple[Lane, Seat]:
+        seat = Seat(AccountAgent(), AccountState, LaneRows(store), book, 2)
+        return Lane(0, 1, [seat], book, codec, prefix=""), seat
+
+    def committed(lane: Lane) -> None:
+        said.extend((saying.topic, saying.key, saying.value) for saying in lane.batch.said)
+        lane.settled({"account": 1})
+
+    lane, seat = started()
+    ids = [f"A{number}" for number in range(7)]
+    lane.take({"accounts": [record(replace(OPENED, account_id=a, event_id=f"open-{a}"), n) for n, a in enumerate(ids)]})
+    committed(lane)
+    closes = date(2026, 2, 12)
+    day = ev.DayClosed(event_id="close", occurred_at=NOON, source="test", business_date=closes, calendar="CN")
+    at = record(day, 0)
+    for number, _ in enumerate(lane.close(seat, at, day, page), 1):
+        committed(lane)
+        if number == ends_after:
+            break
+    if ends_after is not None:
+        lane, seat = started()
+        for _ in lane.close(seat, at, day, page):
+            committed(lane)
+    committed(lane)
+    assert seat.closed_through == closes
+    assert seat.rows.due("account", closes.toordinal()) == []
+    store.close()
+    return said
+
+
+def test_a_day_closed_in_pages_is_the_day_closed_at_once_wherever_the_worker_ends(tmp_path: Path) -> None:
+    whole = close_in_pages(tmp_path / "whole", 100)
+    assert {key for topic, key, _ in whole if topic == "delinquency"} == {f"A{n}".encode() for n in range(7)}
+    for page in (1, 2, 3, 7):
+        assert close_in_pages(tmp_path / f"pages-{page}", page) == whole
+        for ends_after in range(1, 7 // page + 1):
+            assert close_in_pages(tmp_path / f"ends-{page}-{ends_after}", page, ends_after) == whole
