@@ -123,7 +123,9 @@ async def _redis(settings: Settings) -> str:
         async with Redis.from_url(**settings.redis.client_options()) as client:
             seconds, _ = await client.time()
     except RedisError as error:
-        raise Fatal(f"{type(error).__name__}: {error}. See to redis.url, redis.username and redis.password.") from error
+        raise Fatal(
+            f"{type(error).__name__}: {error}. See to redis.url, redis.username, redis.password and redis.ca_file."
+        ) from error
     skew = abs(int(seconds) - time.time())
     if skew > _SKEW:
         raise Fatal(f"its clock and ours differ by {skew:.0f} s. Set both by NTP.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.jars import OTHERWISE
@@ -13,17 +15,41 @@ from schemas.errors import Fatal
 _PATIENCE = 15.0
 
 
-class RedisServer(Served):
-    """One redis-server with its data in a folder. port: None for a free one."""
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """How a redis-server lets in only whom it knows: its key and certificate (PEM), the CA of clients', its users.
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    users: rules of Redis's ACL, as `worker on >secret ~reprieve:* +@all`; who is in none is not let in.
+    """
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+    users: Sequence[str]
+
+    def arguments(self, port: int) -> list[str]:
+        """Return redis-server's arguments."""
+        files = {"tls-ca-cert-file": self.ca_file, "tls-cert-file": self.cert_file, "tls-key-file": self.key_file}
+        given = ["--port", "0", "--tls-port", str(port)]
+        for name, file in files.items():
+            given += [f"--{name}", str(file)]
+        for user in ("default off", *self.users):
+            given += ["--user", *user.split()]
+        return given
+
+
+class RedisServer(Served):
+    """One redis-server with its data in a folder. port: None for a free one; guarded: None for open to this machine."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, guarded: Guarded | None = None) -> None:
         self.port = port if port is not None else free_port()
+        self._guarded = guarded
         self._server = Server(folder, "redis")
 
     @property
     def url(self) -> str:
         """The address to connect to."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis{'s' if self._guarded else ''}://127.0.0.1:{self.port}/0"
 
     @property
     def running(self) -> bool:
@@ -44,9 +70,8 @@ class RedisServer(Served):
             raise Fatal(f"Port {self.port} is taken by another program. End that one, or leave Redis out: --no-redis.")
         folder = self._server.folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._server.start(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
-        )
+        listening = ["--port", str(self.port)] if self._guarded is None else self._guarded.arguments(self.port)
+        self._server.start([program, *listening, "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"])
         deadline = time.monotonic() + _PATIENCE
         while not is_listening(self.port):
             if self._server.pid is None or time.monotonic() > deadline:

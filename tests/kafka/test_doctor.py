@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from click.testing import CliRunner
 
 from chaos.stage import Stage
 from deploy.local.processes import free_port
-from deploy.local.redis import RedisServer
+from deploy.local.redis import Guarded, RedisServer
 from streams.cli import cli
 
 
@@ -65,3 +66,41 @@ def test_a_redis_that_answers_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path:
             monkeypatch, 1, KAFKA__BOOTSTRAP_SERVERS=nowhere, REDIS__URL=server.url, WORKER__DATA_DIR=tmp_path
         )
     assert found["Redis"]["verdict"] == "ok"
+
+
+def test_a_guarded_redis_lets_in_who_shows_a_certificate_and_the_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not here, and this machine cannot install it")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    for name, certificate in (("redis", ca.issue_cert("127.0.0.1")), ("worker", ca.issue_cert("worker@reprieve.test"))):
+        certificate.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+        certificate.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
+    guarded = Guarded(
+        tmp_path / "ca.pem", tmp_path / "redis.pem", tmp_path / "redis.key", ["worker on >secret ~reprieve:* +@all"]
+    )
+    with RedisServer(tmp_path / "redis", guarded=guarded) as server:
+        shown = {
+            "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+            "WORKER__DATA_DIR": tmp_path,
+            "REDIS__URL": server.url,
+            "REDIS__USERNAME": "worker",
+            "REDIS__PASSWORD": "secret",
+            "REDIS__CA_FILE": tmp_path / "ca.pem",
+            "REDIS__CERT_FILE": tmp_path / "worker.pem",
+            "REDIS__KEY_FILE": tmp_path / "worker.key",
+        }
+        found = examined(monkeypatch, 1, **shown)["Redis"]
+        assert found["verdict"] == "ok", found["message"]
+        for other, reason in (
+            ({"REDIS__PASSWORD": "wrong"}, "invalid username-password pair or user is disabled"),
+            ({"REDIS__USERNAME": "default"}, "invalid username-password pair or user is disabled"),
+            ({"REDIS__CA_FILE": tmp_path / "other.pem"}, "CERTIFICATE_VERIFY_FAILED"),
+        ):
+            found = examined(monkeypatch, 1, **shown | other)["Redis"]
+            assert found["verdict"] == "bad"
+            assert reason in found["message"]
+            assert "See to redis.url" in found["message"]
