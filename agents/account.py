@@ -23,6 +23,7 @@ from agents.account_day import Day, Rules, receivable_of
 from agents.account_facts import APPLY, check, effective_day, fact_key, pending_order
 from agents.base import Environment, Refusal, Step
 from agents.corrections import EPOCH, SAID, Said, body, business_date_of, publish, record
+from agents.progress import progress_of
 from agents.regions import close_day
 from agents.workout import workout_event
 from schemas import events as ev
@@ -159,6 +160,7 @@ class AccountAgent:
             s.early = tuple(e for e in s.early if business_date_of(e) > through)
             outputs = publish(s, cause, said, standing)
             facts += record(outputs)
+            outputs += progress_of(s, outputs, standing)
             request = workout_event(s, rules, cause, through)
             if request is not None:
                 outputs.append(request)
@@ -177,7 +179,7 @@ class AccountAgent:
         known = {body(e) for e in s.early}
         outputs = [e for e in publish(s, cause, news, []) if body(e) not in known]
         s.early = (*s.early, *cast("list[ev.AnyEvent]", outputs))
-        return Step(s, outputs, facts + record(outputs))
+        return Step(s, [*outputs, *progress_of(s, outputs, ())], facts + record(outputs))
 
     def _anew(
         self,
@@ -203,6 +205,7 @@ class AccountAgent:
         ]
         outputs = publish(fresh, cause, said, standing)
         recorded = record(outputs)
+        outputs += progress_of(s, outputs, standing)
         request = workout_event(fresh, rules, cause, closed)
         if request is not None:
             outputs.append(request)

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from agents.base import Environment, derived_id
 from agents.grounds import Grounds, grounds_of
 from agents.offers import FACT, SOURCE, Desk
+from agents.watching import complained, ended
 from schemas import events as ev
 from schemas.errors import BadInput
 from state.affordability import shorter_term
@@ -147,6 +148,7 @@ def _activate(desk: Desk, event: ev.OfferAnswered, offer: ev.OfferPublished, opt
         cases.pop(account, None)
     if s.offer is not None:
         s.offer = replace(s.offer, end="accepted")
+    ended(s, offer.offer_id, "accepted", option_id)
     s.cases, s.plans = cases, plans
     s.unanswered = 0
     s.quiet_since = max(s.quiet_since, on)
@@ -181,6 +183,8 @@ def _refused(
         s.distressed = True
     if last is not None:
         _learn(desk, event, last, policy)
+        if "distrust" in reasons or event.rating == 1:
+            complained(s, last.offer_id)
     end: OfferEnd = "countered" if event.answer == "countered" else "declined"
     if "dispute" in reasons or "distress" in reasons:
         kind: PauseReason = "dispute" if "dispute" in reasons else "distress"

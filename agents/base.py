@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from schemas.events import DayClosed, Event
+from state.learning import Learned
 from state.policy import PolicyBook
 
 S = TypeVar("S")
@@ -50,12 +51,14 @@ class Environment:
     known: the fact already recorded under the event's `fact_key`, None where there is none.
     history: reads all facts recorded for the key, in the order of their fact keys; dear, so called only
         where an event changes what was true on a closed day.
+    learned: what the learner told last, None before it told anything.
     """
 
     policies: PolicyBook
     closed_through: date | None = None
     known: Event | None = None
     history: Callable[[], Sequence[tuple[str, Event]]] = _no_history
+    learned: Learned | None = None
 
 
 @dataclass(slots=True)

@@ -5,12 +5,13 @@ The learner replaces these; its interface is the protocol here. No protected att
 
 from __future__ import annotations
 
-from math import exp, log
+from math import exp
 from typing import Protocol
 
 from msgspec import Struct
 
 from schemas.events import Shape
+from state.keeping import KeepCurve, prior_log_odds
 
 
 class Features(Struct, frozen=True, gc=False):
@@ -47,16 +48,25 @@ def logistic(x: float) -> float:
 class PriorEstimate:
     """Priors until there is evidence of one's own.
 
-    keep: the bad rate rises with the logarithm of instalment over surplus through 20.9 % at 30–40 %, 29.0 % at
-    40–60 % and 48 % above 100 % (public credit data, 4,073 loans); a month more of term costs a little.
+    keep: what `state.keeping` says of public credit data.
     accept: falls with the burden and the term, rises with relief; a house assumption, weak on purpose.
     """
 
     def keep(self, features: Features) -> float:
         """Return P(keep): falls as the burden or the term grows."""
-        bad = -0.18 + 1.1 * log(min(max(features.burden, 0.01), 10.0)) + 0.004 * (features.term_months - 36)
-        return 1 - logistic(bad)
+        return logistic(prior_log_odds(features.burden, features.term_months))
 
     def accept(self, features: Features) -> float:
         """Return P(accept): falls as the burden or the term grows, rises with relief."""
         return logistic(0.9 - 1.6 * min(features.burden, 10.0) - 0.012 * features.term_months + 1.5 * features.relief)
+
+
+class LearnedEstimate(PriorEstimate):
+    """What kept and missed plan instalments have taught of P(keep); P(accept) is the prior's."""
+
+    def __init__(self, curve: KeepCurve) -> None:
+        self._curve = curve
+
+    def keep(self, features: Features) -> float:
+        """Return P(keep): that a plan's first instalments are all kept."""
+        return self._curve.plan(features.burden, features.term_months, features.relief, features.arrears)

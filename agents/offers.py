@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from hashlib import sha256
 
 from msgspec.structs import replace
 
+from agents.assignment import ranker_for
 from agents.base import derived_id
+from agents.decisions import context_of, decision_of
 from agents.disclosures import disclosures_of
 from agents.education import items_for, titles
-from agents.estimates import Estimate
-from agents.grounds import Grounds, owed
+from agents.estimates import Estimate, LearnedEstimate, PriorEstimate
+from agents.grounds import Grounds
 from agents.messages import message_of, reasons_of, support_of
 from agents.options import OptionSet, build_options, counter_option
 from agents.ranking import Ranker, Ranking, RankingContext, led_by
+from agents.watching import ended, watch
 from schemas import events as ev
 from state.borrower import BorrowerState, Choice, LastOffer, OfferEnd
 from state.calendars import add_months
 from state.contacts import next_window, zone_for
+from state.learning import Learned
 
 SOURCE = "reprieve.planner"
 FACT = "offer:"
@@ -28,25 +31,28 @@ FACT = "offer:"
 INTRUSIVE = frozenset({"call", "visit"})
 
 
-def seed_of(offer_id: str) -> int:
-    """Return the 63-bit seed of an offer's chance."""
-    return int.from_bytes(sha256(offer_id.encode()).digest()[:8], "big") >> 1
-
-
 class Desk:
     """Makes the offers of one borrower on one day; `s` is changed in place, what is said is collected.
 
-    today: ordinal of the business date. cause: the event on which all of it is said.
+    today: ordinal of the business date. cause: the event on which all of it is said. ranker, estimate: in the place of
+    those that the policy and what was learned call for.
     """
 
     def __init__(
-        self, s: BorrowerState, cause: ev.Event, today: int, ranker: Ranker, estimate: Estimate | None
+        self,
+        s: BorrowerState,
+        cause: ev.Event,
+        today: int,
+        learned: Learned | None = None,
+        ranker: Ranker | None = None,
+        estimate: Estimate | None = None,
     ) -> None:
         self.s = s
         self.cause = cause
         self.today = today
-        self.ranker = ranker
-        self.estimate = estimate
+        self.learned = learned
+        self._ranker = ranker
+        self._estimate = estimate
         self.outputs: list[ev.Event] = []
         self.facts: list[tuple[str, ev.Event]] = []
 
@@ -87,10 +93,10 @@ class Desk:
         if had >= rules.max_in_episode:
             return False
         offer_id = derived_id(self.cause.event_id, "offer", self.s.borrower_id)
-        context = self._context(grounds, options, offer_id)
-        ranking = self.ranker.rank(context)
+        context = context_of(self.s, grounds, options, offer_id)
+        ranking, group = self._ranked(grounds, context)
         if proposed is not None:
-            ranking = led_by(ranking, proposed.option_id)
+            ranking, group = led_by(ranking, proposed.option_id), "borrower"
         if unlike is not None and self._same(unlike, options, ranking, found.kind):
             return False
         self.withdraw(instead, end)
@@ -103,7 +109,8 @@ class Desk:
         expires = max(self.today + rules.open_days, until)
         offer = self._offer(grounds, offer_id, found.kind, ordered, ranking, said, expires)
         self._note(offer, grounds)
-        self._say(offer, self._decision(grounds, offer, found, ranking, context, said))
+        self._say(offer, decision_of(self.cause, grounds, offer, found.candidates, ranking, context, said, group))
+        watch(self.s, offer, context, group)
         return True
 
     def confirm(self, offer: ev.OfferPublished, option_id: str, grounds: Grounds) -> None:
@@ -113,8 +120,8 @@ class Desk:
         """
         self.withdraw("recording_missing")
         offer_id = derived_id(self.cause.event_id, "offer", self.s.borrower_id)
-        context = self._context(grounds, offer.options, offer_id)
-        ranking = led_by(self.ranker.rank(context), option_id)
+        context = context_of(self.s, grounds, offer.options, offer_id)
+        ranking = led_by(self._ranked(grounds, context)[0], option_id)
         by_id = {o.option_id: o for o in offer.options}
         ordered = tuple(by_id[name] for name in ranking.order)
         codes = ["recording_missing"]
@@ -122,11 +129,29 @@ class Desk:
             grounds, offer_id, offer.kind, ordered, ranking, codes, self.today + grounds.policy.offers.open_days
         )
         self._note(again, grounds)
-        found = OptionSet(ordered, (), offer.kind, ())
-        self._say(again, self._decision(grounds, again, found, ranking, context, codes))
+        self._say(again, decision_of(self.cause, grounds, again, (), ranking, context, codes, "borrower"))
+        watch(self.s, again, context, "borrower")
+
+    def _ranked(self, grounds: Grounds, context: RankingContext) -> tuple[Ranking, str]:
+        """Return the order of the options, and how their lead was chosen."""
+        if self._ranker is not None:
+            return self._ranker.rank(context), "fixed"
+        ranker, group = ranker_for(grounds.policy.learning, self.s.borrower_id, self.learned)
+        return ranker.rank(context), group
+
+    def estimate(self, grounds: Grounds) -> Estimate:
+        """Return what values options: what was learned of keeping plans, where the policy lets it lead."""
+        if self._estimate is not None:
+            return self._estimate
+        learned = self.learned
+        if grounds.policy.learning.mode != "on" or learned is None or learned.tripped:
+            return PriorEstimate()
+        return LearnedEstimate(learned.curve)
 
     def _options(self, grounds: Grounds, first_due: date) -> OptionSet:
-        found = build_options(grounds.debts, grounds.capacity, grounds.policy, first_due, self.estimate, grounds.locale)
+        found = build_options(
+            grounds.debts, grounds.capacity, grounds.policy, first_due, self.estimate(grounds), grounds.locale
+        )
         if found.kind == "plan" or grounds.capacity.max_term_months is None:
             return found
         # A plan that is longer than wished is better than none.
@@ -135,37 +160,20 @@ class Desk:
             replace(grounds.capacity, max_term_months=None),
             grounds.policy,
             first_due,
-            self.estimate,
+            self.estimate(grounds),
             grounds.locale,
         )
         return replace(longer, reasons=("no_shorter_term",)) if longer.kind == "plan" else found
 
     def _counter(self, grounds: Grounds, first_due: date, amount: int) -> ev.Option | None:
         return counter_option(
-            grounds.debts, grounds.capacity, grounds.policy, first_due, amount, self.estimate, grounds.locale
+            grounds.debts, grounds.capacity, grounds.policy, first_due, amount, self.estimate(grounds), grounds.locale
         )
 
     def _first_due(self, open_days: int) -> date:
         """Return the first due date: a month on, and not before the offer can no longer be accepted."""
         today = date.fromordinal(self.today)
         return max(add_months(today, 1), today + timedelta(days=open_days + 1))
-
-    def _context(self, grounds: Grounds, options: tuple[ev.Option, ...], offer_id: str) -> RankingContext:
-        debts = grounds.debts
-        return RankingContext(
-            options=options,
-            seed=seed_of(offer_id),
-            surplus=grounds.capacity.surplus,
-            limit=grounds.capacity.limit,
-            owed=sum(owed(d) for d in debts),
-            overdue=sum(d.overdue_amount for d in debts),
-            days_past_due=max(d.days_past_due for d in debts),
-            accounts=len(debts),
-            plans_broken=sum(d.plans_broken for d in debts),
-            sequence=self.s.sequence + 1,
-            rate_matters=self.s.rate_matters,
-            supportive=grounds.supportive,
-        )
 
     def _same(self, before: LastOffer, options: Sequence[ev.Option], ranking: Ranking, kind: str) -> bool:
         choices = {(c.option_id, c.instalment) for c in before.choices}
@@ -245,34 +253,6 @@ class Desk:
         )
         self.facts.append((FACT + offer.offer_id, offer))
 
-    def _decision(
-        self,
-        grounds: Grounds,
-        offer: ev.OfferPublished,
-        found: OptionSet,
-        ranking: Ranking,
-        context: RankingContext,
-        codes: Sequence[str],
-    ) -> ev.DecisionLogged:
-        return ev.DecisionLogged(
-            event_id=derived_id(self.cause.event_id, "DecisionLogged", self.s.borrower_id),
-            occurred_at=self.cause.occurred_at,
-            source=SOURCE,
-            offer_id=offer.offer_id,
-            borrower_id=offer.borrower_id,
-            policy_version=f"{grounds.policy.name}@{grounds.policy.version}",
-            model_version=ranking.model_version,
-            candidates=found.candidates,
-            feasible=tuple(o.option_id for o in offer.options),
-            chosen=ranking.lead,
-            propensity=ranking.propensity,
-            features_hash=context.features_hash(),
-            seed=ranking.seed,
-            reasons=tuple(codes),
-            business_date=offer.business_date,
-            caused_by=self.cause.event_id,
-        )
-
     # -- ending
 
     def withdraw(self, reason: str, end: OfferEnd = "withdrawn") -> None:
@@ -281,6 +261,7 @@ class Desk:
         if offer is None:
             return
         self.s.offer = replace(offer, end=end)
+        ended(self.s, offer.offer_id, end)
         self._say(
             ev.OfferWithdrawn(
                 event_id=derived_id(self.cause.event_id, "OfferWithdrawn", offer.offer_id),
@@ -297,6 +278,7 @@ class Desk:
     def expire(self, offer: LastOffer) -> None:
         """Let an open offer run out."""
         self.s.offer = replace(offer, end="expired")
+        ended(self.s, offer.offer_id, "expired")
         self._say(
             ev.OfferExpired(
                 event_id=derived_id(self.cause.event_id, "OfferExpired", offer.offer_id),

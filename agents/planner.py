@@ -25,7 +25,8 @@ from agents.base import Environment, Step
 from agents.estimates import Estimate
 from agents.grounds import Grounds, grounds_of, outdated, unsound
 from agents.offers import Desk
-from agents.ranking import FixedOrder, Ranker
+from agents.ranking import Ranker
+from agents.watching import progressed, tell, untold
 from schemas import events as ev
 from schemas.errors import BadInput
 from state.borrower import BorrowerState, Case, LastOffer
@@ -35,6 +36,7 @@ from state.profile import add_consent, add_readings, millis, readings_of
 NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[[Any], str]]] = {
     ev.WorkoutRequested: ("workout", lambda e: e.event_id),
     ev.WorkoutEnded: ("workout_end", lambda e: e.event_id),
+    ev.PlanProgressed: ("progress", lambda e: e.event_id),
     ev.ProfileReported: ("profile", lambda e: e.event_id),
     ev.ConsentGranted: ("grant", lambda e: e.event_id),
     ev.ConsentWithdrawn: ("withdrawal", lambda e: e.event_id),
@@ -47,13 +49,16 @@ PERSONAL = (ev.ProfileReported, ev.ConsentGranted, ev.ConsentWithdrawn)
 
 
 class PlannerAgent:
-    """Decides on the offers of one borrower. `ranker` leads among options, `estimate` values them."""
+    """Decides on the offers of one borrower.
+
+    ranker, estimate: what leads among options and what values them, in the place of what policy and learner say.
+    """
 
     name = "planner"
     accepts: frozenset[type[ev.Event]] = frozenset(NATURAL_ID)
 
     def __init__(self, ranker: Ranker | None = None, estimate: Estimate | None = None) -> None:
-        self._ranker: Ranker = ranker or FixedOrder()
+        self._ranker = ranker
         self._estimate = estimate
 
     def fact_key(self, event: ev.Event) -> str:
@@ -64,7 +69,7 @@ class PlannerAgent:
     def due(self, state: BorrowerState) -> int | None:
         """Return the next day whose close matters: a decision to take, or the expiry of the open offer."""
         offer = state.open_offer()
-        days = [day for day in (state.decide_on, offer.expires if offer else 0) if day]
+        days = [day for day in (state.decide_on, state.tell_on, offer.expires if offer else 0) if day]
         return min(days, default=None)
 
     def handle(self, state: BorrowerState | None, event: ev.Event, env: Environment) -> Step[BorrowerState]:
@@ -87,7 +92,7 @@ class PlannerAgent:
         """Let offers run out and decide on new ones, at the close of a business date."""
         s = copy(state)
         today = day.business_date.toordinal()
-        desk = Desk(s, day, today, self._ranker, self._estimate)
+        desk = Desk(s, day, today, env.learned, self._ranker, self._estimate)
         offer = s.open_offer()
         if offer is not None and offer.expires <= today:
             desk.expire(offer)
@@ -97,6 +102,9 @@ class PlannerAgent:
             s.decide_on = today
         if s.decide_on and s.decide_on <= today:
             self._decide(desk, env.policies)
+        if untold(s):
+            desk.outputs += tell(s, day, env.policies.policy_for("", "").learning.maturity_days)
+        s.tell_on = 0
         return Step(s, desk.outputs, desk.facts)
 
     # -- facts
@@ -105,11 +113,11 @@ class PlannerAgent:
         facts: list[tuple[str, ev.Event]] = [(self.fact_key(event), fact)]
         said_on = event.occurred_at.astimezone(ZoneInfo(_policy(s, env.policies).business_time_zone)).date()
         following = env.closed_through + timedelta(days=1) if env.closed_through else said_on
-        if isinstance(event, ev.WorkoutRequested | ev.WorkoutEnded):
+        if isinstance(event, ev.WorkoutRequested | ev.WorkoutEnded | ev.PlanProgressed):
             today = event.business_date
         else:
             today = max(said_on, following)
-        desk = Desk(s, event, today.toordinal(), self._ranker, self._estimate)
+        desk = Desk(s, event, today.toordinal(), env.learned, self._ranker, self._estimate)
         if isinstance(event, ev.WorkoutRequested):
             _request(s, event)
         elif isinstance(event, ev.WorkoutEnded):
@@ -132,8 +140,12 @@ class PlannerAgent:
             _decide_at(s, following.toordinal())
         elif isinstance(event, ev.OfferAnswered):
             answer(desk, event, said_on.toordinal(), _policy(s, env.policies), env)
+        elif isinstance(event, ev.PlanProgressed):
+            progressed(s, event, env.policies.policy_for("", "").learning.maturity_days)
         elif isinstance(event, ev.EducationCompleted):
             s.education = tuple(sorted({*s.education, event.item_id}))
+        if untold(s):
+            s.tell_on = min(s.tell_on or following.toordinal(), following.toordinal())
         return Step(s, desk.outputs, facts + desk.facts)
 
     # -- decisions
@@ -230,6 +242,7 @@ def _erase(desk: Desk, event: ev.ErasureRequested, env: Environment) -> list[tup
     s.distressed = False
     s.education = ()
     desk.withdraw("erasure")
+    s.watched = {}
     return [
         (key, _scrubbed(fact))
         for key, fact in env.history()

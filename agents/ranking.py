@@ -43,13 +43,23 @@ class RankingContext(Struct, frozen=True):
 
 
 class Ranking(Struct, frozen=True):
-    """The order of the options, the one that leads, and the probability with which it was made to lead."""
+    """The order of the options, the one that leads, and the probability with which it was made to lead.
+
+    propensities: the same of every option, where chance had a part in it.
+    """
 
     order: tuple[str, ...]
     lead: str | None
     propensity: float
     model_version: str
     seed: int
+    propensities: dict[str, float] = {}
+
+    def propensity_of(self, option_id: str) -> float:
+        """Return the probability with which an option was to lead."""
+        if self.propensities:
+            return self.propensities[option_id]
+        return 1.0 if option_id == self.lead else 0.0
 
 
 class Ranker(Protocol):

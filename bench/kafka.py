@@ -1,8 +1,8 @@
 """Account events through one worker on Apache Kafka, exactly once: from the input topics to committed outputs.
 
-`python -m bench.kafka [--accounts N] [--partitions N] [--workers N]`. Loans are opened and a month's payments are
-appended before a worker starts. What is timed is a running worker: from a fifth of all that there is to the last
-record, by the group's committed offsets; its CPU time over the same span tells more on a shared machine.
+`python -m bench.kafka [--accounts N] [--partitions N] [--workers N …] [--rounds N]`. Loans are opened and five months
+of payments are appended before workers start. What is timed is running workers: from a fifth of all that there is to
+the last record, by the group's committed offsets; their CPU time over the same span tells more on a shared machine.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
-import subprocess
-import sys
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,11 +18,11 @@ from pathlib import Path
 
 from bench.local import opening, payments
 from bench.measure import machine
+from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster, group_offsets
 from schemas import events as ev
 from schemas.codec import Codec
 from streams.kafka.publishing import publish
-from streams.kafka.topology import apply
 from streams.settings import Settings
 
 # Seconds after which a run is given up.
@@ -52,36 +50,40 @@ def cpu_seconds(pid: int) -> float:
 
 
 def main() -> None:
-    """Measure one run, and print it."""
+    """Measure, so many workers after the other and round by round, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=40_000)
     parser.add_argument("--months", type=int, default=5)
     parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1])
+    parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory() as folder, KafkaCluster(Path(folder) / "kafka") as cluster:
-        config = Path(folder) / "reprieve.toml"
-        config.write_text(
-            f'[kafka]\nbootstrap_servers = "{cluster.bootstrap}"\n[topics]\npartitions = {given.partitions}\n'
-            '[worker]\nlog_level = "WARNING"\n'
+    rates: dict[int, list[float]] = {count: [] for count in given.workers}
+    cpus: dict[int, list[float]] = {count: [] for count in given.workers}
+    with tempfile.TemporaryDirectory() as temporary, KafkaCluster(Path(temporary) / "kafka") as cluster:
+        for number in range(given.rounds):
+            for count in given.workers:
+                folder = Path(temporary) / f"{number}-{count}"
+                folder.mkdir()
+                with Stage(cluster.bootstrap, folder, f"bench-{number}-{count}", partitions=given.partitions) as stage:
+                    settings = stage.settings()
+                    total = asyncio.run(publish(settings, Codec(), events(given.accounts, given.months)))
+                    workers = [
+                        stage.start(f"worker-{n}", session_timeout_seconds=10, log_level="WARNING")
+                        for n in range(count)
+                    ]
+                    rate, cpu = _timed(settings, total, [worker.pid for worker in workers])
+                rates[count].append(rate)
+                cpus[count].append(cpu * 1e6)
+    print(f"{total:,} events, {given.partitions} partitions, exactly once, {given.rounds} rounds")
+    for count in given.workers:
+        rate = statistics.median(rates[count])
+        print(
+            f"{count} workers: {rate:,.0f} events/s ({min(rates[count]):,.0f}–{max(rates[count]):,.0f}), "
+            f"{rate / statistics.median(rates[given.workers[0]]):.2f} × that of {given.workers[0]}; "
+            f"{statistics.median(cpus[count]):.1f} µs of CPU an event"
         )
-        settings = Settings.load(config)
-        asyncio.run(apply(settings))
-        total = asyncio.run(publish(settings, Codec(), events(given.accounts, given.months)))
-        workers = []
-        for number in range(given.workers):
-            own = {**os.environ, "REPRIEVE_WORKER__DATA_DIR": f"{folder}/data-{number}"}
-            command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config)]
-            workers.append(subprocess.Popen(command, env=own))
-        try:
-            rate, cpu = _timed(settings, total, [worker.pid for worker in workers])
-        finally:
-            for worker in workers:
-                worker.send_signal(signal.SIGTERM)
-                worker.wait()
-    print(f"{total:,} events, {given.partitions} partitions, {given.workers} workers, exactly once")
-    print(f"{rate:,.0f} events/s; {cpu * 1e6:.1f} µs of CPU an event")
 
 
 def _timed(settings: Settings, total: int, pids: list[int]) -> tuple[float, float]:

@@ -174,6 +174,18 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     verdict: str
 
 
+class CapacityCell(Struct, frozen=True, kw_only=True, gc=False):
+    """Plan instalments kept and missed by borrowers and options of one kind.
+
+    cell: Bins of burden, term, relief and arrears.
+    kept: Negative in evidence that takes back.
+    """
+
+    cell: str
+    kept: Long
+    missed: Long
+
+
 class ChargeAccrued(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Penalty interest or a late fee became owed.
 
@@ -368,8 +380,24 @@ class Debt(Struct, frozen=True, kw_only=True, gc=False):
     attempts: NonNegativeInt = 0
 
 
+class OptionRow(Struct, frozen=True, kw_only=True, gc=False):
+    """What a decision knew of an option, and how likely it was to lead.
+
+    propensity: Probability that this option was made to lead, 0 to 1.
+    x: Features in thousandths, in the order of the model's version.
+    """
+
+    option_id: str
+    propensity: float
+    x: tuple[Long, ...]
+
+
 class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """All that is needed to judge a decision afterwards."""
+    """All that is needed to judge a decision afterwards.
+
+    shown: The options in the order of the offer, with all that a model knew of them.
+    group: How the lead was chosen: fixed, holdout, learned, challenger or borrower.
+    """
 
     offer_id: str
     borrower_id: str
@@ -384,6 +412,8 @@ class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     reasons: tuple[str, ...]
     business_date: date
     caused_by: str
+    shown: tuple[OptionRow, ...] = ()
+    group: str = "fixed"
 
 
 class DelinquencyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -417,6 +447,53 @@ class ErasureRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """The borrower wants the personal data erased."""
 
     borrower_id: Id
+
+
+class EvidenceRow(Struct, frozen=True, kw_only=True, gc=False):
+    """One option that was shown: what it is like, and by how much what is known of it moves.
+
+    x: Features in thousandths, in the order of the model's version.
+    shown: 1 where it is told for the first time, 0 for a correction.
+    accepted: Thousandths; negative where what was told is taken back.
+    reward: Thousandths; negative where what was told is taken back.
+    """
+
+    x: tuple[Long, ...]
+    shown: Int
+    accepted: Int
+    reward: Int
+
+
+class EvidenceGathered(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What an offer has taught since it was last told; adding up all evidence gives the model.
+
+    business_date: The day at whose close it is told.
+    counts: Offers, acceptances, broken plans and complaints, by how the lead was chosen.
+    """
+
+    model: Id
+    offer_id: Id
+    business_date: date
+    caused_by: str
+    rows: tuple[EvidenceRow, ...]
+    cells: tuple[CapacityCell, ...] = ()
+    counts: dict[str, Long] = field(default_factory=dict)
+
+
+class GuardrailTripped(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A guardrail was breached: from the next business date on every lead is the fixed order's.
+
+    guardrail: acceptance, broken_plans or complaints.
+    offers: How many offers it was measured on.
+    """
+
+    model: Id
+    business_date: date
+    caused_by: str
+    guardrail: Name
+    measured_bps: Int
+    limit_bps: Int
+    offers: Long
 
 
 class HoldPlaced(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -503,6 +580,30 @@ class InstalmentMissed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     due_on: date
     overdue_amount: Long
     currency: str
+
+
+class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What was learned through a business date, written to every partition: all that planners decide by.
+
+    business_date: Through whose close all evidence is in.
+    version: How often it was updated.
+    outer: Upper triangle of the sum of row times row, millionths.
+    accepted: Sum of row times acceptance, millionths.
+    reward: Sum of row times reward, millionths.
+    tripped: The guardrail that put the fixed order back, null where none has.
+    """
+
+    model: Id
+    business_date: date
+    caused_by: str
+    version: PositiveInt
+    rows: Long
+    outer: tuple[Long, ...]
+    accepted: tuple[Long, ...]
+    reward: tuple[Long, ...]
+    cells: tuple[CapacityCell, ...]
+    counts: dict[str, Long]
+    tripped: str | None = None
 
 
 class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -746,6 +847,26 @@ class PlanInstalmentMissed(Event, frozen=True, kw_only=True, gc=False, tag=True)
     unpaid: Long
 
 
+class PlanProgressed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: what became of an instalment of a plan, or of the plan, told to the planner.
+
+    business_date: The day of which it speaks.
+    number: The instalment, 0 where it is about the whole plan.
+    outcome: kept, missed, broken or completed.
+    taken_back: It was said wrongly before, and no longer stands.
+    """
+
+    borrower_id: Id
+    account_id: Id
+    plan_id: str
+    offer_id: str
+    business_date: date
+    caused_by: str
+    number: Int = 0
+    outcome: Name
+    taken_back: bool = False
+
+
 class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """What a source says of a borrower's means.
 
@@ -828,12 +949,15 @@ AnyEvent = (
     | DelinquencyChanged
     | EducationCompleted
     | ErasureRequested
+    | EvidenceGathered
+    | GuardrailTripped
     | HoldPlaced
     | HoldReleased
     | ImpairmentChanged
     | InstalmentBilled
     | InstalmentCaughtUp
     | InstalmentMissed
+    | ModelUpdated
     | OfferAnswered
     | OfferExpired
     | OfferPublished
@@ -846,6 +970,7 @@ AnyEvent = (
     | PlanCompleted
     | PlanInstalmentKept
     | PlanInstalmentMissed
+    | PlanProgressed
     | ProfileReported
     | PromiseMade
     | WorkoutEnded
@@ -873,12 +998,15 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "DelinquencyChanged": DelinquencyChanged,
     "EducationCompleted": EducationCompleted,
     "ErasureRequested": ErasureRequested,
+    "EvidenceGathered": EvidenceGathered,
+    "GuardrailTripped": GuardrailTripped,
     "HoldPlaced": HoldPlaced,
     "HoldReleased": HoldReleased,
     "ImpairmentChanged": ImpairmentChanged,
     "InstalmentBilled": InstalmentBilled,
     "InstalmentCaughtUp": InstalmentCaughtUp,
     "InstalmentMissed": InstalmentMissed,
+    "ModelUpdated": ModelUpdated,
     "OfferAnswered": OfferAnswered,
     "OfferExpired": OfferExpired,
     "OfferPublished": OfferPublished,
@@ -891,6 +1019,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "PlanCompleted": PlanCompleted,
     "PlanInstalmentKept": PlanInstalmentKept,
     "PlanInstalmentMissed": PlanInstalmentMissed,
+    "PlanProgressed": PlanProgressed,
     "ProfileReported": ProfileReported,
     "PromiseMade": PromiseMade,
     "WorkoutEnded": WorkoutEnded,

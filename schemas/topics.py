@@ -53,7 +53,10 @@ TOPICS: dict[str, Topic] = {
             ),
             False,
         ),
-        Topic("workout-requests", "borrower_id", (ev.WorkoutRequested, ev.WorkoutEnded), False),
+        Topic("workout-requests", "borrower_id", (ev.WorkoutRequested, ev.WorkoutEnded, ev.PlanProgressed), False),
+        Topic("evidence", "model", (ev.EvidenceGathered,), False),
+        Topic("learning", None, (ev.ModelUpdated,), False),
+        Topic("guardrails", "model", (ev.GuardrailTripped,), False),
         Topic("barriers", None, (ev.BarrierReached,), False),
         Topic("offers", "borrower_id", (ev.OfferPublished, ev.OfferWithdrawn, ev.OfferExpired), False),
         Topic(

@@ -66,6 +66,30 @@ class Commitment(Struct, frozen=True, array_like=True, gc=False):
     until: int
 
 
+class Watched(Struct, frozen=True, array_like=True, gc=False):
+    """An offer with options, of which it is still watched what becomes.
+
+    published: the day of the offer. group: how its lead was chosen. accounts: how many plans an acceptance makes.
+    options, rows, cells: the options shown, what each was like (`state.learning.FEATURES`), and its cell of the curve
+    of `state.keeping`. settled: it is known how it ended. accepted: the number of the option that was chosen, from 1,
+    0 for none. kept, missed, broken: instalments of its plans, and plans. told: what the learner was told.
+    """
+
+    published: int
+    group: str
+    accounts: int
+    options: tuple[str, ...]
+    rows: tuple[tuple[int, ...], ...]
+    cells: tuple[str, ...]
+    settled: bool = False
+    accepted: int = 0
+    complained: bool = False
+    kept: int = 0
+    missed: int = 0
+    broken: int = 0
+    told: tuple[int, ...] = ()
+
+
 @stored(version=1)
 class BorrowerState(Struct, array_like=True):
     """One borrower.
@@ -76,6 +100,7 @@ class BorrowerState(Struct, array_like=True):
     paused_until, pause_reason: no offer at all before that day. too_high, max_term: what answers tightened.
     rate_matters, explained: said `rate`; `distrust` was met. income_changed: incomes as of an earlier day no
     longer count. quiet_since: last day on which a case ended. erased: instant of the last erasure.
+    watched: offers of which it is still to be learned what becomes. tell_on: day at whose close that is told.
     """
 
     borrower_id: str
@@ -105,6 +130,8 @@ class BorrowerState(Struct, array_like=True):
     quiet_since: int = 0
     education: tuple[str, ...] = ()
     erased: int = 0
+    watched: dict[str, Watched] = {}
+    tell_on: int = 0
 
     def open_offer(self) -> LastOffer | None:
         """Return the offer that can be accepted, None where there is none."""

@@ -33,6 +33,7 @@ _STRUCTS: dict[str, type[Struct]] = {
     "options": policy.Options,
     "offers": policy.Offers,
     "contacts": policy.Contacts,
+    "learning": policy.Learning,
 }
 # Named by the pack that speaks, so no pack says it.
 _NAMED_BY_PACK = {CLASSIFICATION: "policy", "bad_debt": "policy"}

@@ -235,6 +235,33 @@ class Contacts(Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: str = "UTC"
 
 
+class Learning(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is learned from answers, and how far it may decide which option leads.
+
+    mode: `off` learns nothing; `shadow` learns, and the fixed order leads; `on` lets what was learned lead.
+    exploration_bps: share of leads that are left to chance, so that every propensity is known and positive.
+    holdout_bps: share of borrowers for whom the fixed order always leads, by which the others are measured.
+    challenger, challenger_bps: another way to lead, for a further share of borrowers.
+    fade_bps: what is kept of all evidence from one day to the next. maturity_days: how long after an offer what
+    becomes of its plan still counts.
+    least_acceptance_bps: the guardrail trips where the acceptance of learned leads falls below this share of that of
+    the fixed order; most_broken_bps, most_complaints_bps: where more of learned leads' plans break, or offers meet
+    complaints, than this share of the fixed order's. guardrail_offers: of each, before it is looked at.
+    """
+
+    mode: Literal["off", "shadow", "on"] = "shadow"
+    exploration_bps: Share = 500
+    holdout_bps: Share = 500
+    challenger: Literal["none", "fixed", "uniform"] = "none"
+    challenger_bps: Share = 0
+    fade_bps: Share = 9_990
+    maturity_days: Days = 150
+    least_acceptance_bps: Share = 8_000
+    most_broken_bps: Bps = 15_000
+    most_complaints_bps: Bps = 20_000
+    guardrail_offers: Count = 200
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """All rules that apply to one kind of account, resolved from its packs."""
 
@@ -251,6 +278,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     options: Options
     offers: Offers
     contacts: Contacts
+    learning: Learning
     business_time_zone: str = "UTC"
     unknown_account_wait_days: Days = 3
     holiday_calendar: str | None = None

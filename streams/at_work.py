@@ -9,13 +9,15 @@ from msgspec import Struct
 
 from agents.account import AccountAgent
 from agents.base import Agent
+from agents.learner import LearnerAgent
 from agents.planner import PlannerAgent
 from state.account import AccountState
 from state.borrower import BorrowerState
+from state.learner import LearnerState
 
 Agents = Sequence[tuple[Agent[Any], type[Struct]]]
 
 
 def agents_at_work() -> Agents:
     """Return the agents with the kinds of their states, in the order in which they close a day."""
-    return ((AccountAgent(), AccountState), (PlannerAgent(), BorrowerState))
+    return ((AccountAgent(), AccountState), (PlannerAgent(), BorrowerState), (LearnerAgent(), LearnerState))

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from agents.base import Agent, Environment, Step
 from schemas import events as ev
+from state.learning import Learned
 from state.policy import PolicyBook
 from state.storage import pack, unpack
 
@@ -24,6 +25,16 @@ SEPARATOR, AFTER_SEPARATOR = "\x1f", "\x20"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
+
+
+def written(update: ev.ModelUpdated) -> str:
+    """Return what the learner told as text, to be kept beside the states."""
+    return msgspec.json.encode(update).decode()
+
+
+def read_back(text: str) -> Learned:
+    """Return what the learner told last, from its text."""
+    return Learned(msgspec.json.decode(text, type=ev.ModelUpdated))
 
 
 def fact_id(key: str, fact_key: str) -> str:
@@ -72,6 +83,10 @@ class Desk(Generic[S]):
         self._known: dict[str, ev.Event | None] = {}
         self._facts: dict[str, dict[str, ev.Event]] = {}
         self._environment = Environment(book)
+
+    def learn(self, learned: Learned) -> None:
+        """Let decisions go by what the learner told last."""
+        self._environment.learned = learned
 
     # -- a batch
 

@@ -10,9 +10,10 @@ A day is closed in steps, so that no partition closes it on half of what belongs
    partition that it is ready.
 2. When all partitions are ready, the first agent closes the day, and tells every partition.
 3. When that agent has closed the day in all partitions, the next one closes it, on all that the first one said.
+4. When the last agent, the learner, has closed the day in all partitions, the lane has read what it told, and goes on
+   with the next day.
 
-The record on `clock` counts as read when the last agent has closed the day. A crash in between goes on at the
-step that was committed.
+The record on `clock` counts as read then. A crash in between goes on at the step that was committed.
 """
 
 from __future__ import annotations

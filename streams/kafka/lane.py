@@ -19,8 +19,9 @@ from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.headers import headers_for
 from schemas.topics import TOPIC_OF, key_of
+from state.learning import Learned
 from state.policy import PolicyBook
-from streams.desk import Desk
+from streams.desk import Desk, read_back, written
 from streams.kafka.batch import Batch, Headers, Record, Saying
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.partitioning import partition_of, wrong_partition
@@ -68,6 +69,9 @@ class Lane:
         self._rekey = rekey
         self._wait = book.policy_for("", "").unknown_account_wait_days
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
+        told = seats[0].rows.meta("learned")
+        if told is not None:
+            self._learn(read_back(told))
 
     # -- a batch
 
@@ -150,6 +154,25 @@ class Lane:
         else:
             self.refuse(record, wrong_partition(record.topic, key, self.partition, place))
 
+    # -- what was learned
+
+    def learn(self, records: Sequence[Record]) -> None:
+        """Take what the learner told; decisions go by it from now on."""
+        for record in records:
+            try:
+                event = self.read("learning", record)
+            except BadInput as bad:
+                self.refuse(record, bad)
+                continue
+            assert isinstance(event, ev.ModelUpdated)
+            self.seats[0].rows.set_meta("learned", written(event))
+            self._learn(Learned(event))
+        self.batch.offsets["learning"] = records[-1].offset + 1
+
+    def _learn(self, learned: Learned) -> None:
+        for seat in self.seats:
+            seat.desk.learn(learned)
+
     # -- a day's close
 
     def close(self, seat: Seat, record: Record, day: ev.DayClosed, page: int) -> Iterator[None]:
@@ -210,7 +233,10 @@ class Lane:
     def _say_step(self, step: Step[Any], key: str, cause: Record | ParkedRecord) -> None:
         trace = _header(cause.headers, "traceparent")
         for event in step.outputs:
-            self._say(event, key, trace)
+            if TOPIC_OF[type(event)].key is None:
+                self.say_everywhere(event)
+            else:
+                self._say(event, key, trace)
         for refusal in step.refused:
             event = refusal.event
             topic = TOPIC_OF[type(event)].name

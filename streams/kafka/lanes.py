@@ -69,7 +69,9 @@ class Lanes:
         self._fenced = 0
         self._room = asyncio.Event()
         self.topics = tuple(
-            dict.fromkeys([t for agent, _ in self._agents for t in input_topics(agent)] + ["clock", "barriers"])
+            dict.fromkeys(
+                [t for agent, _ in self._agents for t in input_topics(agent)] + ["clock", "barriers", "learning"]
+            )
         )
         self._names = {settings.topics.prefix + topic: topic for topic in self.topics}
 

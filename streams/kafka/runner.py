@@ -202,8 +202,13 @@ class Runner:
             barriers = records.pop("barriers", ())
             if barriers:
                 self._note(barriers)
+            learned = records.pop("learning", ())
+            if learned:
+                self.lane.learn(learned)
+                self._processed["learning"] = learned[-1].offset + 1
             self.lane.take(records)
-        # A barrier alone is committed with the step that it lets go on, or when there is nothing else to do.
+        # A barrier alone is committed with the step that it lets go on, or when there is nothing else to do; so is
+        # what was learned.
         if records or (barriers and self.lane.batch.said):
             await self._commit()
         for topic, taken in records.items():
@@ -246,10 +251,8 @@ class Runner:
             await self._past(record)
             return
         assert isinstance(event, ev.DayClosed)
-        if all(_closed(seat.closed_through, event.business_date) for seat in self.lane.seats):
-            await self._past(record)
-            return
-        self._closing = Closing(record, event)
+        done = all(_closed(seat.closed_through, event.business_date) for seat in self.lane.seats)
+        self._closing = Closing(record, event, ready=done)
 
     async def _past(self, record: Record) -> None:
         """Count a record of the clock as read."""
@@ -279,13 +282,14 @@ class Runner:
                     if self._stopping:
                         return False
                 self._tell(closing, CLOSED, seat.agent.name)
-                if seat is self.lane.seats[-1]:
-                    self._closing = None
-                    await self._past(closing.record)
-                else:
-                    await self._commit()
+                await self._commit()
                 return True
             before = (CLOSED, seat.agent.name)
+        # No record of the next day is decided on before all that this one has taught is known.
+        if not self._barriers.passed(*before, day.toordinal(), self.lane.partitions):
+            return False
+        if not await self._all_read(closing, ("learning",)):
+            return False
         self._closing = None
         await self._past(closing.record)
         return True

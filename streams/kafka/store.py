@@ -113,13 +113,12 @@ class PartitionStore:
 
     def close(self) -> None:
         """Write what is held to its files, and close them."""
-        try:
-            self._db.flush()
-        except Exception as error:
-            # What its files lack is read again from the changelog.
-            log.warning("store_not_flushed", folder=str(self.folder), error=str(error))
-        finally:
-            self._db.close()
+        for step in (self._db.flush, self._db.close):
+            try:
+                step()
+            except Exception as error:
+                # What its files lack is read again from the changelog.
+                log.warning("store_not_flushed", folder=str(self.folder), error=str(error))
 
     @staticmethod
     def remove(folder: Path) -> None:

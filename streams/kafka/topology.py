@@ -17,8 +17,8 @@ from streams.settings import Settings
 
 _DAY_MS = 86_400_000
 # Days that records are kept unless settings say otherwise. What came in and was said is kept for good, so that
-# a history can be replayed; barriers are of no use once a day is closed.
-_KEPT_DAYS = {"barriers": 7}
+# a history can be replayed; barriers are of no use once a day is closed, and of what was learned the last word counts.
+_KEPT_DAYS = {"barriers": 7, "learning": 30}
 _MIB = 1024 * 1024
 
 

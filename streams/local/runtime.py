@@ -24,7 +24,7 @@ from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.topics import TOPIC_OF, key_of
 from state.policy import PolicyBook
 from streams.at_work import Agents, agents_at_work
-from streams.desk import Desk, fewer_collections
+from streams.desk import Desk, fewer_collections, read_back, written
 from streams.letters import dead_letter
 from streams.local.journal import Journal
 from streams.local.record import NO_HEADERS, Given, Unfit, read_headers, read_record
@@ -69,6 +69,7 @@ class LocalRuntime:
         self._owned(book)
         self._journal = Journal(store, self._codec)
         self._done, self.closed_through, self._parked = self._reached()
+        self._recall()
         self._said: list[ev.Event] = []
         self._summary = Summary()
 
@@ -157,12 +158,20 @@ class LocalRuntime:
         day = date.fromisoformat(closed) if closed else None
         return int(self._store.meta("done") or 0), day, self._store.parked_keys()
 
+    def _recall(self) -> None:
+        """Take up what the learner told last."""
+        told = self._store.meta("learned")
+        if told is not None:
+            for desk in self._desks:
+                desk.learn(read_back(told))
+
     def _forget(self) -> None:
         """Go back to what the store holds, since a batch did not happen."""
         for desk in self._desks:
             desk.forget()
         self._journal.reload()
         self._done, self.closed_through, self._parked = self._reached()
+        self._recall()
 
     def _process(self, rows: Sequence[Row]) -> None:
         given: list[Given | Unfit] = []
@@ -242,6 +251,9 @@ class LocalRuntime:
         follow = []
         for event in step.outputs:
             row = self._say(event, cause)
+            if isinstance(event, ev.ModelUpdated):
+                self._store.set_meta("learned", written(event))
+                self._recall()
             if self._takers[type(event)]:
                 follow.append(Given(row, event, key_of(event) or ""))
         for refusal in step.refused:

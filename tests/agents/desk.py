@@ -22,6 +22,7 @@ from state.policy import (
     Contacts,
     Delinquency,
     Impairment,
+    Learning,
     Offers,
     Options,
     Plans,
@@ -59,6 +60,7 @@ def policy(**sections: object) -> Policy:
         options=Options(),
         offers=Offers(),
         contacts=Contacts(),
+        learning=Learning(),
     )
     return msgspec.structs.replace(base, **sections)
 
@@ -147,7 +149,8 @@ class Desk:
         stands = [
             bare(e)
             for e in self.outputs
-            if e.event_id not in gone and not isinstance(e, ev.Corrected | ev.WorkoutRequested | ev.WorkoutEnded)
+            if e.event_id not in gone
+            and not isinstance(e, ev.Corrected | ev.WorkoutRequested | ev.WorkoutEnded | ev.PlanProgressed)
         ]
         return sorted(stands, key=repr)
 

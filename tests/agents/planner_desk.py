@@ -33,6 +33,7 @@ class PlannerDesk:
         self.state: BorrowerState | None = None
         self.facts: dict[str, ev.Event] = {}
         self.outputs: list[ev.Event] = []
+        self.evidence: list[ev.EvidenceGathered] = []
         self.refused: list[str] = []
         self.closed: date | None = None
         self.visits = 0
@@ -66,7 +67,9 @@ class PlannerDesk:
         # What is stored is what is read back: the round trip is part of the desk.
         self.state = msgspec.msgpack.decode(msgspec.msgpack.encode(step.state), type=BorrowerState)
         self.facts.update(dict(step.facts))
-        self.outputs += step.outputs
+        # What goes to the learner has tests of its own.
+        self.evidence += only(step.outputs, ev.EvidenceGathered)
+        self.outputs += [e for e in step.outputs if not isinstance(e, ev.EvidenceGathered)]
 
     def close(self, *offsets: int) -> list[ev.Event]:
         """Close days."""

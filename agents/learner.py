@@ -1,0 +1,146 @@
+"""The learner agent: adds up what offers have taught, and tells all planners once a day.
+
+Evidence only adds up, so its order does not matter and what several workers gathered is one model. At a day's close
+what is old fades, guardrails are looked at, and what was learned is told to every partition; planners decide by it from
+the next business date on, wherever they run.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import NamedTuple
+
+from agents.base import Environment, Step, derived_id
+from schemas import events as ev
+from state.learner import LearnerState
+from state.policy import Learning
+
+SOURCE = "reprieve.learner"
+BPS = 10_000
+# By what learned leads are measured.
+CONTROLS = ("fixed", "holdout")
+_LONGEST_FADE = 3_650
+
+
+class LearnerAgent:
+    """Keeps one model. It knows no borrower: what reaches it are rows of figures."""
+
+    name = "learner"
+    accepts: frozenset[type[ev.Event]] = frozenset({ev.EvidenceGathered})
+
+    def fact_key(self, event: ev.Event) -> str:
+        """Return the fact's identity within its model."""
+        return f"evidence:{event.event_id}"
+
+    def due(self, state: LearnerState) -> int | None:
+        """Return the day at whose close there is something to tell."""
+        return state.tell_on or None
+
+    def handle(self, state: LearnerState | None, event: ev.Event, env: Environment) -> Step[LearnerState]:
+        """Add evidence. It is not kept as a fact: the runtime hands it over exactly once."""
+        assert isinstance(event, ev.EvidenceGathered)
+        s = _copied(state) if state is not None else LearnerState(event.model)
+        for row in event.rows:
+            s.sums.add(row)
+        for cell in event.cells:
+            kept, missed = s.cells.get(cell.cell, (0, 0))
+            s.cells[cell.cell] = (kept + cell.kept, missed + cell.missed)
+        for name, count in event.counts.items():
+            s.counts[name] = s.counts.get(name, 0) + count
+        day = event.business_date.toordinal()
+        s.tell_on = min(s.tell_on, day) if s.tell_on else day
+        return Step(s)
+
+    def close(self, state: LearnerState, day: ev.DayClosed, env: Environment) -> Step[LearnerState]:
+        """Let what is old fade, look at the guardrails, and tell what was learned."""
+        s = _copied(state)
+        rules = env.policies.policy_for("", "").learning
+        today = day.business_date.toordinal()
+        if s.through:
+            for _ in range(min(today - s.through, _LONGEST_FADE)):
+                s.sums.fade(rules.fade_bps)
+        s.through, s.tell_on = today, 0
+        s.version += 1
+        outputs: list[ev.Event] = []
+        breach = breach_of(s, rules) if not s.tripped else None
+        if breach is not None:
+            s.tripped = breach.guardrail
+            outputs.append(
+                ev.GuardrailTripped(
+                    event_id=derived_id(day.event_id, "GuardrailTripped", s.model),
+                    occurred_at=day.occurred_at,
+                    source=SOURCE,
+                    model=s.model,
+                    business_date=day.business_date,
+                    caused_by=day.event_id,
+                    guardrail=breach.guardrail,
+                    measured_bps=breach.measured,
+                    limit_bps=breach.limit,
+                    offers=s.counts.get("learned.offers", 0),
+                )
+            )
+        outputs.append(
+            ev.ModelUpdated(
+                event_id=derived_id(day.event_id, "ModelUpdated", s.model),
+                occurred_at=day.occurred_at,
+                source=SOURCE,
+                model=s.model,
+                business_date=day.business_date,
+                caused_by=day.event_id,
+                version=s.version,
+                rows=s.sums.rows,
+                outer=tuple(s.sums.outer),
+                accepted=tuple(s.sums.accepted),
+                reward=tuple(s.sums.reward),
+                cells=tuple(ev.CapacityCell(cell=c, kept=k, missed=m) for c, (k, m) in sorted(s.cells.items())),
+                counts=dict(sorted(s.counts.items())),
+                tripped=s.tripped or None,
+            )
+        )
+        return Step(s, outputs)
+
+
+class Breach(NamedTuple):
+    """A guardrail that does not hold: what was measured of learned leads against the fixed order, in basis points."""
+
+    guardrail: str
+    measured: int
+    limit: int
+
+
+def breach_of(s: LearnerState, rules: Learning) -> Breach | None:
+    """Return the first guardrail that is breached, once there are enough offers of both kinds to say so."""
+    learned = _counts(s, "learned")
+    fixed = [sum(column) for column in zip(*(_counts(s, group) for group in CONTROLS), strict=True)]
+    offers, accepted, broken, complaints = learned
+    control, control_accepted, control_broken, control_complaints = fixed
+    if offers < rules.guardrail_offers or control < rules.guardrail_offers:
+        return None
+    # Ratios of shares, with both sides multiplied out; one more of each keeps them defined.
+    acceptance = accepted * control * BPS // max(1, control_accepted * offers)
+    if acceptance < rules.least_acceptance_bps:
+        return Breach("acceptance", acceptance, rules.least_acceptance_bps)
+    breaking = (broken + 1) * max(1, control_accepted) * BPS // ((control_broken + 1) * max(1, accepted))
+    if breaking > rules.most_broken_bps:
+        return Breach("broken_plans", breaking, rules.most_broken_bps)
+    complaining = (complaints + 1) * control * BPS // ((control_complaints + 1) * offers)
+    if complaining > rules.most_complaints_bps:
+        return Breach("complaints", complaining, rules.most_complaints_bps)
+    return None
+
+
+def _counts(s: LearnerState, group: str) -> tuple[int, int, int, int]:
+    offers, accepted, broken, complaints = (
+        s.counts.get(f"{group}.{what}", 0) for what in ("offers", "accepted", "broken", "complaints")
+    )
+    return offers, accepted, broken, complaints
+
+
+def _copied(s: LearnerState) -> LearnerState:
+    """Return a copy that may be changed in place: what was read may still be another's."""
+    made = copy(s)
+    made.sums = copy(s.sums)
+    made.sums.outer, made.sums.accepted = list(s.sums.outer), list(s.sums.accepted)
+    made.sums.reward = list(s.sums.reward)
+    made.cells, made.counts = dict(s.cells), dict(s.counts)
+    return made

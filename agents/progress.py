@@ -1,0 +1,50 @@
+"""What the planner is told of plans: it made the offer, and the account knows what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from agents.base import derived_id
+from schemas import events as ev
+from state.account import AccountState
+
+SOURCE = "reprieve.account"
+OUTCOMES: dict[type[ev.Event], str] = {
+    ev.PlanInstalmentKept: "kept",
+    ev.PlanInstalmentMissed: "missed",
+    ev.PlanBroken: "broken",
+    ev.PlanCompleted: "completed",
+}
+
+
+def progress_of(s: AccountState, said: Iterable[ev.Event], standing: Iterable[ev.Event]) -> list[ev.Event]:
+    """Return what the planner has to hear of what an account says; corrections take back what they supersede."""
+    before: Mapping[str, ev.Event] = {}
+    told: list[ev.Event] = []
+    for event in said:
+        about = event
+        if isinstance(event, ev.Corrected):
+            before = before or {e.event_id: e for e in standing}
+            about = before[event.supersedes]
+        outcome = OUTCOMES.get(type(about))
+        if outcome is not None:
+            told.append(_told(s, event, about, outcome))
+    return told
+
+
+def _told(s: AccountState, event: ev.Event, about: ev.Event, outcome: str) -> ev.PlanProgressed:
+    assert isinstance(about, ev.PlanInstalmentKept | ev.PlanInstalmentMissed | ev.PlanBroken | ev.PlanCompleted)
+    return ev.PlanProgressed(
+        event_id=derived_id(event.event_id, "PlanProgressed", s.account_id),
+        occurred_at=event.occurred_at,
+        source=SOURCE,
+        borrower_id=s.borrower_id,
+        account_id=s.account_id,
+        plan_id=about.plan_id,
+        offer_id=about.offer_id,
+        business_date=about.business_date,
+        caused_by=event.event_id,
+        number=about.number if isinstance(about, ev.PlanInstalmentKept | ev.PlanInstalmentMissed) else 0,
+        outcome=outcome,
+        taken_back=event is not about,
+    )
