@@ -22,6 +22,8 @@ def mix(x: int) -> int:
 
 @lru_cache(maxsize=16_384)
 def _salt(purpose: int, count: int) -> int:
+    if not 0 <= purpose <= 255:
+        raise ValueError(f"the purpose {purpose} would be taken for another one with another count")
     return mix((count << 8) | purpose)
 
 

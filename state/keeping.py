@@ -8,8 +8,8 @@ away from it as instalments are kept and missed: a ridge regression on the log o
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from math import exp, log
+from collections.abc import Mapping, Sequence
+from math import exp, log, log1p
 
 from state.linear import cholesky, dot, solve
 
@@ -30,7 +30,11 @@ _CENTRES = {
 FIRST_INSTALMENTS = 3
 # The weights' prior standard deviation, in log odds (house assumption).
 _DEVIATION = 1.0
-_STEPS = 12
+_STEPS, _HALVINGS = 25, 20
+_SIZE = 5
+
+# Prior log odds and inputs of a cell, and its counts.
+Counted = tuple[float, list[float], int, int]
 
 
 def cell_of(burden: float, term: int, relief: float, arrears: int) -> str:
@@ -55,22 +59,7 @@ class KeepCurve:
 
     def __init__(self, cells: Mapping[str, tuple[int, int]]) -> None:
         known = [(cell, kept, missed) for cell, (kept, missed) in sorted(cells.items()) if kept > 0 or missed > 0]
-        found = [(_inputs(cell), max(kept, 0), max(missed, 0)) for cell, kept, missed in known]
-        size = 5
-        weights = [0.0] * size
-        for _ in range(_STEPS if found else 0):
-            gradient = [-w / _DEVIATION**2 for w in weights]
-            curvature = [[1 / _DEVIATION**2 if i == j else 0.0 for j in range(size)] for i in range(size)]
-            for (offset, x), kept, missed in found:
-                p = _logistic(offset + dot(x, weights))
-                n = kept + missed
-                for i in range(size):
-                    gradient[i] += (kept - n * p) * x[i]
-                    for j in range(size):
-                        curvature[i][j] += n * p * (1 - p) * x[i] * x[j]
-            step = solve(cholesky(curvature), gradient)
-            weights = [w + d for w, d in zip(weights, step, strict=True)]
-        self._weights = weights
+        self._weights = _fitted([(*_inputs(cell), max(kept, 0), max(missed, 0)) for cell, kept, missed in known])
 
     def instalment(self, burden: float, term: int, relief: float, arrears: int) -> float:
         """Return the probability that an instalment is kept, 0 to 1."""
@@ -80,6 +69,45 @@ class KeepCurve:
     def plan(self, burden: float, term: int, relief: float, arrears: int) -> float:
         """Return the probability that a plan's first instalments are all kept, 0 to 1."""
         return self.instalment(burden, term, relief, arrears) ** FIRST_INSTALMENTS
+
+
+def _fitted(found: Sequence[Counted]) -> list[float]:
+    """Return the weights of greatest posterior density: Newton's method, with steps halved until they help."""
+    weights = [0.0] * _SIZE
+    best = _density(found, weights)
+    for _ in range(_STEPS if found else 0):
+        gradient = [-w / _DEVIATION**2 for w in weights]
+        curvature = [[1 / _DEVIATION**2 if i == j else 0.0 for j in range(_SIZE)] for i in range(_SIZE)]
+        for offset, x, kept, missed in found:
+            p = _logistic(offset + dot(x, weights))
+            n = kept + missed
+            for i in range(_SIZE):
+                gradient[i] += (kept - n * p) * x[i]
+                for j in range(_SIZE):
+                    curvature[i][j] += n * p * (1 - p) * x[i] * x[j]
+        step = solve(cholesky(curvature), gradient)
+        for halvings in range(_HALVINGS):
+            tried = [w + d / 2**halvings for w, d in zip(weights, step, strict=True)]
+            density = _density(found, tried)
+            if density >= best:
+                weights, best = tried, density
+                break
+        else:
+            break
+    return weights
+
+
+def _density(found: Sequence[Counted], weights: Sequence[float]) -> float:
+    """Return the logarithm of the posterior density, up to a constant."""
+    density = -sum(w * w for w in weights) / 2 / _DEVIATION**2
+    for offset, x, kept, missed in found:
+        odds = offset + dot(x, weights)
+        density -= kept * _softplus(-odds) + missed * _softplus(odds)
+    return density
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + log1p(exp(-abs(x)))
 
 
 def _inputs(cell: str) -> tuple[float, list[float]]:

@@ -12,6 +12,7 @@ import click
 
 from schemas.errors import ReprieveError
 from streams.cli.doctor import doctor_command
+from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
 from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
@@ -37,6 +38,7 @@ for command in (
     consume_command,
     replay_command,
     simulate_command,
+    evaluate_command,
     account_command,
     borrower_command,
     policy_group,

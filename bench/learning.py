@@ -1,0 +1,163 @@
+"""`python -m bench.learning [--seeds N] [--offers N] [--plot FILE]`: what learning is worth, against a known truth.
+
+By seed the same offers are led by uniform choice, by the fixed order, by what was learned, and by the best lead in
+truth. Regret is the reward that was to be expected less than under the best leads. Estimates from logged decisions are
+held against the truth, and two shares of borrowers that are treated alike are compared, where nothing may be found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
+
+from agents.leading import Uniform, row_of
+from agents.ranking import FixedOrder
+from bench.measure import machine
+from evaluation.estimators import Decision, Estimated, OffPolicy, difference, estimate
+from simulator.choices import Opportunity, Played, best, learned, opportunities, play
+from state.learning import MILLI
+from state.pack import default_book
+
+WAYS = ("uniform", "fixed order", "learned", "best")
+
+
+class Trial(NamedTuple):
+    """What one seed gave, by way to lead."""
+
+    regrets: dict[str, list[float]]
+    recovered: dict[str, float]
+    cured: dict[str, float]
+
+
+def given(seed: int, offers: int) -> list[Opportunity]:
+    """Return a seed's offers."""
+    return list(opportunities(offers, seed, default_book().policy_for("CN", "personal_loan")))
+
+
+def trial(seed: int, offers: int) -> Trial:
+    """Let a seed's offers be led in each way."""
+    chances = given(seed, offers)
+    played = {
+        "uniform": play(chances, Uniform()),
+        "fixed order": play(chances, FixedOrder()),
+        "learned": play(chances, learned),
+        "best": play(chances, FixedOrder(), best),
+    }
+    return Trial(
+        {way: list(accumulate(p.regrets)) for way, p in played.items()},
+        {way: sum(p.rewards) / MILLI / offers for way, p in played.items()},
+        {
+            way: sum(c.cured(lead) for c, lead in zip(chances, p.leads, strict=True)) / offers
+            for way, p in played.items()
+        },
+    )
+
+
+def decisions(chances: Sequence[Opportunity], played: Played) -> list[Decision]:
+    """Return what a log holds of offers."""
+    return [
+        Decision(
+            # Without the constant and the lead, of which the estimator has its own.
+            tuple(tuple(v / MILLI for v in row_of(o, c.context, lead=False)[1:-1]) for o in c.context.options),
+            lead,
+            tuple(propensities),
+            reward / MILLI,
+        )
+        for c, lead, propensities, reward in zip(
+            chances, played.leads, played.propensities, played.rewards, strict=True
+        )
+    ]
+
+
+def by_fixed_order(chance: Opportunity) -> list[float]:
+    """Return the probabilities with which the fixed order leads: certainty."""
+    lead = FixedOrder().rank(chance.context).lead
+    return [1.0 if o.option_id == lead else 0.0 for o in chance.context.options]
+
+
+def judged(seed: int, offers: int) -> tuple[OffPolicy, float]:
+    """Return what is estimated of the fixed order from leads by chance, and the truth."""
+    chances = given(seed, offers)
+    target = [by_fixed_order(c) for c in chances]
+    truth = sum(c.expected(t.index(1.0)) for c, t in zip(chances, target, strict=True)) / offers
+    return estimate(decisions(chances, play(chances, Uniform())), target), truth
+
+
+def alike(seed: int, offers: int) -> Estimated:
+    """Return the difference in reward between two halves of borrowers that are treated alike."""
+    rewards = [r / MILLI for r in play(given(seed, offers), FixedOrder()).rewards]
+    return difference(rewards[::2], rewards[1::2])
+
+
+def interval(values: Sequence[float]) -> str:
+    """Return a mean over seeds with its 95 % interval."""
+    mean = statistics.fmean(values)
+    half = 1.96 * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return f"{mean:.4f} ± {half:.4f}"
+
+
+def plot(trials: Sequence[Trial], file: Path) -> None:
+    """Draw the regret, offer by offer: the mean over seeds and the range of the middle nine tenths."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "reprieve"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for way in WAYS[:3]:
+        curves = list(zip(*(t.regrets[way] for t in trials), strict=True))
+        count = len(trials)
+        (line,) = axes.plot([statistics.fmean(c) for c in curves], label=way)
+        low, high = count // 20, count - 1 - count // 20
+        ordered = [sorted(c) for c in curves]
+        axes.fill_between(
+            range(len(curves)), [c[low] for c in ordered], [c[high] for c in ordered], alpha=0.2, color=line.get_color()
+        )
+    axes.set_xlabel("offers")
+    axes.set_ylabel("cumulative regret (kept plans)")
+    axes.legend()
+    figure.savefig(file, metadata={"Date": None})
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--offers", type=int, default=4_000)
+    parser.add_argument("--judged", type=int, default=50)
+    parser.add_argument("--plot", type=Path)
+    asked = parser.parse_args()
+    print(machine())
+    with ProcessPoolExecutor(2) as pool:
+        trials = list(pool.map(partial(trial, offers=asked.offers), range(asked.seeds)))
+        estimates = list(pool.map(partial(judged, offers=1_000), range(100, 100 + asked.judged)))
+        nulls = list(pool.map(partial(alike, offers=1_000), range(200, 200 + asked.judged)))
+    uniform = statistics.fmean(t.regrets["uniform"][-1] for t in trials)
+    print(f"{asked.seeds} seeds of {asked.offers:,} offers\n")
+    print("| lead by | cumulative regret | of uniform's | reward an offer | plans whose first three are kept |")
+    print("|---|---|---:|---|---|")
+    for way in WAYS:
+        regret = statistics.fmean(t.regrets[way][-1] for t in trials)
+        print(
+            f"| {way} | {interval([t.regrets[way][-1] for t in trials])} | {regret / uniform:.0%} | "
+            f"{interval([t.recovered[way] for t in trials])} | {interval([t.cured[way] for t in trials])} |"
+        )
+    for name in ("ips", "snips", "doubly_robust"):
+        held = sum(getattr(e, name).holds(truth) for e, truth in estimates)
+        print(f"{name}: the truth is inside the 95 % interval in {held} of {len(estimates)} runs")
+    print(
+        f"two shares treated alike: 0 is inside the 95 % interval in {sum(n.holds(0.0) for n in nulls)} of {len(nulls)}"
+    )
+    if asked.plot is not None:
+        plot(trials, asked.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Off-policy estimates: what reward another way to lead would have had, from decisions that were logged.
+
+IPS weighs each reward by how much likelier the other way was to lead with the same option (Horvitz & Thompson 1952),
+SNIPS divides by the sum of the weights (Swaminathan & Joachims 2015), and the doubly robust estimate adds a model of
+the reward, which only has to be right where the weights are not (Dudík, Langford & Li 2011). Intervals are 95 %, by the
+normal approximation; the model is fitted on the other half of the decisions (Chernozhukov et al. 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from statistics import fmean
+
+from msgspec import Struct
+
+from state.linear import cholesky, dot, solve
+
+Z = 1.959964
+# Weighs as much as this many decisions against a model that follows chance.
+_RIDGE = 1.0
+
+
+class Decision(Struct, frozen=True):
+    """A decision that was logged, and what came of it.
+
+    rows: by option what it is like, any scale. lead: the option that led. propensities: by option, the probability
+    with which it was to lead. reward: 0 to 1.
+    """
+
+    rows: tuple[tuple[float, ...], ...]
+    lead: int
+    propensities: tuple[float, ...]
+    reward: float
+
+
+class Estimated(Struct, frozen=True):
+    """An estimate with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def holds(self, truth: float) -> bool:
+        """Say whether the interval holds a value."""
+        return self.low <= truth <= self.high
+
+
+class OffPolicy(Struct, frozen=True):
+    """What is estimated of another way to lead, and on how many decisions' worth of evidence."""
+
+    ips: Estimated
+    snips: Estimated
+    doubly_robust: Estimated
+    effective_sample_size: float
+    decisions: int
+
+
+def estimate(decisions: Sequence[Decision], target: Sequence[Sequence[float]]) -> OffPolicy:
+    """Return what the reward would have been had options led with the target's probabilities, by decision.
+
+    Raises ValueError with less than two decisions, or where the target leads with an option that never could.
+    """
+    if len(decisions) < 2:
+        raise ValueError("an estimate needs at least two decisions")
+    weights = []
+    for number, (d, wanted) in enumerate(zip(decisions, target, strict=True)):
+        if any(w > 0 and p <= 0 for w, p in zip(wanted, d.propensities, strict=True)):
+            raise ValueError(f"decision {number} could never have led as the target does")
+        weights.append(wanted[d.lead] / d.propensities[d.lead])
+    rewards = [d.reward for d in decisions]
+    weighted = [w * r for w, r in zip(weights, rewards, strict=True)]
+    mean_weight = fmean(weights)
+    value = sum(weighted) / sum(weights) if mean_weight else 0.0
+    spread = [w * (r - value) / mean_weight if mean_weight else 0.0 for w, r in zip(weights, rewards, strict=True)]
+    total = sum(weights)
+    return OffPolicy(
+        ips=_interval(weighted),
+        snips=_around(value, spread),
+        doubly_robust=_interval(_doubly_robust(decisions, target, weights)),
+        effective_sample_size=total * total / sum(w * w for w in weights) if total else 0.0,
+        decisions=len(decisions),
+    )
+
+
+def _interval(values: Sequence[float]) -> Estimated:
+    mean = fmean(values)
+    return _around(mean, [v - mean for v in values])
+
+
+def _around(value: float, deviations: Sequence[float]) -> Estimated:
+    count = len(deviations)
+    half = Z * sqrt(sum(d * d for d in deviations) / (count - 1) / count)
+    return Estimated(value, value - half, value + half)
+
+
+def difference(one: Sequence[float], other: Sequence[float]) -> Estimated:
+    """Return the difference of two means, `one` less `other`. Raises ValueError with less than two values of either."""
+    if min(len(one), len(other)) < 2:
+        raise ValueError("a difference needs at least two values on each side")
+    a, b = _interval(one), _interval(other)
+    half = sqrt((a.high - a.value) ** 2 + (b.high - b.value) ** 2)
+    value = a.value - b.value
+    return Estimated(value, value - half, value + half)
+
+
+def _doubly_robust(
+    decisions: Sequence[Decision], target: Sequence[Sequence[float]], weights: Sequence[float]
+) -> list[float]:
+    scores = [0.0] * len(decisions)
+    for half in (0, 1):
+        fitted = _fit([d for n, d in enumerate(decisions) if n % 2 != half])
+        for n in range(half, len(decisions), 2):
+            d = decisions[n]
+            said = [dot(fitted, _inputs(d, lead)) for lead in range(len(d.rows))]
+            scores[n] = dot(target[n], said) + weights[n] * (d.reward - said[d.lead])
+    return scores
+
+
+def _inputs(d: Decision, lead: int) -> list[float]:
+    """Return what the reward is modelled by: what the lead is like, and the offer on average."""
+    count = len(d.rows)
+    return [1.0, *d.rows[lead], *(sum(column) / count for column in zip(*d.rows, strict=True))]
+
+
+def _fit(decisions: Sequence[Decision]) -> list[float]:
+    """Return the weights of a ridge regression of the reward."""
+    size = 1 + 2 * len(decisions[0].rows[0]) if decisions else 1
+    matrix = [[_RIDGE if i == j else 0.0 for j in range(size)] for i in range(size)]
+    right = [0.0] * size
+    for d in decisions:
+        x = _inputs(d, d.lead)
+        for i, a in enumerate(x):
+            if a:
+                row = matrix[i]
+                right[i] += a * d.reward
+                for j, b in enumerate(x):
+                    row[j] += a * b
+    return solve(cholesky(matrix), right)

@@ -1,0 +1,211 @@
+"""Offers and what would become of them, with the truth of `simulator.truth` known for every possible lead.
+
+One by one, without accounts and days: borrowers of a population, each with a debt, are weighed by the agents' own code,
+and of each option that could lead it is known how likely each option is then accepted and its plan kept. So regret
+needs no guess, and a learner can be measured on more offers than a year of a whole portfolio brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from msgspec.structs import replace
+
+from agents.decisions import seed_of
+from agents.leading import LearnedOrder, row_of
+from agents.options import build_options
+from agents.ranking import Ranker, RankingContext
+from agents.watching import ACCEPTED, FIRST_KEPT, THIRD_KEPT
+from schemas import events as ev
+from simulator.chance import keyed, unit
+from simulator.population import Population
+from simulator.truth import acceptance, deals_of, keeping, situation_of
+from state.affordability import Capacity
+from state.learning import MILLI, Posterior, Sums
+from state.policy import Policy
+
+SIZE, AGE, MONTH, HOPE, SCORE, BROKEN, CHOICE, KEPT = range(224, 232)
+START = date(2026, 1, 1)
+# An answer and the first instalments of a plan come this many offers later, and a model is told that often.
+DELAY, TOLD_EVERY = 50, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunity:
+    """An offer about to be made, and the truth of it.
+
+    accepted: by each option that may lead, the probability of each option to be accepted. kept: by option, the
+    probability that an instalment is kept. reward: by option, what is expected of it once it is accepted.
+    """
+
+    context: RankingContext
+    key: int
+    accepted: tuple[tuple[float, ...], ...]
+    kept: tuple[float, ...]
+    reward: tuple[float, ...]
+
+    def expected(self, lead: int) -> float:
+        """Return the reward, 0 to 1, that is to be expected where an option leads."""
+        return sum(a * r for a, r in zip(self.accepted[lead], self.reward, strict=True))
+
+    def cured(self, lead: int) -> float:
+        """Return the probability of a plan whose first three instalments are kept where an option leads."""
+        return sum(a * k**3 for a, k in zip(self.accepted[lead], self.kept, strict=True))
+
+    def outcome(self, lead: int) -> tuple[int | None, int]:
+        """Return which option is accepted where one leads, and the reward in thousandths."""
+        at = unit(self.key, CHOICE)
+        for number, probability in enumerate(self.accepted[lead]):
+            if at < probability:
+                kept = [unit(self.key, KEPT, n) < self.kept[number] for n in range(3)]
+                return number, ACCEPTED if not kept[0] else THIRD_KEPT if all(kept) else FIRST_KEPT
+            at -= probability
+        return None, 0
+
+
+def opportunities(count: int, seed: int, policy: Policy) -> Iterator[Opportunity]:
+    """Yield offers to borrowers of a population who have something to choose from."""
+    people = Population(count, seed, START)
+    index = made = 0
+    while made < count:
+        borrower = people.borrower(index % people.size)
+        key = keyed(borrower.key, MONTH, index)
+        index += 1
+        of = situation_of(borrower, 1 + key % 24)
+        if of.surplus <= 0:
+            continue
+        account = borrower.accounts[0]
+        principal = max(1_000, int(of.surplus * (1 + 13 * unit(key, SIZE))))
+        debt = ev.Debt(
+            account_id=account.account_id,
+            product="personal_loan",
+            jurisdiction="CN",
+            currency="CNY",
+            annual_rate_bps=max(300, account.annual_rate_bps),
+            outstanding=ev.Amounts(principal=principal, interest=principal // 20, fees=0, penalty=principal // 50),
+            overdue_amount=principal // 6,
+            days_past_due=31 + int(170 * unit(key, AGE)),
+            missed=3,
+            bucket="dpd_31_60",
+            bad_debt="none",
+            stage=2,
+            remaining_months=12,
+            contract_instalment=principal // 12,
+            plans_broken=int(unit(key, BROKEN) < 0.25),
+        )
+        # What is known of the surplus is not quite what it is.
+        surplus = int(of.surplus * (0.85 + 0.35 * unit(key, HOPE)))
+        rules = policy.affordability
+        score = 600 + int(200 * unit(key, SCORE))
+        capacity = Capacity(surplus, surplus * rules.alpha_bps // 10_000, "CNY", None, score)
+        options = build_options([debt], capacity, policy, date(2026, 3, 1)).options
+        if len(options) < 2:
+            continue
+        owed = principal + principal // 20 + principal // 50
+        made += 1
+        context = RankingContext(
+            options=options,
+            seed=seed_of(f"{seed}/{made}"),
+            surplus=surplus,
+            limit=capacity.limit,
+            owed=owed,
+            overdue=debt.overdue_amount,
+            days_past_due=debt.days_past_due,
+            accounts=1,
+            plans_broken=debt.plans_broken,
+            sequence=1,
+        )
+        offer = _Shown(options, None)
+        deals = deals_of(offer, debt.annual_rate_bps, owed)  # type: ignore[arg-type]
+        kept = tuple(keeping(deal, of) for deal in deals)
+        yield Opportunity(
+            context=context,
+            key=key,
+            accepted=tuple(
+                acceptance([replace(d, lead=n == lead) for n, d in enumerate(deals)], of) for lead in range(len(deals))
+            ),
+            kept=kept,
+            reward=tuple((ACCEPTED * (1 - k) + FIRST_KEPT * k * (1 - k * k) + THIRD_KEPT * k**3) / MILLI for k in kept),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """As much of an offer as `deals_of` looks at."""
+
+    options: tuple[ev.Option, ...]
+    lead_option_id: str | None
+
+
+@dataclass(slots=True)
+class Played:
+    """What became of offers under one way to lead: by offer the lead, its propensities, and what came of it."""
+
+    leads: list[int]
+    propensities: list[list[float]]
+    rewards: list[int]
+    regrets: list[float]
+    sums: Sums
+
+    def regret(self) -> float:
+        """Return how much less reward was to be expected than under the best leads, all in all."""
+        return sum(self.regrets)
+
+
+def play(
+    given: Sequence[Opportunity],
+    ranker: Ranker | Callable[[Posterior], Ranker],
+    order: Callable[[Opportunity], int] | None = None,
+) -> Played:
+    """Make offers one after the other, and learn from each some time later.
+
+    ranker: one that never changes, or what makes one of all that was learned so far. order: a lead by the truth
+    itself, in its place.
+    """
+    played = Played([], [], [], [], Sums())
+    waiting: list[list[ev.EvidenceRow]] = []
+    current = ranker(Posterior(played.sums)) if callable(ranker) else ranker
+    for number, chance in enumerate(given):
+        if callable(ranker) and number % TOLD_EVERY == 0:
+            current = ranker(Posterior(played.sums))
+        context = chance.context
+        names = [o.option_id for o in context.options]
+        if order is not None:
+            lead, propensities = order(chance), [0.0] * len(names)
+            propensities[lead] = 1.0
+        else:
+            ranking = current.rank(context)
+            assert ranking.lead is not None
+            lead, propensities = names.index(ranking.lead), [ranking.propensity_of(name) for name in names]
+        chosen, reward = chance.outcome(lead)
+        waiting.append(
+            [
+                ev.EvidenceRow(
+                    x=row_of(option, context, n == lead),
+                    shown=1,
+                    accepted=MILLI if n == chosen else 0,
+                    reward=reward if n == chosen else 0,
+                )
+                for n, option in enumerate(context.options)
+            ]
+        )
+        if len(waiting) > DELAY:
+            for row in waiting.pop(0):
+                played.sums.add(row)
+        played.leads.append(lead)
+        played.propensities.append(propensities)
+        played.rewards.append(reward)
+        played.regrets.append(max(map(chance.expected, range(len(names)))) - chance.expected(lead))
+    return played
+
+
+def learned(posterior: Posterior) -> Ranker:
+    """Return what leads by all that was learned so far, with the house's exploration."""
+    return LearnedOrder(posterior, 0.05)
+
+
+def best(chance: Opportunity) -> int:
+    """Return the lead of which most is to be expected in truth."""
+    return max(range(len(chance.accepted)), key=chance.expected)

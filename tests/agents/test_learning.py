@@ -1,0 +1,318 @@
+"""What is learned of offers, and how it leads."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, date, datetime
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planner_desk import PlannerDesk, Teller, only
+from scipy.optimize import minimize
+
+from agents.assignment import ranker_for, share_of
+from agents.base import Environment
+from agents.leading import LearnedOrder, Uniform
+from agents.learner import LearnerAgent, breach_of
+from agents.ranking import FixedOrder
+from schemas import events as ev
+from simulator.choices import learned, opportunities, play
+from state.keeping import KeepCurve, _inputs, cell_of
+from state.learner import LearnerState
+from state.learning import FEATURES, MILLI, WIDTH, Learned, Posterior, Sums
+from state.linear import cholesky, solve
+from state.pack import default_book
+from state.policy import Learning, PolicyBook
+
+BOOK = default_book()
+HOUSE = BOOK.policy_for("", "")
+NIGHT = datetime(2026, 3, 1, 23, tzinfo=UTC)
+CHANCES = list(opportunities(40, 1, BOOK.policy_for("CN", "personal_loan")))
+
+rows = st.lists(st.integers(0, 2_000), min_size=WIDTH, max_size=WIDTH).map(tuple)
+seen = st.builds(
+    ev.EvidenceRow,
+    x=rows,
+    shown=st.integers(0, 1),
+    accepted=st.sampled_from([0, MILLI, -MILLI]),
+    reward=st.sampled_from([0, 300, 600, 1_000, -600]),
+)
+
+
+def evidence(name: str, found: tuple[ev.EvidenceRow, ...], **fields: object) -> ev.EvidenceGathered:
+    """Return what an offer taught."""
+    return msgspec.structs.replace(
+        ev.EvidenceGathered(
+            event_id=name,
+            occurred_at=NIGHT,
+            source="test",
+            model="lead",
+            offer_id=name,
+            business_date=date(2026, 3, 1),
+            caused_by="night",
+            rows=found,
+        ),
+        **fields,
+    )
+
+
+def closed(day: date) -> ev.DayClosed:
+    """Return a day's close."""
+    return ev.DayClosed(event_id=f"night-{day}", occurred_at=NIGHT, source="test", business_date=day, calendar="none")
+
+
+def learn(*given: ev.EvidenceGathered, book: PolicyBook = BOOK) -> ev.ModelUpdated:
+    """Return what the learner tells of evidence at the close of its day."""
+    agent, state, env = LearnerAgent(), None, Environment(book)
+    for event in given:
+        before = deepcopy(state)
+        step = agent.handle(state, event, env)
+        assert state == before
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(step.state), type=LearnerState)
+    assert state is not None
+    assert agent.due(state) == date(2026, 3, 1).toordinal()
+    step = agent.close(state, closed(date(2026, 3, 1)), env)
+    assert agent.due(step.state) is None
+    (update,) = [e for e in step.outputs if isinstance(e, ev.ModelUpdated)]
+    return update
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.lists(seen, min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_the_same_evidence_in_any_order_and_any_parts_gives_the_same_model(found, chance) -> None:  # type: ignore[no-untyped-def]
+    whole = learn(evidence("all", tuple(found)))
+    mixed = list(found)
+    chance.shuffle(mixed)
+    parts = learn(*(evidence(f"part-{n}", (row,)) for n, row in enumerate(mixed)))
+    assert parts == whole
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(st.lists(seen, max_size=30))
+def test_beliefs_are_those_of_bayesian_ridge_regression(found) -> None:  # type: ignore[no-untyped-def]
+    sums = Sums()
+    for row in found:
+        sums.add(row)
+    x = np.array([r.x for r in found if r.shown], dtype=float).reshape(-1, WIDTH) / MILLI
+    every = np.array([r.x for r in found], dtype=float).reshape(-1, WIDTH) / MILLI
+    y = np.array([r.reward for r in found], dtype=float) / MILLI
+    prior = np.zeros(WIDTH)
+    prior[FEATURES.index("prior")] = 1.0
+    precision = x.T @ x + 3.0 * np.eye(WIDTH)
+    mean = np.linalg.solve(precision, every.T @ y + 3.0 * prior)
+    asked = np.array([c.x for c in found[:3]], dtype=float).reshape(-1, WIDTH) / MILLI
+    asked[:, FEATURES.index("lead")] = 0.0
+    beliefs = Posterior(sums).of([r.x for r in found[:3]])
+    assert np.allclose(beliefs.reward, asked @ mean, atol=1e-9)
+    assert np.allclose(beliefs.covariance, 0.15**2 * asked @ np.linalg.inv(precision) @ asked.T, atol=1e-12)
+
+
+def test_small_algebra_is_that_of_numpy() -> None:
+    chance = np.random.default_rng(7)
+    for size in range(1, 13):
+        half = chance.normal(size=(size, size))
+        matrix, right = half @ half.T + np.eye(size), chance.normal(size=size)
+        factor = cholesky(matrix.tolist())
+        assert np.allclose(factor, np.linalg.cholesky(matrix))
+        assert np.allclose(solve(factor, right.tolist()), np.linalg.solve(matrix, right))
+
+
+@pytest.mark.parametrize("ranker", [LearnedOrder(Posterior(Sums()), 0.05), Uniform()])
+def test_every_option_may_lead_with_a_known_probability_that_is_never_zero(ranker) -> None:  # type: ignore[no-untyped-def]
+    for chance in CHANCES:
+        context = chance.context
+        names = [o.option_id for o in context.options]
+        ranking = ranker.rank(context)
+        assert ranking == ranker.rank(context)
+        assert sorted(ranking.order) == sorted(names)
+        assert ranking.lead == ranking.order[0]
+        assert sum(ranking.propensities.values()) == pytest.approx(1)
+        assert min(ranking.propensities.values()) >= 0.05 / len(names) - 1e-12
+        assert ranking.propensity == ranking.propensity_of(ranking.lead)
+
+
+def test_leads_come_as_often_as_their_propensities_say() -> None:
+    context = CHANCES[0].context
+    ranker = LearnedOrder(Posterior(Sums()), 0.3)
+    known = ranker.rank(context).propensities
+    leads = [ranker.rank(msgspec.structs.replace(context, seed=seed)).lead for seed in range(4_000)]
+    for name, probability in known.items():
+        error = (probability * (1 - probability) / len(leads)) ** 0.5
+        assert abs(leads.count(name) / len(leads) - probability) < 4 * error + 1e-9
+
+
+def test_nobody_is_led_by_what_was_learned_where_that_is_not_switched_on() -> None:
+    update = learn(evidence("one", ()))
+    told = Learned(update)
+    on = Learning(mode="on")
+    everybody = [f"B{n}" for n in range(4_000)]
+    for rules, known in (
+        (Learning(mode="off"), told),
+        (Learning(mode="shadow"), told),
+        (on, None),
+        (on, Learned(msgspec.structs.replace(update, tripped="complaints"))),
+    ):
+        assert {ranker_for(rules, b, known)[1] for b in everybody} == {"fixed"}
+    rules = Learning(mode="on", challenger="uniform", challenger_bps=1_000)
+    groups = [ranker_for(rules, b, told)[1] for b in everybody]
+    # Within four standard errors of 5 % and 10 %.
+    assert abs(groups.count("holdout") - 200) < 56
+    assert abs(groups.count("challenger") - 400) < 76
+    assert all(isinstance(ranker_for(rules, b, told)[0], FixedOrder) for b in everybody if share_of(b) < 500)
+
+
+def counted(**counts: int) -> LearnerState:
+    return LearnerState("lead", counts={name.replace("__", "."): count for name, count in counts.items()})
+
+
+WELL = {
+    "learned__offers": 1_000,
+    "learned__accepted": 500,
+    "learned__broken": 50,
+    "learned__complaints": 10,
+    "holdout__offers": 100,
+    "fixed__offers": 100,
+    "holdout__accepted": 50,
+    "fixed__accepted": 50,
+    "fixed__broken": 10,
+    "fixed__complaints": 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "guardrail"),
+    [
+        ({}, None),
+        ({"learned__accepted": 399}, "acceptance"),
+        ({"learned__accepted": 400, "learned__broken": 0}, None),
+        ({"learned__broken": 100}, "broken_plans"),
+        ({"learned__complaints": 40}, "complaints"),
+        ({"learned__accepted": 0, "learned__offers": 199}, None),
+        ({"learned__accepted": 0, "fixed__offers": 99}, None),
+    ],
+)
+def test_a_guardrail_trips_where_learned_leads_do_worse_than_the_fixed_order(
+    changed: dict[str, int], guardrail: str | None
+) -> None:
+    breach = breach_of(counted(**{**WELL, **changed}), Learning())
+    assert (breach and breach.guardrail) == guardrail
+
+
+def test_a_breach_is_said_once_and_puts_the_fixed_order_back() -> None:
+    agent, env = LearnerAgent(), Environment(BOOK)
+    bad = {"learned.offers": 500, "learned.accepted": 10, "fixed.offers": 500, "fixed.accepted": 250}
+    step = agent.handle(None, evidence("bad", (), counts=bad), env)
+    step = agent.close(step.state, closed(date(2026, 3, 1)), env)
+    tripped, update = step.outputs
+    assert isinstance(tripped, ev.GuardrailTripped)
+    assert isinstance(update, ev.ModelUpdated)
+    assert (tripped.guardrail, tripped.measured_bps, tripped.offers) == ("acceptance", 400, 500)
+    assert update.tripped == "acceptance"
+    assert ranker_for(Learning(mode="on"), "B1", Learned(update))[1] == "fixed"
+    good = {"learned.offers": 9_000, "learned.accepted": 9_000}
+    step = agent.handle(step.state, evidence("good", (), counts=good), env)
+    step = agent.close(step.state, closed(date(2026, 3, 2)), env)
+    # A person looks before it leads again.
+    assert [type(e) for e in step.outputs] == [ev.ModelUpdated]
+    assert step.outputs[0].tripped == "acceptance"
+
+
+def test_what_is_long_past_counts_for_less() -> None:
+    agent, env = LearnerAgent(), Environment(BOOK)
+    row = ev.EvidenceRow(x=(MILLI,) * WIDTH, shown=1, accepted=MILLI, reward=-MILLI)
+    step = agent.close(agent.handle(None, evidence("a", (row,)), env).state, closed(date(2026, 3, 1)), env)
+    assert (step.state.sums.accepted[0], step.state.sums.reward[0]) == (MILLI**2, -(MILLI**2))
+    step = agent.close(agent.handle(step.state, evidence("b", ()), env).state, closed(date(2026, 3, 3)), env)
+    assert (step.state.sums.accepted[0], step.state.sums.reward[0]) == (998_001, -998_001)
+    step = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2040, 3, 3)), env)
+    assert 0 <= step.state.sums.accepted[0] < 30_000
+
+
+def test_the_curve_of_kept_instalments_starts_at_the_prior_and_follows_the_counts() -> None:
+    prior = KeepCurve({})
+    assert prior.plan(0.35, 36, 0.0, 60) == pytest.approx(1 - 0.209, abs=0.02)
+    assert prior.plan(0.5, 36, 0.0, 60) == pytest.approx(1 - 0.29, abs=0.02)
+    cell = cell_of(0.35, 30, 0.05, 75)
+    few, many = KeepCurve({cell: (3, 3)}), KeepCurve({cell: (500, 500)})
+    assert prior.instalment(0.35, 30, 0.05, 75) > few.instalment(0.35, 30, 0.05, 75) > 0.6
+    assert many.instalment(0.35, 30, 0.05, 75) == pytest.approx(0.5, abs=0.01)
+    # A counter that was corrected below nothing counts as nothing.
+    assert KeepCurve({cell: (-1, 0)}).instalment(0.2, 12, 0, 30) == prior.instalment(0.2, 12, 0, 30)
+
+
+def test_the_curve_is_the_penalised_logistic_regression_of_the_counts() -> None:
+    chance = np.random.default_rng(3)
+    for _ in range(10):
+        cells = {
+            cell_of(*map(float, chance.uniform((0, 3, 0, 0), (1.2, 60, 0.4, 300)))): (
+                int(chance.integers(0, 400)),
+                int(chance.integers(0, 400)),
+            )
+            for _ in range(30)
+        }
+        counted = [(*_inputs(cell), kept, missed) for cell, (kept, missed) in sorted(cells.items())]
+        offset, x, kept, missed = (np.array(column, dtype=float) for column in zip(*counted, strict=True))
+
+        def loss(w, offset=offset, x=x, kept=kept, missed=missed):  # type: ignore[no-untyped-def]
+            odds = offset + x @ w
+            return (kept * np.logaddexp(0, -odds) + missed * np.logaddexp(0, odds)).sum() + w @ w / 2
+
+        assert np.allclose(KeepCurve(cells)._weights, minimize(loss, np.zeros(5), tol=1e-10).x, atol=1e-3)
+
+
+def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() -> None:
+    desk, tell = PlannerDesk(), Teller()
+    desk.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
+    desk.close(0)
+    offer = desk.offer()
+    lead = next(o for o in offer.options if o.option_id == offer.lead_option_id)
+    desk.feed(tell.answer(1, offer.offer_id, "accepted", option_id=lead.option_id))
+    desk.close(1)
+    (first,) = desk.evidence
+    number = offer.options.index(lead)
+    assert [row.shown for row in first.rows] == [1] * len(offer.options)
+    assert [(r.accepted, r.reward) for r in first.rows] == [
+        (MILLI, 300) if n == number else (0, 0) for n in range(len(offer.options))
+    ]
+    assert first.counts == {"fixed.offers": 1, "fixed.accepted": 1}
+    plan = only(desk.outputs, ev.PlanActivated)[0]
+    for day, outcome in enumerate(("kept", "kept", "kept", "missed", "broken"), 2):
+        desk.feed(
+            ev.PlanProgressed(
+                event_id=f"p{day}",
+                occurred_at=NIGHT,
+                source="test",
+                borrower_id="B1",
+                account_id=plan.account_id,
+                plan_id=plan.plan_id,
+                offer_id=offer.offer_id,
+                business_date=date(2026, 3, 2 + day),
+                caused_by="test",
+                outcome=outcome,
+            )
+        )
+        desk.close(day)
+    told = desk.evidence[1:]
+    assert [sum(r.reward for r in e.rows) for e in told] == [300, 0, 400, 0, -1_000]
+    assert [(c.kept, c.missed) for e in told for c in e.cells] == [(1, 0), (1, 0), (1, 0), (0, 1)]
+    assert told[-1].counts == {"fixed.broken": 1}
+    assert all(r.shown == 0 for e in told for r in e.rows)
+
+
+def test_an_offer_that_ended_for_other_reasons_teaches_nothing() -> None:
+    desk, tell = PlannerDesk(), Teller()
+    desk.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
+    desk.close(0)
+    assert desk.offer().options
+    desk.feed(tell.ended(1))
+    desk.run(1, 30)
+    assert desk.evidence == []
+
+
+def test_learning_beats_uniform_choice_by_far_on_a_known_truth() -> None:
+    chances = list(opportunities(900, 5, BOOK.policy_for("CN", "personal_loan")))
+    by_chance, by_learning = play(chances, Uniform()).regret(), play(chances, learned).regret()
+    assert by_learning <= 0.4 * by_chance

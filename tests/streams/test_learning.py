@@ -1,0 +1,113 @@
+"""The learner in the loop: what it learns leads, survives a restart, and can be judged from what was logged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from schemas import events as ev
+from schemas.jsonlines import to_line
+from simulator.world import START, World
+from state.pack import book_for
+from streams.cli import cli
+from streams.local.runtime import LocalRuntime
+
+ACCOUNTS, DAYS, SEED = 800, 150, 4
+
+
+def run(folder: Path | None, restart: frozenset[int] = frozenset()) -> list[ev.Event]:
+    """Return what is said to a population that answers; the runtime ends and starts again before some days."""
+    world, book = World(ACCOUNTS, SEED, START), book_for("learning_on")
+    runtime = LocalRuntime.open(folder, book)
+    said: list[ev.Event] = []
+    try:
+        arrived = list(world.opening())
+        for n in range(DAYS):
+            if n in restart:
+                runtime.close()
+                runtime = LocalRuntime.open(folder, book)
+            found = runtime.feed(arrived)
+            said += found
+            arrived = list(world.day(START + timedelta(days=n), found))
+        return said + runtime.feed(arrived)
+    finally:
+        runtime.close()
+
+
+@pytest.fixture(scope="module")
+def said() -> list[ev.Event]:
+    """Return what is said without a restart."""
+    return run(None)
+
+
+def test_what_was_learned_leads_and_is_the_same_after_restarts(said: list[ev.Event], tmp_path: Path) -> None:
+    groups = {e.group for e in said if isinstance(e, ev.DecisionLogged)}
+    assert {"fixed", "learned"} <= groups <= {"fixed", "learned", "holdout", "borrower"}
+    assert max(e.version for e in said if isinstance(e, ev.ModelUpdated)) > 20
+    again = run(tmp_path / "data", frozenset({40, 41, 90, 140}))
+    assert [to_line(e) for e in again] == [to_line(e) for e in said]
+
+
+def test_all_evidence_adds_up_to_what_is_told_of_it(said: list[ev.Event]) -> None:
+    counts: dict[str, int] = {}
+    kept: dict[str, int] = {}
+    for event in said:
+        if isinstance(event, ev.EvidenceGathered):
+            for name, count in event.counts.items():
+                counts[name] = counts.get(name, 0) + count
+            for cell in event.cells:
+                kept[cell.cell] = kept.get(cell.cell, 0) + cell.kept
+        elif isinstance(event, ev.ModelUpdated):
+            assert counts == {name: count for name, count in event.counts.items() if count or name in counts}
+            assert {c.cell: c.kept for c in event.cells} == kept
+    plans = [e for e in said if isinstance(e, ev.PlanInstalmentKept)]
+    assert 0 < sum(kept.values()) <= len(plans)
+    accepted = {e.offer_id for e in said if isinstance(e, ev.PlanActivated)}
+    assert sum(count for name, count in counts.items() if name.endswith(".accepted")) == len(accepted)
+
+
+def test_every_decision_says_how_likely_each_option_was_to_lead(said: list[ev.Event]) -> None:
+    offers = {e.offer_id: e for e in said if isinstance(e, ev.OfferPublished)}
+    for decision in (e for e in said if isinstance(e, ev.DecisionLogged)):
+        offer = offers[decision.offer_id]
+        assert [o.option_id for o in decision.shown] == [o.option_id for o in offer.options]
+        if not decision.shown:
+            continue
+        assert sum(o.propensity for o in decision.shown) == pytest.approx(1)
+        lead = next(o for o in decision.shown if o.option_id == offer.lead_option_id)
+        assert lead.propensity == decision.propensity
+        if decision.group == "learned" and len(decision.shown) > 1:
+            assert min(o.propensity for o in decision.shown) >= 0.05 / len(decision.shown) - 1e-9
+
+
+def test_a_risk_officer_reads_the_report(said: list[ev.Event], tmp_path: Path) -> None:
+    log, html = tmp_path / "said.jsonl", tmp_path / "report.html"
+    log.write_bytes(b"".join(to_line(e) for e in said))
+    found = CliRunner().invoke(cli, ["evaluate", "--input", str(log), "--html", str(html), "--json"])
+    assert found.exit_code == 0, found.output
+    told = msgspec.json.decode(found.stdout)
+    decisions = [e for e in said if isinstance(e, ev.DecisionLogged) and e.shown]
+    assert told["decisions"] == len(decisions)
+    assert set(told["estimates"]) == {"as it was", "fixed order", "uniform"}
+    for estimated in told["estimates"].values():
+        for way in ("ips", "snips", "doubly_robust"):
+            assert estimated[way]["low"] <= estimated[way]["value"] <= estimated[way]["high"]
+    assert sum(share["offers"] for share in told["groups"]) == told["answered"] > 50
+    page = html.read_text("utf-8")
+    assert page.count("<svg") == 2
+    assert "http" not in page.replace("http://www.w3.org", "")
+    shown = CliRunner().invoke(cli, ["evaluate", "--input", str(log)])
+    assert shown.exit_code == 0
+    assert "Estimated reward" in shown.output
+
+
+def test_a_log_without_decisions_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "none.jsonl"
+    log.write_bytes(b"")
+    found = CliRunner().invoke(cli, ["evaluate", "--input", str(log)])
+    assert found.exit_code == 1
+    assert "no decision with options was logged" in str(found.exception)
