@@ -21,7 +21,7 @@ from deploy.local.kafka import group_offsets
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPICS
-from state.pack import default_book
+from state.pack import book_for
 from streams.kafka.publishing import consume, publish
 from streams.kafka.topology import apply
 from streams.local.runtime import LocalRuntime
@@ -34,9 +34,9 @@ INSIDE = ["plans", "workout-requests", "evidence", "learning", "barriers"]
 PATIENCE = 90.0
 
 
-def expected(events: Sequence[ev.Event]) -> list[ev.Event]:
-    """Return what the pure agents say to events, by the local runtime."""
-    with LocalRuntime.open(None, default_book()) as runtime:
+def expected(events: Sequence[ev.Event], policy: str = "default") -> list[ev.Event]:
+    """Return what the pure agents say to events under a policy, by the local runtime."""
+    with LocalRuntime.open(None, book_for(policy)) as runtime:
         return runtime.feed(events)
 
 
@@ -57,8 +57,10 @@ class Stage:
         replicas: int = 1,
         connection: Mapping[str, object] | None = None,
         environment: Callable[[str], Mapping[str, str]] = lambda name: {},
+        policy: str = "default",
     ) -> None:
         self.bootstrap = bootstrap
+        self.policy = policy
         self._connection = connection or {}
         self._environment = environment
         self.folder = folder
@@ -90,7 +92,7 @@ class Stage:
                 "replication_factor": self.replicas,
                 "min_insync_replicas": min(self.replicas, 2),
             },
-            "worker": {"application_id": self.group, **worker},
+            "worker": {"application_id": self.group, "policy": self.policy, **worker},
             **({} if self.registry is None else {"registry": {"url": self.registry}}),
         }
 
@@ -240,7 +242,7 @@ class Stage:
         told = {e.event_id for e in said if isinstance(e, ev.ModelUpdated)}
         twice = [name for name, count in got.items() if count != (self.partitions if name in told else 1)]
         assert not twice, f"said twice: {twice[:10]}"
-        wanted = {e.event_id: e for e in expected(events) if not isinstance(e, ev.DeadLetter)}
+        wanted = {e.event_id: e for e in expected(events, self.policy) if not isinstance(e, ev.DeadLetter)}
         found = {e.event_id: e for e in said if not isinstance(e, ev.DeadLetter)}
         lost = Counter(type(wanted[name]).__name__ for name in wanted.keys() - found.keys())
         extra = Counter(type(found[name]).__name__ for name in found.keys() - wanted.keys())

@@ -7,20 +7,22 @@ from datetime import date, timedelta
 
 from schemas import events as ev
 from simulator.world import START, World
-from state.pack import default_book
+from state.pack import book_for
 
 # Up to this many accounts the engine runs along, so that there are offers to answer.
 CLOSED_UP_TO = 20_000
 
 
-def simulate(accounts: int, days: int, seed: int, start: date = START) -> Iterator[ev.Event]:
+def simulate(accounts: int, days: int, seed: int, start: date = START, policy: str = "default") -> Iterator[ev.Event]:
     """Yield a population's events in the order of arrival, each day's close included.
 
     Up to 20,000 accounts the engine is in the loop, so there are answers to its offers and payments of its
     plans; beyond that there are none. The same arguments give the same events.
     """
-    run = closed_loop if accounts <= CLOSED_UP_TO else open_loop
-    yield from run(accounts, days, seed, start)
+    if accounts <= CLOSED_UP_TO:
+        yield from closed_loop(accounts, days, seed, start, policy)
+    else:
+        yield from open_loop(accounts, days, seed, start)
 
 
 def open_loop(accounts: int, days: int, seed: int, start: date = START) -> Iterator[ev.Event]:
@@ -31,8 +33,10 @@ def open_loop(accounts: int, days: int, seed: int, start: date = START) -> Itera
         yield from world.day(start + timedelta(days=n))
 
 
-def closed_loop(accounts: int, days: int, seed: int, start: date = START) -> Iterator[ev.Event]:
-    """Yield the events of a population that answers what the engine says of these very events.
+def closed_loop(
+    accounts: int, days: int, seed: int, start: date = START, policy: str = "default"
+) -> Iterator[ev.Event]:
+    """Yield the events of a population that answers what the engine says of these very events, under a policy.
 
     What the engine says is deterministic, so a replay of the events makes the offers that they answer.
     """
@@ -40,7 +44,7 @@ def closed_loop(accounts: int, days: int, seed: int, start: date = START) -> Ite
     from streams.local.runtime import LocalRuntime
 
     world = World(accounts, seed, start)
-    with LocalRuntime.open(None, default_book()) as runtime:
+    with LocalRuntime.open(None, book_for(policy)) as runtime:
         arrived = list(world.opening())
         for n in range(days):
             yield from arrived
