@@ -1,0 +1,67 @@
+"""The truth of offers, and a learner of another house on the same offers."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import numpy as np
+from mabwiser.mab import MAB, LearningPolicy
+
+from agents.leading import Uniform, row_of
+from simulator.choices import Opportunity, best, learned, opportunities, play
+from state.learning import MILLI
+from state.pack import default_book
+
+COUNT = 1_500
+CHANCES = list(opportunities(COUNT, 11, default_book().policy_for("CN", "personal_loan")))
+
+
+def test_what_comes_of_offers_is_what_is_expected_of_them() -> None:
+    rewards, expected = [], []
+    for n, chance in enumerate(CHANCES):
+        lead = n % len(chance.accepted)
+        assert sum(chance.accepted[lead]) < 1
+        rewards.append(chance.outcome(lead)[1] / MILLI)
+        expected.append(chance.expected(lead))
+    error = float(np.std(np.array(rewards) - np.array(expected))) / COUNT**0.5
+    assert abs(fmean(rewards) - fmean(expected)) < 3 * error
+
+
+def test_the_best_lead_has_no_regret_and_an_option_that_leads_is_accepted_more() -> None:
+    assert play(CHANCES, Uniform(), best).regret() == 0
+    for chance in CHANCES[:50]:
+        for option in range(len(chance.kept)):
+            assert chance.accepted[option][option] == max(
+                chance.accepted[lead][option] for lead in range(len(chance.kept))
+            )
+
+
+def of_mabwiser(chances: list[Opportunity]) -> float:
+    """Return the regret of mabwiser's linear Thompson sampling, which is told as often as ours: an arm a place."""
+    arms = list(range(4))
+    policy = LearningPolicy.LinTS(alpha=0.15)
+    mab = MAB(arms, policy, seed=5)
+    start = [[0.0] * len(_context(chances[0]))] * len(arms)
+    mab.fit(arms, [0.0] * len(arms), start)
+    waiting: list[tuple[int, float, list[float]]] = []
+    regret = 0.0
+    for number, chance in enumerate(chances):
+        context = _context(chance)
+        expected = mab.predict_expectations([context])
+        lead = max(range(len(chance.kept)), key=expected.__getitem__)
+        waiting.append((lead, chance.outcome(lead)[1] / MILLI, context))
+        if number % 20 == 19 and len(waiting) > 50:
+            told, waiting = waiting[:-50], waiting[-50:]
+            mab.partial_fit([a for a, _, _ in told], [r for _, r, _ in told], [c for _, _, c in told])
+        regret += max(map(chance.expected, range(len(chance.kept)))) - chance.expected(lead)
+    return regret
+
+
+def _context(chance: Opportunity) -> list[float]:
+    rows = [row_of(o, chance.context, lead=False) for o in chance.context.options]
+    rows += [(0,) * len(rows[0])] * (4 - len(rows))
+    return [1.0, *(v / MILLI for row in rows for v in row[1:-1])]
+
+
+def test_it_is_not_worse_than_a_learner_of_another_house_on_the_same_offers() -> None:
+    assert play(CHANCES, learned).regret() <= of_mabwiser(CHANCES)
