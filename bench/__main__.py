@@ -5,7 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHES = ("bench.local", "bench.offers", "bench.uci", "bench.million", "bench.kafka", "bench.worker", "bench.peers")
+BENCHES = (
+    "bench.local",
+    "bench.offers",
+    "bench.uci",
+    "bench.million",
+    "bench.learning",
+    "bench.kafka",
+    "bench.worker",
+    "bench.peers",
+)
 
 
 def main() -> int:

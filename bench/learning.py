@@ -24,6 +24,7 @@ from simulator.choices import Opportunity, Played, best, learned, opportunities,
 from state.learning import MILLI
 from state.pack import default_book
 
+_POINTS = 200
 WAYS = ("uniform", "fixed order", "learned", "best")
 
 
@@ -111,15 +112,14 @@ def plot(trials: Sequence[Trial], file: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    offers = len(trials[0].regrets[WAYS[0]])
+    shown = range(0, offers, max(1, offers // _POINTS))
+    outside = len(trials) // 20
     for way in WAYS[:3]:
-        curves = list(zip(*(t.regrets[way] for t in trials), strict=True))
-        count = len(trials)
-        (line,) = axes.plot([statistics.fmean(c) for c in curves], label=way)
-        low, high = count // 20, count - 1 - count // 20
-        ordered = [sorted(c) for c in curves]
-        axes.fill_between(
-            range(len(curves)), [c[low] for c in ordered], [c[high] for c in ordered], alpha=0.2, color=line.get_color()
-        )
+        curves = [sorted(t.regrets[way][n] for t in trials) for n in shown]
+        (line,) = axes.plot(shown, [statistics.fmean(c) for c in curves], label=way)
+        low, high = [c[outside] for c in curves], [c[-1 - outside] for c in curves]
+        axes.fill_between(shown, low, high, alpha=0.2, color=line.get_color())
     axes.set_xlabel("offers")
     axes.set_ylabel("cumulative regret (kept plans)")
     axes.legend()
