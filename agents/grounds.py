@@ -102,9 +102,15 @@ def joint_policy(policies: Sequence[Policy]) -> Policy:
 def _joint_contacts(contacts: Sequence[Contacts]) -> Contacts:
     start, end = max(c.from_hour for c in contacts), min(c.to_hour for c in contacts)
     channels = tuple(c for c in contacts[0].channels if all(c in other.channels for other in contacts))
+    strictest = replace(
+        contacts[0],
+        cap=min(c.cap for c in contacts),
+        cap_days=max(c.cap_days for c in contacts),
+        quiet_days_after_conversation=max(c.quiet_days_after_conversation for c in contacts),
+    )
     if start >= end or not channels:
-        return contacts[0]
-    return replace(contacts[0], from_hour=start, to_hour=end, channels=channels)
+        return strictest
+    return replace(strictest, from_hour=start, to_hour=end, channels=channels)
 
 
 def grounds_of(s: BorrowerState, policies: PolicyBook, day: int) -> Grounds | None:

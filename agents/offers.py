@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 from msgspec.structs import replace
 
 from agents.assignment import ranker_for
 from agents.base import derived_id
+from agents.contacting import contact_of
 from agents.decisions import context_of, decision_of
 from agents.disclosures import disclosures_of
 from agents.education import items_for, titles
@@ -21,14 +22,10 @@ from agents.watching import ended, watch
 from schemas import events as ev
 from state.borrower import BorrowerState, Choice, LastOffer, OfferEnd
 from state.calendars import add_months
-from state.contacts import next_window, zone_for
 from state.learning import Learned
 
 SOURCE = "reprieve.planner"
 FACT = "offer:"
-
-# Nobody in distress is called or visited unasked.
-INTRUSIVE = frozenset({"call", "visit"})
 
 
 class Desk:
@@ -221,7 +218,7 @@ class Desk:
             )
             if lead is not None
             else {},
-            contact=contact_of(grounds, self.cause.occurred_at),
+            contact=contact_of(grounds, s.contacts, self.cause.occurred_at),
             business_date=date.fromordinal(self.today),
             caused_by=self.cause.event_id,
             currency=grounds.capacity.currency,
@@ -293,14 +290,3 @@ class Desk:
 
     def _say(self, *events: ev.Event) -> None:
         self.outputs += events
-
-
-def contact_of(grounds: Grounds, after: datetime) -> ev.Contact:
-    """Return when and how the borrower may be reached about an offer: first thing after it, in his own time zone."""
-    contacts = grounds.policy.contacts
-    own = grounds.profile.text("time_zone")
-    start, end = next_window(after, contacts, own)
-    channels = contacts.channels
-    if grounds.supportive:
-        channels = tuple(c for c in channels if c not in INTRUSIVE) or channels
-    return ev.Contact(not_before=start, not_after=end, channels=channels, time_zone=zone_for(contacts, own).info.key)

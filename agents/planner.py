@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from agents.answers import answer, pause_after
 from agents.base import Environment, Step
+from agents.contacting import reached
 from agents.estimates import Estimate
 from agents.grounds import Grounds, grounds_of, outdated, unsound
 from agents.offers import Desk
@@ -37,6 +38,7 @@ NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[[Any], str]]] = {
     ev.WorkoutRequested: ("workout", lambda e: e.event_id),
     ev.WorkoutEnded: ("workout_end", lambda e: e.event_id),
     ev.PlanProgressed: ("progress", lambda e: e.event_id),
+    ev.ContactNoted: ("contact", lambda e: f"{e.account_id}/{e.attempt_id}"),
     ev.ProfileReported: ("profile", lambda e: e.event_id),
     ev.ConsentGranted: ("grant", lambda e: e.event_id),
     ev.ConsentWithdrawn: ("withdrawal", lambda e: e.event_id),
@@ -142,6 +144,8 @@ class PlannerAgent:
             answer(desk, event, said_on.toordinal(), _policy(s, env.policies), env)
         elif isinstance(event, ev.PlanProgressed):
             progressed(s, event, env.policies.policy_for("", "").learning.maturity_days)
+        elif isinstance(event, ev.ContactNoted):
+            reached(s, event, env.closed_through or said_on)
         elif isinstance(event, ev.EducationCompleted):
             s.education = tuple(sorted({*s.education, event.item_id}))
         if untold(s):

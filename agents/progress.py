@@ -1,4 +1,4 @@
-"""What the planner is told of plans: it made the offer, and the account knows what became of it."""
+"""What the planner is told of an account: what became of its plans, and who tried to reach the borrower."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ OUTCOMES: dict[type[ev.Event], str] = {
     ev.PlanBroken: "broken",
     ev.PlanCompleted: "completed",
 }
+# A conversation is by voice, and with the borrower.
+SPOKEN = frozenset({"call", "visit"})
+ANSWERED: frozenset[ev.ContactOutcome] = frozenset(
+    {"reached", "promised", "refused", "disputed", "hardship", "complaint"}
+)
 
 
 def progress_of(s: AccountState, said: Iterable[ev.Event], standing: Iterable[ev.Event]) -> list[ev.Event]:
@@ -30,6 +35,26 @@ def progress_of(s: AccountState, said: Iterable[ev.Event], standing: Iterable[ev
         if outcome is not None:
             told.append(_told(s, event, about, outcome))
     return told
+
+
+def contact_of(s: AccountState, fact: ev.ContactAttempted) -> list[ev.Event]:
+    """Return what the contact rules count of a contact: an attempt of the lender, or that they spoke."""
+    attempt = fact.direction == "outbound"
+    conversation = fact.channel in SPOKEN and fact.outcome in ANSWERED
+    if not attempt and not conversation:
+        return []
+    noted = ev.ContactNoted(
+        event_id=derived_id(fact.event_id, "ContactNoted", s.account_id),
+        occurred_at=fact.occurred_at,
+        source=SOURCE,
+        borrower_id=s.borrower_id,
+        account_id=s.account_id,
+        attempt_id=fact.attempt_id,
+        caused_by=fact.event_id,
+        attempt=attempt,
+        conversation=conversation,
+    )
+    return [noted]
 
 
 def _told(s: AccountState, event: ev.Event, about: ev.Event, outcome: str) -> ev.PlanProgressed:

@@ -267,12 +267,14 @@ class Contact(Struct, frozen=True, kw_only=True, gc=False):
 
     not_before: UTC.
     not_after: UTC.
+    held_back: Why not_before is later than the first open hour: cap_reached or quiet_after_conversation; empty where it is not. Without channels the borrower may not be reached at all.
     """
 
     not_before: Instant
     not_after: Instant
     channels: tuple[str, ...]
     time_zone: str = "UTC"
+    held_back: str = ""
 
 
 class ContactAttempted(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -287,6 +289,21 @@ class ContactAttempted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     direction: Direction
     outcome: ContactOutcome
     agent: str
+
+
+class ContactNoted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: somebody was reached, or tried to be, about an account, told to the planner, who counts for the borrower.
+
+    attempt: The lender tried; False where the borrower called.
+    conversation: They spoke with each other.
+    """
+
+    borrower_id: Id
+    account_id: Id
+    attempt_id: Id
+    caused_by: str
+    attempt: bool
+    conversation: bool
 
 
 class Corrected(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -765,7 +782,14 @@ class PaymentReversed(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """The borrower accepted an option; from now on it is the schedule."""
+    """The borrower accepted an option; from now on it is the schedule.
+
+    locale: Language of the agreement, in which its clauses are.
+    balance: What the account owed when the plan was agreed.
+    clauses: What the agreement states, by the keys that the policy asks for.
+    broken_after_missed: Missed instalments in a row with which the plan ends, 0 where it was not said.
+    policy: Policy and version under which it was agreed.
+    """
 
     account_id: Id
     borrower_id: Id
@@ -779,6 +803,11 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     instalments: tuple[PlanInstalment, ...]
     caused_by: str
     recording_ref: str | None = None
+    locale: str = "en"
+    balance: Amounts | None = None
+    clauses: dict[str, str] = field(default_factory=dict)
+    broken_after_missed: Int = 0
+    policy: str = ""
 
 
 class PlanBroken(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -941,6 +970,7 @@ AnyEvent = (
     | ConsentGranted
     | ConsentWithdrawn
     | ContactAttempted
+    | ContactNoted
     | Corrected
     | CreditStandingChanged
     | DayClosed
@@ -990,6 +1020,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "ConsentGranted": ConsentGranted,
     "ConsentWithdrawn": ConsentWithdrawn,
     "ContactAttempted": ContactAttempted,
+    "ContactNoted": ContactNoted,
     "Corrected": Corrected,
     "CreditStandingChanged": CreditStandingChanged,
     "DayClosed": DayClosed,

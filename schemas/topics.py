@@ -53,7 +53,12 @@ TOPICS: dict[str, Topic] = {
             ),
             False,
         ),
-        Topic("workout-requests", "borrower_id", (ev.WorkoutRequested, ev.WorkoutEnded, ev.PlanProgressed), False),
+        Topic(
+            "workout-requests",
+            "borrower_id",
+            (ev.WorkoutRequested, ev.WorkoutEnded, ev.PlanProgressed, ev.ContactNoted),
+            False,
+        ),
         Topic("evidence", "model", (ev.EvidenceGathered,), False),
         Topic("learning", None, (ev.ModelUpdated,), False),
         Topic("guardrails", "model", (ev.GuardrailTripped,), False),

@@ -66,6 +66,14 @@ class Commitment(Struct, frozen=True, array_like=True, gc=False):
     until: int
 
 
+class Reached(Struct, frozen=True, array_like=True, gc=False):
+    """A contact with the borrower: an attempt of the lender, a conversation, or an attempt that became one."""
+
+    at: int
+    attempt: bool
+    conversation: bool
+
+
 class Watched(Struct, frozen=True, array_like=True, gc=False):
     """An offer with options, of which it is still watched what becomes.
 
@@ -100,6 +108,7 @@ class BorrowerState(Struct, array_like=True):
     paused_until, pause_reason: no offer at all before that day. too_high, max_term: what answers tightened.
     rate_matters, explained: said `rate`; `distrust` was met. income_changed: incomes as of an earlier day no
     longer count. quiet_since: last day on which a case ended. erased: instant of the last erasure.
+    contacts: attempts to reach him and conversations with him that the contact rules may still count, oldest first.
     watched: offers of which it is still to be learned what becomes. tell_on: day at whose close that is told.
     """
 
@@ -130,6 +139,7 @@ class BorrowerState(Struct, array_like=True):
     quiet_since: int = 0
     education: tuple[str, ...] = ()
     erased: int = 0
+    contacts: tuple[Reached, ...] = ()
     watched: dict[str, Watched] = {}
     tell_on: int = 0
 
