@@ -20,14 +20,16 @@ from datetime import date
 from msgspec.structs import replace
 
 from agents.base import Environment, derived_id
+from agents.disclosures import Terms, disclosures_of
 from agents.grounds import Grounds, grounds_of
 from agents.offers import FACT, SOURCE, Desk
+from agents.option_words import Locale
 from agents.watching import complained, ended
 from schemas import events as ev
 from schemas.errors import BadInput
 from state.affordability import shorter_term
 from state.borrower import BorrowerState, Commitment, LastOffer, OfferEnd, PauseReason
-from state.policy import Policy
+from state.policy import Policy, PolicyBook
 
 # The reasons that a next offer takes up, in the order in which they are said.
 TAKEN_UP: tuple[ev.AnswerReason, ...] = ("income_change", "too_high", "too_long", "rate", "distrust")
@@ -104,7 +106,7 @@ def _accepted(desk: Desk, event: ev.OfferAnswered, last: LastOffer, said_on: int
         if grounds is not None and grounds.account_ids == offer.account_ids:
             desk.confirm(offer, option_id, grounds)
         return
-    _activate(desk, event, offer, option_id, max(said_on, last.published))
+    _activate(desk, event, offer, option_id, max(said_on, last.published), env.policies)
 
 
 def _needs_recording(s: BorrowerState, last: LastOffer, env: Environment) -> bool:
@@ -112,40 +114,24 @@ def _needs_recording(s: BorrowerState, last: LastOffer, env: Environment) -> boo
     return any(env.policies.policy_for(d.jurisdiction, d.product).offers.oral_needs_recording for d in debts)
 
 
-def _activate(desk: Desk, event: ev.OfferAnswered, offer: ev.OfferPublished, option_id: str, on: int) -> None:
+def _activate(
+    desk: Desk, event: ev.OfferAnswered, offer: ev.OfferPublished, option_id: str, on: int, policies: PolicyBook
+) -> None:
     s = desk.s
     option = next(o for o in offer.options if o.option_id == option_id)
     cases, plans = dict(s.cases), dict(s.plans)
     for share in option.shares:
         account = share.account_id
-        plan_id = derived_id(offer.offer_id, "plan", option_id, account)
-        desk.outputs.append(
-            ev.PlanActivated(
-                event_id=derived_id(event.event_id, "PlanActivated", account),
-                occurred_at=event.occurred_at,
-                source=SOURCE,
-                account_id=account,
-                borrower_id=s.borrower_id,
-                plan_id=plan_id,
-                offer_id=offer.offer_id,
-                option_id=option_id,
-                currency=offer.currency,
-                activated_on=date.fromordinal(on),
-                annual_rate_bps=share.annual_rate_bps,
-                waived=share.waived,
-                instalments=share.instalments,
-                caused_by=event.event_id,
-                recording_ref=event.recording_ref,
-            )
-        )
+        debt = cases.pop(account).debt
+        plan = _plan_of(event, offer, option_id, share, on, debt, policies)
+        desk.outputs.append(plan)
         plans[account] = Commitment(
-            plan_id,
+            plan.plan_id,
             offer.currency,
             max(i.amount for i in share.instalments),
             on,
             share.instalments[-1].due_on.toordinal(),
         )
-        cases.pop(account, None)
     if s.offer is not None:
         s.offer = replace(s.offer, end="accepted")
     ended(s, offer.offer_id, "accepted", option_id)
@@ -154,6 +140,46 @@ def _activate(desk: Desk, event: ev.OfferAnswered, offer: ev.OfferPublished, opt
     s.quiet_since = max(s.quiet_since, on)
     if cases:
         s.decide_on = desk.today
+
+
+def _plan_of(
+    event: ev.OfferAnswered,
+    offer: ev.OfferPublished,
+    option_id: str,
+    share: ev.Share,
+    on: int,
+    debt: ev.Debt,
+    policies: PolicyBook,
+) -> ev.PlanActivated:
+    """Return the plan of one account, with all that its agreement has to state under the account's own policy."""
+    account = share.account_id
+    policy = policies.policy_for(debt.jurisdiction, debt.product)
+    locale: Locale = "zh" if offer.locale == "zh" else "en"
+    ends_after = policy.plans.broken_after_missed
+    balance = offer.balances[offer.account_ids.index(account)] if offer.balances else debt.outstanding
+    terms = Terms(balance, offer.currency, share.instalments, share.annual_rate_bps, ends_after)
+    return ev.PlanActivated(
+        event_id=derived_id(event.event_id, "PlanActivated", account),
+        occurred_at=event.occurred_at,
+        source=SOURCE,
+        account_id=account,
+        borrower_id=offer.borrower_id,
+        plan_id=derived_id(offer.offer_id, "plan", option_id, account),
+        offer_id=offer.offer_id,
+        option_id=option_id,
+        currency=offer.currency,
+        activated_on=date.fromordinal(on),
+        annual_rate_bps=share.annual_rate_bps,
+        waived=share.waived,
+        instalments=share.instalments,
+        caused_by=event.event_id,
+        recording_ref=event.recording_ref,
+        locale=locale,
+        balance=balance,
+        clauses=disclosures_of(policy.offers.disclosures, terms, locale, agreed=True),
+        broken_after_missed=ends_after,
+        policy=policy.version,
+    )
 
 
 def _too_late(desk: Desk, env: Environment) -> None:

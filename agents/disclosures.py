@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
 
 from agents.option_words import Locale, money
 from schemas import events as ev
@@ -36,26 +38,57 @@ TEXTS: dict[str, dict[Locale, str]] = {
 }
 
 
-def disclosures_of(
-    keys: Sequence[str], debts: Sequence[ev.Debt], lead: ev.Option, broken_after_missed: int, locale: Locale
-) -> dict[str, str]:
-    """Return what the policy's keys want stated of the debts and the leading option.
+# What is said otherwise once one option is agreed.
+AGREED: dict[str, dict[Locale, str]] = {
+    "method_currency_dates_amounts": {
+        "zh": "以{currency}按合同约定的渠道还款，首期{first}，末期{last}，每期最高{most}；每期日期和金额见还款计划表。",
+        "en": "You pay in {currency}, in the ways of your contract, first on {first}, last on {last}, at most {most} "
+        "at a time. The schedule states the date and the amount of each instalment.",
+    },
+    "fees_and_interest_going_on": {
+        "zh": "协议履行期间只计收还款计划表所列利息（年利率{rate}%），合计{charged}；不再计收其他费用和违约金。",
+        "en": "While the agreement is kept, only the interest of the schedule is charged ({charged} in all, at {rate} "
+        "% a year); no further fees and no penalties.",
+    },
+}
+
+
+class Terms(Struct, frozen=True):
+    """What is to be disclosed of a debt and of a way to repay it."""
+
+    balance: ev.Amounts
+    currency: str
+    instalments: tuple[ev.PlanInstalment, ...]
+    annual_rate_bps: int
+    broken_after_missed: int
+
+
+def total(balances: Sequence[ev.Amounts]) -> ev.Amounts:
+    """Return the sum of balances in one currency, component by component."""
+    parts = ("principal", "interest", "fees", "penalty")
+    return ev.Amounts(**{part: sum(getattr(owed, part) for owed in balances) for part in parts})
+
+
+def disclosures_of(keys: Iterable[str], terms: Terms, locale: Locale, *, agreed: bool = False) -> dict[str, str]:
+    """Return what the policy's keys want stated, of the leading option of an offer or of what was agreed.
 
     A key that has no text here is stated by name, so that it is seen to be missing and not left out.
     """
-    parts = {
-        part: sum(getattr(d.outstanding, part) for d in debts) for part in ("principal", "interest", "fees", "penalty")
-    }
+    owed, schedule = terms.balance, terms.instalments
     figures = {
-        **{part: money(amount) for part, amount in parts.items()},
-        "owed": money(sum(parts.values())),
-        "currency": debts[0].currency,
-        "count": len(lead.instalments),
-        "first": lead.instalments[0].due_on.isoformat(),
-        "last": lead.instalments[-1].due_on.isoformat(),
-        "most": money(lead.instalment_amount),
-        "rate": f"{max(s.annual_rate_bps for s in lead.shares) / 100:.2f}",
-        "charged": money(sum(i.interest for i in lead.instalments)),
-        "missed": broken_after_missed,
+        "principal": money(owed.principal),
+        "interest": money(owed.interest),
+        "fees": money(owed.fees),
+        "penalty": money(owed.penalty),
+        "owed": money(owed.principal + owed.interest + owed.fees + owed.penalty),
+        "currency": terms.currency,
+        "count": len(schedule),
+        "first": schedule[0].due_on.isoformat(),
+        "last": schedule[-1].due_on.isoformat(),
+        "most": money(max(i.amount for i in schedule)),
+        "rate": f"{terms.annual_rate_bps / 100:.2f}",
+        "charged": money(sum(i.interest for i in schedule)),
+        "missed": terms.broken_after_missed,
     }
-    return {key: TEXTS[key][locale].format(**figures) if key in TEXTS else key for key in keys}
+    texts = TEXTS | AGREED if agreed else TEXTS
+    return {key: texts[key][locale].format(**figures) if key in texts else key for key in keys}

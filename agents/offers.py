@@ -11,7 +11,7 @@ from agents.assignment import ranker_for
 from agents.base import derived_id
 from agents.contacting import contact_of
 from agents.decisions import context_of, decision_of
-from agents.disclosures import disclosures_of
+from agents.disclosures import Terms, disclosures_of, total
 from agents.education import items_for, titles
 from agents.estimates import Estimate, LearnedEstimate, PriorEstimate
 from agents.grounds import Grounds
@@ -104,7 +104,8 @@ class Desk:
                 said.append("lowest_possible")
         ordered = tuple(by_id[name] for name in ranking.order)
         expires = max(self.today + rules.open_days, until)
-        offer = self._offer(grounds, offer_id, found.kind, ordered, ranking, said, expires)
+        owed = tuple(d.outstanding for d in grounds.debts)
+        offer = self._offer(grounds, offer_id, found.kind, ordered, ranking, said, expires, owed)
         self._note(offer, grounds)
         self._say(offer, decision_of(self.cause, grounds, offer, found.candidates, ranking, context, said, group))
         watch(self.s, offer, context, group)
@@ -122,9 +123,10 @@ class Desk:
         by_id = {o.option_id: o for o in offer.options}
         ordered = tuple(by_id[name] for name in ranking.order)
         codes = ["recording_missing"]
-        again = self._offer(
-            grounds, offer_id, offer.kind, ordered, ranking, codes, self.today + grounds.policy.offers.open_days
-        )
+        expires = self.today + grounds.policy.offers.open_days
+        # The options stand as they were made, so what they repay does too.
+        owed = offer.balances
+        again = self._offer(grounds, offer_id, offer.kind, ordered, ranking, codes, expires, owed)
         self._note(again, grounds)
         self._say(again, decision_of(self.cause, grounds, again, (), ranking, context, codes, "borrower"))
         watch(self.s, again, context, "borrower")
@@ -189,8 +191,9 @@ class Desk:
         ranking: Ranking,
         codes: Sequence[str],
         expires: int,
+        balances: tuple[ev.Amounts, ...],
     ) -> ev.OfferPublished:
-        s, policy, locale = self.s, grounds.policy, grounds.locale
+        s, locale = self.s, grounds.locale
         tone = "supportive" if grounds.supportive else "neutral"
         lead = next((o for o in options if o.option_id == ranking.lead), None)
         items = items_for(codes, kind, s.education)
@@ -205,6 +208,7 @@ class Desk:
             offer_id=offer_id,
             borrower_id=s.borrower_id,
             account_ids=grounds.account_ids,
+            balances=balances,
             options=options,
             lead_option_id=ranking.lead,
             expires_on=until,
@@ -213,11 +217,7 @@ class Desk:
             reasons=reasons_of(worded, locale),
             support=support_of(codes, kind, tone, (d.jurisdiction for d in grounds.debts), locale),
             education=items,
-            disclosures=disclosures_of(
-                policy.offers.disclosures, grounds.debts, lead, policy.plans.broken_after_missed, locale
-            )
-            if lead is not None
-            else {},
+            disclosures=_disclosed(grounds, lead, balances) if lead is not None else {},
             contact=contact_of(grounds, s.contacts, self.cause.occurred_at),
             business_date=date.fromordinal(self.today),
             caused_by=self.cause.event_id,
@@ -290,3 +290,14 @@ class Desk:
 
     def _say(self, *events: ev.Event) -> None:
         self.outputs += events
+
+
+def _disclosed(grounds: Grounds, lead: ev.Option, balances: Sequence[ev.Amounts]) -> dict[str, str]:
+    terms = Terms(
+        total(balances),
+        grounds.capacity.currency,
+        lead.instalments,
+        max(s.annual_rate_bps for s in lead.shares),
+        grounds.policy.plans.broken_after_missed,
+    )
+    return disclosures_of(grounds.policy.offers.disclosures, terms, grounds.locale)

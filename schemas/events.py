@@ -715,6 +715,7 @@ class OfferPublished(Event, frozen=True, kw_only=True, gc=False, tag=True):
     kind: plan, token, moratorium or referral.
     sequence: How many offers this borrower has had in this episode.
     tone: neutral or supportive.
+    balances: What each account owed when the offer was made, in the order of account_ids.
     """
 
     offer_id: Id
@@ -736,6 +737,7 @@ class OfferPublished(Event, frozen=True, kw_only=True, gc=False, tag=True):
     kind: str = "plan"
     sequence: Int = 1
     tone: str = "neutral"
+    balances: tuple[Amounts, ...] = ()
 
 
 class OfferWithdrawn(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -785,7 +787,7 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """The borrower accepted an option; from now on it is the schedule.
 
     locale: Language of the agreement, in which its clauses are.
-    balance: What the account owed when the plan was agreed.
+    balance: What the account owed when the plan was offered.
     clauses: What the agreement states, by the keys that the policy asks for.
     broken_after_missed: Missed instalments in a row with which the plan ends, 0 where it was not said.
     policy: Policy and version under which it was agreed.

@@ -11,6 +11,7 @@ from importlib.metadata import version
 import click
 
 from schemas.errors import ReprieveError
+from streams.cli.agreeing import agreement_command
 from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
@@ -41,6 +42,7 @@ for command in (
     evaluate_command,
     account_command,
     borrower_command,
+    agreement_command,
     policy_group,
     dead_letters_group,
     schemas_group,

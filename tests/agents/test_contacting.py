@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from desk import Desk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planner_desk import PlannerDesk, Teller, at, day_of, only
 
 from schemas import events as ev
 from state.pack import default_book
-from tests.agents.desk import Desk
-from tests.agents.planner_desk import PlannerDesk, Teller, at, day_of, only
 
 # Clocks that change within the days of the stories below (8 and 29 March 2026), oddly, or never.
 ZONES = (

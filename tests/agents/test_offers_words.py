@@ -60,39 +60,8 @@ def test_every_disclosure_that_a_pack_demands_has_words(name: str) -> None:
 
 def test_a_disclosure_without_words_is_named_and_not_left_out() -> None:
     instalment = ev.PlanInstalment(number=1, due_on=date(2026, 4, 1), amount=10, principal=10, interest=0)
-    amounts = ev.Amounts(principal=10)
-    share = ev.Share(account_id="A1", financed=10, waived=ev.Amounts(), annual_rate_bps=0, instalments=(instalment,))
-    option = ev.Option(
-        option_id="o1",
-        label="one",
-        instalments=(instalment,),
-        term_months=1,
-        instalment_amount=10,
-        annual_rate_bps=0,
-        waived=ev.Amounts(),
-        total_cost=10,
-        saves=0,
-        npv=10,
-        distressed_obligation_bps=0,
-        shares=(share,),
-    )
-    debt = ev.Debt(
-        account_id="A1",
-        product="loan",
-        jurisdiction="GB",
-        currency="GBP",
-        annual_rate_bps=0,
-        outstanding=amounts,
-        overdue_amount=10,
-        days_past_due=31,
-        missed=1,
-        bucket="dpd_31_60",
-        bad_debt="none",
-        stage=2,
-        remaining_months=1,
-        contract_instalment=10,
-    )
-    said = disclosures.disclosures_of(("cycle", "local_rule_7"), [debt], option, 2, "en")
+    terms = disclosures.Terms(ev.Amounts(principal=10), "GBP", (instalment,), 0, 2)
+    said = disclosures.disclosures_of(("cycle", "local_rule_7"), terms, "en")
     assert said == {"cycle": "One instalment is due every month, 1 in all.", "local_rule_7": "local_rule_7"}
 
 

@@ -1,0 +1,130 @@
+"""A repayment agreement as a page that a borrower can keep: all that was agreed, from the event that made it.
+
+The clauses are those that were recorded when the plan was accepted, word for word. In another language they are a
+translation, and say so.
+"""
+
+from __future__ import annotations
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from agents.disclosures import Terms, disclosures_of
+from agents.option_words import Locale, money
+from schemas import events as ev
+
+WORDS: dict[Locale, dict[str, str]] = {
+    "zh": {
+        "title": "个性化分期还款协议",
+        "number": "协议编号",
+        "lender": "贷款人",
+        "borrower": "借款人编号",
+        "account": "账户",
+        "agreed_on": "达成日期",
+        "rules": "适用规则",
+        "recording": "电话录音编号",
+        "recording_kept": "录音至少保存至欠款结清之日",
+        "balance": "欠款余额、结构和币种",
+        "principal": "本金",
+        "interest": "利息",
+        "fees": "费用",
+        "penalty": "违约金",
+        "sum": "合计",
+        "owed": "欠款",
+        "waived": "减免",
+        "financed": "分期本金",
+        "terms": "约定事项",
+        "schedule": "还款计划表",
+        "period": "期次",
+        "due_on": "还款日",
+        "amount": "每期金额",
+        "of_principal": "其中本金",
+        "of_interest": "其中利息",
+        "left": "剩余本金",
+        "rate": "年利率",
+        "translation": "本页为译文，仅供参考；以达成协议时所用语言的文本为准。",
+    },
+    "en": {
+        "title": "Personal repayment agreement",
+        "number": "Agreement",
+        "lender": "Lender",
+        "borrower": "Borrower",
+        "account": "Account",
+        "agreed_on": "Agreed on",
+        "rules": "Rules",
+        "recording": "Recording of the call",
+        "recording_kept": "kept at least until the debt is settled",
+        "balance": "Balance, its structure and currency",
+        "principal": "Principal",
+        "interest": "Interest",
+        "fees": "Fees",
+        "penalty": "Penalties",
+        "sum": "Sum",
+        "owed": "Owed",
+        "waived": "Waived",
+        "financed": "To be repaid",
+        "terms": "What is agreed",
+        "schedule": "Schedule",
+        "period": "No.",
+        "due_on": "Due on",
+        "amount": "Amount",
+        "of_principal": "Principal",
+        "of_interest": "Interest",
+        "left": "Principal left",
+        "rate": "Annual rate",
+        "translation": "This is a translation, for information. The text in the language of the agreement counts.",
+    },
+}
+PARTS = ("principal", "interest", "fees", "penalty")
+
+_PAGES = Environment(
+    loader=PackageLoader("streams", "pages"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def agreement(plan: ev.PlanActivated, locale: Locale | None = None, lender: str = "") -> str:
+    """Return the agreement as HTML, without script and without any other host.
+
+    locale: None for the language in which it was made. lender: the lender's name, if it is to be named.
+    """
+    said: Locale = "zh" if plan.locale == "zh" else "en"
+    shown = locale or said
+    balance = plan.balance or _financed(plan)
+    clauses = plan.clauses
+    if shown != said:
+        terms = Terms(balance, plan.currency, plan.instalments, plan.annual_rate_bps, plan.broken_after_missed)
+        clauses = disclosures_of(plan.clauses, terms, shown, agreed=True)
+    structure = {p: (getattr(balance, p), getattr(plan.waived, p)) for p in PARTS}
+    return _PAGES.get_template("agreement.html").render(
+        words=WORDS[shown],
+        language="zh-CN" if shown == "zh" else "en",
+        translated=shown != said,
+        plan=plan,
+        lender=lender,
+        clauses=clauses,
+        structure=structure,
+        sums=[sum(column) for column in zip(*structure.values(), strict=True)],
+        rows=_rows(plan),
+        total=sum(i.amount for i in plan.instalments),
+        money=money,
+    )
+
+
+def _rows(plan: ev.PlanActivated) -> list[tuple[ev.PlanInstalment, int]]:
+    """Return the instalments, each with the principal that is left after it."""
+    left = sum(i.principal for i in plan.instalments)
+    rows = []
+    for i in plan.instalments:
+        left -= i.principal
+        rows.append((i, left))
+    return rows
+
+
+def _financed(plan: ev.PlanActivated) -> ev.Amounts:
+    """Return what a plan of an earlier release must have been made for; it did not say its balance."""
+    w = plan.waived
+    financed = sum(i.principal for i in plan.instalments)
+    return ev.Amounts(principal=financed + w.principal, interest=w.interest, fees=w.fees, penalty=w.penalty)

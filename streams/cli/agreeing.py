@@ -1,0 +1,40 @@
+"""`reprieve agreement`: what was agreed with a borrower, as a page to keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from agents.option_words import Locale
+from schemas import events as ev
+from schemas.errors import WrongUse
+from streams.agreement import agreement
+from streams.cli.common import data_option, opened
+
+
+@click.command("agreement")
+@click.argument("account_id")
+@click.option("--plan", "plan_id", metavar="ID", help="Which of the account's plans; the latest unless said.")
+@click.option("--locale", type=click.Choice(["zh", "en"]), help="The language it was agreed in unless said.")
+@click.option("--lender", default="", metavar="NAME", help="The lender's name, to be stated.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
+@data_option
+def agreement_command(
+    account_id: str, plan_id: str | None, locale: str | None, lender: str, output: Path | None, data: Path
+) -> None:
+    """Write the repayment agreement of an account as HTML: balance, clauses and schedule."""
+    with opened(data) as runtime:
+        facts = [e for _, e in runtime.history("account", account_id) if isinstance(e, ev.PlanActivated)]
+    found = [p for p in facts if plan_id in (None, p.plan_id)]
+    if not found:
+        which = f"no plan {plan_id}" if plan_id else "no plan"
+        raise WrongUse(f"Account {account_id} has {which} in {data}. See `reprieve account {account_id}`.")
+    latest = max(found, key=lambda p: (p.activated_on, p.occurred_at, p.plan_id))
+    page = agreement(latest, cast("Locale | None", locale), lender)
+    if output is None:
+        click.echo(page, nl=False)
+    else:
+        output.write_text(page, "utf-8")
+        click.echo(f"wrote {output}", err=True)

@@ -1,0 +1,150 @@
+"""The agreement that a borrower keeps: complete, exact, in both languages, and word for word what was agreed."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from msgspec.structs import replace
+
+from agents.option_words import money
+from schemas import events as ev
+from simulator.world import World
+from state.pack import default_book
+from streams.agreement import WORDS, agreement
+from streams.cli import cli
+from streams.local.runtime import LocalRuntime
+
+START = date(2025, 1, 1)
+ARTICLE_70 = default_book().policy_for("CN", "credit_card").offers.disclosures
+
+
+class Page(HTMLParser):
+    """The text of a page: its table cells row by row, its clauses, and the tags that it has."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.clauses: dict[str, str] = {}
+        self.tags: set[str] = set()
+        self.text = ""
+        self._clause = ""
+        self._in = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+        elif tag == "li":
+            self._clause = dict(attrs)["id"] or ""
+            self.clauses[self._clause] = ""
+        self._in = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._in in ("td", "th"):
+            self.rows[-1][-1] += data
+        elif self._in == "li":
+            self.clauses[self._clause] += data
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ev.PlanActivated], dict[str, str]]:
+    """Return a data directory in which borrowers agreed to plans, the plans, and what each account is."""
+    folder = tmp_path_factory.mktemp("agreed")
+    world = World(accounts=150, seed=5, start=START)
+    plans: list[ev.PlanActivated] = []
+    products: dict[str, str] = {}
+    with LocalRuntime.open(folder, default_book()) as runtime:
+        opening = list(world.opening())
+        products = {e.account_id: f"{e.jurisdiction}/{e.product}" for e in opening if isinstance(e, ev.AccountOpened)}
+        said = runtime.feed(opening)
+        for offset in range(150):
+            arrived = list(world.day(START + timedelta(days=offset), said))
+            products |= {
+                e.account_id: f"{e.jurisdiction}/{e.product}" for e in arrived if isinstance(e, ev.AccountOpened)
+            }
+            said = runtime.feed(arrived)
+            plans += [e for e in said if isinstance(e, ev.PlanActivated)]
+    return folder, plans, products
+
+
+def test_every_agreement_states_balance_clauses_and_each_payment_exactly(lived) -> None:  # type: ignore[no-untyped-def]
+    _, plans, products = lived
+    cards = [p for p in plans if products[p.account_id] == "CN/credit_card"]
+    assert len(plans) > 10
+    assert cards
+    for plan in plans:
+        for locale in ("zh", "en"):
+            page = Page(agreement(plan, locale, "House & Sons"))
+            assert "House & Sons" in page.text
+            assert page.tags.isdisjoint({"script", "link", "img", "iframe"})
+            assert (WORDS[locale]["translation"] in page.text) == (locale != plan.locale)
+            owed, waived = plan.balance, plan.waived
+            for part in ("principal", "interest", "fees", "penalty"):
+                had, off = getattr(owed, part), getattr(waived, part)
+                assert [WORDS[locale][part], money(had), money(off), money(had - off)] in page.rows
+            schedule = [row for row in page.rows if row and row[0].isdigit()]
+            left = sum(i.principal for i in plan.instalments)
+            assert len(schedule) == len(plan.instalments)
+            for row, i in zip(schedule, plan.instalments, strict=True):
+                left -= i.principal
+                amounts = [money(i.amount), money(i.principal), money(i.interest), money(left)]
+                assert row == [str(i.number), i.due_on.isoformat(), *amounts]
+            assert left == 0
+            assert page.rows[-1][2] == money(sum(i.amount for i in plan.instalments))
+            assert list(page.clauses) == list(plan.clauses)
+            if locale == plan.locale:
+                assert page.clauses == plan.clauses
+            assert not any("{" in clause or "}" in clause for clause in page.clauses.values())
+    for plan in cards:
+        assert tuple(plan.clauses) == ARTICLE_70
+        assert plan.instalments[-1].due_on.isoformat() in plan.clauses["method_currency_dates_amounts"]
+        total = plan.balance.principal + plan.balance.interest + plan.balance.fees + plan.balance.penalty
+        assert money(total) in plan.clauses["balance_structure_currency"]
+        assert (plan.recording_ref or "") in agreement(plan)
+    assert any(p.recording_ref for p in cards)
+
+
+def test_what_the_plan_repays_is_the_balance_less_what_is_waived(lived) -> None:  # type: ignore[no-untyped-def]
+    for plan in lived[1]:
+        parts = ("principal", "interest", "fees", "penalty")
+        owed = sum(getattr(plan.balance, part) - getattr(plan.waived, part) for part in parts)
+        assert sum(i.principal for i in plan.instalments) == owed
+
+
+def test_the_command_writes_the_latest_agreement_or_says_that_there_is_none(lived, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder, plans, _ = lived
+    plan = plans[0]
+    latest = [p for p in plans if p.account_id == plan.account_id][-1]
+    target = tmp_path / "a.html"
+    args = ["agreement", plan.account_id, "--data", str(folder), "--locale", "zh"]
+    done = CliRunner().invoke(cli, [*args, "--output", str(target)])
+    assert done.exit_code == 0, done.output
+    assert target.read_text("utf-8") == agreement(latest, "zh")
+    absent = CliRunner().invoke(cli, [*args, "--plan", "P0"])
+    assert isinstance(absent.exception, SystemExit | Exception)
+    assert "P0" in str(absent.exception) + absent.output
+
+
+def test_nothing_that_an_id_contains_becomes_markup(lived) -> None:  # type: ignore[no-untyped-def]
+    hostile = replace(lived[1][0], account_id="<script>alert(1)</script>", clauses={"x": "<b>bold</b>"})
+    page = agreement(hostile)
+    assert "<script>" not in page
+    assert "<b>" not in page
+
+
+def test_a_plan_of_an_earlier_release_is_shown_with_the_balance_that_it_must_have_had(lived) -> None:  # type: ignore[no-untyped-def]
+    before = replace(lived[1][0], balance=None, clauses={}, broken_after_missed=0, policy="")
+    page = Page(agreement(before))
+    assert page.clauses == {}
+    assert money(sum(i.principal for i in before.instalments)) in page.text
