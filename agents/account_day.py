@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 from bisect import insort
+from collections.abc import Iterable
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -140,14 +141,17 @@ class Day:
             *s.receivables[index + 1 :],
         )
         s.charged += amount
+        if s.plan is not None and r.plan:
+            s.plan = replace(s.plan, charged=s.plan.charged + amount)
         number = r.number if kind == "late_fee" else None
         self.say(ev.ChargeAccrued, kind=kind, amount=amount, currency=s.currency, number=number)
 
     def allocate(self, amount: int) -> None:
         """Allocate an amount to the receivables; what is left is credit."""
         s = self.s
+        before = s.receivables
         result = allocate(
-            s.receivables,
+            before,
             amount,
             self.day,
             self.policy.allocation,
@@ -157,7 +161,8 @@ class Day:
         s.paid = s.paid.plus(result.paid)
         s.credit += result.left
         if s.plan is not None:
-            s.plan = replace(s.plan, paid=s.plan.paid.plus(result.paid))
+            # What was billed beside the plan is paid for good; only the plan's part is allocated anew if it breaks.
+            s.plan = replace(s.plan, paid=s.plan.paid.plus(owed_to_plan(before).minus(owed_to_plan(s.receivables))))
 
     def add_receivables(self, *added: Receivable) -> None:
         """Add receivables in the order of their due dates, and let credit pay them."""
@@ -169,6 +174,15 @@ class Day:
         if s.credit:
             credit, s.credit = s.credit, 0
             self.allocate(credit)
+
+
+def owed_to_plan(receivables: Iterable[Receivable]) -> Paid:
+    """Return what is still owed to a plan, by component."""
+    total = Paid()
+    for r in receivables:
+        if r.plan:
+            total = total.plus(Paid(r.principal, r.interest, r.fees, r.penalty))
+    return total
 
 
 def receivable_order(r: Receivable) -> tuple[int, bool, int]:

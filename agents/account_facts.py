@@ -11,6 +11,7 @@ from datetime import date
 from msgspec.structs import replace
 
 from agents.account_day import Day, Rules, note_attempt, receivable_of
+from agents.plan_changes import review, settle_early
 from agents.plan_life import activate
 from schemas import events as ev
 from schemas.errors import BadInput
@@ -29,6 +30,7 @@ NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[..., str]]] = {
     ev.HoldReleased: ("release", lambda e: e.hold_id),
     ev.BadDebtReviewed: ("review", lambda e: e.review_id),
     ev.PlanActivated: ("plan", lambda e: e.plan_id),
+    ev.PlanReviewRequested: ("plan_review", lambda e: f"{e.plan_id}/{e.requested_on}"),
 }
 RANK = {
     kind: rank
@@ -39,6 +41,7 @@ RANK = {
             ev.HoldPlaced,
             ev.HoldReleased,
             ev.PlanActivated,
+            ev.PlanReviewRequested,
             ev.PaymentReceived,
             ev.ContactAttempted,
             ev.PromiseMade,
@@ -70,6 +73,7 @@ EFFECTIVE_DATE: dict[type[ev.Event], Callable[..., date]] = {
     ev.HoldReleased: lambda e, rules: e.released_on,
     ev.BadDebtReviewed: _occurred,
     ev.PlanActivated: lambda e, rules: e.activated_on,
+    ev.PlanReviewRequested: lambda e, rules: e.requested_on,
 }
 
 
@@ -142,6 +146,7 @@ def _billed(d: Day, fact: ev.InstalmentBilled) -> None:
 def _paid(d: Day, fact: ev.PaymentReceived) -> None:
     s = d.s
     d.post_penalty()
+    settle_early(d, fact.amount)
     d.allocate(fact.amount)
     s.received += fact.amount
     s.last_payment = d.day
@@ -192,6 +197,7 @@ def _closed(d: Day, fact: ev.AccountClosed) -> None:
 
 APPLY: dict[type[ev.Event], Callable[..., None]] = {
     ev.PlanActivated: activate,
+    ev.PlanReviewRequested: review,
     ev.InstalmentBilled: _billed,
     ev.PaymentReceived: _paid,
     ev.ContactAttempted: _contacted,

@@ -131,6 +131,8 @@ def _activate(
             max(i.amount for i in share.instalments),
             on,
             share.instalments[-1].due_on.toordinal(),
+            debt.jurisdiction,
+            debt.product,
         )
     if s.offer is not None:
         s.offer = replace(s.offer, end="accepted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from agents.option_words import Locale
 from schemas import events as ev
 from state.affordability import Capacity, capacity_of
 from state.borrower import BorrowerState, LastOffer
-from state.policy import Contacts, Policy, PolicyBook
+from state.policy import Affordability, Contacts, Policy, PolicyBook
 from state.profile import Profile, granted_ids, merge
 
 # A hold of these kinds is about the person: none of the borrower's debts is negotiated.
@@ -128,6 +128,26 @@ def _grounds_in(s: BorrowerState, policies: PolicyBook, day: int, debts: tuple[e
     policy = joint_policy([policies.policy_for(d.jurisdiction, d.product) for d in longest_first])
     currency = debts[0].currency
     rules = policy.affordability
+    covered = {d.account_id for d in debts}
+    profile, capacity = means_of(
+        s, rules, day, currency, covered, contract_instalments=sum(d.contract_instalment for d in debts)
+    )
+    vulnerable = any("vulnerability" in c.debt.holds for c in s.cases.values())
+    said = profile.text("locale")
+    locale: Locale = "zh" if said.startswith("zh") else "en" if said.startswith("en") else policy.offers.default_locale
+    return Grounds(debts, policy, profile, capacity, locale, vulnerable, vulnerable or s.distressed)
+
+
+def means_of(
+    s: BorrowerState,
+    rules: Affordability,
+    day: int,
+    currency: str,
+    covered: Container[str],
+    *,
+    contract_instalments: int = 0,
+) -> tuple[Profile, Capacity]:
+    """Return what is known of a borrower, and what he can pay a month in a currency for the accounts `covered`."""
     profile = merge(
         s.readings,
         granted_ids(s.consents, rules.purposes, s.erased),
@@ -137,7 +157,6 @@ def _grounds_in(s: BorrowerState, policies: PolicyBook, day: int, debts: tuple[e
         currency=currency,
         income_changed=s.income_changed,
     )
-    covered = {d.account_id for d in debts}
     capacity = capacity_of(
         profile,
         rules,
@@ -145,16 +164,11 @@ def _grounds_in(s: BorrowerState, policies: PolicyBook, day: int, debts: tuple[e
         too_high=s.too_high,
         max_term_months=s.max_term or None,
         committed=sum(
-            p.instalment
-            for account, p in s.plans.items()
-            if account not in covered and p.currency == currency and p.until >= day
+            p.instalment for a, p in s.plans.items() if a not in covered and p.currency == currency and p.runs(day)
         ),
-        contract_instalments=sum(d.contract_instalment for d in debts),
+        contract_instalments=contract_instalments,
     )
-    vulnerable = any("vulnerability" in c.debt.holds for c in s.cases.values())
-    said = profile.text("locale")
-    locale: Locale = "zh" if said.startswith("zh") else "en" if said.startswith("en") else policy.offers.default_locale
-    return Grounds(debts, policy, profile, capacity, locale, vulnerable, vulnerable or s.distressed)
+    return profile, capacity
 
 
 def unsound(offer: LastOffer, s: BorrowerState, grounds: Grounds | None) -> str:

@@ -13,6 +13,7 @@ from dateutil.relativedelta import relativedelta
 from msgspec.structs import replace
 
 from agents.account_day import Day, outstanding_on, receivable_order
+from agents.plan_changes import pause, succeed
 from schemas import events as ev
 from state.account import Paid, Plan, Receivable
 from state.delinquency import days_late
@@ -28,8 +29,10 @@ def activate(d: Day, fact: ev.PlanActivated) -> None:
     """
     s = d.s
     d.post_penalty()
-    if s.plan is not None:
+    before = s.plan
+    if before is not None and not before.review:
         break_plan(d, "replaced")
+        before = None
     replaced = s.receivables
     owed = outstanding_on(s, d.day)
     waived = Paid(
@@ -39,7 +42,8 @@ def activate(d: Day, fact: ev.PlanActivated) -> None:
         min(fact.waived.penalty, owed.penalty),
     )
     schedule = fit(fact.instalments, owed.minus(waived).total())
-    s.plan = Plan(fact.plan_id, fact.offer_id, d.day, replaced, waived)
+    plan = Plan(fact.plan_id, fact.offer_id, d.day, replaced, waived, annual_rate_bps=fact.annual_rate_bps)
+    s.plan = plan if before is None else succeed(d, before, plan)
     s.had_plan = True
     s.waived = s.waived.plus(waived)
     s.receivables = tuple(
@@ -88,6 +92,7 @@ def fit(schedule: Sequence[ev.PlanInstalment], financed: int) -> list[ev.PlanIns
 
 def follow(d: Day) -> None:
     """Say which plan instalments were kept or missed by this day, and end the plan where it ends."""
+    pause(d)
     s = d.s
     plan = s.plan
     if plan is None:
@@ -100,7 +105,7 @@ def follow(d: Day) -> None:
                 if not r.reported:
                     plan = replace(plan, kept=plan.kept + 1, missed_in_a_row=0)
                     _say(d, plan, ev.PlanInstalmentKept, r)
-                plan = replace(plan, settled_through=r.number)
+                plan = replace(plan, settled_through=r.number, settled_due=r.due)
         elif r.plan and not r.reported and days_late(r, s.holds, d.day, rules) > grace:
             plan = replace(plan, missed=plan.missed + 1, missed_in_a_row=plan.missed_in_a_row + 1)
             _say(d, plan, ev.PlanInstalmentMissed, r, unpaid=r.unpaid())
@@ -111,7 +116,15 @@ def follow(d: Day) -> None:
     if plan.missed_in_a_row >= d.policy.plans.broken_after_missed:
         break_plan(d, "missed")
     elif all(not r.plan or r.unpaid() <= tolerance(rules, r.asked) for r in after):
-        d.say(ev.PlanCompleted, plan_id=plan.plan_id, offer_id=plan.offer_id, kept=plan.kept, missed=plan.missed)
+        d.say(
+            ev.PlanCompleted,
+            plan_id=plan.plan_id,
+            offer_id=plan.offer_id,
+            kept=plan.kept,
+            missed=plan.missed,
+            early=any(r.plan and r.due > d.day for r in after),
+            interest_saved=plan.saved,
+        )
         s.plan = None
         s.receivables = tuple(replace(r, plan=False) for r in after)
 
@@ -141,15 +154,14 @@ def break_plan(d: Day, reason: str) -> None:
         kept=plan.kept,
         missed=plan.missed,
     )
-    penalty = sum(r.penalty for r in s.receivables if r.plan)
     others = [r for r in s.receivables if not r.plan]
     restored = list(plan.replaced)
     if d.policy.plans.waiver_returns:
         s.waived = s.waived.minus(plan.waived)
     else:
         restored = waive(restored, plan.waived)
-    if penalty and restored:
-        restored[0] = replace(restored[0], penalty=restored[0].penalty + penalty)
+    if plan.charged and restored:
+        restored[0] = replace(restored[0], penalty=restored[0].penalty + plan.charged)
     s.plan = None
     s.plans_broken += 1
     s.receivables = tuple(sorted([*restored, *others], key=receivable_order))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,11 +26,14 @@ from agents.contacting import reached
 from agents.estimates import Estimate
 from agents.grounds import Grounds, grounds_of, outdated, unsound
 from agents.offers import Desk
+from agents.plan_review import review_plans
 from agents.ranking import Ranker
 from agents.watching import progressed, tell, untold
+from agents.workout import MEANS_CHANGED
 from schemas import events as ev
 from schemas.errors import BadInput
 from state.borrower import BorrowerState, Case, LastOffer
+from state.calendars import add_months
 from state.policy import Policy, PolicyBook
 from state.profile import add_consent, add_readings, millis, readings_of
 
@@ -144,6 +147,7 @@ class PlannerAgent:
             answer(desk, event, said_on.toordinal(), _policy(s, env.policies), env)
         elif isinstance(event, ev.PlanProgressed):
             progressed(s, event, env.policies.policy_for("", "").learning.maturity_days)
+            _follow(s, event)
         elif isinstance(event, ev.ContactNoted):
             reached(s, event, env.closed_through or said_on)
         elif isinstance(event, ev.EducationCompleted):
@@ -158,6 +162,8 @@ class PlannerAgent:
         """Withdraw, replace or make an offer as the grounds of today ask for it."""
         s, today = desk.s, desk.today
         s.decide_on = 0
+        if s.plans:
+            review_plans(desk, policies)
         if not s.cases:
             return
         grounds = grounds_of(s, policies, today)
@@ -201,10 +207,12 @@ def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     # The account may have asked before it knew of the plan that was made for it.
     if (plan is not None and day <= plan.activated) or (before is not None and day < before.day):
         return
-    if not s.cases and day > s.quiet_since and all(p.until < day for p in s.plans.values()):
+    if not s.cases and day > s.quiet_since and not any(p.runs(day) for p in s.plans.values()):
         _begin_episode(s)
-    s.plans = {a: p for a, p in s.plans.items() if a != account}
-    s.cases = {**s.cases, account: Case(day, event.debt)}
+    review = event.trigger == MEANS_CHANGED
+    if not review:
+        s.plans = {a: p for a, p in s.plans.items() if a != account}
+    s.cases = {**s.cases, account: Case(day, event.debt, review)}
     known = (day, account, event.debt.currency)
     s.home = min(s.home, known) if s.home[0] else known
     disputed = before is not None and "dispute" in before.debt.holds
@@ -234,6 +242,19 @@ def _end(desk: Desk, event: ev.WorkoutEnded) -> None:
     if offer is not None and account in offer.account_ids:
         desk.withdraw(event.reason)
     _decide_at(s, day)
+
+
+def _follow(s: BorrowerState, event: ev.PlanProgressed) -> None:
+    """Note how long a plan goes on asking for money."""
+    plan = s.plans.get(event.account_id)
+    if plan is None or plan.plan_id != event.plan_id:
+        return
+    if event.outcome in ("completed", "broken"):
+        plan = replace(plan, ended=not event.taken_back)
+    elif event.outcome == "postponed":
+        months = -event.number if event.taken_back else event.number
+        plan = replace(plan, until=add_months(date.fromordinal(plan.until), months).toordinal())
+    s.plans = {**s.plans, event.account_id: plan}
 
 
 def _erase(desk: Desk, event: ev.ErasureRequested, env: Environment) -> list[tuple[str, ev.Event]]:
@@ -280,7 +301,7 @@ def _content(event: ev.Event) -> ev.Event:
 
 def _decide_at(s: BorrowerState, day: int) -> None:
     """See to a decision at the close of a day, or sooner where one is due sooner."""
-    if s.cases:
+    if s.cases or s.plans:
         s.decide_on = min(s.decide_on, day) if s.decide_on else day
 
 

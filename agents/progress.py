@@ -14,7 +14,17 @@ OUTCOMES: dict[type[ev.Event], str] = {
     ev.PlanInstalmentMissed: "missed",
     ev.PlanBroken: "broken",
     ev.PlanCompleted: "completed",
+    ev.PlanReplaced: "replaced",
+    ev.PlanPostponed: "postponed",
 }
+Outcome = (
+    ev.PlanInstalmentKept
+    | ev.PlanInstalmentMissed
+    | ev.PlanBroken
+    | ev.PlanCompleted
+    | ev.PlanReplaced
+    | ev.PlanPostponed
+)
 # A conversation is by voice, and with the borrower.
 SPOKEN = frozenset({"call", "visit"})
 ANSWERED: frozenset[ev.ContactOutcome] = frozenset(
@@ -58,7 +68,12 @@ def contact_of(s: AccountState, fact: ev.ContactAttempted) -> list[ev.Event]:
 
 
 def _told(s: AccountState, event: ev.Event, about: ev.Event, outcome: str) -> ev.PlanProgressed:
-    assert isinstance(about, ev.PlanInstalmentKept | ev.PlanInstalmentMissed | ev.PlanBroken | ev.PlanCompleted)
+    assert isinstance(about, Outcome)
+    number = 0
+    if isinstance(about, ev.PlanInstalmentKept | ev.PlanInstalmentMissed):
+        number = about.number
+    elif isinstance(about, ev.PlanPostponed):
+        number = about.months
     return ev.PlanProgressed(
         event_id=derived_id(event.event_id, "PlanProgressed", s.account_id),
         occurred_at=event.occurred_at,
@@ -69,7 +84,7 @@ def _told(s: AccountState, event: ev.Event, about: ev.Event, outcome: str) -> ev
         offer_id=about.offer_id,
         business_date=about.business_date,
         caused_by=event.event_id,
-        number=about.number if isinstance(about, ev.PlanInstalmentKept | ev.PlanInstalmentMissed) else 0,
+        number=number,
         outcome=outcome,
         taken_back=event is not about,
     )

@@ -11,12 +11,17 @@ from state.account import AccountState
 from state.delinquency import bucket_of, measure
 
 SOURCE = "reprieve.account"
+MEANS_CHANGED = "means_changed"
 
 
 def wants_plan(s: AccountState, rules: Rules) -> bool:
     """Say whether the account is far enough behind, and may still have a plan."""
     plans = rules.policy.plans
-    if not s.overdue_since or s.plan is not None or s.closed or s.bad_debt == "terminated":
+    if s.closed or s.bad_debt == "terminated":
+        return False
+    if s.plan is not None:
+        return bool(s.plan.review)
+    if not s.overdue_since:
         return False
     if s.plans_broken > plans.max_broken:
         return False
@@ -45,7 +50,8 @@ def debt_of(s: AccountState, rules: Rules, day: int) -> ev.Debt:
         product=s.product,
         jurisdiction=s.jurisdiction,
         currency=s.currency,
-        annual_rate_bps=s.annual_rate_bps,
+        # Under a plan its own rate is what was agreed, and what nobody may be offered worse than.
+        annual_rate_bps=s.annual_rate_bps if s.plan is None else s.plan.annual_rate_bps,
         outstanding=ev.Amounts(principal=owed.principal, interest=owed.interest, fees=owed.fees, penalty=owed.penalty),
         overdue_amount=m.overdue,
         days_past_due=m.days_past_due,
@@ -68,6 +74,8 @@ def workout_event(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> e
     if wants_plan(s, rules):
         holds = ",".join(sorted({h.kind for h in s.holds if h.covers(day)}))
         now = f"{s.bucket}|{s.bad_debt}|{s.missed}|{s.plans_broken}|{holds}"
+        if s.plan is not None:
+            now = f"{s.plan.plan_id}|{s.plan.review}|{holds}"
     if now == s.requested:
         return None
     before, s.requested = s.requested, now
@@ -90,6 +98,6 @@ def workout_event(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> e
         account_id=s.account_id,
         business_date=date.fromordinal(day),
         caused_by=cause.event_id,
-        trigger="changed" if before else "fell_behind",
+        trigger=MEANS_CHANGED if s.plan is not None else "changed" if before else "fell_behind",
         debt=debt_of(s, rules, day),
     )

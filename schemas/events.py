@@ -834,6 +834,8 @@ class PlanCompleted(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
     business_date: The day of which it speaks.
     caused_by: event_id of the event that made it be said.
+    early: It was paid off before its last instalment fell due.
+    interest_saved: Interest that was not yet earned and is no longer owed.
     """
 
     account_id: Id
@@ -843,6 +845,8 @@ class PlanCompleted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     offer_id: str
     kept: Int
     missed: Int
+    early: bool = False
+    interest_saved: NonNegative = 0
 
 
 class PlanInstalmentKept(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -878,12 +882,31 @@ class PlanInstalmentMissed(Event, frozen=True, kw_only=True, gc=False, tag=True)
     unpaid: Long
 
 
+class PlanPostponed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A hold paused the plan; what fell due meanwhile and all that follows is due later.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    months: By how many months.
+    next_due_on: The next unpaid instalment.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    months: Int
+    next_due_on: date
+    last_due_on: date
+
+
 class PlanProgressed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Internal: what became of an instalment of a plan, or of the plan, told to the planner.
 
     business_date: The day of which it speaks.
-    number: The instalment, 0 where it is about the whole plan.
-    outcome: kept, missed, broken or completed.
+    number: The instalment; months where it was postponed; 0 where it is about the whole plan.
+    outcome: kept, missed, broken, completed, replaced or postponed.
     taken_back: It was said wrongly before, and no longer stands.
     """
 
@@ -896,6 +919,36 @@ class PlanProgressed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     number: Int = 0
     outcome: Name
     taken_back: bool = False
+
+
+class PlanReplaced(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Another plan took the place of this one, by agreement, since the borrower's means had changed.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    by_plan_id: str
+    kept: Int
+    missed: Int
+
+
+class PlanReviewRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: the borrower can no longer pay what a plan asks for; the account is asked for its debt.
+
+    requested_on: The business date from which it counts.
+    """
+
+    account_id: Id
+    borrower_id: Id
+    plan_id: Id
+    requested_on: date
+    caused_by: str
 
 
 class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1002,7 +1055,10 @@ AnyEvent = (
     | PlanCompleted
     | PlanInstalmentKept
     | PlanInstalmentMissed
+    | PlanPostponed
     | PlanProgressed
+    | PlanReplaced
+    | PlanReviewRequested
     | ProfileReported
     | PromiseMade
     | WorkoutEnded
@@ -1052,7 +1108,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "PlanCompleted": PlanCompleted,
     "PlanInstalmentKept": PlanInstalmentKept,
     "PlanInstalmentMissed": PlanInstalmentMissed,
+    "PlanPostponed": PlanPostponed,
     "PlanProgressed": PlanProgressed,
+    "PlanReplaced": PlanReplaced,
+    "PlanReviewRequested": PlanReviewRequested,
     "ProfileReported": ProfileReported,
     "PromiseMade": PromiseMade,
     "WorkoutEnded": WorkoutEnded,

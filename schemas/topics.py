@@ -69,6 +69,9 @@ TOPICS: dict[str, Topic] = {
             "account_id",
             (
                 ev.PlanActivated,
+                ev.PlanReviewRequested,
+                ev.PlanReplaced,
+                ev.PlanPostponed,
                 ev.PlanInstalmentKept,
                 ev.PlanInstalmentMissed,
                 ev.PlanBroken,

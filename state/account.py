@@ -25,6 +25,7 @@ AccountFact = (
     | ev.HoldReleased
     | ev.BadDebtReviewed
     | ev.PlanActivated
+    | ev.PlanReviewRequested
 )
 
 
@@ -109,7 +110,13 @@ class Paid(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Plan(Struct, frozen=True, array_like=True, gc=False):
-    """An active repayment plan, and what it replaced, which is owed again if it breaks."""
+    """An active repayment plan, and what it replaced, which is owed again if it breaks.
+
+    paid: what was paid of it. settled_through, settled_due: number and due date of the last instalment that was paid.
+    paused_from: first day of the hold that pauses it, 0 for none. review: day on which it was said that the means no
+    longer carry it, 0 for none. saved: interest that an early payment spared. charged: penalty interest and late fees
+    while it was active.
+    """
 
     plan_id: str
     offer_id: str
@@ -121,6 +128,12 @@ class Plan(Struct, frozen=True, array_like=True, gc=False):
     missed: int = 0
     missed_in_a_row: int = 0
     settled_through: int = 0
+    settled_due: int = 0
+    annual_rate_bps: int = 0
+    paused_from: int = 0
+    review: int = 0
+    saved: int = 0
+    charged: int = 0
 
 
 class Pending(Struct, frozen=True, array_like=True, gc=False):

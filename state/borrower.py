@@ -19,10 +19,11 @@ PauseReason = Literal["", "dispute", "distress"]
 
 
 class Case(Struct, frozen=True, array_like=True, gc=False):
-    """A troubled account: its debt at the close of `day`."""
+    """A troubled account: its debt at the close of `day`. review: it has a plan, which the means no longer carry."""
 
     day: int
     debt: ev.Debt
+    review: bool = False
 
 
 class Choice(Struct, frozen=True, array_like=True, gc=False):
@@ -57,13 +58,24 @@ class LastOffer(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Commitment(Struct, frozen=True, array_like=True, gc=False):
-    """An active plan on an account: the most it asks for a month, from its activation to its last due date."""
+    """An active plan on an account: the most it asks for a month, from its activation to its last due date.
+
+    strained: the limit for which a review was asked for, -1 where none was. ended: it was completed or broke.
+    """
 
     plan_id: str
     currency: str
     instalment: int
     activated: int
     until: int
+    jurisdiction: str = ""
+    product: str = ""
+    strained: int = -1
+    ended: bool = False
+
+    def runs(self, day: int) -> bool:
+        """Say whether it asks for anything on a day or after it."""
+        return not self.ended and self.until >= day
 
 
 class Reached(Struct, frozen=True, array_like=True, gc=False):

@@ -287,9 +287,14 @@ class Story:
         )
 
     def plan(
-        self, on: int, *instalments: tuple[int, int], waived: ev.Amounts | None = None, plan_id: str = "plan1"
+        self,
+        on: int,
+        *instalments: tuple[int, int],
+        waived: ev.Amounts | None = None,
+        plan_id: str = "plan1",
+        interest: int = 0,
     ) -> ev.PlanActivated:
-        """Return an accepted plan with (due offset, amount) instalments without interest."""
+        """Return an accepted plan with (due offset, principal) instalments, each with the same interest."""
         return ev.PlanActivated(
             **self._base(self.day(on)),
             account_id=self.account_id,
@@ -302,10 +307,21 @@ class Story:
             annual_rate_bps=0,
             waived=waived or ev.Amounts(),
             instalments=tuple(
-                ev.PlanInstalment(number=n, due_on=self.day(o), amount=a, principal=a, interest=0)
+                ev.PlanInstalment(number=n, due_on=self.day(o), amount=a + interest, principal=a, interest=interest)
                 for n, (o, a) in enumerate(instalments, 1)
             ),
             caused_by="answer",
+        )
+
+    def plan_review(self, on: int, plan_id: str = "plan1") -> ev.PlanReviewRequested:
+        """Return what the planner asks where the borrower's means no longer carry a plan."""
+        return ev.PlanReviewRequested(
+            **self._base(self.day(on)),
+            account_id=self.account_id,
+            borrower_id="B1",
+            plan_id=plan_id,
+            requested_on=self.day(on),
+            caused_by="close",
         )
 
     def closes(self, first: int, last: int) -> Iterable[ev.DayClosed]:

@@ -134,6 +134,7 @@ class Teller:
         """Return a request at the close of a day. principal and penalty are of the debt, other fields too."""
         owed = {name: more.pop(name) for name in ("interest", "fees", "penalty") if name in more}
         principal = more.pop("principal", 1_000_000)
+        trigger = str(more.pop("trigger_", "fell_behind"))
         fields: dict[str, object] = {
             "product": "personal_loan",
             "jurisdiction": "CN",
@@ -153,7 +154,7 @@ class Teller:
             account_id=account_id,
             business_date=day_of(on),
             caused_by=f"close-{on}",
-            trigger="fell_behind",
+            trigger=trigger,
             debt=ev.Debt(account_id=account_id, outstanding=ev.Amounts(principal=principal, **owed), **fields),
         )
 

@@ -26,6 +26,7 @@ offsets = st.sampled_from(EDGES) | st.integers(0, LAST)
 amounts = st.sampled_from([10_000, 10_150, 20_000]) | st.integers(1, 30_000)
 
 
+KINDS = ["dispute", "fraud", "breathing_space"]
 REAL = [default_book().policy_for(*kind) for kind in (("CN", "credit_card"), ("US", "personal_loan"), ("EU", "loan"))]
 
 
@@ -85,13 +86,21 @@ def histories(draw: st.DrawFn) -> list[ev.Event]:
     if draw(st.booleans()):
         start = draw(offsets)
         end = draw(st.none() | st.integers(0, 60))
-        events.append(s.hold(start, None if end is None else start + end, draw(st.sampled_from(["dispute", "fraud"]))))
+        events.append(s.hold(start, None if end is None else start + end, draw(st.sampled_from(KINDS))))
         if draw(st.booleans()):
             events.append(s.released(draw(offsets)))
     if draw(st.booleans()):
         on = draw(st.integers(35, 200))
         waived = ev.Amounts(penalty=draw(st.sampled_from([0, 200])))
-        events.append(s.plan(on, (on + 20, 12_000), (on + 50, 12_000), (on + 80, 26_000), waived=waived))
+        interest = draw(st.sampled_from([0, 300]))
+        events.append(
+            s.plan(on, (on + 20, 12_000), (on + 50, 12_000), (on + 80, 26_000), waived=waived, interest=interest)
+        )
+        if draw(st.booleans()):
+            later = min(on + draw(st.integers(0, 70)), LAST - 3)
+            events.append(s.plan_review(later))
+            again = later + draw(st.integers(-1, 3))
+            events.append(s.plan(again, (again + 25, 9_000), (again + 55, 9_000), plan_id="plan2", interest=interest))
     if draw(st.booleans()):
         on = draw(offsets)
         events.append(s.promised(on, on + 10, draw(amounts)))
@@ -179,6 +188,20 @@ def test_without_a_plan_what_was_asked_for_and_charged_is_paid_or_still_owed(p, 
 
     assert charged == s.charged
     assert asked + s.charged == s.paid.total() + s.owed().total()
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(p=policies(), events=histories())
+def test_after_broken_plans_what_was_asked_for_and_charged_is_paid_waived_or_owed_again(p, events):  # type: ignore[no-untyped-def]
+    desk = Desk(p)
+    desk.feed(*in_time([*events, *Story().closes(1, LAST + 200)]))
+    s = desk.states["A1"]
+    if s.plan is not None or desk.said(ev.PlanCompleted):
+        return
+    asked = sum(
+        i.principal + i.interest + i.fees for e in events if isinstance(e, ev.AccountOpened) for i in e.instalments
+    ) + sum(e.principal for e in events if isinstance(e, ev.InstalmentBilled))
+    assert asked + s.charged == s.paid.total() + s.waived.total() + s.owed().total()
 
 
 REGIONS = {

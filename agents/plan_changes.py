@@ -1,0 +1,120 @@
+"""What may happen to a plan while it is kept: an early payment, a hold that pauses it, another plan in its place."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from msgspec.structs import replace
+
+from agents.account_day import Day, receivable_order
+from schemas import events as ev
+from state.account import Plan, Receivable
+from state.calendars import add_months
+from state.ledger import half_up
+
+
+def settle_early(d: Day, amount: int) -> None:
+    """Drop the interest that is not yet earned where a payment settles all that is owed.
+
+    Of the instalment that falls due next, interest is earned by the day, from the due date before it (or the
+    activation); of later ones, none is. A smaller payment in advance pays the next instalments as they stand.
+    """
+    s = d.s
+    if s.plan is None:
+        return
+    before, spared, kept = s.plan.settled_due or s.plan.activated, 0, []
+    for r in s.receivables:
+        drop = 0
+        if r.plan and r.due > d.day:
+            passed, whole = max(d.day - before, 0), max(r.due - before, 1)
+            drop = r.interest - min(r.interest, half_up(r.interest * passed, whole))
+        if r.plan:
+            before = r.due
+        spared += drop
+        kept.append(replace(r, interest=r.interest - drop, asked=r.asked - drop) if drop else r)
+    if spared and amount >= sum(r.owed() for r in kept):
+        s.receivables = tuple(kept)
+        s.plan = replace(s.plan, saved=s.plan.saved + spared)
+
+
+def pause(d: Day) -> None:
+    """Note that a hold pauses the plan, or, where that is over, let all that is unpaid be due later.
+
+    It moves by as many months as instalments fell due meanwhile: nobody who had a respite has to pay several
+    instalments at once when it ends.
+    """
+    s = d.s
+    plan = s.plan
+    if plan is None:
+        return
+    paused = any(h.covers(d.day) and h.kind in d.policy.delinquency.pausing_holds for h in s.holds)
+    if paused:
+        if not plan.paused_from:
+            s.plan = replace(plan, paused_from=d.day)
+        return
+    if not plan.paused_from:
+        return
+    s.plan = replace(plan, paused_from=0)
+    moving = [r for r in s.receivables if r.plan and r.owed() and r.due >= plan.paused_from]
+    months = sum(r.due < d.day for r in moving)
+    if not months:
+        return
+    while _later(moving[0], moving, months) < d.day:
+        months += 1
+    numbers = {r.number for r in moving}
+    s.receivables = tuple(
+        sorted(
+            (
+                replace(r, due=_later(r, moving, months), reported=False) if r.plan and r.number in numbers else r
+                for r in s.receivables
+            ),
+            key=receivable_order,
+        )
+    )
+    d.say(
+        ev.PlanPostponed,
+        plan_id=plan.plan_id,
+        offer_id=plan.offer_id,
+        months=months,
+        next_due_on=date.fromordinal(_later(moving[0], moving, months)),
+        last_due_on=date.fromordinal(_later(moving[-1], moving, months)),
+    )
+
+
+def _later(r: Receivable, moving: list[Receivable], months: int) -> int:
+    """Return a due date so many months on, on the day of the month that the schedule is anchored to."""
+    anchor = max(date.fromordinal(m.due).day for m in moving)
+    due = date.fromordinal(r.due)
+    first = date(due.year, due.month, 1)
+    return add_months(first, months).toordinal() + min(anchor, _length(add_months(first, months))) - 1
+
+
+def _length(first: date) -> int:
+    return (add_months(first, 1) - first).days
+
+
+def review(d: Day, fact: ev.PlanReviewRequested) -> None:
+    """Let the borrower have another plan in the place of this one, if it is still the same."""
+    if d.s.plan is not None and d.s.plan.plan_id == fact.plan_id:
+        d.s.plan = replace(d.s.plan, review=d.day)
+
+
+def succeed(d: Day, old: Plan, new: Plan) -> Plan:
+    """Say that a plan took the place of another by agreement; what the first replaced is owed again if it breaks."""
+    d.say(
+        ev.PlanReplaced,
+        plan_id=old.plan_id,
+        offer_id=old.offer_id,
+        by_plan_id=new.plan_id,
+        kept=old.kept,
+        missed=old.missed,
+    )
+    others = (r for r in new.replaced if not r.plan)
+    return replace(
+        new,
+        replaced=tuple(sorted((*old.replaced, *others), key=receivable_order)),
+        waived=old.waived.plus(new.waived),
+        paid=old.paid,
+        saved=old.saved,
+        charged=old.charged,
+    )

@@ -1,0 +1,266 @@
+"""The life of a plan while it is kept: paid early, late, too much or too little, paused, and replaced by agreement."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pytest
+from desk import Desk, Story, policy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planner_desk import START, PlannerDesk, Teller, at, day_of, names, only
+
+from schemas import events as ev
+from schemas.jsonlines import to_line
+from state.affordability import alpha_of
+from state.pack import default_book
+from state.policy import Delinquency
+from streams.local.runtime import LocalRuntime
+
+PAUSING = policy(delinquency=Delinquency(tolerance_absolute=100, pausing_holds=("dispute", "breathing_space")))
+
+
+def in_arrears(s: Story) -> list[ev.Event]:
+    """Return an account of 400.00 in four instalments, and its closes until a plan is made on day 95."""
+    return [s.opened(30, 60, 90, 120), *s.closes(1, 94)]
+
+
+def planned(s: Story, *, interest: int = 0, p=None) -> Desk:  # type: ignore[no-untyped-def]
+    """Return a desk with a plan of four instalments of 100.00 and interest, due on days 110, 140, 170 and 200."""
+    desk = Desk(p)
+    desk.feed(*in_arrears(s), s.plan(95, *((d, 10_000) for d in (110, 140, 170, 200)), interest=interest))
+    return desk
+
+
+class TestPayments:
+    def test_paying_off_early_costs_only_the_interest_that_is_earned(self) -> None:
+        s = Story()
+        desk = planned(s, interest=300)
+        desk.feed(*s.closes(95, 109), s.paid(110, 10_300), *s.closes(110, 124))
+        # Half of the 30 days to the next due date have passed: 150 of its 300 are earned, none of the last two.
+        said = desk.feed(s.paid(125, 30_150), *s.closes(125, 125))
+        (done,) = only(said, ev.PlanCompleted)
+        assert (done.early, done.interest_saved, done.kept) == (True, 750, 4)
+        account = desk.states["A1"]
+        assert account.owed().total() == account.credit == 0
+        assert account.received == account.paid.total() == 40_450
+
+    def test_a_cent_less_than_the_payoff_pays_instalments_as_they_stand(self) -> None:
+        s = Story()
+        desk = planned(s, interest=300)
+        said = desk.feed(*s.closes(95, 109), s.paid(110, 10_300), s.paid(125, 30_149), *s.closes(110, 125))
+        assert only(said, ev.PlanCompleted) == []
+        assert desk.states["A1"].owed().total() == 4 * 10_300 - 10_300 - 30_149
+
+    def test_what_is_too_much_pays_the_next_instalments_and_what_is_left_at_the_end_is_credit(self) -> None:
+        s = Story()
+        desk = planned(s)
+        said = desk.feed(*s.closes(95, 109), s.paid(110, 25_000), *s.closes(110, 146))
+        assert [e.number for e in only(said, ev.PlanInstalmentKept)] == [1, 2]
+        assert only(said, ev.PlanInstalmentMissed) == []
+        assert [r.owed() for r in desk.states["A1"].receivables] == [5_000, 10_000]
+        desk.feed(s.paid(147, 15_200), *s.closes(147, 147))
+        assert desk.states["A1"].credit == 200
+
+    @pytest.mark.parametrize(("paid", "kept"), [(9_950, True), (9_850, False)])
+    def test_what_is_too_little_is_kept_within_tolerance_and_missed_beyond_it(self, paid: int, kept: bool) -> None:
+        s = Story()
+        desk = planned(s, p=PAUSING)
+        said = desk.feed(*s.closes(95, 109), s.paid(110, paid), *s.closes(110, 120))
+        assert names([e for e in said if isinstance(e, ev.PlanInstalmentKept | ev.PlanInstalmentMissed)]) == [
+            "PlanInstalmentKept" if kept else "PlanInstalmentMissed"
+        ]
+        if not kept:
+            assert only(said, ev.PlanInstalmentMissed)[0].unpaid == 150
+
+    def test_a_payoff_that_bounces_leaves_the_plan_as_if_it_had_never_come(self) -> None:
+        s = Story()
+        untouched = planned(s, interest=300)
+        untouched.feed(*s.closes(95, 115))
+        other = Story()
+        desk = planned(other, interest=300)
+        desk.feed(other.paid(100, 41_200, "P"), *other.closes(95, 104))
+        assert desk.states["A1"].plan is None
+        desk.feed(other.reversed(105, "P"), *other.closes(105, 115))
+        assert desk.states["A1"].receivables == untouched.states["A1"].receivables
+        assert desk.standing() == untouched.standing()
+
+    def test_what_is_billed_beside_a_plan_and_paid_is_not_paid_twice_when_the_plan_breaks(self) -> None:
+        s = Story()
+        desk = planned(s)
+        desk.feed(s.billed(9, 97, 100, 4_000), s.paid(100, 4_000), *s.closes(95, 150))
+        assert len(desk.said(ev.PlanBroken)) == 1
+        assert desk.states["A1"].owed().total() == 40_000
+
+
+class TestPause:
+    @settings(max_examples=120, deadline=None, derandomize=True)
+    @given(st.integers(95, 190), st.integers(0, 130), st.booleans())
+    def test_whoever_pays_what_is_due_keeps_his_plan_through_any_pause(
+        self, start: int, length: int, open_: bool
+    ) -> None:
+        s = Story()
+        desk = planned(s, interest=200, p=PAUSING)
+        hold = s.hold(start, None if open_ else start + length, "breathing_space")
+        end = s.released(start + length + 1)
+        for on in range(95, 600):
+            today: list[ev.Event] = [hold] if on == start else []
+            if open_ and on == start + length + 1:
+                today.append(end)
+            desk.feed(*today)
+            paused = start <= on <= start + length
+            due = sum(r.owed() for r in desk.states["A1"].receivables if r.due <= s.day(on).toordinal())
+            if due and not paused:
+                desk.feed(s.paid(on, due))
+            desk.feed(*s.closes(on, on))
+        assert desk.said(ev.PlanBroken) == desk.said(ev.PlanInstalmentMissed) == []
+        (done,) = desk.said(ev.PlanCompleted)
+        assert (done.kept, done.missed) == (4, 0)  # type: ignore[attr-defined]
+        assert desk.states["A1"].received == 40_800
+
+    def test_after_a_pause_no_two_instalments_are_due_at_once(self) -> None:
+        s = Story()
+        desk = planned(s, p=PAUSING)
+        said = desk.feed(s.hold(105, 165, "breathing_space"), *s.closes(95, 170))
+        (later,) = only(said, ev.PlanPostponed)
+        assert later.months == 2
+        dues = [date.fromordinal(r.due) for r in desk.states["A1"].receivables]
+        assert later.next_due_on == dues[0] > s.day(165)
+        assert later.last_due_on == dues[-1]
+        assert all((b - a).days >= 28 for a, b in pairwise(dues))
+
+    def test_a_hold_that_does_not_pause_moves_nothing(self) -> None:
+        s = Story()
+        desk = planned(s, p=PAUSING)
+        said = desk.feed(s.hold(105, 165, "fraud"), *s.closes(95, 170))
+        assert only(said, ev.PlanPostponed) == []
+        assert len(only(said, ev.PlanInstalmentMissed)) == 2
+
+
+class TestMeans:
+    """A borrower whose income falls while he keeps a plan, on the planner's own desk."""
+
+    def with_plan(self) -> tuple[PlannerDesk, Teller, ev.PlanActivated]:
+        desk, teller = PlannerDesk(), Teller()
+        desk.feed(teller.granted(0), teller.report(0), teller.request(0))
+        desk.close(0)
+        offer = desk.offer()
+        quickest = max(offer.options, key=lambda o: o.instalment_amount)
+        (plan,) = desk.feed(teller.answer(2, offer.offer_id, "accepted", option_id=quickest.option_id))
+        desk.run(1, 10)
+        return desk, teller, plan
+
+    def test_the_account_is_asked_once_for_its_debt_when_the_means_no_longer_carry_the_plan(self) -> None:
+        desk, teller, plan = self.with_plan()
+        desk.feed(teller.report(11, income=600_000))
+        (asked,) = desk.run(11, 30)
+        assert isinstance(asked, ev.PlanReviewRequested)
+        assert (asked.account_id, asked.plan_id, asked.requested_on) == ("A1", plan.plan_id, day_of(12))
+
+    def test_a_small_change_asks_for_nothing(self) -> None:
+        desk, teller, _ = self.with_plan()
+        desk.feed(teller.report(11, income=895_000))
+        assert desk.run(11, 30) == []
+
+    def test_what_is_offered_then_fits_the_means_and_an_acceptance_replaces_the_plan(self) -> None:
+        desk, teller, plan = self.with_plan()
+        desk.feed(teller.report(11, income=700_000))
+        desk.run(11, 11)
+        desk.feed(teller.request(12, trigger_="means_changed", principal=950_000))
+        desk.close(12)
+        offer = desk.offer()
+        rules = desk.book.policy_for("CN", "personal_loan").affordability
+        limit = (700_000 - 420_000) * alpha_of(rules, 0) // 10_000
+        assert all(o.instalment_amount <= limit for o in offer.options)
+        assert offer.options
+        (again,) = desk.feed(teller.answer(13, offer.offer_id, "accepted", option_id=offer.lead_option_id))
+        assert isinstance(again, ev.PlanActivated)
+        assert again.plan_id != plan.plan_id
+        assert desk.run(13, 40) == []
+
+    def test_means_that_recover_take_the_offer_back_and_leave_the_plan(self) -> None:
+        desk, teller, _ = self.with_plan()
+        desk.feed(teller.report(11, income=700_000))
+        desk.run(11, 11)
+        desk.feed(teller.request(12, trigger_="means_changed", principal=950_000))
+        desk.close(12)
+        desk.feed(teller.report(13, income=950_000))
+        said = desk.run(13, 40)
+        assert [(type(e).__name__, e.reason) for e in said] == [("OfferWithdrawn", "means_recovered")]
+
+    def test_a_plan_paid_off_early_no_longer_counts_against_the_means(self) -> None:
+        desk, teller, plan = self.with_plan()
+        desk.feed(
+            ev.PlanProgressed(
+                event_id="done",
+                occurred_at=at(11),
+                source="test",
+                borrower_id="B1",
+                account_id="A1",
+                plan_id=plan.plan_id,
+                offer_id=plan.offer_id,
+                business_date=day_of(11),
+                caused_by="x",
+                outcome="completed",
+            )
+        )
+        desk.feed(teller.report(12, income=600_000))
+        assert desk.run(12, 30) == []
+
+
+def test_a_fall_of_income_in_mid_plan_leads_to_a_plan_that_can_be_kept_and_no_cent_is_lost() -> None:
+    """The whole loop on the local runtime: two accounts, one joint plan each, lower means, other plans, one breaks."""
+    teller = Teller()
+    stories = {name: Story(name, START) for name in ("A1", "A2")}
+    opened = [s.opened(*(30 * n for n in range(1, 13)), amount=30_000, interest=300) for s in stories.values()]
+    said: list[ev.Event] = []
+    with LocalRuntime.open(None, default_book()) as runtime:
+
+        def day(on: int, *events: ev.Event) -> list[ev.Event]:
+            found = runtime.feed([*events, *stories["A1"].closes(on, on)])
+            said.extend(found)
+            return found
+
+        day(0, *opened, teller.granted(0), teller.report(0, income=1_200_000))
+        for on in range(1, 75):
+            day(on)
+        offer = only(said, ev.OfferPublished)[-1]
+        assert set(offer.account_ids) == {"A1", "A2"}
+        quickest = max(offer.options, key=lambda o: o.instalment_amount)
+        day(75, teller.answer(75, offer.offer_id, "accepted", option_id=quickest.option_id))
+        first = {p.account_id: p for p in only(said, ev.PlanActivated)}
+        assert set(first) == {"A1", "A2"}
+        day(76, teller.report(76, income=620_000))
+        day(77)
+        lower = only(said, ev.OfferPublished)[-1]
+        assert lower.offer_id != offer.offer_id
+        limit = (620_000 - 420_000) * 4_000 // 10_000
+        by_month: dict[tuple[int, int], int] = {}
+        for i in next(o for o in lower.options if o.option_id == lower.lead_option_id).instalments:
+            by_month[(i.due_on.year, i.due_on.month)] = by_month.get((i.due_on.year, i.due_on.month), 0) + i.amount
+        assert max(by_month.values()) <= limit < quickest.instalment_amount
+        found = day(78, teller.answer(78, lower.offer_id, "accepted", option_id=lower.lead_option_id))
+        assert sorted(names(found)).count("PlanReplaced") == 2
+        assert only(said, ev.PlanBroken) == []
+        second = {p.account_id: p for p in only(found, ev.PlanActivated)}
+        for account, plan in second.items():
+            state = runtime.state("account", account)
+            assert state is not None
+            assert state.plan.plan_id == plan.plan_id  # type: ignore[attr-defined]
+            assert state.plans_broken == 0  # type: ignore[attr-defined]
+            assert [r.asked for r in state.receivables] == [i.amount for i in plan.instalments]  # type: ignore[attr-defined]
+        # A1 pays his two first instalments and then no more; all of the contract is owed again, less what he paid.
+        due = {i.due_on: i.amount for i in second["A1"].instalments[:2]}
+        for on in range(79, 260):
+            today = START + timedelta(days=on)
+            day(on, *([stories["A1"].paid(on, due[today])] if today in due else []))
+        (broken,) = [e for e in only(said, ev.PlanBroken) if e.account_id == "A1"]
+        assert broken.kept == 2
+        state = runtime.state("account", "A1")
+        assert state is not None
+        assert state.plan is None  # type: ignore[attr-defined]
+        owed = state.owed().total() + state.paid.total() + state.waived.total()  # type: ignore[attr-defined]
+        assert owed == 12 * 30_300 + state.charged  # type: ignore[attr-defined]
+        assert state.paid.total() + state.credit == sum(due.values())  # type: ignore[attr-defined]
+    assert len({to_line(e) for e in said}) == len(said)
