@@ -106,10 +106,6 @@ def choose(kept: Sequence[Weighed], most: int) -> list[Weighed]:
     return sorted(chosen, key=lambda w: (w.largest, w.total))
 
 
-def _differ(one: float, other: float) -> bool:
-    return abs(one - other) > 0.02 * other
-
-
 def pareto(kept: Sequence[Weighed]) -> list[Weighed]:
     """Return those that no other is at least as good as in all three, and better in one."""
     front: list[Weighed] = []

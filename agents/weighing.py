@@ -147,7 +147,8 @@ class Weighing:
         forgiven = self.exposure - sum(self.financed(terms.waived))
         if forgiven * 10_000 > self.exposure * rules.authority_waiver_bps:
             return "waiver_beyond_authority"
-        if forgiven >= self.exposure:
+        # A plan needs something to repay on each of its accounts.
+        if 0 in self.financed(terms.waived):
             return "nothing_left_to_repay"
         return None
 

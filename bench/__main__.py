@@ -8,6 +8,7 @@ import sys
 BENCHES = (
     "bench.local",
     "bench.offers",
+    "bench.promises",
     "bench.uci",
     "bench.million",
     "bench.learning",

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from agents.estimates import PriorEstimate
 from agents.options import build_options, counter_option
 from agents.weighing import Weighing, grid
+from bench.promises import cases as simulated
+from bench.promises import check
 from schemas import events as ev
 from state.affordability import Capacity
 from state.pack import default_book
@@ -202,3 +204,20 @@ def test_debts_in_two_currencies_are_not_one_offer() -> None:
             POLICIES["CNY"],
             DUE,
         )
+
+
+def test_simulated_offers_break_no_promise_by_the_reckoning_of_another_library() -> None:
+    kinds, said, _ = check(1_500, seed=7)
+    assert said == []
+    assert kinds["plan"] > 500
+    assert kinds["options"] > 1_500
+
+
+def test_a_debt_of_which_all_would_be_waived_is_not_waived_at_all() -> None:
+    one, other = (d for d in next(c.debts for c in simulated(50, 3) if len(c.debts) == 2))
+    only_penalty = replace(other, outstanding=ev.Amounts(penalty=5_000))
+    means = Capacity(surplus=5_000_000, limit=2_000_000, currency=one.currency, credit_score=800)
+    found = build_options([one, only_penalty], means, POLICIES["CNY"], DUE)
+    assert found.options
+    for option in found.options:
+        assert all(share.instalments for share in option.shares)
