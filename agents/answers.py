@@ -4,7 +4,8 @@
   after the offer was said to have expired. Without its recording, where the policy asks for one, an oral
   agreement does not stand: the offer is made again, led by the chosen option, for confirmation.
 - Accepted too late, or after the offer was withdrawn or replaced: no plan; a fresh offer, unless one is open.
-- Declined or countered: `too_high` tightens alpha (not with a counter-offer, which says what can be paid),
+- Declined or countered: `too_high` tightens alpha (not with a counter-offer, which says what can be paid), and no
+  instalment as high as the refused one is offered again while a lower one can be;
   `too_long` the term, `rate` puts the lowest total cost first, `distrust` is met once with explanations. The
   next offer follows at once if it differs from the one refused, else after the policy's pause.
 - `income_change`: incomes of before no longer count, and the borrower is asked for an interview.
@@ -235,9 +236,14 @@ def _refused(
 
 
 def _again(desk: Desk, grounds: Grounds, codes: Sequence[str], refused: LastOffer) -> bool:
-    """Make the next offer at once, where it is another one; explanations make one of the same options, once."""
+    """Make the next offer at once, where it is another one; explanations make one of the same options, once.
+
+    Whoever refuses the lowest instalment that may be granted as too high is referred to a person.
+    """
     explains = "distrust" in codes and not desk.s.explained
     published = desk.publish(grounds, codes, unlike=None if explains else refused)
+    if not published and "too_high" in codes and refused.choices:
+        published = desk.publish(grounds, [*codes, "lowest_possible"], person=True)
     desk.s.explained = desk.s.explained or (explains and published)
     return published
 
@@ -246,6 +252,9 @@ def _learn(desk: Desk, event: ev.OfferAnswered, last: LastOffer, policy: Policy)
     s = desk.s
     if "too_high" in event.reasons and event.answer == "declined":
         s.too_high += 1
+        high = next((c.instalment for c in last.choices if c.option_id == (event.option_id or last.lead)), 0)
+        if high and (s.ceiling[1] != last.currency or high < s.ceiling[0]):
+            s.ceiling = (high, last.currency)
     if "too_long" in event.reasons and last.choices:
         refused = event.option_id or last.lead
         term = next((c.term_months for c in last.choices if c.option_id == refused), last.choices[0].term_months)

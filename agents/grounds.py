@@ -25,7 +25,10 @@ MATERIAL_BPS = 1_000
 
 
 class Grounds(Struct, frozen=True):
-    """What an offer rests on. vulnerable: a person has to deal with the borrower, no plan is sent."""
+    """What an offer rests on. vulnerable: a person has to deal with the borrower, no plan is sent.
+
+    ceiling: the monthly amount that he refused as too high, 0 for none.
+    """
 
     debts: tuple[ev.Debt, ...]
     policy: Policy
@@ -34,6 +37,7 @@ class Grounds(Struct, frozen=True):
     locale: Locale
     vulnerable: bool
     supportive: bool
+    ceiling: int = 0
 
     @property
     def account_ids(self) -> tuple[str, ...]:
@@ -135,7 +139,8 @@ def _grounds_in(s: BorrowerState, policies: PolicyBook, day: int, debts: tuple[e
     vulnerable = any("vulnerability" in c.debt.holds for c in s.cases.values())
     said = profile.text("locale")
     locale: Locale = "zh" if said.startswith("zh") else "en" if said.startswith("en") else policy.offers.default_locale
-    return Grounds(debts, policy, profile, capacity, locale, vulnerable, vulnerable or s.distressed)
+    ceiling = s.ceiling[0] if s.ceiling[1] == currency else 0
+    return Grounds(debts, policy, profile, capacity, locale, vulnerable, vulnerable or s.distressed, ceiling)
 
 
 def means_of(

@@ -98,10 +98,6 @@ class Desk:
             return False
         self.withdraw(instead, end)
         by_id = {o.option_id: o for o in options}
-        if unlike is not None and "too_high" in codes and ranking.lead is not None:
-            refused = next((c.instalment for c in unlike.choices if c.option_id == unlike.lead), 0)
-            if by_id[ranking.lead].instalment_amount >= refused:
-                said.append("lowest_possible")
         ordered = tuple(by_id[name] for name in ranking.order)
         expires = max(self.today + rules.open_days, until)
         owed = tuple(d.outstanding for d in grounds.debts)
@@ -148,21 +144,27 @@ class Desk:
         return LearnedEstimate(learned.curve)
 
     def _options(self, grounds: Grounds, first_due: date) -> OptionSet:
-        found = build_options(
-            grounds.debts, grounds.capacity, grounds.policy, first_due, self.estimate(grounds), grounds.locale
-        )
-        if found.kind == "plan" or grounds.capacity.max_term_months is None:
-            return found
-        # A plan that is longer than wished is better than none.
-        longer = build_options(
-            grounds.debts,
-            replace(grounds.capacity, max_term_months=None),
-            grounds.policy,
-            first_due,
-            self.estimate(grounds),
-            grounds.locale,
-        )
-        return replace(longer, reasons=("no_shorter_term",)) if longer.kind == "plan" else found
+        """Return options within what the borrower said, or, where there are none, nearest to it, and say so."""
+        means, refused = grounds.capacity, grounds.ceiling
+        terms: list[tuple[int | None, tuple[str, ...]]] = [(means.max_term_months, ())]
+        if means.max_term_months is not None:
+            # A plan that is longer than wished is better than none.
+            terms.append((None, ("no_shorter_term",)))
+        limits: list[tuple[int, tuple[str, ...]]] = [(means.limit, ())]
+        if refused:
+            limits = [(refused - 1, ()), (refused, ("lowest_possible",)), (means.limit, ("lowest_possible",))]
+        first: OptionSet | None = None
+        for months, longer in terms:
+            for limit, lowest in limits:
+                bound = replace(means, limit=min(means.limit, limit), max_term_months=months)
+                found = build_options(
+                    grounds.debts, bound, grounds.policy, first_due, self.estimate(grounds), grounds.locale
+                )
+                if found.kind == "plan":
+                    return replace(found, reasons=(*found.reasons, *longer, *lowest))
+                first = first or found
+        assert first is not None
+        return first
 
     def _counter(self, grounds: Grounds, first_due: date, amount: int) -> ev.Option | None:
         return counter_option(

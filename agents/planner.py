@@ -225,6 +225,7 @@ def _begin_episode(s: BorrowerState) -> None:
     """Forget what belongs to an earlier spell of trouble; means, consents and a pause go on."""
     s.sequence = s.plans_offered = s.referrals = s.unanswered = 0
     s.too_high = s.max_term = s.not_before = 0
+    s.ceiling = (0, "")
     s.rate_matters = s.explained = s.distressed = False
 
 

@@ -118,6 +118,7 @@ class BorrowerState(Struct, array_like=True):
     sequence: offers of this episode; plans_offered and referrals: those with and without options, each capped.
     decide_on: day at whose close an offer is to be decided. not_before: no further offer before that day.
     paused_until, pause_reason: no offer at all before that day. too_high, max_term: what answers tightened.
+    ceiling: a monthly amount, in a currency, that was refused as too high.
     rate_matters, explained: said `rate`; `distrust` was met. income_changed: incomes as of an earlier day no
     longer count. quiet_since: last day on which a case ended. erased: instant of the last erasure.
     contacts: attempts to reach him and conversations with him that the contact rules may still count, oldest first.
@@ -144,6 +145,7 @@ class BorrowerState(Struct, array_like=True):
 
     too_high: int = 0
     max_term: int = 0
+    ceiling: tuple[int, str] = (0, "")
     rate_matters: bool = False
     explained: bool = False
     distressed: bool = False

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from planner_desk import PlannerDesk, Teller, closes, day_of, names, only
 
+from agents.messages import REASONS
 from schemas import events as ev
 from state.pack import default_book
 from state.policy import PolicyBook
@@ -147,6 +148,28 @@ def test_too_high_of_the_lowest_instalment_is_told_that_there_is_no_lower_one() 
     desk, teller, offer = desk_with_offer()
     desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
     assert desk.outputs[-1].reasons == ("too_high", "lowest_possible")
+
+
+def test_no_instalment_as_high_as_the_refused_one_is_offered_again_while_a_lower_one_can_be() -> None:
+    desk, teller, offer = desk_with_offer()
+    highest = max(offer.options, key=lambda o: o.instalment_amount)
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high", option_id=highest.option_id))
+    lower = desk.offer()
+    assert lower.options
+    assert all(o.instalment_amount < highest.instalment_amount for o in lower.options)
+    assert REASONS["lowest_possible"]["zh"] not in lower.reasons
+
+
+def test_whoever_refuses_the_lowest_instalment_as_too_high_is_told_so_and_then_referred_to_a_person() -> None:
+    desk, teller, offer = desk_with_offer()
+    desk.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
+    lowest = desk.offer()
+    assert [o.instalment_amount for o in lowest.options] == [offer.options[0].instalment_amount]
+    assert REASONS["lowest_possible"]["zh"] in lowest.reasons
+    desk.feed(teller.answer(2, lowest.offer_id, "declined", "too_high"))
+    person = desk.offer()
+    assert (person.kind, person.options) == ("referral", ())
+    assert REASONS["lowest_possible"]["zh"] in person.reasons
 
 
 def test_too_long_shortens_every_option_of_the_next_offer() -> None:
@@ -370,3 +393,20 @@ def test_an_acceptance_ends_the_count_of_silence() -> None:
     desk.feed(teller.request(100, plans_broken=1), *closes([100]))
     assert names(desk.run(101, 120)) == ["OfferExpired"]
     assert names(desk.close(121)) == ["OfferPublished", "DecisionLogged"]
+
+
+@pytest.mark.parametrize("recorded_at_once", [True, False])
+def test_an_agreement_states_the_balance_of_its_offer_though_the_debt_has_moved_since(recorded_at_once: bool) -> None:
+    desk, teller, offer = desk_with_offer(product="credit_card", interest=20_000)
+    desk.feed(teller.request(1, product="credit_card", principal=1_050_000, interest=30_000), *closes([1]))
+    assert desk.offer().offer_id == offer.offer_id
+    spoken = {"option_id": offer.lead_option_id, "channel": "hotline"}
+    if recorded_at_once:
+        spoken["recording_ref"] = "tape/1"
+    said = desk.feed(teller.answer(2, offer.offer_id, "accepted", **spoken))
+    if not recorded_at_once:
+        spoken["recording_ref"] = "tape/2"
+        assert desk.offer().balances == offer.balances
+        said = desk.feed(teller.answer(3, desk.offer().offer_id, "accepted", **spoken))
+    (plan,) = only(said, ev.PlanActivated)
+    assert plan.balance == ev.Amounts(principal=1_000_000, interest=20_000)
