@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from statistics import fmean as mean
 from typing import NamedTuple
 
 from agents.leading import Uniform, row_of
@@ -32,6 +33,7 @@ class Trial(NamedTuple):
     """What one seed gave, by way to lead."""
 
     regrets: dict[str, list[float]]
+    rewards: dict[str, float]
     recovered: dict[str, float]
     cured: dict[str, float]
 
@@ -53,10 +55,8 @@ def trial(seed: int, offers: int) -> Trial:
     return Trial(
         {way: list(accumulate(p.regrets)) for way, p in played.items()},
         {way: sum(p.rewards) / MILLI / offers for way, p in played.items()},
-        {
-            way: sum(c.cured(lead) for c, lead in zip(chances, p.leads, strict=True)) / offers
-            for way, p in played.items()
-        },
+        {way: mean(c.recovered(lead) for c, lead in zip(chances, p.leads, strict=True)) for way, p in played.items()},
+        {way: mean(c.cured(lead) for c, lead in zip(chances, p.leads, strict=True)) for way, p in played.items()},
     )
 
 
@@ -141,13 +141,14 @@ def main() -> None:
         nulls = list(pool.map(partial(alike, offers=1_000), range(200, 200 + asked.judged)))
     uniform = statistics.fmean(t.regrets["uniform"][-1] for t in trials)
     print(f"{asked.seeds} seeds of {asked.offers:,} offers\n")
-    print("| lead by | cumulative regret | of uniform's | reward an offer | plans whose first three are kept |")
-    print("|---|---|---:|---|---|")
+    print("| lead by | cumulative regret | of uniform's | reward an offer | recovered by plans | cured by plans |")
+    print("|---|---|---:|---|---|---|")
     for way in WAYS:
         regret = statistics.fmean(t.regrets[way][-1] for t in trials)
         print(
             f"| {way} | {interval([t.regrets[way][-1] for t in trials])} | {regret / uniform:.0%} | "
-            f"{interval([t.recovered[way] for t in trials])} | {interval([t.cured[way] for t in trials])} |"
+            f"{interval([t.rewards[way] for t in trials])} | {interval([t.recovered[way] for t in trials])} | "
+            f"{interval([t.cured[way] for t in trials])} |"
         )
     for name in ("ips", "snips", "doubly_robust"):
         held = sum(getattr(e, name).holds(truth) for e, truth in estimates)

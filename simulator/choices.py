@@ -37,7 +37,8 @@ class Opportunity:
     """An offer about to be made, and the truth of it.
 
     accepted: by each option that may lead, the probability of each option to be accepted. kept: by option, the
-    probability that an instalment is kept. reward: by option, what is expected of it once it is accepted.
+    probability that an instalment is kept. reward: by option, what is expected of it once it is accepted. paid,
+    completed: so too, the share of what is owed that its plan brings, and the probability that it never breaks.
     """
 
     context: RankingContext
@@ -45,14 +46,20 @@ class Opportunity:
     accepted: tuple[tuple[float, ...], ...]
     kept: tuple[float, ...]
     reward: tuple[float, ...]
+    paid: tuple[float, ...]
+    completed: tuple[float, ...]
 
     def expected(self, lead: int) -> float:
         """Return the reward, 0 to 1, that is to be expected where an option leads."""
         return sum(a * r for a, r in zip(self.accepted[lead], self.reward, strict=True))
 
+    def recovered(self, lead: int) -> float:
+        """Return the share of what is owed that a plan is expected to bring where an option leads."""
+        return sum(a * p for a, p in zip(self.accepted[lead], self.paid, strict=True))
+
     def cured(self, lead: int) -> float:
-        """Return the probability of a plan whose first three instalments are kept where an option leads."""
-        return sum(a * k**3 for a, k in zip(self.accepted[lead], self.kept, strict=True))
+        """Return the probability of a plan that is completed where an option leads."""
+        return sum(a * c for a, c in zip(self.accepted[lead], self.completed, strict=True))
 
     def outcome(self, lead: int) -> tuple[int | None, int]:
         """Return which option is accepted where one leads, and the reward in thousandths."""
@@ -120,6 +127,8 @@ def opportunities(count: int, seed: int, policy: Policy) -> Iterator[Opportunity
         offer = _Shown(options, None)
         deals = deals_of(offer, debt.annual_rate_bps, owed)  # type: ignore[arg-type]
         kept = tuple(keeping(deal, of) for deal in deals)
+        ends = policy.plans.broken_after_missed
+        fates = [fate([i.amount for i in o.instalments], k, owed, ends) for o, k in zip(options, kept, strict=True)]
         yield Opportunity(
             context=context,
             key=key,
@@ -127,8 +136,26 @@ def opportunities(count: int, seed: int, policy: Policy) -> Iterator[Opportunity
                 acceptance([replace(d, lead=n == lead) for n, d in enumerate(deals)], of) for lead in range(len(deals))
             ),
             kept=kept,
+            paid=tuple(paid for paid, _ in fates),
+            completed=tuple(completed for _, completed in fates),
             reward=tuple((ACCEPTED * (1 - k) + FIRST_KEPT * k * (1 - k * k) + THIRD_KEPT * k**3) / MILLI for k in kept),
         )
+
+
+def fate(amounts: Sequence[int], kept: float, owed: int, broken_after_missed: int) -> tuple[float, float]:
+    """Return what share of a debt a plan brings, at most 1, and how likely it never breaks.
+
+    Each instalment is kept with the same probability; one that is missed is not made up for, and so many in a row
+    break the plan, after which nothing is counted.
+    """
+    # By the number of instalments missed in a row, the probability that the plan has come so far.
+    alive = [1.0] + [0.0] * (broken_after_missed - 1)
+    brought = 0.0
+    for amount in amounts:
+        running = sum(alive)
+        brought += running * kept * amount
+        alive = [running * kept, *(p * (1 - kept) for p in alive[:-1])]
+    return min(1.0, brought / owed), sum(alive)
 
 
 @dataclass(frozen=True, slots=True)

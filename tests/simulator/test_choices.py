@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
 from statistics import fmean
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mabwiser.mab import MAB, LearningPolicy
 
 from agents.leading import Uniform, row_of
-from simulator.choices import Opportunity, best, learned, opportunities, play
+from simulator.choices import Opportunity, best, fate, learned, opportunities, play
 from state.learning import MILLI
 from state.pack import default_book
 
@@ -34,6 +37,31 @@ def test_the_best_lead_has_no_regret_and_an_option_that_leads_is_accepted_more()
             assert chance.accepted[option][option] == max(
                 chance.accepted[lead][option] for lead in range(len(chance.kept))
             )
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(0, 10_000), min_size=1, max_size=9),
+    st.floats(0, 1),
+    st.integers(1, 4),
+    st.integers(1, 60_000),
+)
+def test_the_fate_of_a_plan_is_the_sum_over_all_that_may_come(
+    amounts: list[int], kept: float, ends: int, owed: int
+) -> None:
+    brought = completed = 0.0
+    for story in product((True, False), repeat=len(amounts)):
+        probability, paid, missed = 1.0, 0.0, 0
+        for amount, keeps in zip(amounts, story, strict=True):
+            probability *= kept if keeps else 1 - kept
+            if missed < ends:
+                paid += amount if keeps else 0
+                missed = 0 if keeps else missed + 1
+        brought += probability * paid
+        completed += probability * (missed < ends)
+    share, whole = fate(amounts, kept, owed, ends)
+    assert abs(share - min(1.0, brought / owed)) < 1e-9
+    assert abs(whole - completed) < 1e-9
 
 
 def of_mabwiser(chances: list[Opportunity]) -> float:
