@@ -38,7 +38,7 @@ def contact_of(grounds: Grounds, contacts: Sequence[Reached], after: datetime) -
     rules = grounds.policy.contacts
     own = grounds.profile.text("time_zone")
     contacts = [c for c in contacts if c.at <= millis(after + AHEAD)]
-    now = max((after, *(_instant(c.at) for c in contacts)))
+    now = max(after, max((_instant(c.at) for c in contacts), default=after))
     verdict = allowed(
         now,
         rules,

@@ -7,6 +7,7 @@ and rebalances stay Faust's.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from schemas.errors import Fatal
-from streams.kafka.broker import Pauses
+from streams.kafka.broker import Pauses, patiently
 from streams.kafka.transactions import DENIED
 
 if TYPE_CHECKING:
@@ -54,6 +55,19 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             heartbeat_interval_ms=int(session * 1000 / 4),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
         )
+
+    async def on_start(self) -> None:
+        """Connect as soon as a broker answers; it may have gone away since the topics were looked at."""
+        await patiently(cast("LaneApp", self.app).settings, "joining the group", self._connected)
+
+    async def _connected(self) -> None:
+        try:
+            await super().on_start()
+        except BaseException:
+            if self._consumer is not None:
+                with contextlib.suppress(KafkaError):
+                    await self._consumer.stop()
+            raise
 
     def rejoin(self) -> None:
         """Join the group anew, in this thread's loop."""
