@@ -6,7 +6,7 @@ ARGS ?=
 # One worker a core: the property tests are pure computation.
 WORKERS ?= 2
 
-.PHONY: setup demo up down parts test check bench chaos lock clean
+.PHONY: setup demo up down parts test check bench chaos compiled lock clean
 
 setup: $(VENV)/.runtime
 
@@ -54,6 +54,14 @@ bench: $(VENV)/.dev
 # Real faults against real workers and brokers: make chaos ARGS="--faults 1000 --seed 7".
 chaos: $(VENV)/.dev
 	$(BIN)/python -m chaos $(ARGS)
+
+# The compiled core, and all tests of it on what was built.
+compiled: $(VENV)/.dev
+	rm -rf build/compiled && mkdir -p build/compiled
+	REPRIEVE_COMPILED=1 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w build/compiled .
+	$(BIN)/python -m zipfile -e build/compiled/*.whl build/compiled
+	cp -r tests bench pyproject.toml build/compiled
+	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest -n $(WORKERS) tests/agents tests/state $(ARGS)
 
 # Pins every package with its hashes, for every platform from Python 3.11 on; names no index.
 lock: $(VENV)/.python

@@ -1,0 +1,46 @@
+"""The compiled core: a wheel with some of its modules built by Cython passes the same tests (`make compiled`: all)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[1]
+MODULES = ("agents/plan_life.py", "agents/plan_changes.py", "state/ledger.py", "state/schedules.py")
+TESTS = ("tests/agents/test_account_rules.py", "tests/agents/test_plan_life.py", "tests/state/test_checked_numbers.py")
+
+
+def ran(command: list[str], folder: Path, **environment: str) -> str:
+    """Run a command that must succeed; returns what it printed."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER")}
+    done = subprocess.run(
+        command, cwd=folder, env=kept | environment, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4_000:]
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
+def test_a_wheel_with_compiled_modules_passes_the_same_tests(tmp_path: Path) -> None:
+    source, unpacked = tmp_path / "source", tmp_path / "unpacked"
+    left_out = shutil.ignore_patterns(".git", ".venv", ".cache", "build", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(HOUSE, source, ignore=left_out)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."]
+    ran(build, source, REPRIEVE_COMPILED=",".join(MODULES))
+    (wheel,) = tmp_path.glob("reprieve-*.whl")
+    assert "none-any" not in wheel.name
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    for name in MODULES:
+        # What is left of a module is its compiled form alone.
+        (unpacked / name).unlink()
+        assert list(unpacked.glob(name.removesuffix(".py") + ".*.so"))
+    for name in ("tests", "bench", "pyproject.toml"):
+        place = source / name
+        (shutil.copytree if place.is_dir() else shutil.copy)(place, unpacked / name)
+    assert " passed" in ran([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS], unpacked)
