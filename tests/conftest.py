@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
@@ -27,3 +30,17 @@ def pytest_runtest_makereport(
 def repository() -> Path:
     """Return the root of the source tree."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def node(repository: Path) -> Path:
+    """Return the folder of checks that run on Node, with their packages installed as locked."""
+    folder = repository / "tests" / "node"
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not here")
+    with (folder / ".lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        installed, lock = folder / "node_modules" / ".package-lock.json", folder / "package-lock.json"
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            subprocess.run(["npm", "ci", "--silent", "--ignore-scripts"], cwd=folder, check=True, timeout=240)
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -59,6 +60,28 @@ def check_schemas_command(as_json: bool) -> None:
     else:
         click.echo("The contracts are compatible with the last release, both ways.")
     raise SystemExit(1 if problems else 0)
+
+
+@schemas_group.command("asyncapi")
+@click.option("--page", is_flag=True, help="The page for people (Markdown) instead of the document (YAML).")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
+def asyncapi_command(page: bool, output: Path | None) -> None:
+    """Write the contracts as an AsyncAPI 3.1 document: topics, keys, headers, schemas and examples."""
+    import yaml
+
+    from schemas import asyncapi, asyncapi_page
+    from schemas.jsonlines import from_line
+
+    lines = (Path(asyncapi.__file__).parent / "examples.jsonl").read_bytes().splitlines()
+    examples = {type(e).__name__: e for e in map(from_line, lines)}
+    document = asyncapi.document(version("reprieve"), examples)
+    said = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    if page:
+        said = asyncapi_page.page(document)
+    if output is None:
+        click.echo(said, nl=False)
+    else:
+        output.write_text(said, "utf-8")
 
 
 @schemas_group.command("register")

@@ -1,0 +1,99 @@
+"""`python -m simulator.examples > schemas/examples.jsonl`: one event of each public record, simulated."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from schemas import events as ev
+from schemas.asyncapi import public_records, public_topics
+from schemas.jsonlines import to_line
+from simulator.world import START, World
+from state.pack import default_book
+from streams.local.runtime import LocalRuntime
+
+ACCOUNTS, DAYS, SEED = 400, 330, 7
+AT = datetime(2025, 6, 2, 9, 30, tzinfo=UTC)
+
+
+def _id(name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, f"reprieve/{name}"))
+
+
+def _base(name: str, source: str) -> dict[str, Any]:
+    return {"event_id": _id(name), "occurred_at": AT, "source": source}
+
+
+def seldom() -> Iterator[ev.Event]:
+    """Yield what a simulated portfolio has no occasion for."""
+    about: dict[str, Any] = {"account_id": "A0000042-1", "business_date": date(2025, 6, 2), "caused_by": _id("cause")}
+    plan: dict[str, Any] = {"plan_id": _id("plan"), "offer_id": _id("offer")}
+    yield ev.AccountClosed(
+        **_base("closed", "loans"), account_id="A0000042-1", reason="repaid", closed_on=date(2025, 6, 2)
+    )
+    yield ev.ErasureRequested(**_base("erasure", "privacy-desk"), borrower_id="B0000042")
+    yield ev.PlanReplaced(
+        **_base("replaced", "reprieve.account"), **about, **plan, by_plan_id=_id("other plan"), kept=4, missed=1
+    )
+    yield ev.PlanPostponed(
+        **_base("postponed", "reprieve.account"),
+        **about,
+        **plan,
+        months=2,
+        next_due_on=date(2025, 8, 15),
+        last_due_on=date(2027, 2, 15),
+    )
+    yield ev.GuardrailTripped(
+        **_base("tripped", "reprieve.learner"),
+        model="leads",
+        business_date=date(2025, 6, 2),
+        caused_by=_id("cause"),
+        guardrail="acceptance",
+        measured_bps=7_000,
+        limit_bps=8_000,
+        offers=412,
+    )
+    yield ev.DeadLetter(
+        **_base("letter", "reprieve"),
+        topic="payments",
+        partition=3,
+        offset=1_204,
+        key=b"A0000042-1",
+        value=b"\xffnot Avro",
+        headers={},
+        code="unknown_framing",
+        message="The record begins with 0xFF, which is neither of the framings that are read.",
+    )
+
+
+def _says_little(event: ev.Event) -> bool:
+    return (isinstance(event, ev.DecisionLogged) and not event.feasible) or (
+        isinstance(event, ev.ProfileReported) and event.monthly_income is None
+    )
+
+
+def collected() -> dict[str, ev.Event]:
+    """Return the shortest event of each public record, in the order of topics."""
+    seen = {type(e).__name__: e for e in seldom()}
+    length = {name: len(to_line(e)) for name, e in seen.items()}
+    world, arrived = World(ACCOUNTS, SEED, START), list[ev.Event]()
+    with LocalRuntime.open(None, default_book()) as runtime:
+        arrived = list(world.opening())
+        for n in range(DAYS):
+            said = runtime.feed(arrived)
+            for event in (*arrived, *said):
+                name, size = type(event).__name__, len(to_line(event))
+                # An offer without options, a report without means: short, but no example.
+                bare = isinstance(event, ev.OfferPublished) and not event.options
+                if size < length.get(name, 10**9) and not bare and not _says_little(event):
+                    seen[name], length[name] = event, size
+            arrived = list(world.day(START + timedelta(days=n), said))
+    return {name: seen[name] for topic in public_topics() for name in public_records(topic)}
+
+
+if __name__ == "__main__":
+    for example in collected().values():
+        sys.stdout.buffer.write(to_line(example))
