@@ -119,6 +119,14 @@ class Posterior:
         self._reward = solve(self._factor, reward)
         self._accepted = solve(self._factor, accepted)
 
+    def weights(self) -> list[tuple[float, float]]:
+        """Return what each feature is believed to add to the reward, and the standard deviation of that."""
+        found = []
+        for i, mean in enumerate(self._reward):
+            spread = forward(self._factor, [float(i == j) for j in range(WIDTH)])
+            found.append((mean, _DEVIATION * dot(spread, spread) ** 0.5))
+        return found
+
     def of(self, rows: Sequence[Row]) -> Beliefs:
         """Return the beliefs about options, each as it would do if none of them led."""
         plain = [[x / MILLI for x in row] for row in rows]

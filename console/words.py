@@ -1,0 +1,184 @@
+"""Events in words, Chinese and English, for the timeline of an account or a borrower."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Any
+
+from agents.option_words import money
+from schemas import events as ev
+
+Both = dict[str, str]
+
+WORDS: dict[str, tuple[str, str]] = {
+    "AccountOpened": ("开户：{product}，本金{principal}", "Account opened: {product}, principal {principal}"),
+    "AccountClosed": ("销户：{reason}", "Account closed: {reason}"),
+    "InstalmentBilled": (
+        "第{number}期账单，{due_on}到期，本金{principal}",
+        "Statement {number}, due {due_on}, principal {principal}",
+    ),
+    "PaymentReceived": ("收到还款{amount}（{channel}）", "Payment of {amount} received ({channel})"),
+    "PaymentReversed": ("还款{payment_id}被撤销：{reason}", "Payment {payment_id} reversed: {reason}"),
+    "PaymentFailed": ("还款{amount}失败：{reason}", "Payment of {amount} failed: {reason}"),
+    "ContactAttempted": ("联系（{channel}，{direction}）：{outcome}", "Contact by {channel}, {direction}: {outcome}"),
+    "PromiseMade": ("承诺{due_on}前还{amount}", "Promises {amount} by {due_on}"),
+    "HoldPlaced": ("暂停催收：{kind}，自{from_on}", "Hold: {kind}, from {from_on}"),
+    "HoldReleased": ("暂停结束（{hold_id}）", "Hold {hold_id} released"),
+    "BadDebtReviewed": ("呆账复核：{decision}（{ground}）", "Bad debt reviewed: {decision} ({ground})"),
+    "InstalmentMissed": ("第{number}期逾期，欠{overdue_amount}", "Missed instalment {number}: {overdue_amount} unpaid"),
+    "InstalmentCaughtUp": ("补交第{number}期，迟{days_late}天", "Caught up instalment {number}, {days_late} days late"),
+    "DelinquencyChanged": (
+        "逾期{days_past_due}天：{from_} → {to}，{missed}期未还，逾期金额{overdue_amount}",
+        "{days_past_due} days past due: {from_} → {to}, {missed} missed, {overdue_amount} overdue",
+    ),
+    "ClassificationChanged": (
+        "风险分类（{policy}）：{from_} → {to}：{reasons}",
+        "Class under {policy}: {from_} → {to}: {reasons}",
+    ),
+    "BadDebtChanged": ("呆账：{from_} → {to}：{reasons}", "Bad debt: {from_} → {to}: {reasons}"),
+    "ImpairmentChanged": ("减值第{stage}阶段，准备{allowance}", "Impairment stage {stage}, allowance {allowance}"),
+    "ChargeAccrued": ("计收{kind}：{amount}", "Charged {kind}: {amount}"),
+    "Corrected": (
+        "更正：{superseded_type}不再成立：{reason}",
+        "Corrected: {superseded_type} no longer stands: {reason}",
+    ),
+    "WorkoutRequested": ("请求还款方案", "A plan is asked for"),
+    "WorkoutEnded": ("不再需要方案：{reason}", "No plan is wanted any more: {reason}"),
+    "OfferPublished": (
+        "发出{options}个还款方案，{expires_on}前有效",
+        "Offered {options} ways to repay, open until {expires_on}",
+    ),
+    "OfferWithdrawn": ("方案撤回：{reason}", "Offer withdrawn: {reason}"),
+    "OfferExpired": ("方案到期未答复", "Offer expired"),
+    "OfferAnswered": ("答复（{channel}）：{answer} {reasons}", "Answered {channel}: {answer} {reasons}"),
+    "PlanActivated": ("分期协议生效：{instalments}期", "Plan of {instalments} instalments agreed"),
+    "PlanInstalmentKept": ("按期归还第{number}期", "Kept plan instalment {number}"),
+    "PlanInstalmentMissed": ("未还第{number}期，欠{unpaid}", "Missed plan instalment {number}: {unpaid} unpaid"),
+    "PlanBroken": (
+        "协议失效：{reason}（已还{kept}期，未还{missed}期）",
+        "Plan broken: {reason} ({kept} kept, {missed} missed)",
+    ),
+    "PlanCompleted": ("协议履行完毕（{kept}期）", "Plan completed ({kept} kept)"),
+    "PlanReplaced": ("协议由新协议取代", "Plan replaced by another"),
+    "PlanPostponed": (
+        "还款顺延{months}个月，下期{next_due_on}",
+        "Plan postponed by {months} months, next due {next_due_on}",
+    ),
+    "PlanReviewRequested": ("收入变化，重新评估协议", "Means have changed; the plan is reviewed"),
+    "CollectionStopped": ("停止催收：{reason}", "Collection stopped: {reason}"),
+    "CollectionResumed": ("恢复催收：{reason}", "Collection resumed: {reason}"),
+    "CreditStandingChanged": ("信用状况：{from_} → {to}：{reasons}", "Credit standing: {from_} → {to}: {reasons}"),
+    "ProfileReported": ("收支信息更新（{kind}，截至{as_of}）", "Means reported ({kind}, as of {as_of})"),
+    "ConsentGranted": ("同意使用信息：{purpose}", "Consent granted: {purpose}"),
+    "ConsentWithdrawn": ("撤回同意：{purpose}", "Consent withdrawn: {purpose}"),
+    "ErasureRequested": ("要求删除个人信息", "Erasure requested"),
+    "EducationCompleted": ("完成学习：{item_id}", "Completed education item {item_id}"),
+}
+# What codes are called in Chinese; what is not here is shown as it is.
+CHINESE = {
+    "current": "正常",
+    "grace": "宽限期",
+    "dpd_1_30": "逾期1–30天",
+    "dpd_31_60": "逾期31–60天",
+    "dpd_61_90": "逾期61–90天",
+    "dpd_over_90": "逾期90天以上",
+    "none": "无",
+    "candidate": "呆账候选",
+    "recognised": "已认定呆账",
+    "charged_off": "已核销",
+    "recovering": "核销后回收",
+    "terminated": "终止",
+    "cured": "已治愈",
+    "good": "良好",
+    "arrears": "逾期",
+    "repairing": "修复中",
+    "restructured": "已重组",
+    "defaulted": "违约",
+    "pass": "正常类",
+    "special_mention": "关注类",
+    "substandard": "次级类",
+    "doubtful": "可疑类",
+    "loss": "损失类",
+    "credit_card": "信用卡",
+    "personal_loan": "个人贷款",
+    "accepted": "接受",
+    "declined": "拒绝",
+    "countered": "还价",
+    "no_answer": "未接通/未答复",
+    "reached": "接通",
+    "refused": "拒绝还款",
+    "wrong_party": "非本人",
+    "promised": "承诺还款",
+    "disputed": "有异议",
+    "hardship": "困难",
+    "complaint": "投诉",
+    "outbound": "呼出",
+    "inbound": "呼入",
+    "call": "电话",
+    "online": "线上",
+    "hotline": "热线",
+    "too_high": "金额太高",
+    "too_long": "期限太长",
+    "rate": "利率",
+    "income_change": "收入变化",
+    "dispute": "异议",
+    "distress": "困境",
+    "distrust": "不信任",
+    "breathing_space": "喘息期",
+    "plan": "分期协议",
+    "missed": "连续未还",
+}
+PATTERNS = (
+    (r"missed instalments (\d+) >= (\d+)", r"未还\1期，达到\2期"),
+    (r"days past due (\d+) > (\d+)", r"逾期\1天，超过\2天"),
+    (r"days past due (\d+) >= (\d+)", r"逾期\1天，达到\2天"),
+    (r"days past due (\d+)", r"逾期\1天"),
+    (r"counter days (\d+)", r"重大逾期连续\1天"),
+    (r"failed contact attempts (\d+) >= (\d+)", r"催收未果\1次，达到\2次"),
+    (r"impairment stage (\d)", r"减值第\1阶段"),
+    (r"candidate for (\d+) days", r"候选已\1天"),
+    (r"clean for (\d+) days", r"\1天无逾期"),
+    (r"payment of (\d+) after charge-off", r"核销后还款\1"),
+    (r"no payment for (\d+) days", r"\1天未还款"),
+    (r"all arrears paid", "逾期款项已还清"),
+    (r"arrears paid", "逾期款项已还清"),
+    (r"plan active", "分期协议生效中"),
+    (r"probation served", "观察期已满"),
+    (r"review ", "复核"),
+    (r"settled", "已结清"),
+)
+MONEY = frozenset({"amount", "principal", "overdue_amount", "allowance", "unpaid"})
+
+
+def worded(event: ev.Event, currency: str) -> Both:
+    """Return what an event says in both languages; its name where there are no words for it."""
+    name = type(event).__name__
+    texts = WORDS.get(name)
+    if texts is None:
+        return {"zh": name, "en": name}
+    fields = {f: getattr(event, f) for f in event.__struct_fields__}
+    zh = {k: _plain(k, v, currency, chinese=True) for k, v in fields.items()}
+    en = {k: _plain(k, v, currency, chinese=False) for k, v in fields.items()}
+    return {"zh": texts[0].format(**zh).strip(), "en": texts[1].format(**en).strip()}
+
+
+def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and name in MONEY:
+        return f"{money(value)} {currency}".strip()
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, tuple | list):
+        if name in ("options", "instalments"):
+            return str(len(value))
+        return ("；" if chinese else "; ").join(_plain("", v, currency, chinese=chinese) for v in value)
+    text = str(value)
+    if not chinese:
+        return text.replace("_", " ") if re.fullmatch(r"[a-z0-9_]+", text) and not text[0].isdigit() else text
+    if text in CHINESE:
+        return CHINESE[text]
+    for pattern, said in PATTERNS:
+        text = re.sub(pattern, said, text)
+    return text
