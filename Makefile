@@ -39,6 +39,9 @@ parts:
 	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } \
 		|| echo "redis-server is missing and cannot be installed; its tests are skipped"
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk >/dev/null; } \
+		|| echo "chromium is missing and cannot be installed; its tests are skipped"
 
 test: $(VENV)/.dev parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from agents.watching import MODEL
 from console.ledger import Ledger
 from console.pulse import Pulse
 from console.stories import account_story, borrower_story
@@ -164,8 +165,9 @@ class Console:
                     await response.write(b"data: " + msgspec.json.encode(self._snapshot()) + b"\n\n")
                     await asyncio.sleep(TELL)
                 async with self._changed:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait_for(lambda: self._position != seen), 10)
+                    if seen == self._position:
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(self._changed.wait(), 10)
                 await response.write(b": alive\n\n")
         return response
 
@@ -235,7 +237,7 @@ class Console:
         )
 
     async def _learner(self, request: web.Request) -> web.Response:
-        state = self._open().state("learner", "leads")
+        state = self._open().state("learner", MODEL)
         model, groups = self.pulse.model, dict(self.pulse.groups)
         if not isinstance(state, LearnerState):
             return _json({"version": 0, "groups": groups, "counts": {}, "rows": 0, "tripped": "", "weights": []})
@@ -303,6 +305,8 @@ class ServedConsole:
     def __enter__(self) -> ServedConsole:
         self._thread.start()
         self._started.wait()
+        if isinstance(self._failed, Fatal):
+            raise self._failed
         if self._failed is not None:
             raise Fatal(
                 f"The console cannot listen on {self._host}:{self._port}: {self._failed}. Choose another --port."
@@ -324,12 +328,16 @@ class ServedConsole:
         if runner is not None:
             self._loop.run_forever()
             self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
 
     async def _serve(self) -> web.AppRunner:
         hosts = frozenset({"127.0.0.1", "localhost", "[::1]", self._host})
         runner = web.AppRunner(Console(self._folder, hosts).application(), access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        site = web.TCPSite(runner, self._host, self._port)
-        await site.start()
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
         self.url = f"http://{self._host}:{runner.addresses[0][1]}"
         return runner

@@ -129,6 +129,12 @@ CHINESE = {
     "plan": "分期协议",
     "missed": "连续未还",
 }
+ENGLISH = {
+    "dpd_1_30": "1–30 days",
+    "dpd_31_60": "31–60 days",
+    "dpd_61_90": "61–90 days",
+    "dpd_over_90": "over 90 days",
+}
 PATTERNS = (
     (r"missed instalments (\d+) >= (\d+)", r"未还\1期，达到\2期"),
     (r"days past due (\d+) > (\d+)", r"逾期\1天，超过\2天"),
@@ -175,6 +181,8 @@ def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
             return str(len(value))
         return ("；" if chinese else "; ").join(_plain("", v, currency, chinese=chinese) for v in value)
     text = str(value)
+    if not chinese and text in ENGLISH:
+        return ENGLISH[text]
     if not chinese:
         return text.replace("_", " ") if re.fullmatch(r"[a-z0-9_]+", text) and not text[0].isdigit() else text
     if text in CHINESE:

@@ -48,7 +48,7 @@ def seldom() -> Iterator[ev.Event]:
     )
     yield ev.GuardrailTripped(
         **_base("tripped", "reprieve.learner"),
-        model="leads",
+        model="lead",
         business_date=date(2025, 6, 2),
         caused_by=_id("cause"),
         guardrail="acceptance",
@@ -64,7 +64,7 @@ def seldom() -> Iterator[ev.Event]:
         key=b"A0000042-1",
         value=b"\xffnot Avro",
         headers={},
-        code="unknown_framing",
+        code="unreadable",
         message="The record begins with 0xFF, which is neither of the framings that are read.",
     )
 

@@ -12,6 +12,7 @@ import click
 
 from schemas.errors import ReprieveError
 from streams.cli.agreeing import agreement_command
+from streams.cli.console import console_command
 from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
@@ -43,6 +44,7 @@ for command in (
     account_command,
     borrower_command,
     agreement_command,
+    console_command,
     policy_group,
     dead_letters_group,
     schemas_group,

@@ -33,18 +33,26 @@ START = date(2026, 1, 1)
 @click.option("--accounts", type=click.IntRange(1, 100_000), default=300, show_default=True, help="Loan accounts.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed is another population.")
 @click.option("--exit", "leave", is_flag=True, help="Stop after the days and print the summary.")
-def demo_command(count: int, history: int, accounts: int, seed: int, leave: bool) -> None:
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the page; any free one unless said.")
+def demo_command(count: int, history: int, accounts: int, seed: int, leave: bool, port: int) -> None:
     """Show the whole loop on this machine alone: payments, missed instalments, bad debts, offers, plans.
 
     Borrowers are simulated; everything else is what runs in production.
     """
+    # Imported where it is needed: no other command serves pages.
+    from console.server import ServedConsole
+
     console = Console()
     with tempfile.TemporaryDirectory(prefix="reprieve-demo-") as folder:
         run = days(accounts, seed, START, Path(folder))
         with console.status(f"{history} days of {accounts} accounts pass …"):
             for _ in islice(run, history):
                 pass
-        shown = _show(console, run, count, leave)
+            # One day more, so that there is a data directory to look at whatever the history.
+            next(run)
+        with ServedConsole(Path(folder), port=port) as served:
+            console.print(f"The page is at {served.url}", highlight=False)
+            shown = _show(console, run, count, leave)
         run.close()
     _summary(console, shown)
 

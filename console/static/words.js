@@ -1,0 +1,33 @@
+// What the page says, in both languages; what an event says comes worded from the server.
+export const WORDS = {
+  en: {
+    overview: "Overview", rules: "Rules", learner: "Learner", letters: "Dead letters", search: "Account or borrower", language: "中文",
+    closed: "closed through", live: "live", away: "no connection; trying again", accounts: "accounts", events_in: "events in", events_out: "out", per_second: "events/s",
+    funnel: "From missed payment to cure", missed: "missed a payment", candidate: "candidate", recognised: "bad debt", offered: "offered a plan", planned: "agreed on a plan", completed: "plan completed", healed: "good standing again",
+    buckets: "Accounts by days past due", current: "current", grace: "grace", dpd_1_30: "1–30", dpd_31_60: "31–60", dpd_61_90: "61–90", dpd_over_90: "over 90",
+    plans: "Plans", activated: "agreed", kept: "instalments kept", broken: "broken", plan_missed: "instalments missed", acceptance: "Answers", accepted: "accepted", declined: "declined", countered: "countered", no_answer: "no answer",
+    people: "Needs a person today", people_none: "Nobody waits for a person.", why: "Why", since: "Since", borrower: "Borrower", account: "Account", day: "Day",
+    bad_debts: "Newest bad debts", offers: "Newest offers", news: "Latest", expiring: "Offers that end today", allowance: "Impairment allowance", guardrail: "Guardrail tripped", outstanding: "Outstanding", status: "Status",
+    owed: "Owed", principal: "Principal", interest: "Interest", fees: "Fees", penalty: "Penalties", days_past_due: "Days past due", overdue: "Overdue", attempts: "Failed contact attempts", stage: "Impairment stage", standing: "Credit standing", collection: "Collection", stopped: "stopped", running: "allowed", holds: "Holds", none: "none",
+    why_bad: "Why it is bad debt", policy: "Policy", evidence: "Evidence", over_time: "Days past due over time", timeline: "What happened", timeline_of: "newest of", months: "months", a_month: "a month, at most", total: "in all", rate: "rate", waived: "waived", leads: "leads", open_until: "open until", agreement: "Agreement", active: "active", ended: "ended",
+    offer_of: "Offer of", no_options: "No plan: a person", contact: "May be reached", held_back: "held back", charged_off: "charged off", recovering: "recovering", terminated: "terminated", cured: "cured", good: "good", arrears: "in arrears", repairing: "repairing", restructured: "restructured", defaulted: "defaulted", unknown: "Nothing is known of", in: "came in", out: "was said", cases: "Accounts in trouble", plans_of: "Running plans", until: "until", means: "Means", known: "known", not_known: "not known", distressed: "in distress", paused: "No offers before", consents: "Consents in force",
+    place: "Where", product: "Product", checked: "Checked", document: "Document", again: "Sent in again", verified: "verified", unverified: "UNVERIFIED", source: "Source", rule: "Rule", value: "Value", pack: "Pack", in_force: "In force",
+    version: "Model version", rows: "Options seen", led_by: "Leads chosen by", weight: "What an option's figures are believed to add to the reward", sure: "± is one standard deviation", learner_none: "Nothing was learned yet.", first: "first shown",
+    code: "Code", message: "What was wrong", topic: "Where from", replayed: "sent in again", letters_none: "No input was refused.", replay_how: "To send letters in again: reprieve dead-letters replay",
+  },
+  zh: {
+    overview: "总览", rules: "规则", learner: "学习", letters: "死信", search: "账户或借款人", language: "English",
+    closed: "已结算至", live: "实时", away: "连接中断，正在重试", accounts: "个账户", events_in: "条事件流入", events_out: "条流出", per_second: "条/秒",
+    funnel: "从逾期到治愈", missed: "曾逾期", candidate: "呆账候选", recognised: "认定呆账", offered: "已发方案", planned: "达成分期", completed: "履行完毕", healed: "恢复良好",
+    buckets: "按逾期天数", current: "正常", grace: "宽限期", dpd_1_30: "1–30天", dpd_31_60: "31–60天", dpd_61_90: "61–90天", dpd_over_90: "90天以上",
+    plans: "分期协议", activated: "已达成", kept: "按期归还期数", broken: "已失效", plan_missed: "未还期数", acceptance: "答复", accepted: "接受", declined: "拒绝", countered: "还价", no_answer: "未答复",
+    people: "今天需要专人联系", people_none: "目前没有人等待专人。", why: "原因", since: "自", borrower: "借款人", account: "账户", day: "日期",
+    bad_debts: "最新呆账", offers: "最新方案", news: "最新动态", expiring: "今天到期的方案", allowance: "减值准备", guardrail: "护栏已触发", outstanding: "欠款", status: "状态",
+    owed: "欠款", principal: "本金", interest: "利息", fees: "费用", penalty: "违约金", days_past_due: "逾期天数", overdue: "逾期金额", attempts: "催收未果次数", stage: "减值阶段", standing: "信用状况", collection: "催收", stopped: "已停止", running: "允许", holds: "暂停", none: "无",
+    why_bad: "为什么成为呆账", policy: "规则", evidence: "证据", over_time: "逾期天数变化", timeline: "经过", timeline_of: "最新，共", months: "期", a_month: "每期最高", total: "合计", rate: "利率", waived: "减免", leads: "首选", open_until: "有效期至", agreement: "协议", active: "生效中", ended: "已结束",
+    offer_of: "方案，", no_options: "无方案：由专人联系", contact: "可联系时间", held_back: "推迟原因", charged_off: "已核销", recovering: "核销后回收", terminated: "终止", cured: "已治愈", good: "良好", arrears: "逾期", repairing: "修复中", restructured: "已重组", defaulted: "违约", unknown: "没有记录：", in: "流入", out: "说出", cases: "有困难的账户", plans_of: "生效中的协议", until: "至", means: "收支", known: "已知", not_known: "未知", distressed: "处于困境", paused: "此日前不发方案", consents: "有效同意",
+    place: "地区", product: "产品", checked: "核实", document: "文件", again: "重新提交", verified: "已核实", unverified: "未核实", source: "依据", rule: "规则", value: "值", pack: "规则包", in_force: "生效规则",
+    version: "模型版本", rows: "已见选项", led_by: "首选由谁决定", weight: "各因素对回报的估计影响", sure: "± 为一个标准差", learner_none: "尚无学习结果。", first: "首位",
+    code: "代码", message: "问题", topic: "来源", replayed: "已重新提交", letters_none: "没有被拒绝的输入。", replay_how: "重新提交：reprieve dead-letters replay",
+  },
+};

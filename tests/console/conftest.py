@@ -1,0 +1,53 @@
+"""A lived-in data directory, the console over it, and a real browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from console.server import ServedConsole
+from schemas import events as ev
+from simulator.world import START, World
+from state.pack import default_book
+from streams.local.runtime import LocalRuntime
+
+ACCOUNTS, DAYS, SEED = 200, 330, 7
+
+
+@pytest.fixture(scope="session")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data directory of a portfolio that has seen eleven months."""
+    folder = tmp_path_factory.mktemp("console")
+    world = World(ACCOUNTS, SEED, START)
+    with LocalRuntime.open(folder, default_book()) as runtime:
+        arrived: list[ev.Event] = list(world.opening())
+        for n in range(DAYS):
+            said = runtime.feed(arrived)
+            arrived = list(world.day(START + timedelta(days=n), said))
+        runtime.publish_raw("payments", b"A1", b"\xffnot Avro")
+        runtime.run()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(lived: Path) -> Iterator[ServedConsole]:
+    """Yield the console over it."""
+    with ServedConsole(lived) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Yield a real Chromium."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield made
+        made.close()

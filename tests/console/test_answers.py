@@ -1,0 +1,152 @@
+"""What the console's server answers: the truth of the log, to its own page alone."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from console.server import ServedConsole
+from schemas import events as ev
+from schemas.errors import Fatal
+from state.account import AccountState
+from state.pack import default_book
+from streams.local.runtime import LocalRuntime
+
+POISON = b"\xffnot Avro"
+
+
+def asked(url: str, path: str, host: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of a page."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection.request("GET", path, headers={"Host": host} if host else {})
+    answer = connection.getresponse()
+    found = answer.status, dict(answer.headers), answer.read()
+    connection.close()
+    return found
+
+
+def told(served: ServedConsole, path: str) -> Any:
+    status, _, body = asked(served.url, path)
+    assert status == 200, body
+    return json.loads(body)
+
+
+@pytest.fixture(scope="module")
+def ready(served: ServedConsole) -> ServedConsole:
+    """Return the console once it has read the whole log."""
+    while asked(served.url, "/readyz")[0] != 200:
+        pass
+    return served
+
+
+@pytest.fixture(scope="module")
+def log(lived: Path) -> list[ev.Event]:
+    """Return every event of the log, by the runtime itself."""
+    topics = ("accounts", "payments", "delinquency", "offers", "plans", "feedback", "dead-letters", "clock")
+    with LocalRuntime.open(lived, default_book()) as runtime:
+        rows = [row for topic in topics for row in runtime._store.of_topic(topic)]
+        return [runtime._codec.decode(row[4] or b"") for row in rows if row[4] != POISON]
+
+
+def test_what_is_counted_is_what_the_log_holds(ready: ServedConsole, log: list[ev.Event]) -> None:
+    shown = told(ready, "/api/overview")
+    kinds = Counter(type(e).__name__ for e in log)
+    assert shown["accounts"] == kinds["AccountOpened"]
+    assert shown["plans"]["activated"] == kinds["PlanActivated"]
+    assert shown["plans"]["kept"] == kinds["PlanInstalmentKept"]
+    assert sum(shown["answers"].values()) == kinds["OfferAnswered"]
+    assert shown["funnel"]["missed"] == len({e.account_id for e in log if isinstance(e, ev.InstalmentMissed)})
+    assert shown["funnel"]["planned"] == len({e.account_id for e in log if isinstance(e, ev.PlanActivated)})
+    assert sum(shown["buckets"].values()) == shown["accounts"]
+    assert shown["letters"] == {"unreadable": 1}
+    last = {e.borrower_id: e for e in log if isinstance(e, ev.OfferPublished)}
+    ended = {e.offer_id for e in log if isinstance(e, ev.OfferWithdrawn | ev.OfferExpired | ev.PlanActivated)}
+    waiting = {b for b, o in last.items() if not o.options and o.offer_id not in ended}
+    assert {p["borrower"] for p in shown["people"]["first"]} == waiting
+    assert shown["people"]["count"] == len(waiting)
+
+
+def test_every_account_and_borrower_of_the_log_has_a_story(
+    ready: ServedConsole, log: list[ev.Event], lived: Path
+) -> None:
+    with LocalRuntime.open(lived, default_book()) as runtime:
+        for opened in [e for e in log if isinstance(e, ev.AccountOpened)]:
+            story = told(ready, f"/api/accounts/{opened.account_id}")
+            state = runtime.state("account", opened.account_id)
+            assert isinstance(state, AccountState)
+            assert story["status"]["days_past_due"] == state.days_past_due
+            assert sum(story["owed"].values()) == state.owed().total()
+            assert story["timeline"]["count"] >= 1
+            for event in story["timeline"]["events"]:
+                assert event["words"]["zh"]
+                assert "{" not in event["words"]["en"]
+            assert all(sum(o["lead"] for o in offer["options"]) == bool(offer["options"]) for offer in story["offers"])
+    for borrower in {e.borrower_id for e in log if isinstance(e, ev.OfferPublished)}:
+        assert told(ready, f"/api/borrowers/{borrower}")["offers"]
+
+
+def test_a_story_of_means_tells_no_figure_of_them(ready: ServedConsole, lived: Path, log: list[ev.Event]) -> None:
+    with LocalRuntime.open(lived, default_book()) as runtime:
+        for borrower in sorted({e.borrower_id for e in log if isinstance(e, ev.OfferPublished)})[:40]:
+            _, _, body = asked(ready.url, f"/api/borrowers/{borrower}")
+            reports = [e for _, e in runtime.history("planner", borrower) if isinstance(e, ev.ProfileReported)]
+            for report in reports:
+                assert f":{report.monthly_income}".encode() not in body
+                assert f'"{report.monthly_income}"'.encode() not in body
+
+
+def test_what_is_not_known_is_said_and_nothing_breaks(ready: ServedConsole) -> None:
+    for path, words in (
+        ("/api/accounts/nobody", "No account nobody"),
+        ("/api/borrowers/nobody", "Nothing is known of a borrower nobody"),
+        ("/api/accounts/" + quote("<b>'\"%00"), "No account"),
+        ("/api/accounts/" + quote("逾期" * 40), "No account"),
+    ):
+        status, headers, body = asked(ready.url, path)
+        assert status == 404
+        assert words in body.decode()
+        assert headers["X-Content-Type-Options"] == "nosniff"
+    assert told(ready, "/api/search?q=") == {"accounts": [], "borrowers": []}
+    assert told(ready, "/api/search?q=" + "A" * 500) == {"accounts": [], "borrowers": []}
+    assert asked(ready.url, "/static/../server.py")[0] in (403, 404)
+
+
+def test_only_its_own_name_is_answered_and_every_answer_is_guarded(ready: ServedConsole) -> None:
+    assert asked(ready.url, "/api/overview", host="evil.example")[0] == 403
+    for path in ("/", "/api/overview", "/static/app.js"):
+        status, headers, _ = asked(ready.url, path)
+        assert status == 200
+        assert "default-src 'self'" in headers["Content-Security-Policy"]
+        assert headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_dead_letter_shows_where_it_came_from_and_not_what_it_holds(ready: ServedConsole) -> None:
+    (letter,) = told(ready, "/api/letters")["letters"]
+    assert (letter["topic"], letter["code"]) == ("payments", "unreadable")
+    assert "not Avro" not in json.dumps(letter)
+
+
+def test_rules_say_which_are_not_verified_and_the_learner_how_sure_it_is(ready: ServedConsole) -> None:
+    rules = told(ready, "/api/rules")
+    assert rules["in_force"] == default_book().name
+    assert any(not r["verified"] for p in rules["packs"] for r in p["rules"])
+    learner = told(ready, "/api/learner")
+    assert learner["version"] > 0
+    assert all(w["deviation"] > 0 for w in learner["weights"])
+
+
+def test_a_folder_without_data_and_a_port_in_use_are_one_sentence(
+    tmp_path: Path, lived: Path, ready: ServedConsole
+) -> None:
+    with pytest.raises(Fatal, match="no data"), ServedConsole(tmp_path):
+        pass
+    port = urlsplit(ready.url).port or 0
+    with pytest.raises(Fatal, match="Choose another --port"), ServedConsole(lived, port=port):
+        pass
