@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -117,6 +117,24 @@ def table(rates: dict[str, list[float]], cpus: dict[str, list[float]], engines: 
     return "\n".join(lines)
 
 
+def plot(rates: Mapping[str, Sequence[float]], file: Path) -> None:
+    """Draw the median of each engine, and every round as a point."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "reprieve"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
+    names = sorted(rates, key=lambda name: statistics.median(rates[name]))
+    for place, name in enumerate(names):
+        axes.barh(place, statistics.median(rates[name]), color="#1f4e79" if "eprieve" in name else "#9db4c8")
+        axes.plot(rates[name], [place] * len(rates[name]), "o", color="#1b2430", markersize=4)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("payments a second, one process; bars are medians, points are rounds")
+    figure.savefig(file, metadata={"Date": None})
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -125,6 +143,7 @@ def main() -> None:
     parser.add_argument("--months", type=int, default=5)
     parser.add_argument("--engines", help="names, or beginnings of them, with commas between")
     parser.add_argument("--json", type=Path, help="a file for what was measured")
+    parser.add_argument("--plot", type=Path, help="a file for a picture of it")
     given = parser.parse_args()
     names = given.engines.split(",") if given.engines else [""]
     engines = [engine for engine in ENGINES if any(engine.name.startswith(name) for name in names)]
@@ -157,6 +176,8 @@ def main() -> None:
         f"{given.rounds} rounds\n"
     )
     print(table(rates, cpus, engines))
+    if given.plot is not None:
+        plot(rates, given.plot)
     if given.json is not None:
         given.json.write_text(json.dumps({"rates": rates, "cpu_us": cpus}, indent=1), "utf-8")
 
