@@ -111,6 +111,7 @@ class RedisSettings(_Group):
     """How to reach Redis; without a URL nothing is projected there."""
 
     url: str | None = None
+    prefix: str = "reprieve:"
     username: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None

@@ -24,6 +24,7 @@ from streams.cli.servers import down_command, status_command, up_command
 from streams.cli.settings import settings_command
 from streams.cli.simulating import simulate_command
 from streams.cli.topics import topics_group
+from streams.cli.views import views_group
 from streams.cli.worker import worker_command
 from streams.demo.command import demo_command
 
@@ -55,6 +56,7 @@ for command in (
     topics_group,
     settings_command,
     doctor_command,
+    views_group,
 ):
     cli.add_command(command)
 

@@ -14,6 +14,9 @@ BROKER_AWAY = Gauge("reprieve_broker_wait_seconds", "The pause before the broker
 LANES = Gauge("reprieve_lanes", "Partitions that this worker processes.")
 STANDBYS = Gauge("reprieve_standbys", "Partitions whose state this worker keeps warm for another.")
 RESTORED = Counter("reprieve_rows_restored_total", "Rows read back from changelogs.")
+VIEWS_LAG = Gauge("reprieve_views_lag_rows", "Committed rows that are not yet in Redis.", ["topic", "partition"])
+VIEWS_AWAY = Gauge("reprieve_views_redis_away", "1 while Redis does not answer.")
+VIEWS_WRITTEN = Counter("reprieve_views_written_total", "Views written to Redis.")
 REBUILT = Counter(
     "reprieve_stores_rebuilt_total", "Stores thrown away and built anew from the changelog, by cause.", ["cause"]
 )

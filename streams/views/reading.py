@@ -1,0 +1,45 @@
+"""Looks views up in Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from streams.views.keys import Keys
+
+
+class Views:
+    """The views of the generation in force. Amounts are minor units, days proleptic ordinals."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        # redis-py's types do not say that answers are bytes.
+        self._redis: Any = redis
+        self._prefix = prefix
+
+    async def _keys(self) -> Keys:
+        none = Keys(self._prefix, 0)
+        return Keys(self._prefix, int(await self._redis.get(none.generation) or 0))
+
+    async def view(self, agent: str, key: str) -> dict[str, str] | None:
+        """Return the view of an account (`account`) or a borrower (`planner`), None where there is none."""
+        found = await self._redis.hgetall((await self._keys()).view(agent, key))
+        return {k.decode(): v.decode() for k, v in found.items()} or None
+
+    async def highest(self, index: str, count: int = 20) -> list[tuple[str, int]]:
+        """Return those with the highest scores of an index, highest first."""
+        name = (await self._keys()).index(index)
+        return _pairs(await self._redis.zrange(name, 0, count - 1, desc=True, withscores=True))
+
+    async def at(self, index: str, low: int, high: int, count: int = 1_000) -> list[tuple[str, int]]:
+        """Return those with scores from low to high, lowest first."""
+        name = (await self._keys()).index(index)
+        return _pairs(await self._redis.zrange(name, low, high, byscore=True, offset=0, num=count, withscores=True))
+
+    async def currencies(self) -> list[str]:
+        """Return the currencies in which there are or were bad debts."""
+        return sorted(c.decode() for c in await self._redis.smembers((await self._keys()).currencies))
+
+
+def _pairs(found: list[Any]) -> list[tuple[str, int]]:
+    return [(name.decode(), int(score)) for name, score in found]

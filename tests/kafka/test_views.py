@@ -1,0 +1,224 @@
+"""The views in Redis: exactly what is committed, whatever happens to workers, to Redis or to whoever writes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from click.testing import CliRunner
+from redis.asyncio import Redis
+
+from chaos.stage import Stage
+from deploy.local.redis import RedisServer
+from schemas import events as ev
+from schemas.errors import Fatal
+from simulator.runs import simulate
+from state.account import AccountState
+from state.borrower import BorrowerState
+from state.pack import default_book
+from streams.cli import cli
+from streams.local.runtime import LocalRuntime
+from streams.settings import Settings
+from streams.views.keys import KINDS, Keys
+from streams.views.projector import Projector, rebuild
+from streams.views.reading import Views
+from streams.views.shape import account_view, borrower_view
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Yield a real redis-server."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not here, and this machine cannot install it")
+    with RedisServer(tmp_path_factory.mktemp("redis")) as made:
+        yield made
+
+
+@cache
+def history() -> tuple[ev.Event, ...]:
+    return tuple(simulate(accounts=80, days=100, seed=11))
+
+
+@cache
+def expected() -> dict[str, dict[str, str] | dict[str, int]]:
+    """Return what the pure agents' states come to: hashes by view, scores by index."""
+    wanted: dict[str, Any] = {}
+    with LocalRuntime.open(None, default_book()) as runtime:
+        runtime.feed(history())
+        for agent, view in (("account", account_view), ("planner", borrower_view)):
+            for (key,) in runtime._store.db.execute("SELECT key FROM state WHERE agent = ?", (agent,)).fetchall():
+                state = runtime.state(agent, key)
+                assert isinstance(state, AccountState | BorrowerState)
+                shown = view(state)  # type: ignore[operator]
+                wanted[f"{KINDS[agent]}:{key}"] = shown.fields
+                for index, score in shown.scores.items():
+                    wanted.setdefault(index, {})[key] = score
+    return wanted
+
+
+async def written(redis: Any, settings: Settings) -> dict[str, Any]:
+    """Return all views and indexes that are in Redis."""
+    generation = int(await redis.get(Keys(settings.redis.prefix, 0).generation) or 0)
+    base, found = Keys(settings.redis.prefix, generation).base, {}
+    async for key in redis.scan_iter(match=base + "*"):
+        name = key.decode().removeprefix(base)
+        if await redis.type(key) == b"hash" and name != "offsets":
+            found[name] = {k.decode(): v.decode() for k, v in (await redis.hgetall(key)).items()}
+        elif await redis.type(key) == b"zset":
+            found[name] = {k.decode(): int(v) for k, v in await redis.zrange(key, 0, -1, withscores=True)}
+    return found
+
+
+def settings_for(stage: Stage, url: str, prefix: str = "reprieve:") -> Settings:
+    settings = stage.settings()
+    found = settings.redis.model_copy(update={"url": url, "prefix": prefix})
+    kafka = settings.kafka.model_copy(update={"retry_pause_seconds": 0.1, "retry_pause_max_seconds": 0.2})
+    return settings.model_copy(update={"redis": found, "kafka": kafka})
+
+
+def with_redis(url: str, act: Callable[[Any], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with Redis.from_url(url) as redis:
+            return await act(redis)
+
+    return asyncio.run(run())
+
+
+def test_views_are_those_of_the_pure_agents_after_crashes_of_everybody_and_equal_a_rebuild(
+    stage: Stage, server: RedisServer
+) -> None:
+    settings, dice = settings_for(stage, server.url, "crashes:"), random.Random(5)
+    stage.start("one")
+    stage.start("two")
+
+    async def project_for(seconds: float) -> None:
+        async with Redis.from_url(server.url) as redis, Projector(settings, redis) as projector:
+            # Ended wherever it is: in a fetch, between two batches, in the middle of a transaction.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(projector.run(), seconds)
+
+    parts = [history()[n::1][: len(history()) // 4 + 1] for n in range(0, len(history()), len(history()) // 4 + 1)]
+    for name, part in zip(("one", "two", "one", "two"), parts, strict=True):
+        stage.publish(part)
+        asyncio.run(project_for(dice.random()))
+        stage.kill(name)
+        asyncio.run(project_for(dice.random()))
+        stage.start(name)
+    stage.settle()
+
+    async def judged(redis: Any) -> tuple[dict[str, Any], dict[str, Any], list[bytes]]:
+        async with Projector(settings, redis) as projector:
+            await projector.catch_up()
+        first = await written(redis, settings)
+        assert await rebuild(settings, redis) > 0
+        return first, await written(redis, settings), [k async for k in redis.scan_iter(match="crashes:0:*")]
+
+    first, again, old = with_redis(server.url, judged)
+    assert first == expected()
+    assert again == expected()
+    assert old == []
+
+
+def test_two_projectors_and_an_emptied_redis_leave_exact_views(stage: Stage, server: RedisServer) -> None:
+    settings = settings_for(stage, server.url, "two:")
+    stage.start("one")
+    half = len(history()) // 2
+    stage.publish(history()[:half])
+
+    async def both(redis: Any) -> dict[str, Any]:
+        async with Projector(settings, redis) as one, Projector(settings, redis) as other:
+            running = [asyncio.create_task(one.run()), asyncio.create_task(other.run())]
+            await asyncio.sleep(1)
+            await asyncio.to_thread(stage.publish, history()[half:])
+            # Somebody empties Redis under their hands.
+            async for key in redis.scan_iter(match="two:*"):
+                await redis.delete(key)
+            await asyncio.to_thread(stage.settle)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await one.catch_up()
+        return await written(redis, settings)
+
+    assert with_redis(server.url, both) == expected()
+
+
+def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
+    stage: Stage, tmp_path: Path, server: RedisServer
+) -> None:
+    own = RedisServer(tmp_path / "redis")
+    own.start()
+    settings = settings_for(stage, own.url)
+    stage.start("one")
+
+    async def run() -> dict[str, Any]:
+        async with Redis.from_url(own.url) as redis, Projector(settings, redis) as projector:
+            running = asyncio.create_task(projector.run())
+            await asyncio.to_thread(own.stop)
+            await asyncio.to_thread(stage.publish, history())
+            await asyncio.to_thread(stage.settle)
+            assert not running.done()
+            await asyncio.to_thread(own.start)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await projector.catch_up()
+            return await written(redis, settings)
+
+    try:
+        assert asyncio.run(run()) == expected()
+    finally:
+        own.stop()
+
+
+def test_operators_ask_for_the_worst_the_expiring_and_one_account(
+    stage: Stage, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_for(stage, server.url, "asked:")
+    stage.start("one")
+    stage.publish(history())
+    stage.settle()
+
+    async def fill(redis: Any) -> tuple[list[str], list[tuple[str, int]]]:
+        async with Projector(settings, redis) as projector:
+            await projector.catch_up()
+        views = Views(redis, "asked:")
+        return await views.currencies(), await views.at("expiring", 0, 10**7)
+
+    currencies, expiring = with_redis(server.url, fill)
+    monkeypatch.setenv("REPRIEVE_REDIS__URL", server.url)
+    monkeypatch.setenv("REPRIEVE_REDIS__PREFIX", "asked:")
+    for currency in currencies:
+        wanted = expected().get(f"bad_debts:{currency}", {})
+        said = CliRunner().invoke(cli, ["views", "worst", "--currency", currency]).output
+        listed = [line.split()[0] for line in said.splitlines()]
+        assert sorted(listed, key=lambda a: -wanted[a]) == listed  # type: ignore[operator]
+        assert set(listed) == set(wanted)
+    assert {b for b, _ in expiring} == set(expected()["expiring"])
+    account = next(name for name in expected() if name.startswith("account:")).removeprefix("account:")
+    shown = CliRunner().invoke(cli, ["views", "show", "account", account])
+    assert expected()[f"account:{account}"]["currency"] in shown.output  # type: ignore[operator]
+    absent = CliRunner().invoke(cli, ["views", "show", "account", "nobody"])
+    assert "There is no view of account nobody" in str(absent.exception) + absent.output
+
+
+def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(stage: Stage, server: RedisServer) -> None:
+    settings = settings_for(stage, server.url, "ahead:")
+    stage.settings()
+
+    async def run(redis: Any) -> None:
+        name = f"{settings.topics.prefix}account-changelog/0"
+        await redis.hset(Keys("ahead:", 0).offsets, name, 10**9)
+        async with Projector(settings, redis) as projector:
+            await projector.catch_up()
+
+    with pytest.raises(Fatal, match="reprieve views rebuild"):
+        with_redis(server.url, run)
