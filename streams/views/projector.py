@@ -9,6 +9,7 @@ projectors do no harm. Redis is never asked what is true.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -119,7 +120,7 @@ class Projector:
         for tp, records in batches.items():
             for start in range(0, len(records), _ROWS):
                 part = records[start : start + _ROWS]
-                if not await self._patiently(lambda tp=tp, part=part: self._write(tp, part)):
+                if not await self._patiently(partial(self._write, tp, part)):
                     # Another was faster, or the generation has changed: go on from where the views are now.
                     await self._place()
                     return read

@@ -106,7 +106,8 @@ def test_views_are_those_of_the_pure_agents_after_crashes_of_everybody_and_equal
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(projector.run(), seconds)
 
-    parts = [history()[n::1][: len(history()) // 4 + 1] for n in range(0, len(history()), len(history()) // 4 + 1)]
+    quarter = len(history()) // 4 + 1
+    parts = [history()[n : n + quarter] for n in range(0, len(history()), quarter)]
     for name, part in zip(("one", "two", "one", "two"), parts, strict=True):
         stage.publish(part)
         asyncio.run(project_for(dice.random()))
