@@ -35,13 +35,17 @@ down: setup
 	$(BIN)/reprieve down $(ARGS)
 
 # What tests run beside Kafka, from Debian's packages where it is missing and we may install it.
-parts:
+parts: $(VENV)/.python
 	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } \
 		|| echo "redis-server is missing and cannot be installed; its tests are skipped"
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk >/dev/null; } \
 		|| echo "chromium is missing and cannot be installed; its tests are skipped"
+	@command -v promtool >/dev/null || test -x $(BIN)/promtool || { command -v apt-get >/dev/null && cd $(VENV) \
+		&& { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && apt-get download -qq prometheus >/dev/null \
+		&& dpkg -x prometheus_*.deb prometheus && cp prometheus/usr/bin/promtool bin/; } \
+		|| echo "promtool is missing and cannot be had; its tests are skipped"
 
 test: $(VENV)/.dev parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

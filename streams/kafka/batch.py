@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from streams.kafka.business import Count
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -40,3 +43,4 @@ class Batch:
     offsets: dict[str, int] = field(default_factory=dict)
     read: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+    counted: Counter[Count] = field(default_factory=Counter)

@@ -23,6 +23,7 @@ from state.learning import Learned
 from state.policy import PolicyBook
 from streams.desk import Desk, read_back, written
 from streams.kafka.batch import Batch, Headers, Record, Saying
+from streams.kafka.business import counts_of
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord
@@ -261,6 +262,8 @@ class Lane:
         partition = self.partition if named == key else partition_of(raw, self.partitions)
         value = self._codec.encode(event, self._prefix + topic)
         self.batch.said.append(Saying(topic, partition, raw, value, headers_for(event, trace)))
+        for found in counts_of(event):
+            self.batch.counted[found] += 1
 
     def refuse(self, record: Record | ParkedRecord, bad: BadInput) -> None:
         """Write a record to the dead letters."""

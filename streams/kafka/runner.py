@@ -18,6 +18,7 @@ from agents.base import derived_id
 from schemas import events as ev
 from schemas.errors import BadInput
 from schemas.topics import TOPICS
+from streams.kafka import business
 from streams.kafka.batch import Record
 from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing
 from streams.kafka.lane import Lane
@@ -224,6 +225,7 @@ class Runner:
         LANE_COMMITTED.set_to_current_time()
         for code, count in batch.refused.items():
             LANE_REFUSED.labels(code=code).inc(count)
+        business.count(batch.counted)
 
     # -- closing a day
 

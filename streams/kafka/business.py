@@ -1,0 +1,67 @@
+"""What a worker says of the business, counted by kind for Prometheus: transitions, offers, plans, leads, guardrails.
+
+Labels are closed sets of codes; no account, borrower or amount is in one. What is counted is counted once its batch
+is committed. A worker that is killed between a commit and its count leaves a count out: the log says what is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import Counter
+
+from schemas import events as ev
+
+BUCKETS = Counter(
+    "reprieve_bucket_transitions_total", "Accounts that moved from one bucket to another.", ["old", "new"]
+)
+BAD_DEBTS = Counter(
+    "reprieve_bad_debt_transitions_total", "Accounts that moved in the life of a bad debt.", ["old", "new"]
+)
+STANDINGS = Counter("reprieve_standing_transitions_total", "Accounts whose credit standing changed.", ["old", "new"])
+OFFERS = Counter("reprieve_offers_total", "Offers published.", ["kind", "tone"])
+OFFERS_ENDED = Counter("reprieve_offers_ended_total", "Offers that were withdrawn or ran out.", ["how"])
+HELD_BACK = Counter(
+    "reprieve_contacts_held_back_total", "Offers that may be told only later, by the reason.", ["reason"]
+)
+PLANS = Counter("reprieve_plans_total", "What becomes of plans.", ["what"])
+INSTALMENTS = Counter("reprieve_plan_instalments_total", "Instalments of plans, kept or missed.", ["what"])
+LEADS = Counter("reprieve_leads_total", "Offers with options, by how their lead was chosen.", ["group"])
+GUARDRAILS = Counter("reprieve_guardrails_tripped_total", "Guardrails that were breached.", ["guardrail"])
+CORRECTIONS = Counter("reprieve_corrections_total", "Statements that were superseded.", ["what"])
+
+Count = tuple[Counter, tuple[str, ...]]
+_OF: Mapping[type[ev.Event], Callable[[Any], list[Count]]] = {
+    ev.DelinquencyChanged: lambda e: [(BUCKETS, (e.from_, e.to))],
+    ev.BadDebtChanged: lambda e: [(BAD_DEBTS, (e.from_, e.to))],
+    ev.CreditStandingChanged: lambda e: [(STANDINGS, (e.from_, e.to))],
+    ev.OfferPublished: lambda e: [
+        (OFFERS, (e.kind, e.tone)),
+        *([(HELD_BACK, (e.contact.held_back,))] if e.contact.held_back else []),
+    ],
+    ev.OfferWithdrawn: lambda e: [(OFFERS_ENDED, ("withdrawn",))],
+    ev.OfferExpired: lambda e: [(OFFERS_ENDED, ("expired",))],
+    ev.PlanActivated: lambda e: [(PLANS, ("activated",))],
+    ev.PlanBroken: lambda e: [(PLANS, ("broken",))],
+    ev.PlanCompleted: lambda e: [(PLANS, ("completed",))],
+    ev.PlanReplaced: lambda e: [(PLANS, ("replaced",))],
+    ev.PlanPostponed: lambda e: [(PLANS, ("postponed",))],
+    ev.PlanInstalmentKept: lambda e: [(INSTALMENTS, ("kept",))],
+    ev.PlanInstalmentMissed: lambda e: [(INSTALMENTS, ("missed",))],
+    ev.DecisionLogged: lambda e: [(LEADS, (e.group,))] if e.feasible else [],
+    ev.GuardrailTripped: lambda e: [(GUARDRAILS, (e.guardrail,))],
+    ev.Corrected: lambda e: [(CORRECTIONS, (e.superseded_type,))],
+}
+
+
+def counts_of(event: ev.Event) -> list[Count]:
+    """Return what an event adds one to."""
+    of = _OF.get(type(event))
+    return [] if of is None else of(event)
+
+
+def count(found: Mapping[Count, int]) -> None:
+    """Add what a committed batch has said."""
+    for (counter, labels), times in found.items():
+        counter.labels(*labels).inc(times)
