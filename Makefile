@@ -43,7 +43,7 @@ parts: $(VENV)/.python
 		&& apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk >/dev/null; } \
 		|| echo "chromium is missing and cannot be installed; its tests are skipped"
 	@command -v promtool >/dev/null || test -x $(BIN)/promtool || { command -v apt-get >/dev/null && cd $(VENV) \
-		&& { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && apt-get download -qq prometheus >/dev/null \
+		&& { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && apt-get download -qq -o APT::Sandbox::User=root prometheus >/dev/null \
 		&& dpkg -x prometheus_*.deb prometheus && cp prometheus/usr/bin/promtool bin/; } \
 		|| echo "promtool is missing and cannot be had; its tests are skipped"
 

@@ -41,7 +41,8 @@ def served(lived: Path) -> Iterator[ServedConsole]:
         yield made
 
 
-@pytest.fixture(scope="session")
+# For one file: as long as it is open, its event loop is that of the thread, and nothing else can run one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Yield a real Chromium."""
     program = shutil.which("chromium") or shutil.which("google-chrome")

@@ -1,0 +1,136 @@
+"""The worked examples: a payment system that feeds a worker, a notification service that tells each offer once."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from types import ModuleType
+from uuid import NAMESPACE_URL, uuid5
+
+import pytest
+
+from chaos.stage import Stage
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.jsonlines import from_line
+from simulator.runs import simulate
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+START = date(2026, 1, 5)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Yield the notification service, which finds its contracts beside it as it does when it is run."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import notification_service
+
+    yield notification_service
+    for name in ("notification_service", "contracts"):
+        sys.modules.pop(name, None)
+
+
+def test_contracts_from_the_asyncapi_document_read_and_write_what_ours_do(service: ModuleType) -> None:
+    from contracts import Contracts  # type: ignore[import-not-found]
+
+    theirs, ours = Contracts(), Codec()
+    lines = (EXAMPLES.parent / "schemas" / "examples.jsonl").read_bytes().splitlines()
+    for event in map(from_line, lines):
+        name, fields = theirs.decode(ours.encode(event))
+        assert name == type(event).__name__
+        assert ours.decode(theirs.encode(name, fields)) == event
+
+
+def test_a_payment_system_sends_a_file_twice_and_it_counts_once(stage: Stage, tmp_path: Path) -> None:
+    due = [START + timedelta(days=30 * n) for n in (1, 2, 3)]
+    opened = ev.AccountOpened(
+        event_id="open",
+        occurred_at=datetime.combine(START, time(9), UTC),
+        source="loans",
+        account_id="A1",
+        borrower_id="B1",
+        product="loan",
+        jurisdiction="CN",
+        currency="CNY",
+        opened_on=START,
+        annual_rate_bps=0,
+        principal=30_000,
+        instalments=tuple(
+            ev.Instalment(number=n, due_on=d, principal=10_000, interest=0, fees=0) for n, d in enumerate(due, 1)
+        ),
+    )
+    paid = [
+        ev.PaymentReceived(
+            event_id=str(uuid5(NAMESPACE_URL, f"payment/p{n}")),
+            occurred_at=datetime.combine(day, time(10), UTC),
+            source="payment-system",
+            payment_id=f"p{n}",
+            account_id="A1",
+            amount=10_000,
+            currency="CNY",
+            value_on=day,
+            channel="transfer",
+        )
+        for n, day in enumerate((due[0], due[1] + timedelta(days=4)))
+    ]
+    file = tmp_path / "payments.csv"
+    with file.open("w", newline="") as rows:
+        fields = ("payment_id", "account_id", "amount", "currency", "value_on", "channel")
+        writer = csv.DictWriter(rows, fields)
+        writer.writeheader()
+        writer.writerows({f: getattr(p, f) for f in fields} for p in paid)
+    closes = [
+        ev.DayClosed(
+            event_id=f"close-{n}",
+            occurred_at=datetime.combine(START + timedelta(days=n), time(23), UTC),
+            source="clock",
+            business_date=START + timedelta(days=n),
+            calendar="none",
+        )
+        for n in range(100)
+    ]
+    stage.start()
+    stage.publish([opened])
+    command = [sys.executable, str(EXAMPLES / "payment_system.py"), str(file)]
+    for _ in range(2):
+        subprocess.run([*command, "--bootstrap", stage.bootstrap, "--prefix", stage.prefix], check=True, timeout=60)
+    stage.publish(closes)
+    stage.settle()
+    stage.assert_exact([opened, *paid, *closes])
+
+
+def test_a_notification_service_that_is_ended_anywhere_tells_each_open_offer_once_and_in_its_hours(
+    stage: Stage, tmp_path: Path, service: ModuleType
+) -> None:
+    stage.start()
+    stage.publish(list(simulate(accounts=80, days=100, seed=11)))
+    stage.settle()
+    said = stage.said()
+    offers = {e.offer_id: e for e in said if isinstance(e, ev.OfferPublished)}
+    over = {e.offer_id for e in said if isinstance(e, ev.OfferWithdrawn | ev.OfferExpired)}
+    assert offers
+    assert over
+    file = str(tmp_path / "outbox.db")
+    for most in (1, 7, 20):
+        # A crash leaves what was committed; the next one goes on from there.
+        service.follow(stage.bootstrap, stage.prefix, service.Outbox(file), most=most)
+    outbox = service.Outbox(file)
+    service.follow(stage.bootstrap, stage.prefix, outbox, until_end=True)
+    rows = dict(outbox.db.execute("SELECT offer_id, state FROM offer"))
+    assert rows.keys() == offers.keys()
+    assert {offer for offer, state in rows.items() if state == "over"} == over
+    told: list[str] = []
+    for offer_id in sorted(offers.keys() - over):
+        contact = offers[offer_id].contact
+        for outside in (contact.not_before - timedelta(seconds=1), contact.not_after):
+            assert offer_id not in {offer for offer, *_ in outbox.due(outside)}
+        for due, borrower, message, channels in outbox.due(contact.not_before):
+            assert (borrower, message) == (offers[due].borrower_id, offers[due].message)
+            assert channels == list(offers[due].contact.channels)
+            told.append(due)
+            outbox.sent(due)
+    assert sorted(told) == sorted(offers.keys() - over)
