@@ -9,6 +9,7 @@ from typing import Any
 from agents.corrections import SAID
 from console.words import worded
 from schemas import events as ev
+from schemas.days import story_order
 from schemas.topics import TOPIC_OF
 from state.account import AccountState
 from state.borrower import BorrowerState
@@ -58,7 +59,7 @@ def account_story(
         ],
         "delinquency": [
             [e.business_date.isoformat(), e.days_past_due]
-            for e in sorted(events, key=_when)
+            for e in sorted(events, key=story_order)
             if isinstance(e, ev.DelinquencyChanged)
         ],
         "offers": [offer_shown(o) for o in offers],
@@ -72,7 +73,7 @@ def _why(events: Iterable[ev.Event]) -> dict[str, Any] | None:
     found = [e for e in events if isinstance(e, ev.BadDebtChanged) and e.to in into]
     if not found:
         return None
-    last = max(found, key=_when)
+    last = max(found, key=story_order)
     return {
         "day": last.business_date.isoformat(),
         "to": last.to,
@@ -103,7 +104,9 @@ def borrower_story(s: BorrowerState, history: Iterable[tuple[str, ev.Event]], da
         "distressed": s.distressed,
         "open_offer": None if offer is None else offer.offer_id,
         "paused_until": _day(s.paused_until),
-        "offers": [offer_shown(e) for e in sorted(events, key=_when, reverse=True) if isinstance(e, ev.OfferPublished)],
+        "offers": [
+            offer_shown(e) for e in sorted(events, key=story_order, reverse=True) if isinstance(e, ev.OfferPublished)
+        ],
         "timeline": timeline(events, currency),
     }
 
@@ -146,12 +149,12 @@ def offer_shown(o: ev.OfferPublished) -> dict[str, Any]:
 
 def timeline(events: Iterable[ev.Event], currency: str) -> dict[str, Any]:
     """Return the newest events in words, and how many there are."""
-    told = sorted(events, key=_when, reverse=True)
+    told = sorted(events, key=story_order, reverse=True)
     return {
         "count": len(told),
         "events": [
             {
-                "day": _when(e)[0].isoformat(),
+                "day": story_order(e)[0].isoformat(),
                 "type": type(e).__name__,
                 "in": TOPIC_OF[type(e)].inbound,
                 "words": worded(e, currency),
@@ -159,14 +162,6 @@ def timeline(events: Iterable[ev.Event], currency: str) -> dict[str, Any]:
             for e in told[:TIMELINE]
         ],
     }
-
-
-def _when(event: ev.Event) -> tuple[date, bool, str]:
-    for field in ("business_date", "value_on", "opened_on", "activated_on", "from_on"):
-        day = getattr(event, field, None)
-        if isinstance(day, date):
-            return day, field == "business_date", event.event_id
-    return event.occurred_at.date(), False, event.event_id
 
 
 def _day(ordinal: int) -> str | None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from agents.corrections import SAID
 from schemas import events as ev
+from schemas.days import story_order
 from schemas.errors import WrongUse
 from streams.cli.common import data_option, json_option, opened, say_json
 
@@ -46,7 +47,7 @@ def _show(agent: str, key: str, data: Path, as_json: bool) -> None:
     if state is None:
         what = "account" if agent == "account" else "borrower"
         raise WrongUse(f"No {what} {key} is known in {data}. Check the id, or publish its events.")
-    told = sorted((e for name, e in history if _stands(name, e)), key=_when)
+    told = sorted((e for name, e in history if _stands(name, e)), key=story_order)
     if as_json:
         say_json({"state": _state(state), "history": told})
         return
@@ -58,7 +59,7 @@ def _show(agent: str, key: str, data: Path, as_json: bool) -> None:
     console.print(table)
     table = Table("day", "event", "what it says", title="History: what came in, and what was said")
     for event in told:
-        table.add_row(str(_when(event)[0]), type(event).__name__, _words(event))
+        table.add_row(str(story_order(event)[0]), type(event).__name__, _words(event))
     console.print(table)
 
 
@@ -81,14 +82,6 @@ def _by_name(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_by_name(v) for v in value]
     return value
-
-
-def _when(event: ev.Event) -> tuple[date, bool, str]:
-    for field in ("business_date", "value_on", "opened_on", "activated_on", "from_on"):
-        day = getattr(event, field, None)
-        if isinstance(day, date):
-            return day, field == "business_date", event.event_id
-    return event.occurred_at.date(), False, event.event_id
 
 
 def _words(event: ev.Event) -> str:
