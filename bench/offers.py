@@ -15,7 +15,9 @@ from random import Random
 from agents.options import build_options
 from bench.measure import machine
 from schemas import events as ev
+from simulator.choices import learned, opportunities, play
 from state.affordability import Capacity
+from state.learning import Posterior
 from state.pack import default_book
 
 
@@ -64,6 +66,20 @@ def main() -> None:
             f"{count} debts: median {statistics.median(times):.2f} ms, p95 {times[len(times) * 95 // 100]:.2f} ms, "
             f"{plans} of {borrowers} with a plan; target < 5 ms"
         )
+    learned_leads(borrowers)
+
+
+def learned_leads(offers: int) -> None:
+    """Measure the choice of a lead by what was learned from as many offers before, with its propensities."""
+    chances = list(opportunities(2 * offers, 1, default_book().policy_for("CN", "personal_loan")))
+    ranker = learned(Posterior(play(chances[:offers], learned).sums))
+    times = []
+    for chance in chances[offers:]:
+        began = time.perf_counter()
+        ranker.rank(chance.context)
+        times.append((time.perf_counter() - began) * 1000)
+    times.sort()
+    print(f"a learned lead: median {statistics.median(times):.2f} ms, p95 {times[len(times) * 95 // 100]:.2f} ms more")
 
 
 if __name__ == "__main__":

@@ -30,12 +30,17 @@ def views_group() -> None:
 
 @views_group.command("run")
 @config_option
-def run_command(config: Path | None) -> None:
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Of Prometheus' metrics, on loopback.")
+def run_command(config: Path | None, metrics_port: int | None) -> None:
     """Write what is committed on Kafka to Redis, as it comes."""
 
     async def run(settings: Settings, redis: Redis) -> None:
+        from prometheus_client import start_http_server
+
         from streams.views.projector import Projector
 
+        if metrics_port is not None:
+            start_http_server(metrics_port, addr="127.0.0.1")
         async with Projector(settings, redis) as projector:
             click.echo(f"writing views to {settings.redis.url}; Ctrl-C ends it", err=True)
             await projector.run()
