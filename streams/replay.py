@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas import events as ev
 from state.policy import PolicyBook
@@ -17,15 +18,32 @@ from streams.local.runtime import LocalRuntime
 CHUNK = 10_000
 
 
+class Offered(Struct, frozen=True):
+    """What offers in a currency came to, by their leads, in minor units.
+
+    owed: what the debts were. cost: all that borrowers would pay. waived: what is forgiven. value: what the lender gets
+    for it, as a present value at the contracts' rates; no probability that it is accepted or kept is in it.
+    """
+
+    offers: int = 0
+    with_plan: int = 0
+    owed: int = 0
+    cost: int = 0
+    waived: int = 0
+    value: int = 0
+
+
 class Difference(Struct, frozen=True):
     """What another policy would have changed.
 
-    counts: by output type, (under the first, under the other). bad_debts: account -> statuses that differ at
-    the end. offers: borrower -> (kind, monthly amount of the lead) of the last offers that differ.
+    counts: by output type, (under the first, under the other). offered: by currency, what was offered. bad_debts:
+    account -> statuses that differ at the end. offers: borrower -> the last offers that differ: kind, and of the lead
+    its months, monthly amount, cost to the borrower and value to the lender.
     """
 
     policies: tuple[str, str]
     counts: dict[str, tuple[int, int]]
+    offered: dict[str, tuple[Offered, Offered]]
     bad_debts: dict[str, tuple[str, str]]
     offers: dict[str, tuple[str, str]]
 
@@ -37,6 +55,7 @@ class Outcome:
         self.counts: Counter[str] = Counter()
         self.bad_debts: dict[str, str] = {}
         self.offers: dict[str, str] = {}
+        self.offered: dict[str, Offered] = {}
 
     def take(self, said: Iterable[ev.Event]) -> None:
         """Count what was said."""
@@ -46,9 +65,27 @@ class Outcome:
                 name += f" {event.from_} -> {event.to}"
                 self.bad_debts[event.account_id] = event.to
             elif isinstance(event, ev.OfferPublished):
-                lead = next((o.instalment_amount for o in event.options if o.option_id == event.lead_option_id), 0)
-                self.offers[event.borrower_id] = f"{event.kind} {lead}"
+                self._offer(event)
             self.counts[name] += 1
+
+    def _offer(self, event: ev.OfferPublished) -> None:
+        lead = next((o for o in event.options if o.option_id == event.lead_option_id), None)
+        said = event.kind
+        before = self.offered.get(event.currency, Offered())
+        if lead is None:
+            self.offered[event.currency] = replace(before, offers=before.offers + 1)
+        else:
+            said += f" {lead.term_months} × {lead.instalment_amount}, cost {lead.total_cost}, value {lead.npv}"
+            owed = sum(b.principal + b.interest + b.fees + b.penalty for b in event.balances)
+            self.offered[event.currency] = Offered(
+                before.offers + 1,
+                before.with_plan + 1,
+                before.owed + owed,
+                before.cost + lead.total_cost,
+                before.waived + lead.waived.interest + lead.waived.penalty,
+                before.value + lead.npv,
+            )
+        self.offers[event.borrower_id] = said
 
     def against(self, other: Outcome, names: tuple[str, str]) -> Difference:
         """Return what differs in another outcome of the same history."""
@@ -61,6 +98,10 @@ class Outcome:
         return Difference(
             names,
             {k: (self.counts[k], other.counts[k]) for k in kinds},
+            {
+                c: (self.offered.get(c, Offered()), other.offered.get(c, Offered()))
+                for c in sorted(self.offered.keys() | other.offered.keys())
+            },
             differing(self.bad_debts, other.bad_debts),
             differing(self.offers, other.offers),
         )

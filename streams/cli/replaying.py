@@ -80,6 +80,12 @@ def _report(found: Difference, as_json: bool) -> None:
     for name, (one, other) in found.counts.items():
         table.add_row(name, str(one), str(other), f"{other - one:+d}" if one != other else "")
     console.print(table)
+    table = Table("what was offered", ours, theirs, title="By the leads of offers; amounts as they are written")
+    for currency, both in found.offered.items():
+        table.add_row(f"{currency}: offers, with a plan", *(f"{o.offers:,}, {o.with_plan:,}" for o in both))
+        for name, what in (("owed", "owed"), ("cost", "cost to borrowers"), ("waived", "waived"), ("value", "value")):
+            table.add_row(f"{currency}: {what}", *(f"{getattr(o, name) / 100:,.2f}" for o in both))
+    console.print(table)
     console.print(
         f"{len(found.bad_debts)} accounts end in another bad-debt status, "
         f"{len(found.offers)} borrowers have another last offer."
