@@ -212,3 +212,46 @@ def test_an_open_page_follows_the_log(browser: Browser, tmp_path: Path) -> None:
                 expect(page.locator("#state")).to_contain_text(str(day), timeout=20_000)
                 print(f"shown {time.perf_counter() - began:.2f} s after it was committed")
             page.close()
+
+
+def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: Browser, tmp_path: Path) -> None:
+    base = {"occurred_at": START_AT, "source": "test", "account_id": "A1"}
+    opened = ev.AccountOpened(
+        event_id="open",
+        **base,
+        borrower_id="B1",
+        product="loan",
+        jurisdiction="CN",
+        currency="CNY",
+        opened_on=START,
+        annual_rate_bps=0,
+        principal=10_000_000,
+        instalments=(
+            ev.Instalment(number=1, due_on=START + timedelta(days=900), principal=10_000_000, interest=0, fees=0),
+        ),
+    )
+    paid = [
+        ev.PaymentReceived(
+            event_id=f"e{n}",
+            **base,
+            payment_id=f"p{n:05d}",
+            amount=100,
+            currency="CNY",
+            value_on=START + timedelta(days=n % 300),
+            channel="transfer",
+        )
+        for n in range(10_000)
+    ]
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        runtime.feed([opened, *paid])
+    with ServedConsole(tmp_path) as served:
+        page = browser.new_page()
+        page.goto(served.url)
+        expect(page.locator("#state")).to_contain_text("live")
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        began = time.perf_counter()
+        page.evaluate("location.hash = '#/account/A1'")
+        expect(page.get_by_role("heading", name="What happened")).to_contain_text("10,001")
+        print(f"first paint after {paint:.0f} ms; opened after {time.perf_counter() - began:.2f} s")
+        assert page.locator(".timeline li").count() == 400
+        page.close()
