@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from console.words import worded
@@ -22,17 +22,22 @@ class Pulse:
     def __init__(self) -> None:
         self.day: date | None = None
         self.came = self.said = 0
+        # What is counted is kept counted: a snapshot of a million accounts must not visit them.
         self.buckets: dict[str, ev.Bucket] = {}
+        self.in_bucket: Counter[str] = Counter()
         self.bad: dict[str, ev.BadDebtStatus] = {}
+        self.in_status: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
         self.letters: Counter[str] = Counter()
         self.groups: Counter[str] = Counter()
         self.passed: dict[str, set[str]] = {step: set() for step in FUNNEL}
-        self.allowances: dict[str, tuple[str, int]] = {}
+        self.allowances: dict[str, int] = {}
+        self.allowance: Counter[str] = Counter()
         self.currencies: dict[str, str] = {}
         self.people: dict[str, ev.OfferPublished] = {}
         self.open: dict[str, ev.OfferPublished] = {}
+        self.expiring: dict[date, dict[str, ev.OfferPublished]] = {}
         self.news: deque[ev.Event] = deque(maxlen=SHOWN)
         self.debts: deque[ev.BadDebtChanged] = deque(maxlen=SHOWN)
         self.offers: deque[ev.OfferPublished] = deque(maxlen=SHOWN)
@@ -49,16 +54,17 @@ class Pulse:
         self.kinds[type(event).__name__] += 1
         match event:
             case ev.AccountOpened():
-                self.buckets[event.account_id] = "current"
+                self._move(event.account_id, "current")
                 self.currencies[event.account_id] = event.currency
             case ev.DelinquencyChanged():
-                self.buckets[event.account_id] = event.to
+                self._move(event.account_id, event.to)
             case ev.InstalmentMissed():
                 self._pass("missed", event.account_id)
             case ev.BadDebtChanged():
                 self._bad_debt(event)
             case ev.ImpairmentChanged():
-                self.allowances[event.account_id] = (event.currency, event.allowance)
+                self.allowance[event.currency] += event.allowance - self.allowances.get(event.account_id, 0)
+                self.allowances[event.account_id] = event.allowance
             case ev.OfferPublished():
                 self._offered(event)
             case ev.OfferWithdrawn() | ev.OfferExpired():
@@ -92,8 +98,19 @@ class Pulse:
     def _pass(self, step: str, account: str) -> None:
         self.passed[step].add(account)
 
+    def _move(self, account: str, bucket: ev.Bucket) -> None:
+        before = self.buckets.get(account)
+        if before is not None:
+            self.in_bucket[before] -= 1
+        self.buckets[account] = bucket
+        self.in_bucket[bucket] += 1
+
     def _bad_debt(self, event: ev.BadDebtChanged) -> None:
+        before = self.bad.get(event.account_id)
+        if before is not None:
+            self.in_status[before] -= 1
         self.bad[event.account_id] = event.to
+        self.in_status[event.to] += 1
         if event.to in ("candidate", "recognised"):
             self._pass(event.to, event.account_id)
         self.debts.append(event)
@@ -104,31 +121,39 @@ class Pulse:
             self._pass("offered", account)
         self.offers.append(event)
         self.news.append(event)
-        self.people.pop(event.borrower_id, None)
+        before = self.open.get(event.borrower_id)
+        if before is not None:
+            self._ended(event.borrower_id, before.offer_id)
         self.open[event.borrower_id] = event
-        if not event.options:
+        if event.options:
+            self.expiring.setdefault(event.expires_on, {})[event.borrower_id] = event
+        else:
             self.people[event.borrower_id] = event
 
     def _ended(self, borrower: str, offer: str) -> None:
-        for kept in (self.people, self.open):
-            if borrower in kept and kept[borrower].offer_id == offer:
-                del kept[borrower]
+        found = self.open.get(borrower)
+        if found is None or found.offer_id != offer:
+            return
+        del self.open[borrower]
+        self.people.pop(borrower, None)
+        same_day = self.expiring.get(found.expires_on, {})
+        same_day.pop(borrower, None)
+        if not same_day:
+            self.expiring.pop(found.expires_on, None)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all of it as plain values."""
-        counts, bad = Counter(self.buckets.values()), Counter(self.bad.values())
-        allowance: Counter[str] = Counter()
-        for currency, amount in self.allowances.values():
-            allowance[currency] += amount
         # Whoever is in distress comes first, then who has waited longest.
         people = sorted(self.people.values(), key=lambda o: (o.tone != "supportive", o.business_date, o.borrower_id))
-        expiring = [o for o in self.open.values() if o.options and self.day is not None and o.expires_on <= self.day]
+        # What ended on a closed day has been said to be over; today is the day that is open.
+        today = None if self.day is None else self.day + timedelta(days=1)
+        expiring = [] if today is None else list(self.expiring.get(today, {}).values())
         return {
             "day": None if self.day is None else self.day.isoformat(),
             "accounts": len(self.buckets),
             "events": {"in": self.came, "out": self.said},
-            "buckets": {b: counts[b] for b in BUCKETS},
-            "bad_debt": {s: n for s, n in sorted(bad.items()) if s != "none"},
+            "buckets": {b: self.in_bucket[b] for b in BUCKETS},
+            "bad_debt": {s: n for s, n in sorted(self.in_status.items()) if n and s != "none"},
             "funnel": {step: len(found) for step, found in self.passed.items()},
             "answers": dict(self.answers),
             "offers": {"open": len(self.open), "expiring_today": [_offer(o) for o in expiring[:SHOWN]]},
@@ -142,7 +167,7 @@ class Pulse:
                     ("completed", "PlanCompleted"),
                 )
             },
-            "allowance": dict(allowance),
+            "allowance": {currency: amount for currency, amount in self.allowance.items() if amount},
             "letters": dict(self.letters),
             "people": {"count": len(people), "first": [_offer(o) for o in people[:WORKLIST]]},
             "newest_bad_debts": [self._debt(e) for e in reversed(self.debts)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections import Counter
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -65,12 +66,27 @@ def test_what_is_counted_is_what_the_log_holds(ready: ServedConsole, log: list[e
     assert shown["funnel"]["missed"] == len({e.account_id for e in log if isinstance(e, ev.InstalmentMissed)})
     assert shown["funnel"]["planned"] == len({e.account_id for e in log if isinstance(e, ev.PlanActivated)})
     assert sum(shown["buckets"].values()) == shown["accounts"]
+    buckets = {e.account_id: "current" for e in log if isinstance(e, ev.AccountOpened)}
+    buckets |= {e.account_id: e.to for e in log if isinstance(e, ev.DelinquencyChanged)}
+    assert shown["buckets"] == {b: list(buckets.values()).count(b) for b in shown["buckets"]}
+    bad = Counter({e.account_id: e.to for e in log if isinstance(e, ev.BadDebtChanged)}.values())
+    assert shown["bad_debt"] == {status: n for status, n in bad.items() if status != "none"}
+    last_allowance = {e.account_id: (e.currency, e.allowance) for e in log if isinstance(e, ev.ImpairmentChanged)}
+    allowance: Counter[str] = Counter()
+    for currency, amount in last_allowance.values():
+        allowance[currency] += amount
+    assert shown["allowance"] == dict(allowance)
     assert shown["letters"] == {"unreadable": 1}
     last = {e.borrower_id: e for e in log if isinstance(e, ev.OfferPublished)}
     ended = {e.offer_id for e in log if isinstance(e, ev.OfferWithdrawn | ev.OfferExpired | ev.PlanActivated)}
     waiting = {b for b, o in last.items() if not o.options and o.offer_id not in ended}
     assert {p["borrower"] for p in shown["people"]["first"]} == waiting
     assert shown["people"]["count"] == len(waiting)
+    still = {b: o for b, o in last.items() if o.offer_id not in ended}
+    assert shown["offers"]["open"] == len(still)
+    open_day = date.fromisoformat(shown["day"]) + timedelta(days=1)
+    today = {b for b, o in still.items() if o.options and o.expires_on == open_day}
+    assert {o["borrower"] for o in shown["offers"]["expiring_today"]} == today
 
 
 def test_every_account_and_borrower_of_the_log_has_a_story(
