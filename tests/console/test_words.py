@@ -1,0 +1,43 @@
+"""Every event that a timeline may show has words in both languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from console.words import WORDS, worded
+from schemas import events as ev
+from schemas.jsonlines import from_line
+from schemas.topics import TOPIC_OF
+
+# What goes between agents, to the whole house or to auditors is in nobody's timeline.
+UNSEEN = {
+    "BarrierReached",
+    "ContactNoted",
+    "DayClosed",
+    "DeadLetter",
+    "DecisionLogged",
+    "EvidenceGathered",
+    "GuardrailTripped",
+    "ModelUpdated",
+    "PlanProgressed",
+}
+EXAMPLES = [
+    from_line(line) for line in (Path(__file__).parents[2] / "schemas" / "examples.jsonl").read_bytes().splitlines()
+]
+
+
+def test_no_event_is_without_words() -> None:
+    assert {kind.__name__ for kind in TOPIC_OF} - UNSEEN == set(WORDS)
+
+
+@pytest.mark.parametrize(
+    "event", [e for e in EXAMPLES if type(e).__name__ not in UNSEEN], ids=lambda e: type(e).__name__
+)
+def test_words_are_whole_in_both_languages(event: ev.Event) -> None:
+    said = worded(event, "CNY")
+    assert any("一" <= letter <= "鿿" for letter in said["zh"])
+    assert not any("一" <= letter <= "鿿" for letter in said["en"])
+    assert "{" not in said["zh"] + said["en"]
+    assert "None" not in said["zh"] + said["en"]
