@@ -23,7 +23,7 @@ from agents.account_day import Day, Rules, receivable_of
 from agents.account_facts import APPLY, check, effective_day, fact_key, pending_order
 from agents.base import Environment, Refusal, Step
 from agents.corrections import EPOCH, SAID, Said, body, business_date_of, publish, record
-from agents.progress import contact_of, progress_of
+from agents.progress import noted_contact, progress_of
 from agents.regions import close_day
 from agents.workout import workout_event
 from schemas import events as ev
@@ -76,7 +76,7 @@ class AccountAgent:
             return self._again(state, fact, env.known, rules, env)
         step = self._take(copy(state), fact, rules, env)
         if isinstance(fact, ev.ContactAttempted):
-            step.outputs = [*step.outputs, *contact_of(state, fact)]
+            step.outputs = [*step.outputs, *noted_contact(state, fact)]
         return step
 
     def close(self, state: AccountState, day: ev.DayClosed, env: Environment) -> Step[AccountState]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from agents.base import derived_id
-from agents.grounds import Grounds, owed
+from agents.grounds import Grounds
 from agents.leading import row_of
 from agents.ranking import Ranking, RankingContext
+from agents.weighing import owed
 from schemas import events as ev
 from state.borrower import BorrowerState
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from msgspec import Struct
 
+from agents.amounts import whole
 from agents.option_words import Locale, money
 from schemas import events as ev
 
@@ -63,12 +64,6 @@ class Terms(Struct, frozen=True):
     broken_after_missed: int
 
 
-def total(balances: Sequence[ev.Amounts]) -> ev.Amounts:
-    """Return the sum of balances in one currency, component by component."""
-    parts = ("principal", "interest", "fees", "penalty")
-    return ev.Amounts(**{part: sum(getattr(owed, part) for owed in balances) for part in parts})
-
-
 def disclosures_of(keys: Iterable[str], terms: Terms, locale: Locale, *, agreed: bool = False) -> dict[str, str]:
     """Return what the policy's keys want stated, of the leading option of an offer or of what was agreed.
 
@@ -80,7 +75,7 @@ def disclosures_of(keys: Iterable[str], terms: Terms, locale: Locale, *, agreed:
         "interest": money(owed.interest),
         "fees": money(owed.fees),
         "penalty": money(owed.penalty),
-        "owed": money(owed.principal + owed.interest + owed.fees + owed.penalty),
+        "owed": money(whole(owed)),
         "currency": terms.currency,
         "count": len(schedule),
         "first": schedule[0].due_on.isoformat(),

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agents.option_words import Locale
+from agents.weighing import owed
 from schemas import events as ev
 from state.affordability import Capacity, capacity_of
 from state.borrower import BorrowerState, LastOffer
@@ -43,12 +44,6 @@ class Grounds(Struct, frozen=True):
     def account_ids(self) -> tuple[str, ...]:
         """Return the accounts of the debts, in order."""
         return tuple(d.account_id for d in self.debts)
-
-
-def owed(debt: ev.Debt) -> int:
-    """Return all that is outstanding of a debt."""
-    o = debt.outstanding
-    return o.principal + o.interest + o.fees + o.penalty
 
 
 def negotiable(s: BorrowerState) -> list[tuple[ev.Debt, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agents.amounts import whole
 from agents.chance import normals, unit
 from agents.estimates import Features, PriorEstimate
 from agents.ranking import FixedOrder, Ranking, RankingContext
@@ -22,7 +23,7 @@ _PRIOR = PriorEstimate()
 def row_of(option: ev.Option, context: RankingContext, lead: bool) -> Row:
     """Return what an option is like for whom it is offered, in thousandths, as `state.learning.FEATURES` names it."""
     owed = max(1, context.owed)
-    waived = option.waived.principal + option.waived.interest + option.waived.fees + option.waived.penalty
+    waived = whole(option.waived)
     relief = min(MILLI, max(0, option.distressed_obligation_bps // 10))
     burden = min(3 * MILLI, option.instalment_amount * MILLI // max(1, context.surplus))
     features = Features(

@@ -7,11 +7,12 @@ from datetime import date, timedelta
 
 from msgspec.structs import replace
 
+from agents.amounts import total
 from agents.assignment import ranker_for
 from agents.base import derived_id
 from agents.contacting import contact_of
 from agents.decisions import context_of, decision_of
-from agents.disclosures import Terms, disclosures_of, total
+from agents.disclosures import Terms, disclosures_of
 from agents.education import items_for, titles
 from agents.estimates import Estimate, LearnedEstimate, PriorEstimate
 from agents.grounds import Grounds

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agents.account_day import Day, receivable_order
 from schemas import events as ev
-from state.account import Plan, Receivable
+from state.account import Plan
 from state.calendars import add_months
 from state.ledger import half_up
 
@@ -59,13 +59,14 @@ def pause(d: Day) -> None:
     months = sum(r.due < d.day for r in moving)
     if not months:
         return
-    while _later(moving[0], moving, months) < d.day:
+    anchor = max(date.fromordinal(r.due).day for r in moving)
+    while _later(moving[0].due, months, anchor) < d.day:
         months += 1
-    numbers = {r.number for r in moving}
+    dues = {r.number: _later(r.due, months, anchor) for r in moving}
     s.receivables = tuple(
         sorted(
             (
-                replace(r, due=_later(r, moving, months), reported=False) if r.plan and r.number in numbers else r
+                replace(r, due=dues[r.number], reported=False) if r.plan and r.number in dues else r
                 for r in s.receivables
             ),
             key=receivable_order,
@@ -76,21 +77,16 @@ def pause(d: Day) -> None:
         plan_id=plan.plan_id,
         offer_id=plan.offer_id,
         months=months,
-        next_due_on=date.fromordinal(_later(moving[0], moving, months)),
-        last_due_on=date.fromordinal(_later(moving[-1], moving, months)),
+        next_due_on=date.fromordinal(dues[moving[0].number]),
+        last_due_on=date.fromordinal(dues[moving[-1].number]),
     )
 
 
-def _later(r: Receivable, moving: list[Receivable], months: int) -> int:
+def _later(due: int, months: int, anchor: int) -> int:
     """Return a due date so many months on, on the day of the month that the schedule is anchored to."""
-    anchor = max(date.fromordinal(m.due).day for m in moving)
-    due = date.fromordinal(r.due)
-    first = date(due.year, due.month, 1)
-    return add_months(first, months).toordinal() + min(anchor, _length(add_months(first, months))) - 1
-
-
-def _length(first: date) -> int:
-    return (add_months(first, 1) - first).days
+    day = date.fromordinal(due)
+    # January has every day that an anchor can be.
+    return add_months(date(day.year, 1, anchor), day.month - 1 + months).toordinal()
 
 
 def review(d: Day, fact: ev.PlanReviewRequested) -> None:

@@ -47,7 +47,7 @@ def progress_of(s: AccountState, said: Iterable[ev.Event], standing: Iterable[ev
     return told
 
 
-def contact_of(s: AccountState, fact: ev.ContactAttempted) -> list[ev.Event]:
+def noted_contact(s: AccountState, fact: ev.ContactAttempted) -> list[ev.Event]:
     """Return what the contact rules count of a contact: an attempt of the lender, or that they spoke."""
     attempt = fact.direction == "outbound"
     conversation = fact.channel in SPOKEN and fact.outcome in ANSWERED

@@ -12,6 +12,7 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agents.amounts import whole
 from agents.estimates import Estimate, Features
 from agents.option_words import Locale, label_of, reasons_for
 from schemas import events as ev
@@ -67,8 +68,7 @@ def waived_of(debt: ev.Debt, waived: Sequence[str]) -> ev.Amounts:
 
 def owed(debt: ev.Debt) -> int:
     """Return all that is outstanding of a debt."""
-    o = debt.outstanding
-    return o.principal + o.interest + o.fees + o.penalty
+    return whole(debt.outstanding)
 
 
 def financed(debt: ev.Debt, waived: Sequence[str]) -> int:

@@ -6,11 +6,12 @@ from collections import Counter, deque
 from datetime import date, timedelta
 from typing import Any
 
+from agents.amounts import whole
 from console.words import worded
 from schemas import events as ev
 from schemas.topics import TOPIC_OF
+from streams.demo.tally import BUCKETS
 
-BUCKETS: tuple[ev.Bucket, ...] = ("current", "grace", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_over_90")
 SHOWN, WORKLIST = 20, 100
 # The way from a missed payment to cure; each account counts once a step.
 FUNNEL = ("missed", "candidate", "recognised", "offered", "planned", "completed", "healed")
@@ -43,7 +44,6 @@ class Pulse:
         self.offers: deque[ev.OfferPublished] = deque(maxlen=SHOWN)
         self.tripped: ev.GuardrailTripped | None = None
         self.model: ev.ModelUpdated | None = None
-        self.waiting: set[str] = set()
 
     def take(self, event: ev.Event) -> None:
         """Count one event."""
@@ -177,14 +177,13 @@ class Pulse:
         }
 
     def _debt(self, event: ev.BadDebtChanged) -> dict[str, Any]:
-        o = event.outstanding
         return {
             "account": event.account_id,
             "day": event.business_date.isoformat(),
             "from": event.from_,
             "to": event.to,
             "days_past_due": event.days_past_due,
-            "outstanding": o.principal + o.interest + o.fees + o.penalty,
+            "outstanding": whole(event.outstanding),
             "currency": event.currency,
         }
 

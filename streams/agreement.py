@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from agents.amounts import PARTS
 from agents.disclosures import Terms, disclosures_of
 from agents.option_words import Locale, money
 from schemas import events as ev
@@ -74,7 +75,6 @@ WORDS: dict[Locale, dict[str, str]] = {
         "translation": "This is a translation, for information. The text in the language of the agreement counts.",
     },
 }
-PARTS = ("principal", "interest", "fees", "penalty")
 
 _PAGES = Environment(
     loader=PackageLoader("streams", "pages"),

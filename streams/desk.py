@@ -24,7 +24,7 @@ S = TypeVar("S", bound=Struct)
 SEPARATOR, AFTER_SEPARATOR = "\x1f", "\x20"
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(ev.AnyEvent).decode
+read_fact = msgspec.msgpack.Decoder(ev.AnyEvent).decode
 
 
 def written(update: ev.ModelUpdated) -> str:
@@ -98,7 +98,7 @@ class Desk(Generic[S]):
         ids = sorted({name for _, name in asked})
         self._known = dict.fromkeys(ids)
         for name, value in self._store.known(self.agent.name, ids):
-            self._known[name] = _decode(value)
+            self._known[name] = read_fact(value)
         self._read_states({key for key, _ in asked})
 
     def _read_states(self, keys: Iterable[str]) -> None:
@@ -149,7 +149,7 @@ class Desk(Generic[S]):
     def _lookup(self, name: str) -> ev.Event | None:
         if name not in self._known:
             found = next(self._store.known(self.agent.name, [name]), None)
-            self._known[name] = None if found is None else _decode(found[1])
+            self._known[name] = None if found is None else read_fact(found[1])
         return self._known[name]
 
     # -- what is kept
@@ -166,7 +166,7 @@ class Desk(Generic[S]):
 
     def history(self, key: str) -> list[tuple[str, ev.Event]]:
         """Return all facts recorded for a key, in the order of their fact keys."""
-        stored: dict[str, ev.Event] = {k: _decode(v) for k, v in self._store.facts(self.agent.name, key)}
+        stored: dict[str, ev.Event] = {k: read_fact(v) for k, v in self._store.facts(self.agent.name, key)}
         return sorted((stored | self._facts.get(key, {})).items())
 
     def flush(self) -> None:

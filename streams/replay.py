@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agents.amounts import total, whole
 from schemas import events as ev
 from state.policy import PolicyBook
 from streams.local.runtime import LocalRuntime
@@ -76,7 +77,7 @@ class Outcome:
             self.offered[event.currency] = replace(before, offers=before.offers + 1)
         else:
             said += f" {lead.term_months} × {lead.instalment_amount}, cost {lead.total_cost}, value {lead.npv}"
-            owed = sum(b.principal + b.interest + b.fees + b.penalty for b in event.balances)
+            owed = whole(total(event.balances))
             self.offered[event.currency] = Offered(
                 before.offers + 1,
                 before.with_plan + 1,

@@ -46,7 +46,37 @@ LOOK_UP = 4_000
 Row = tuple[int, str, int, bytes | None, bytes | None, bytes, int, int]
 
 
-class Store:
+class Tables:
+    """What the tables hold, for whoever may only read them."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def meta(self, name: str) -> str | None:
+        """Return a named value, None where there is none."""
+        row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def replayed(self) -> set[str]:
+        """Return the ids of the dead letters that were sent in again."""
+        return {name for (name,) in self.db.execute("SELECT id FROM replayed")}
+
+    def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the stored states of keys; those that have none are left out."""
+        for part in _parts(keys):
+            marks = ",".join("?" * len(part))
+            yield from self.db.execute(
+                f"SELECT key, value FROM state WHERE agent = ? AND key IN ({marks})", (agent, *part)
+            )
+
+    def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
+        """Return all facts of a key by fact key, in the order of these."""
+        query = "SELECT id, value FROM fact WHERE agent = ? AND id >= ? AND id < ? ORDER BY id"
+        rows = self.db.execute(query, (agent, fact_id(key, ""), key + AFTER_SEPARATOR))
+        return [(name[len(key) + 1 :], value) for name, value in rows]
+
+
+class Store(Tables):
     """The tables behind a local runtime. `folder` None keeps them in memory."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -54,7 +84,7 @@ class Store:
         if folder is not None:
             self._lock = taken(folder, "name another")
         path = ":memory:" if folder is None else str(folder / "reprieve.db")
-        self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        super().__init__(sqlite3.connect(path, isolation_level=None, cached_statements=256))
         # The write-ahead log may grow to 64 MiB before it is copied back, so that a batch's pages are copied once.
         for pragma in (
             "journal_mode=WAL",
@@ -85,18 +115,9 @@ class Store:
 
     # -- meta
 
-    def meta(self, name: str) -> str | None:
-        """Return a named value, None where there is none."""
-        row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
-
     def set_meta(self, name: str, value: str) -> None:
         """Keep a named value."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-    def replayed(self) -> set[str]:
-        """Return the ids of the dead letters that were sent in again."""
-        return {name for (name,) in self.db.execute("SELECT id FROM replayed")}
 
     def mark_replayed(self, name: str) -> None:
         """Note that a dead letter was sent in again."""
@@ -134,14 +155,6 @@ class Store:
 
     # -- states and facts
 
-    def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the stored states of keys; those that have none are left out."""
-        for part in _parts(keys):
-            marks = ",".join("?" * len(part))
-            yield from self.db.execute(
-                f"SELECT key, value FROM state WHERE agent = ? AND key IN ({marks})", (agent, *part)
-            )
-
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
         query = "SELECT key FROM state INDEXED BY state_due WHERE agent = ? AND due <= ?"
@@ -162,12 +175,6 @@ class Store:
             "CROSS JOIN fact ON fact.agent = ? AND fact.id = asked.value",
             (json.encode(ids), agent),
         )
-
-    def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
-        """Return all facts of a key by fact key, in the order of these."""
-        query = "SELECT id, value FROM fact WHERE agent = ? AND id >= ? AND id < ? ORDER BY id"
-        rows = self.db.execute(query, (agent, fact_id(key, ""), key + AFTER_SEPARATOR))
-        return [(name[len(key) + 1 :], value) for name, value in rows]
 
     def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
         """Record facts by agent and id; one that exists is replaced."""

@@ -10,6 +10,7 @@ class Keys:
 
     def __init__(self, prefix: str, generation: int) -> None:
         self.prefix = prefix
+        self.number = generation
         self.base = f"{prefix}{generation}:"
 
     def view(self, agent: str, key: str) -> str:

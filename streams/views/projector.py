@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError, WatchError
@@ -26,15 +25,13 @@ from streams.kafka.metrics import VIEWS_AWAY, VIEWS_LAG, VIEWS_WRITTEN
 from streams.kafka.rows import STATE, state_of
 from streams.settings import Settings
 from streams.views.keys import KINDS, Keys
-from streams.views.shape import INDEXES, View, account_view, borrower_view
+from streams.views.shape import View, account_view, borrower_view
 
-log: Any = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 # Rows a transaction: it holds up Redis while it runs.
 _ROWS = 1_000
 _FETCH_BYTES = 4 * 1024 * 1024
-Row = tuple[str, View | None]
 
 
 class Projector:
@@ -136,7 +133,7 @@ class Projector:
 
     async def _as_left(self) -> bool:
         """Say whether Redis is as this one left it: it may have been emptied, restored, or written by another."""
-        if self._fixed is None and int(await self._redis.get(self._keys.generation) or 0) != self._number():
+        if self._fixed is None and int(await self._redis.get(self._keys.generation) or 0) != self._keys.number:
             return False
         known = await self._redis.hgetall(self._keys.offsets)
         return all(int(known.get(_name(tp).encode(), 0)) == at for tp, at in self._written.items())
@@ -152,7 +149,7 @@ class Projector:
         async with self._redis.pipeline(transaction=True) as pipe:
             try:
                 await pipe.watch(keys.offsets, keys.generation)
-                if self._fixed is None and int(await pipe.get(keys.generation) or 0) != self._number():
+                if self._fixed is None and int(await pipe.get(keys.generation) or 0) != self._keys.number:
                     return False
                 if int(await pipe.hget(keys.offsets, _name(tp)) or 0) != self._written[tp]:
                     return False
@@ -187,9 +184,6 @@ class Projector:
             else:
                 pipe.zrem(keys.index(index), key)
         pipe.publish(keys.changes, f"{KINDS[agent]}:{key}")
-
-    def _number(self) -> int:
-        return int(self._keys.base.removeprefix(self._keys.prefix).rstrip(":"))
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until Redis answers, with growing pauses: while it is away nothing is lost, only later."""
@@ -246,6 +240,3 @@ async def _forget(redis: Redis, prefix: str, generation: int) -> None:
             found = []
     if found:
         await redis.unlink(*found)
-
-
-__all__ = ["INDEXES", "Projector", "rebuild"]

@@ -15,7 +15,6 @@ BAD = frozenset({"candidate", "recognised", "charged_off", "recovering"})
 # Indexes are sorted sets. bad_debts: what is owed of each bad debt, by currency. new_bad_debts: the day on which it
 # became so. in_arrears: the first day of the present arrears. expiring: the last day of each open offer with options.
 # people: since when each borrower without a plan waits for a person. Days are proleptic ordinals.
-INDEXES = ("new_bad_debts", "in_arrears", "expiring", "people")
 
 
 class View(Struct, frozen=True):
