@@ -74,9 +74,9 @@ compiled: $(VENV)/.dev
 lock: $(VENV)/.python
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --extra build -o requirements.lock
+		--no-emit-index-url --no-header --extra build --extra otel -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --extra build --group dev -o requirements-dev.lock
+		--no-emit-index-url --no-header --extra build --extra otel --group dev -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .cache build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

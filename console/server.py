@@ -31,6 +31,7 @@ from state.learning import FEATURES, Learned
 from state.pack import load_book, load_pack, pack_names
 from state.pack_merge import provenance
 from streams.agreement import agreement
+from streams.endings import ended
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 5_000
@@ -89,9 +90,7 @@ class Console:
         self._ledger = Ledger(self._folder)
         task = asyncio.create_task(self._follow())
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await ended(task)
         self._ledger.close()
 
     async def _follow(self) -> None:

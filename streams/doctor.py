@@ -116,17 +116,22 @@ async def _registry(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings) -> str:
-    from redis.asyncio import Redis
+    from redis import Redis
     from redis.exceptions import RedisError
 
+    def asked() -> int:
+        # A client that blocks closes its socket at once, where TLS in an event loop would outlive the loop.
+        with Redis.from_url(**settings.redis.client_options()) as client:
+            seconds: int = client.time()[0]
+            return seconds
+
     try:
-        async with Redis.from_url(**settings.redis.client_options()) as client:
-            seconds, _ = await client.time()
+        seconds = await asyncio.to_thread(asked)
     except RedisError as error:
         raise Fatal(
             f"{type(error).__name__}: {error}. See to redis.url, redis.username, redis.password and redis.ca_file."
         ) from error
-    skew = abs(int(seconds) - time.time())
+    skew = abs(seconds - time.time())
     if skew > _SKEW:
         raise Fatal(f"its clock and ours differ by {skew:.0f} s. Set both by NTP.")
     return f"answers; its clock and ours differ by less than {_SKEW:.0f} s"

@@ -11,6 +11,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.endings import ended
 from streams.kafka.metrics import REBUILT, RESTORED
 from streams.kafka.rows import PLACE, digest
 from streams.kafka.store import Corrupt, PartitionStore
@@ -163,8 +164,7 @@ class Standby:
     async def stop(self) -> dict[TopicPartition, PartitionStore]:
         """End, and return the stores, which stay open."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await ended(self._task)
         if self._reader is not None:
             await self._reader.stop()
         return self._places

@@ -16,6 +16,7 @@ from schemas.codec import Codec
 from schemas.errors import Fatal
 from state.policy import PolicyBook
 from streams.at_work import agents_at_work
+from streams.endings import ended
 from streams.folders import taken
 from streams.kafka.batch import Record
 from streams.kafka.broker import LaneBroker, Probe, changelog, patiently
@@ -133,8 +134,7 @@ class Lanes:
     async def stop(self) -> None:
         """Stop all lanes after their batch in hand; stores stay open, so that they can be taken up again."""
         if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
+            await ended(self._opening)
         runners, self._runners = self._runners, {}
         await asyncio.gather(*(runner.stop(_PATIENCE) for runner in runners.values()))
         brokers, self._brokers = self._brokers, {}

@@ -18,6 +18,7 @@ from agents.base import derived_id
 from schemas import events as ev
 from schemas.errors import BadInput
 from schemas.topics import TOPICS
+from streams.endings import ended
 from streams.kafka import business
 from streams.kafka.batch import Record
 from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing
@@ -129,8 +130,7 @@ class Runner:
         if self._task is not None:
             _, late = await asyncio.wait([self._task], timeout=patience)
             for task in late:
-                task.cancel()
-                await asyncio.wait([task])
+                await ended(task)
 
     async def _run(self) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,6 +23,7 @@ from state.account import AccountState
 from state.borrower import BorrowerState
 from state.pack import default_book
 from streams.cli import cli
+from streams.endings import ended
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
 from streams.views.keys import KINDS, Keys
@@ -103,8 +103,9 @@ def test_views_are_those_of_the_pure_agents_after_crashes_of_everybody_and_equal
     async def project_for(seconds: float) -> None:
         async with Redis.from_url(server.url) as redis, Projector(settings, redis) as projector:
             # Ended wherever it is: in a fetch, between two batches, in the middle of a transaction.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(projector.run(), seconds)
+            running = asyncio.create_task(projector.run())
+            await asyncio.wait([running], timeout=seconds)
+            await ended(running)
 
     quarter = len(history()) // 4 + 1
     parts = [history()[n : n + quarter] for n in range(0, len(history()), quarter)]
@@ -146,8 +147,7 @@ def test_two_projectors_and_an_emptied_redis_leave_exact_views(stage: Stage, ser
             await redis.delete(*keys)
             await asyncio.to_thread(stage.settle)
             for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+                await ended(task)
             await one.catch_up()
         return await written(redis, settings)
 
@@ -170,8 +170,7 @@ def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
             await asyncio.to_thread(stage.settle)
             assert not running.done()
             await asyncio.to_thread(own.start)
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await ended(running)
             await projector.catch_up()
             return await written(redis, settings)
 
