@@ -21,6 +21,7 @@ from streams.folders import taken
 from streams.kafka.batch import Record
 from streams.kafka.broker import LaneBroker, Probe, changelog, patiently
 from streams.kafka.changelogs import ChangelogReader, Standby, open_store
+from streams.kafka.gauges import GAUGES
 from streams.kafka.lane import Lane, Seat, input_topics
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.metrics import LANES, STANDBYS
@@ -78,6 +79,7 @@ class Lanes:
                 [t for agent, _ in self._agents for t in input_topics(agent)] + ["clock", "barriers", "learning"]
             )
         )
+        GAUGES.watch(self)
         self._names = {settings.topics.prefix + topic: topic for topic in self.topics}
 
     @property
@@ -284,6 +286,10 @@ class Lanes:
         for partition, runner in self._runners.items():
             found = {topic: position(name, partition) for name, topic in self._names.items()}
             runner.look({topic: place for topic, place in found.items() if place is not None})
+
+    def running(self) -> list[Runner]:
+        """Return the lanes that run."""
+        return list(self._runners.values())
 
     def under_way(self) -> dict[str, int]:
         """Return what should move, by name with a number that changes when it does."""

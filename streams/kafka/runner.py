@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
-from typing import Protocol
 
 from msgspec import json
 
@@ -18,26 +18,14 @@ from schemas import events as ev
 from schemas.errors import BadInput
 from schemas.topics import TOPICS
 from streams.endings import ended
-from streams.kafka import business
-from streams.kafka.batch import Record
+from streams.kafka.accounting import committed
+from streams.kafka.batch import Broker, Record
 from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier
 from streams.kafka.lane import Lane
-from streams.kafka.metrics import LANE_BATCH_SECONDS, LANE_COMMITTED, LANE_READ, LANE_REFUSED
+from streams.kafka.metrics import LANE_BATCH_SECONDS
 
 # How long a lane that waits to close a day sleeps before it looks again.
 _POLL = 0.005
-
-
-class Broker(Protocol):
-    """What a runner asks of Kafka."""
-
-    async def commit(self, lane: Lane) -> dict[str, int]:
-        """Commit the lane's batch, however long it takes; returns the changelogs' ends by agent."""
-        ...
-
-    async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
-        """Return the offsets behind the last records of topics, uncommitted ones too."""
-        ...
 
 
 class Runner:
@@ -64,8 +52,9 @@ class Runner:
         self._broker = broker
         self._limit = batch_records
         self._failed = failed
-        # Batches that were committed.
+        # Batches that were committed; when one last was, or nothing waited.
         self.commits = 0
+        self._since = time.monotonic()
         self._room = room
         self._begin = begin
         self._meet = meet
@@ -104,6 +93,19 @@ class Runner:
             return True
         return any(position < end for position, end in self._places.values())
 
+    @property
+    def commit_age(self) -> float:
+        """Return the seconds since a batch was committed, while something waits or a day is being closed; else 0."""
+        return time.monotonic() - self._since if self.closing or self.waits else 0.0
+
+    def lag(self) -> dict[str, int]:
+        """Return by topic how many offsets lie between what was taken and the end that was last seen."""
+        found = {}
+        for topic, (position, end) in list(self._places.items()):
+            held = self._days if topic == "clock" else self._inbox.get(topic, ())
+            found[topic] = max(0, end - position) + len(held) + (topic == "clock" and self._closing is not None)
+        return found
+
     def give(self, topic: str, records: Sequence[Record]) -> None:
         """Hand over records that were fetched."""
         begin = self._begin.get(topic, 0)
@@ -122,6 +124,8 @@ class Runner:
     def look(self, places: Mapping[str, tuple[int, int]]) -> None:
         """Note where the consumer stands, and the ends that it last saw, by topic; all before that was given."""
         self._places = places
+        if not self.closing and not self.waits:
+            self._since = time.monotonic()
         if self.closing or self._inbox:
             self._wake.set()
 
@@ -227,13 +231,11 @@ class Runner:
     async def _commit(self) -> None:
         lane = self.lane
         batch = lane.batch
+        lane.seal()
         lane.settled(await self._broker.commit(lane))
         self.commits += 1
-        LANE_READ.inc(batch.read)
-        LANE_COMMITTED.set_to_current_time()
-        for code, count in batch.refused.items():
-            LANE_REFUSED.labels(code=code).inc(count)
-        business.count(batch.counted)
+        self._since = time.monotonic()
+        committed(batch)
 
     # -- closing a day
 
@@ -267,7 +269,7 @@ class Runner:
     async def _past(self, record: Record) -> None:
         """Count a record of the clock as read."""
         self.lane.batch.offsets["clock"] = record.offset + 1
-        self.lane.batch.read += 1
+        self.lane.batch.note("clock", [record])
         await self._commit()
 
     async def _advance(self, closing: Closing) -> bool:
