@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Generic, Protocol, TypeVar
@@ -72,6 +72,9 @@ class Keeping(Protocol):
 
 class Desk(Generic[S]):
     """An agent with its part of the store. States live in a bounded cache, the least recently used leave."""
+
+    # Told of each state that a step leaves, with what was there before it.
+    watch: Callable[[S | None, S], None] | None = None
 
     def __init__(self, agent: Agent[S], kind: type[S], store: Keeping, book: PolicyBook, cached: int) -> None:
         self.agent = agent
@@ -142,6 +145,8 @@ class Desk(Generic[S]):
             yield steps
 
     def _note(self, key: str, step: Step[S]) -> None:
+        if self.watch is not None:
+            self.watch(self._states.get(key), step.state)
         self._states[key] = self._dirty[key] = step.state
         for fact_key, event in step.facts:
             self._facts.setdefault(key, {})[fact_key] = event

@@ -139,9 +139,19 @@ class WorkerSettings(_Group):
     cached_states: Annotated[int, Field(ge=0)] = 100_000
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=900)] = 60
     wrong_partition: Literal["refuse", "rekey"] = "refuse"
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "console"
+
+
+class HealthSettings(_Group):
+    """Where a long-running process answers `/metrics`, `/livez` and `/readyz`; without a port nowhere.
+
+    stall_seconds: how long nothing may move before the process counts as stuck; above the longest pause of its loop.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    stall_seconds: Annotated[float, Field(ge=1, le=3600)] = 120
 
 
 class Settings(BaseSettings):
@@ -160,6 +170,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     redis: RedisSettings = RedisSettings()
     worker: WorkerSettings = WorkerSettings()
+    health: HealthSettings = HealthSettings()
 
     @classmethod
     def settings_customise_sources(

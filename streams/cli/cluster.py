@@ -19,6 +19,17 @@ T = TypeVar("T")
 config_option = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), default=None, help="A settings file (TOML)."
 )
+health_port_option = click.option(
+    "--health-port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    help="Where /metrics, /livez and /readyz are answered (health.port); 0 takes a free port.",
+)
+
+
+def health_flags(port: int | None) -> dict[str, Any]:
+    """Return the flag of a health port as settings take it."""
+    return {} if port is None else {"health": {"port": port}}
 
 
 def settings_of(config: Path | None, **flags: Any) -> Settings:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from schemas.errors import Fatal, WrongUse
-from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import json_option, say_json
 
 if TYPE_CHECKING:
@@ -30,22 +30,20 @@ def views_group() -> None:
 
 @views_group.command("run")
 @config_option
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Of Prometheus' metrics, on loopback.")
-def run_command(config: Path | None, metrics_port: int | None) -> None:
+@health_port_option
+def run_command(config: Path | None, health_port: int | None) -> None:
     """Write what is committed on Kafka to Redis, as it comes."""
 
     async def run(settings: Settings, redis: Redis) -> None:
-        from prometheus_client import start_http_server
-
+        from streams.health import health
         from streams.views.projector import Projector
 
-        if metrics_port is not None:
-            start_http_server(metrics_port, addr="127.0.0.1")
-        async with Projector(settings, redis) as projector:
+        projector = Projector(settings, redis)
+        async with health(settings.health, projector.standing), projector:
             click.echo(f"writing views to {settings.redis.url}; Ctrl-C ends it", err=True)
             await projector.run()
 
-    _on_both(config, run)
+    _on_both(config, run, **health_flags(health_port))
 
 
 @views_group.command("rebuild")
@@ -122,12 +120,12 @@ def expiring_command(day: date, config: Path | None, as_json: bool) -> None:
         click.echo("\n".join(borrowers))
 
 
-def _on_both(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]]) -> T:
+def _on_both(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]], **flags: Any) -> T:
     """Do something with Redis, and Kafka where it is needed; what goes wrong becomes a sentence."""
     from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
-    settings = settings_of(config)
+    settings = settings_of(config, **flags)
     if settings.redis.url is None:
         raise WrongUse("There is no Redis to write views to. Set redis.url (REPRIEVE_REDIS__URL).")
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
+from weakref import WeakSet
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -31,6 +32,15 @@ def changelog(settings: Settings, agent: str) -> str:
     return f"{settings.topics.prefix}{agent}-changelog"
 
 
+# Those that wait for a neighbour that does not answer.
+_waiting: WeakSet[Pauses] = WeakSet()
+
+
+def is_away() -> bool:
+    """Say whether something waits for a broker, or another neighbour, that does not answer."""
+    return bool(_waiting)
+
+
 class Pauses:
     """Growing pauses between attempts."""
 
@@ -42,6 +52,7 @@ class Pauses:
     async def rest(self, doing: str, error: BaseException) -> None:
         """Sleep, longer each time, and say why."""
         log.warning("broker_away", doing=doing, error=f"{type(error).__name__}: {error}", retry_in_seconds=self._next)
+        _waiting.add(self)
         BROKER_AWAY.set(self._next)
         await asyncio.sleep(self._next)
         self._next = min(self._next * 2, self._most)
@@ -49,25 +60,27 @@ class Pauses:
     def over(self) -> None:
         """Begin with short pauses again."""
         self._next = self._first
-        BROKER_AWAY.set(0)
+        _waiting.discard(self)
+        if not _waiting:
+            BROKER_AWAY.set(0)
 
 
 async def patiently(settings: Settings, doing: str, attempt: Callable[[], Awaitable[T]]) -> T:
     """Try until it is done, with growing pauses while the broker is away. What no repetition mends is raised."""
     pauses = Pauses(settings)
-    while True:
-        try:
-            done = await attempt()
-        except DENIED as error:
-            raise Fatal(
-                f"Kafka refuses this worker ({doing}): {type(error).__name__} {error}. See to kafka.sasl_username, "
-                "kafka.sasl_password and the rights that they have. Nothing that was committed is lost."
-            ) from error
-        except AWAY as error:
-            await pauses.rest(doing, error)
-        else:
-            pauses.over()
-            return done
+    try:
+        while True:
+            try:
+                return await attempt()
+            except DENIED as error:
+                raise Fatal(
+                    f"Kafka refuses this worker ({doing}): {type(error).__name__} {error}. See to kafka.sasl_username, "
+                    "kafka.sasl_password and the rights that they have. Nothing that was committed is lost."
+                ) from error
+            except AWAY as error:
+                await pauses.rest(doing, error)
+    finally:
+        pauses.over()
 
 
 class Probe:

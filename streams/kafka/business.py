@@ -23,13 +23,21 @@ STANDINGS = Counter("reprieve_standing_transitions_total", "Accounts whose credi
 OFFERS = Counter("reprieve_offers_total", "Offers published.", ["kind", "tone"])
 OFFERS_ENDED = Counter("reprieve_offers_ended_total", "Offers that were withdrawn or ran out.", ["how"])
 HELD_BACK = Counter(
-    "reprieve_contacts_held_back_total", "Offers that may be told only later, by the reason.", ["reason"]
+    "reprieve_contacts_held_back_total", "Offers to be told later, or (no_channel) never by the lender.", ["reason"]
 )
 PLANS = Counter("reprieve_plans_total", "What becomes of plans.", ["what"])
 INSTALMENTS = Counter("reprieve_plan_instalments_total", "Instalments of plans, kept or missed.", ["what"])
 LEADS = Counter("reprieve_leads_total", "Offers with options, by how their lead was chosen.", ["group"])
 GUARDRAILS = Counter("reprieve_guardrails_tripped_total", "Guardrails that were breached.", ["guardrail"])
 CORRECTIONS = Counter("reprieve_corrections_total", "Statements that were superseded.", ["what"])
+
+ANSWERS = Counter("reprieve_offer_answers_total", "Answers to offers.", ["answer", "channel"])
+COLLECTION = Counter("reprieve_collection_changes_total", "Accounts whose collection stopped or went on.", ["what"])
+CLASSES = Counter("reprieve_class_transitions_total", "Accounts that changed their class.", ["policy", "old", "new"])
+STAGES = Counter("reprieve_stage_transitions_total", "Accounts that changed their impairment stage.", ["old", "new"])
+
+# Counted when they come in, if they are new; the rest when they are said.
+HEARD = frozenset({ev.OfferAnswered})
 
 Count = tuple[Counter, tuple[str, ...]]
 _OF: Mapping[type[ev.Event], Callable[[Any], list[Count]]] = {
@@ -39,7 +47,13 @@ _OF: Mapping[type[ev.Event], Callable[[Any], list[Count]]] = {
     ev.OfferPublished: lambda e: [
         (OFFERS, (e.kind, e.tone)),
         *([(HELD_BACK, (e.contact.held_back,))] if e.contact.held_back else []),
+        *([] if e.contact.channels else [(HELD_BACK, ("no_channel",))]),
     ],
+    ev.OfferAnswered: lambda e: [(ANSWERS, (e.answer, e.channel))],
+    ev.CollectionStopped: lambda e: [(COLLECTION, ("stopped",))],
+    ev.CollectionResumed: lambda e: [(COLLECTION, ("resumed",))],
+    ev.ClassificationChanged: lambda e: [(CLASSES, (e.policy, e.from_, e.to))],
+    ev.ImpairmentChanged: lambda e: [(STAGES, (str(e.from_stage), str(e.stage)))] if e.stage != e.from_stage else [],
     ev.OfferWithdrawn: lambda e: [(OFFERS_ENDED, ("withdrawn",))],
     ev.OfferExpired: lambda e: [(OFFERS_ENDED, ("expired",))],
     ev.PlanActivated: lambda e: [(PLANS, ("activated",))],

@@ -58,6 +58,8 @@ class ChangelogReader:
             fetch_max_bytes=4 * _FETCH_BYTES,
             fetch_max_wait_ms=100,
         )
+        # Rows read so far.
+        self.rows = 0
         self._stores: dict[TopicPartition, PartitionStore] = {}
         self._last: dict[TopicPartition, tuple[int, bytes]] = {}
 
@@ -123,6 +125,7 @@ class ChangelogReader:
             store.write([(record.key, record.value) for record in records], records[-1].offset + 1)
             count += len(records)
             await asyncio.sleep(0)
+        self.rows += count
         RESTORED.inc(count)
         return count
 

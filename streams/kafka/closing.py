@@ -18,8 +18,11 @@ The record on `clock` counts as read then. A crash in between goes on at the ste
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from agents.base import derived_id
 from schemas import events as ev
 from streams.kafka.batch import Record
 
@@ -33,13 +36,15 @@ ALL = "all"
 class Closing:
     """The close of one business date at a lane: the record that asked for it, and what must be read first.
 
-    fence: by topic, the offset that must be read; None before it was asked for in this step.
+    fence: by topic, the offset that must be read; None before it was asked for in this step. others: it waits for
+    other partitions.
     """
 
     record: Record
     day: ev.DayClosed
     ready: bool = False
     fence: dict[str, int] | None = None
+    others: bool = False
 
 
 @dataclass(slots=True)
@@ -63,3 +68,24 @@ class Barriers:
         ready = self.reached.get(f"{READY}:{ALL}", {})
         names = map(str, range(partitions))
         return all(here.get(name, 0) >= day or ready.get(name, 0) > day for name in names)
+
+
+def barrier(day: ev.DayClosed, partition: int, phase: str, agent: str) -> ev.BarrierReached:
+    """Return that a partition has come to a phase of a day."""
+    date = day.business_date
+    return ev.BarrierReached(
+        event_id=derived_id(day.event_id, "BarrierReached", phase, agent, partition, date.isoformat()),
+        occurred_at=day.occurred_at,
+        source="reprieve.kafka",
+        business_date=date,
+        agent=agent,
+        partition=partition,
+        phase=phase,
+    )
+
+
+def appended_until(waiting: deque[Record], until: int, most: int) -> Iterator[Record]:
+    """Take records from the front, up to a time in ms."""
+    while waiting and most and waiting[0].timestamp <= until:
+        most -= 1
+        yield waiting.popleft()

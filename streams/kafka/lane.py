@@ -19,18 +19,24 @@ from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.headers import headers_for
 from schemas.topics import TOPIC_OF, key_of
+from state.account import AccountState
 from state.learning import Learned
 from state.policy import PolicyBook
+from state.portfolio import Portfolio
+from state.storage import unpack
 from streams.desk import Desk, read_back, written
-from streams.kafka.batch import Batch, Headers, Record, Saying
-from streams.kafka.business import counts_of
+from streams.kafka.batch import Batch, Record, Saying
+from streams.kafka.business import HEARD, counts_of
 from streams.kafka.lane_rows import LaneRows
+from streams.kafka.metrics import see_learned
 from streams.kafka.partitioning import partition_of, wrong_partition
-from streams.kafka.rows import ParkedRecord
+from streams.kafka.rows import ParkedRecord, parked
 from streams.letters import dead_letter
 from streams.reading import read_event
+from streams.traceparent import traceparent_of
 
 SOURCE = "reprieve.kafka"
+PORTFOLIO = "portfolio"
 # Topics whose records open what others refer to come first, so that fewer records have to wait.
 _FIRST = {"accounts": 0, "profiles": 1, "collections": 2, "plans": 3, "workout-requests": 4}
 
@@ -70,9 +76,26 @@ class Lane:
         self._rekey = rekey
         self._wait = book.policy_for("", "").unknown_account_wait_days
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
+        # What the accounts come to, and what it was when it was last committed.
+        self.portfolio = self._counted(book)
+        self.portfolio_then = self.portfolio.copy()
         told = seats[0].rows.meta("learned")
         if told is not None:
             self._learn(read_back(told))
+
+    def _counted(self, book: PolicyBook) -> Portfolio:
+        """Return what the accounts come to, as it was kept, or counted anew where it was not."""
+        for seat in self.seats:
+            if seat.agent.name == "account":
+                text = self.seats[0].rows.meta(PORTFOLIO)
+                kept = Portfolio(book) if text is None else Portfolio.of(text, book)
+                if text is None or kept is None:
+                    kept = Portfolio(book)
+                    for state in seat.rows.all_states():
+                        kept.move(None, unpack(state, AccountState))
+                seat.desk.watch = kept.move
+                return kept
+        return Portfolio(book)
 
     # -- a batch
 
@@ -98,12 +121,20 @@ class Lane:
         for seat in self.seats:
             seat.desk.flush()
 
+    def seal(self) -> None:
+        """Let the batch hold what the accounts come to with it."""
+        if self.portfolio.changed:
+            self.seats[0].rows.set_meta(PORTFOLIO, self.portfolio.text())
+
     def settled(self, offsets: Mapping[str, int]) -> None:
         """Make the batch's rows final; it was committed. `offsets`: each agent's changelog behind the batch."""
         for seat in self.seats:
             if seat.rows.written:
                 seat.rows.apply(offsets[seat.agent.name])
         self.batch = Batch()
+        if self.portfolio.changed:
+            self.portfolio.changed = False
+            self.portfolio_then = self.portfolio.copy()
 
     def strange(self, values: Iterable[bytes]) -> list[bytes]:
         """Return of values one of each schema that the registry has to be asked for before they are read."""
@@ -121,7 +152,7 @@ class Lane:
             if type(event) in self._seat_of:
                 yield record, (record.key or b"").decode(), event
         self.batch.offsets[topic] = records[-1].offset + 1
-        self.batch.read += len(records)
+        self.batch.note(topic, records)
 
     def read(self, topic: str, record: Record) -> ev.Event:
         """Return the event of a record. Raises BadInput where it is unfit for its topic, named without prefix."""
@@ -144,6 +175,8 @@ class Lane:
             return
         if step.outputs or step.refused:
             self._say_step(step, key, record)
+        if step.facts and type(event) in HEARD:
+            self.batch.counted.update(counts_of(event))
         if key in seat.rows.waiting and isinstance(event, ev.AccountOpened):
             self._unpark(seat, key)
 
@@ -171,6 +204,7 @@ class Lane:
         self.batch.offsets["learning"] = records[-1].offset + 1
 
     def _learn(self, learned: Learned) -> None:
+        see_learned(learned.update)
         for seat in self.seats:
             seat.desk.learn(learned)
 
@@ -194,11 +228,11 @@ class Lane:
         seat.closed_through = day.business_date
         seat.rows.set_meta("closed_through", day.business_date.isoformat())
 
-    def say_everywhere(self, event: ev.Event) -> None:
+    def say_everywhere(self, event: ev.Event, trace: bytes | None = None) -> None:
         """Publish an event to every partition of its topic."""
         topic = TOPIC_OF[type(event)].name
         value = self._codec.encode(event, self._prefix + topic)
-        self.batch.said.append(Saying(topic, None, None, value, headers_for(event)))
+        self.batch.said.append(Saying(topic, None, None, value, headers_for(event, trace)))
 
     # -- records that wait for their account
 
@@ -211,7 +245,7 @@ class Lane:
     def _park(self, seat: Seat, record: Record | ParkedRecord, key: str) -> None:
         day = seat.closed_through
         deadline = None if day is None else day.toordinal() + self._wait
-        seat.rows.park(key, _parked(record, deadline))
+        seat.rows.park(key, parked(record, deadline))
 
     def _unpark(self, seat: Seat, key: str) -> None:
         waited = seat.rows.parked(key)
@@ -227,15 +261,15 @@ class Lane:
                 if record.deadline is not None and record.deadline < day:
                     self.refuse(record, UnknownAccount(key))
                 else:
-                    seat.rows.park(key, _parked(record, record.deadline or day + self._wait))
+                    seat.rows.park(key, parked(record, record.deadline or day + self._wait))
 
     # -- what goes out
 
     def _say_step(self, step: Step[Any], key: str, cause: Record | ParkedRecord) -> None:
-        trace = _header(cause.headers, "traceparent")
+        trace = traceparent_of(cause.headers)
         for event in step.outputs:
             if TOPIC_OF[type(event)].key is None:
-                self.say_everywhere(event)
+                self.say_everywhere(event, trace)
             else:
                 self._say(event, key, trace)
         for refusal in step.refused:
@@ -252,7 +286,8 @@ class Lane:
                     int(event.occurred_at.timestamp() * 1000),
                     BadInput(refusal.code, refusal.message),
                     event.event_id,
-                )
+                ),
+                trace,
             )
 
     def _say(self, event: ev.Event, key: str, trace: bytes | None) -> None:
@@ -270,37 +305,16 @@ class Lane:
         place = (record.topic.removeprefix(self._prefix), record.partition, record.offset)
         headers = [(name, value or b"") for name, value in record.headers]
         identity = "/".join(map(str, place))
-        self._send_letter(
-            dead_letter(SOURCE, place, record.key, record.value, headers, record.timestamp, bad, identity)
-        )
+        letter = dead_letter(SOURCE, place, record.key, record.value, headers, record.timestamp, bad, identity)
+        self._send_letter(letter, traceparent_of(record.headers))
 
-    def _send_letter(self, letter: ev.DeadLetter) -> None:
-        refused = self.batch.refused
-        refused[letter.code] = refused.get(letter.code, 0) + 1
+    def _send_letter(self, letter: ev.DeadLetter, trace: bytes | None) -> None:
+        self.batch.refused[letter.code] += 1
+        self.batch.first_refused.setdefault(letter.code, (letter.topic, letter.partition, letter.offset, trace))
         value = self._codec.encode(letter, self._prefix + "dead-letters")
-        self.batch.said.append(Saying("dead-letters", self.partition, letter.key, value, headers_for(letter)))
+        self.batch.said.append(Saying("dead-letters", self.partition, letter.key, value, headers_for(letter, trace)))
 
 
 def input_topics(agent: Agent[Any]) -> list[str]:
     """Return the topics that an agent reads, without their prefix."""
     return sorted({TOPIC_OF[kind].name for kind in agent.accepts}, key=lambda name: (_FIRST.get(name, 9), name))
-
-
-def _parked(record: Record | ParkedRecord, deadline: int | None) -> ParkedRecord:
-    return ParkedRecord(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.key,
-        record.value,
-        tuple((name, value or b"") for name, value in record.headers),
-        record.timestamp,
-        deadline,
-    )
-
-
-def _header(headers: Headers, name: str) -> bytes | None:
-    for key, value in headers:
-        if key == name:
-            return value
-    return None

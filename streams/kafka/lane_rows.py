@@ -81,6 +81,11 @@ class LaneRows:
         for key, value in self._get([STATE + key.encode() for key in keys]):
             yield key[1:].decode(), state_of(value)
 
+    def all_states(self) -> Iterator[bytes]:
+        """Yield all stored states, as they were before the batch."""
+        for _, value in self.store.scan(STATE, STATE + LAST):
+            yield state_of(value)
+
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
         entries: dict[str, list[bytes]] = {key[1:].decode(): [] for key in self._written if key[:1] == STATE}

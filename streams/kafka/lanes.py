@@ -21,6 +21,7 @@ from streams.folders import taken
 from streams.kafka.batch import Record
 from streams.kafka.broker import LaneBroker, Probe, changelog, patiently
 from streams.kafka.changelogs import ChangelogReader, Standby, open_store
+from streams.kafka.gauges import GAUGES
 from streams.kafka.lane import Lane, Seat, input_topics
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.metrics import LANES, STANDBYS
@@ -69,11 +70,16 @@ class Lanes:
         # How often lanes were fenced without having committed anything.
         self._fenced = 0
         self._room = asyncio.Event()
+        # Whether all that was assigned is open, how often was fetched, and who reads changelogs back.
+        self.settled = False
+        self._looks = 0
+        self._reader: ChangelogReader | None = None
         self.topics = tuple(
             dict.fromkeys(
                 [t for agent, _ in self._agents for t in input_topics(agent)] + ["clock", "barriers", "learning"]
             )
         )
+        GAUGES.watch(self)
         self._names = {settings.topics.prefix + topic: topic for topic in self.topics}
 
     @property
@@ -129,10 +135,12 @@ class Lanes:
             await patiently(self._settings, "following changelogs", self._standby.start)
         LANES.set(len(wanted))
         STANDBYS.set(len(kept))
+        self.settled = True
         log.info("lanes_open", lanes=wanted, standbys=kept)
 
     async def stop(self) -> None:
         """Stop all lanes after their batch in hand; stores stay open, so that they can be taken up again."""
+        self.settled = False
         if self._opening is not None:
             await ended(self._opening)
         runners, self._runners = self._runners, {}
@@ -188,7 +196,7 @@ class Lanes:
 
     async def _read_back(self, partitions: Sequence[int]) -> int:
         """Read changelogs into stores once; returns the rows read."""
-        reader = ChangelogReader(self._settings)
+        self._reader = reader = ChangelogReader(self._settings)
         places = self._places(partitions)
         try:
             await reader.start()
@@ -197,6 +205,7 @@ class Lanes:
             return await reader.catch_up(ends)
         finally:
             self._take_in(places)
+            self._reader = None
             await reader.stop()
 
     async def _begin(self, partition: int) -> None:
@@ -242,7 +251,7 @@ class Lanes:
             self._failed(error)
             return
         log.warning("fenced", partition=runner.lane.partition, reason=str(error))
-        self._fenced = 0 if runner.committed else self._fenced + 1
+        self._fenced = 0 if runner.commits else self._fenced + 1
         if self._fenced < _MOST_FENCED:
             asyncio.get_running_loop().call_later(_REJOIN_SECONDS, self._rejoin)
             return
@@ -273,9 +282,23 @@ class Lanes:
 
     def look(self, position: Callable[[str, int], tuple[int, int] | None]) -> None:
         """Tell lanes where the consumer stands, and where it last saw the end."""
+        self._looks += 1
         for partition, runner in self._runners.items():
             found = {topic: position(name, partition) for name, topic in self._names.items()}
             runner.look({topic: place for topic, place in found.items() if place is not None})
+
+    def running(self) -> list[Runner]:
+        """Return the lanes that run."""
+        return list(self._runners.values())
+
+    def under_way(self) -> dict[str, int]:
+        """Return what should move, by name with a number that changes when it does."""
+        if self._opening is not None:
+            return {"opening lanes": -1 if self._reader is None else self._reader.rows}
+        if not self.settled:
+            return {"joining the group": 0}
+        waits = {f"partition {p}": runner.commits for p, runner in self._runners.items() if runner.waits}
+        return waits | ({"fetching": self._looks} if self._runners else {})
 
     @property
     def closing(self) -> bool:
@@ -284,6 +307,7 @@ class Lanes:
 
     async def room(self, timeout: float) -> None:
         """Wait until a lane has room for more, at most `timeout` seconds."""
+        self._looks += 1
         self._room.clear()
         try:
             await asyncio.wait_for(self._room.wait(), timeout)

@@ -22,6 +22,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from streams.desk import SEPARATOR
+from streams.kafka.batch import Record
 
 STATE, FACT, PARKED, META, DUE, PLACE = b"s", b"f", b"p", b"m", b"d", b"o"
 _STATE = STATE[0]
@@ -42,6 +43,20 @@ class ParkedRecord(Struct, array_like=True, frozen=True):
     headers: tuple[tuple[str, bytes], ...]
     timestamp: int
     deadline: int | None = None
+
+
+def parked(record: Record | ParkedRecord, deadline: int | None) -> ParkedRecord:
+    """Return a record as it waits for its account, through a day."""
+    return ParkedRecord(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        tuple((name, value or b"") for name, value in record.headers),
+        record.timestamp,
+        deadline,
+    )
 
 
 def state_row(key: str, value: bytes, due: int | None) -> tuple[bytes, bytes]:

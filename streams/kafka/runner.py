@@ -7,38 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
-from typing import Protocol
 
 from msgspec import json
 
-from agents.base import derived_id
 from schemas import events as ev
 from schemas.errors import BadInput
 from schemas.topics import TOPICS
 from streams.endings import ended
-from streams.kafka import business
-from streams.kafka.batch import Record
-from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing
+from streams.kafka.accounting import committed
+from streams.kafka.batch import Broker, Record
+from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier
 from streams.kafka.lane import Lane
-from streams.kafka.metrics import LANE_BATCH_SECONDS, LANE_COMMITTED, LANE_READ, LANE_REFUSED
+from streams.kafka.metrics import LANE_BATCH_SECONDS
 
 # How long a lane that waits to close a day sleeps before it looks again.
 _POLL = 0.005
-
-
-class Broker(Protocol):
-    """What a runner asks of Kafka."""
-
-    async def commit(self, lane: Lane) -> dict[str, int]:
-        """Commit the lane's batch, however long it takes; returns the changelogs' ends by agent."""
-        ...
-
-    async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
-        """Return the offsets behind the last records of topics, uncommitted ones too."""
-        ...
 
 
 class Runner:
@@ -65,8 +52,9 @@ class Runner:
         self._broker = broker
         self._limit = batch_records
         self._failed = failed
-        # Whether a batch was committed.
-        self.committed = False
+        # Batches that were committed; when one last was, or nothing waited.
+        self.commits = 0
+        self._since = time.monotonic()
         self._room = room
         self._begin = begin
         self._meet = meet
@@ -96,6 +84,28 @@ class Runner:
         """Whether a day's close is under way, or waits to begin."""
         return self._closing is not None or bool(self._days)
 
+    @property
+    def waits(self) -> bool:
+        """Whether something waits that the lane can go on with by itself."""
+        if self._closing is not None:
+            return not self._closing.others
+        if self._days or self.lane.batch.offsets or any(self._inbox.values()):
+            return True
+        return any(position < end for position, end in self._places.values())
+
+    @property
+    def commit_age(self) -> float:
+        """Return the seconds since a batch was committed, while something waits or a day is being closed; else 0."""
+        return time.monotonic() - self._since if self.closing or self.waits else 0.0
+
+    def lag(self) -> dict[str, int]:
+        """Return by topic how many offsets lie between what was taken and the end that was last seen."""
+        found = {}
+        for topic, (position, end) in list(self._places.items()):
+            held = self._days if topic == "clock" else self._inbox.get(topic, ())
+            found[topic] = max(0, end - position) + len(held) + (topic == "clock" and self._closing is not None)
+        return found
+
     def give(self, topic: str, records: Sequence[Record]) -> None:
         """Hand over records that were fetched."""
         begin = self._begin.get(topic, 0)
@@ -114,6 +124,8 @@ class Runner:
     def look(self, places: Mapping[str, tuple[int, int]]) -> None:
         """Note where the consumer stands, and the ends that it last saw, by topic; all before that was given."""
         self._places = places
+        if not self.closing and not self.waits:
+            self._since = time.monotonic()
         if self.closing or self._inbox:
             self._wake.set()
 
@@ -163,7 +175,7 @@ class Runner:
         until = self._until()
         for topic, waiting in sorted(self._inbox.items(), key=lambda item: len(item[1])):
             if TOPICS[topic].inbound and until is not None:
-                found = list(_appended_until(waiting, until, room))
+                found = list(appended_until(waiting, until, room))
             else:
                 found = [waiting.popleft() for _ in range(min(room, len(waiting)))]
             if found:
@@ -219,13 +231,11 @@ class Runner:
     async def _commit(self) -> None:
         lane = self.lane
         batch = lane.batch
+        lane.seal()
         lane.settled(await self._broker.commit(lane))
-        self.committed = True
-        LANE_READ.inc(batch.read)
-        LANE_COMMITTED.set_to_current_time()
-        for code, count in batch.refused.items():
-            LANE_REFUSED.labels(code=code).inc(count)
-        business.count(batch.counted)
+        self.commits += 1
+        self._since = time.monotonic()
+        committed(batch)
 
     # -- closing a day
 
@@ -259,12 +269,13 @@ class Runner:
     async def _past(self, record: Record) -> None:
         """Count a record of the clock as read."""
         self.lane.batch.offsets["clock"] = record.offset + 1
-        self.lane.batch.read += 1
+        self.lane.batch.note("clock", [record])
         await self._commit()
 
     async def _advance(self, closing: Closing) -> bool:
         """Go one step on with a day's close, if that can be; returns whether it could."""
         day = closing.day.business_date
+        closing.others = False
         if not closing.ready:
             if not await self._all_read(closing, self._outside):
                 return False
@@ -276,6 +287,7 @@ class Runner:
         for seat in self.lane.seats:
             if not _closed(seat.closed_through, day):
                 if not self._barriers.passed(*before, day.toordinal(), self.lane.partitions):
+                    closing.others = True
                     return False
                 if not await self._all_read(closing, self._inside):
                     return False
@@ -289,6 +301,7 @@ class Runner:
             before = (CLOSED, seat.agent.name)
         # No record of the next day is decided on before all that this one has taught is known.
         if not self._barriers.passed(*before, day.toordinal(), self.lane.partitions):
+            closing.others = True
             return False
         if not await self._all_read(closing, ("learning",)):
             return False
@@ -321,26 +334,8 @@ class Runner:
         return max(self._processed.get(topic, 0), self._places.get(topic, (0, 0))[0]) >= fence
 
     def _tell(self, closing: Closing, phase: str, agent: str) -> None:
-        partition, day = self.lane.partition, closing.day.business_date
-        self.lane.say_everywhere(
-            ev.BarrierReached(
-                event_id=derived_id(closing.day.event_id, "BarrierReached", phase, agent, partition, day.isoformat()),
-                occurred_at=closing.day.occurred_at,
-                source="reprieve.kafka",
-                business_date=day,
-                agent=agent,
-                partition=partition,
-                phase=phase,
-            )
-        )
+        self.lane.say_everywhere(barrier(closing.day, self.lane.partition, phase, agent))
 
 
 def _closed(through: date | None, day: date) -> bool:
     return through is not None and day <= through
-
-
-def _appended_until(waiting: deque[Record], until: int, most: int) -> Iterator[Record]:
-    """Take records from the front, up to a time in ms."""
-    while waiting and most and waiting[0].timestamp <= until:
-        most -= 1
-        yield waiting.popleft()

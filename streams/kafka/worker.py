@@ -14,15 +14,15 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaConnectionError
 from faust.worker import Worker
-from prometheus_client import start_http_server
 
 from schemas.codec import Codec
 from schemas.errors import Fatal, ReprieveError
 from state.policy import PolicyBook
 from streams.desk import fewer_collections
+from streams.health import Stalls, Standing, health
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.app import LaneApp, make_app
-from streams.kafka.broker import patiently
+from streams.kafka.broker import is_away, patiently
 from streams.kafka.topology import Difference, differences
 from streams.registry import subjects
 from streams.settings import Settings
@@ -46,13 +46,6 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = make_app(settings, book, codec)
-    loop.run_until_complete(_agreed(settings))
-    if settings.registry.url is not None:
-        ask = functools.partial(asyncio.to_thread, codec.prepare, subjects(settings))
-        loop.run_until_complete(patiently(settings, "asking the registry for our schemas", ask))
-    app.lanes.take_folder()
-    if settings.worker.metrics_port is not None:
-        start_http_server(settings.worker.metrics_port, addr="127.0.0.1")
     worker = LaneWorker(
         app,
         loop=loop,
@@ -63,9 +56,29 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
         daemon=False,
     )
     with fewer_collections():
-        loop.run_until_complete(_lived(worker, app))
+        loop.run_until_complete(_run(worker, app, codec))
     if app.failure is not None:
         raise _as_fatal(app.failure) from app.failure
+
+
+async def _run(worker: Worker, app: LaneApp, codec: Codec) -> None:
+    """Wait for what the worker needs, and let it live; probes and metrics are answered from the beginning."""
+    settings = app.settings
+    stalls = Stalls(settings.health.stall_seconds)
+
+    def standing() -> Standing:
+        # Before there are lanes, only neighbours are waited for.
+        under_way = app.lanes.under_way() if app.ending is not None else {}
+        unready = None if app.lanes.settled else "its lanes are not open yet"
+        return Standing(stalls.ill(under_way, excused=is_away()), unready)
+
+    async with health(settings.health, standing):
+        await _agreed(settings)
+        if settings.registry.url is not None:
+            ask = functools.partial(asyncio.to_thread, codec.prepare, subjects(settings))
+            await patiently(settings, "asking the registry for our schemas", ask)
+        app.lanes.take_folder()
+        await _lived(worker, app)
 
 
 async def _agreed(settings: Settings) -> None:

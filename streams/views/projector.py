@@ -20,7 +20,8 @@ from schemas.errors import Fatal
 from state.account import AccountState
 from state.borrower import BorrowerState
 from state.storage import unpack
-from streams.kafka.broker import Pauses, changelog, patiently
+from streams.health import Stalls, Standing
+from streams.kafka.broker import Pauses, changelog, is_away, patiently
 from streams.kafka.metrics import VIEWS_AWAY, VIEWS_LAG, VIEWS_WRITTEN
 from streams.kafka.rows import STATE, state_of
 from streams.settings import Settings
@@ -47,6 +48,8 @@ class Projector:
         # By partition: where the consumer is, and what Redis says of it.
         self._places: dict[TopicPartition, int] = {}
         self._written: dict[TopicPartition, int] = {}
+        self._rounds = 0
+        self._stalls = Stalls(settings.health.stall_seconds)
         self._consumer = AIOKafkaConsumer(
             **settings.kafka.client_options(),
             isolation_level="read_committed",
@@ -61,6 +64,11 @@ class Projector:
 
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
+
+    def standing(self) -> Standing:
+        """Return whether rounds are made, and whether one was."""
+        ill = self._stalls.ill({"writing views": self._rounds}, excused=is_away())
+        return Standing(ill, None if self._rounds else "the first rows are not in yet")
 
     async def run(self) -> None:
         """Write what is committed, as it comes. Raises Fatal where going on would be wrong."""
@@ -129,6 +137,7 @@ class Projector:
         # What lies behind the last row is no row: marks of transactions.
         for tp in batches:
             self._places[tp] = max(self._places[tp], await self._consumer.position(tp))
+        self._rounds += 1
         return read
 
     async def _as_left(self) -> bool:

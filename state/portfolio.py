@@ -1,0 +1,150 @@
+"""What many accounts come to: how many there are of each kind, and what they owe, kept as they change.
+
+A portfolio is the sum of what each of its accounts adds, so the sum over partitions is the whole. Nothing in it
+names an account or a borrower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+from msgspec import Struct, field, json
+
+from state.account import AccountState
+from state.policy import PolicyBook
+
+# In which a debt is bad: what is paid meanwhile is recovered.
+BAD = frozenset({"candidate", "recognised", "charged_off", "recovering"})
+# Of the text, so that a portfolio that counted otherwise is counted anew.
+_VERSION = 1
+_SEPARATOR = "|"
+
+
+class Line(Struct, array_like=True):
+    """So many accounts (instalments, for what is due of plans), and minor units."""
+
+    count: int = 0
+    amount: int = 0
+
+
+class _Text(Struct):
+    version: int
+    lines: dict[str, Line]
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Portfolio:
+    """Lines by measure and what they are of, as ("bucket", "CNY", "dpd_1_30").
+
+    | measure | of | amount |
+    |---|---|---|
+    | bucket | currency, bucket | owed |
+    | bad_debt | currency, status | owed |
+    | bad_since | currency, month in which it became bad (year times twelve plus month) | owed |
+    | class | currency, classification, rank | owed |
+    | stage | currency, stage | owed |
+    | allowance | currency, stage | allowance |
+    | standing | standing | 0 |
+    | plan | currency | owed |
+    | plan_due | currency, month | what active plans ask for in it |
+    | recovered | currency | what was paid on bad debts, all in all |
+
+    names: of each classification, the names of its ranks. changed: since it was last written.
+    """
+
+    def __init__(self, book: PolicyBook) -> None:
+        self.lines: dict[tuple[str, ...], Line] = {}
+        self.names: dict[str, list[str]] = {}
+        self.changed = False
+        self._book = book
+
+    def move(self, before: AccountState | None, after: AccountState) -> None:
+        """Count an account as it is now, where it was counted as it was before."""
+        if before is not None and _alike(before, after):
+            return
+        self.changed = True
+        if before is not None:
+            self._add(before, -1)
+            if before.bad_debt in BAD and before.received != after.received:
+                self._line(("recovered", after.currency), 0, after.received - before.received)
+        self._add(after, 1)
+
+    def _add(self, s: AccountState, sign: int) -> None:
+        if s.closed:
+            return
+        owed = sum([r.principal + r.interest + r.fees + r.penalty for r in s.receivables]) * sign
+        for key in self._places(s):
+            self._line(key, sign, owed)
+        self._line(("allowance", s.currency, str(s.stage)), sign, s.allowance * sign)
+        self._line(("standing", s.standing), sign, 0)
+        if s.plan is not None:
+            self._line(("plan", s.currency), sign, owed)
+            for r in s.receivables:
+                if r.plan:
+                    self._line(("plan_due", s.currency, str(month_of(r.due))), sign, r.owed() * sign)
+
+    def _places(self, s: AccountState) -> Iterator[tuple[str, ...]]:
+        currency = s.currency
+        yield ("bucket", currency, s.bucket)
+        yield ("stage", currency, str(s.stage))
+        if s.bad_debt != "none":
+            yield ("bad_debt", currency, s.bad_debt)
+        if s.bad_debt in BAD:
+            yield ("bad_since", currency, str(month_of(s.bad_debt_on)))
+        for rule in self._book.policy_for(s.jurisdiction, s.product).classifications:
+            self.names[rule.policy] = [t.name for t in rule.thresholds]
+            yield ("class", currency, rule.policy, str(s.classes.get(rule.policy, 0)))
+
+    def _line(self, key: tuple[str, ...], count: int, amount: int) -> None:
+        line = self.lines.get(key)
+        if line is None:
+            line = self.lines[key] = Line()
+        line.count += count
+        line.amount += amount
+        if not line.count and not line.amount:
+            del self.lines[key]
+
+    # -- kept
+
+    def text(self) -> str:
+        """Return it as text, to be kept beside the states."""
+        lines = {_SEPARATOR.join(key): line for key, line in sorted(self.lines.items())}
+        return json.encode(_Text(_VERSION, lines, self.names)).decode()
+
+    @staticmethod
+    def of(text: str, book: PolicyBook) -> Portfolio | None:
+        """Return a portfolio from its text, None where it counted otherwise."""
+        read = json.decode(text, type=_Text)
+        if read.version != _VERSION:
+            return None
+        made = Portfolio(book)
+        made.lines = {tuple(key.split(_SEPARATOR)): line for key, line in read.lines.items()}
+        made.names = read.names
+        return made
+
+    def copy(self) -> Mapping[tuple[str, ...], tuple[int, int]]:
+        """Return the lines as they are now, which stay so."""
+        return {key: (line.count, line.amount) for key, line in self.lines.items()}
+
+
+def month_of(day: int) -> int:
+    """Return a day's month, counted from the year 0."""
+    at = date.fromordinal(day)
+    return at.year * 12 + at.month - 1
+
+
+def _alike(a: AccountState, b: AccountState) -> bool:
+    """Say whether two states of an account add the same; what is shared by both is not looked into."""
+    return (
+        a.receivables is b.receivables
+        and a.bucket == b.bucket
+        and a.received == b.received
+        and a.bad_debt == b.bad_debt
+        and a.stage == b.stage
+        and a.allowance == b.allowance
+        and a.plan is b.plan
+        and a.standing == b.standing
+        and a.closed == b.closed
+        and (a.classes is b.classes or a.classes == b.classes)
+    )

@@ -1,0 +1,186 @@
+"""Probes tell the truth: of a busy loop, of one that stands still, and of work that waits and does not move."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from agents.account import AccountAgent
+from schemas.errors import Fatal
+from state.account import AccountState
+from state.pack import default_book
+from streams.health import Stalls, Standing, health
+from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane_rows import LaneRows
+from streams.kafka.runner import Runner
+from streams.kafka.store import PartitionStore
+from streams.settings import HealthSettings
+from tests.streams.test_lane import OPENED, Codec, record
+
+# Enough for any machine; a test ends as soon as what it waits for has come.
+PATIENCE = 30.0
+
+
+def asked(port: int | None, path: str) -> tuple[int, str]:
+    """Return the status and the text of an answer."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", headers={"Accept": "application/openmetrics-text"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def until(port: int | None, path: str, status: int) -> str:
+    """Wait until a path answers with a status; returns the text."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found, text = await asyncio.to_thread(asked, port, path)
+        if found == status:
+            return text.strip()
+        assert time.monotonic() < deadline, f"{path} says {found} {text}"
+        await asyncio.sleep(0.02)
+
+
+def test_probes_say_what_was_seen_last_and_nothing_else_is_served() -> None:
+    standing = Standing()
+
+    async def run() -> None:
+        nonlocal standing
+        async with health(HealthSettings(port=0), lambda: standing) as port:
+            assert await until(port, "/readyz", 200) == "ok"
+            assert await until(port, "/livez", 200) == "ok"
+            standing = Standing(unready="its lanes are not open yet")
+            assert await until(port, "/readyz", 503) == "its lanes are not open yet"
+            assert (await asyncio.to_thread(asked, port, "/livez"))[0] == 200
+            standing = Standing(ill="partition 3 has not moved for 121 s")
+            assert await until(port, "/livez", 503) == await until(port, "/readyz", 503) == standing.ill
+            status, text = await asyncio.to_thread(asked, port, "/metrics")
+            assert status == 200
+            assert "reprieve_lanes" in {family.name for family in text_string_to_metric_families(text)}
+            for path in ("/", "/table/accounts", "/metrics/x", "/../etc/passwd"):
+                assert (await asyncio.to_thread(asked, port, path))[0] == 404
+        with pytest.raises(urllib.error.URLError):
+            asked(port, "/livez")
+
+    asyncio.run(run())
+
+
+def test_it_answers_while_the_loop_is_busy_and_says_when_it_has_been_so_for_too_long() -> None:
+    async def run() -> None:
+        async with health(HealthSettings(port=0, stall_seconds=1)) as port:
+            await until(port, "/livez", 200)
+            # This is the loop that is looked at, and nothing else runs in it meanwhile.
+            assert asked(port, "/livez")[0] == 200
+            deadline = time.monotonic() + PATIENCE
+            while asked(port, "/livez")[0] == 200:
+                assert time.monotonic() < deadline
+            assert asked(port, "/livez")[1].startswith("the loop has not turned for")
+            await until(port, "/livez", 200)
+
+    asyncio.run(run())
+
+
+def test_a_port_that_is_taken_is_named_and_none_is_none() -> None:
+    async def run(port: int | None) -> int | None:
+        async with health(HealthSettings(port=port)) as got:
+            return got
+
+    assert asyncio.run(run(None)) is None
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            Fatal, match=rf"health.port {port} on 127.0.0.1 cannot be had: .* Set health.port to another"
+        ):
+            asyncio.run(run(port))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 40), st.dictionaries(st.sampled_from("abc"), st.integers(0, 2)), st.booleans()),
+        max_size=20,
+    )
+)
+def test_only_what_was_under_way_all_the_time_without_moving_or_excuse_is_ill(
+    looks: list[tuple[int, dict[str, int], bool]],
+) -> None:
+    now = 0.0
+    stalls = Stalls(60, lambda: now)
+    seen: list[tuple[float, dict[str, int], bool]] = []
+    for pause, under_way, excused in looks:
+        now += pause
+        seen.append((now, under_way, excused))
+        still = {}
+        for name, number in under_way.items():
+            since = now
+            for at, before, excuse in reversed(seen):
+                if before.get(name) != number:
+                    break
+                since = at
+                if excuse:
+                    break
+            still[name] = now - since
+        ill = stalls.ill(under_way, excused=excused)
+        if ill is None:
+            assert all(seconds <= 60 for seconds in still.values())
+        else:
+            assert still[ill.split()[0]] > 60
+
+
+class Hanging:
+    """A broker whose transactions take until they are let go."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    async def commit(self, lane: Lane) -> dict[str, int]:
+        await self.go.wait()
+        return {"account": 1}
+
+    async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        return dict.fromkeys(topics, 0)
+
+
+@pytest.fixture
+def lane(tmp_path: Path) -> Iterator[Lane]:
+    """Return the only lane of a deployment with one partition and the account agent."""
+    store, book = PartitionStore(tmp_path / "p"), default_book()
+    yield Lane(0, 1, [Seat(AccountAgent(), AccountState, LaneRows(store), book, 100)], book, Codec(), prefix="")
+    store.close()
+
+
+def test_a_lane_waits_while_it_has_records_and_a_commit_that_hangs_does_not_move_it(lane: Lane) -> None:
+    async def run() -> None:
+        broker = Hanging()
+        runner = Runner(lane, broker, 10, lambda _, error: pytest.fail(str(error)), lambda: None, {})
+        runner.start()
+        topics = dict.fromkeys(("accounts", "payments", "collections", "plans", "clock"), (0, 0))
+        runner.look(topics)
+        assert not runner.waits
+        # The end that was seen last lies behind what was given: something waits on the broker.
+        runner.look(topics | {"payments": (0, 5)})
+        assert runner.waits
+        runner.look(topics)
+        runner.give("accounts", [record(OPENED, 0)])
+        await asyncio.sleep(0.1)
+        assert (runner.waits, runner.commits) == (True, 0)
+        broker.go.set()
+        while runner.commits == 0:
+            await asyncio.sleep(0)
+        assert not runner.waits
+        await runner.stop(1)
+
+    asyncio.run(run())
