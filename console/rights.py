@@ -46,14 +46,13 @@ RIGHTS = Rights(
         ("POST", "/api/letters/replay"): "replay_letters",
         ("GET", "/api/audit"): "audit",
     },
+    views={
+        "": "portfolio",
+        "account": "stories",
+        "borrower": "stories",
+        "rules": "rules",
+        "learner": "learner",
+        "letters": "letters",
+    },
     background=frozenset({"/api/changes"}),
 )
-# What each view of the page asks for.
-VIEWS = {
-    "": "portfolio",
-    "account": "stories",
-    "borrower": "stories",
-    "rules": "rules",
-    "learner": "learner",
-    "letters": "letters",
-}

@@ -129,6 +129,9 @@ class Doors:
             "name": identity.name,
             "how": identity.how,
             "roles": sorted(identity.roles),
+            "views": sorted(
+                v for v, needed in self._access.rights.views.items() if self._access.rights.may(identity, needed)
+            ),
             "permissions": self._access.rights.permissions(identity),
         }
         return web.Response(body=json.encode(told), content_type="application/json")

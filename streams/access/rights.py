@@ -35,21 +35,23 @@ SOMEBODY_HERE = Identity("open", "", frozenset(ROLES), "open")
 class Rights:
     """An app's table.
 
-    roles: who has each permission. routes: what each route asks for, by method and path as it was added. background:
-    paths that a page asks for by itself; they keep no session awake, and end after a while to be asked for anew.
+    roles: who has each permission. routes: what each route asks for, by method and path as it was added. views: what
+    each view of the page asks for. background: paths that a page asks for by itself; they keep no session awake, and
+    end after a while to be asked for anew.
     """
 
     roles: Mapping[str, frozenset[str]]
     routes: Mapping[tuple[str, str], str]
+    views: Mapping[str, str] = field(default_factory=dict)
     background: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
         for permission, roles in self.roles.items():
             if not roles <= set(ROLES):
                 raise WrongUse(f"{permission} is given to {', '.join(sorted(roles - set(ROLES)))}, which are no roles.")
-        for route, permission in self.routes.items():
+        for what, permission in [*self.routes.items(), *self.views.items()]:
             if permission not in (PUBLIC, ANYBODY) and permission not in self.roles:
-                raise WrongUse(f"{' '.join(route)} asks for {permission}, which is given to nobody.")
+                raise WrongUse(f"{what} asks for {permission}, which is given to nobody.")
 
     def needed(self, method: str, path: str) -> str | None:
         """Return what a route asks for, None where the table does not say."""
