@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -21,6 +22,7 @@ from aiohttp import web
 from agents.watching import MODEL
 from console.ledger import Ledger
 from console.pulse import Pulse
+from console.rights import RIGHTS
 from console.stories import account_story, borrower_story
 from schemas import events as ev
 from schemas.errors import Fatal
@@ -30,8 +32,12 @@ from state.learner import LearnerState
 from state.learning import FEATURES, Learned
 from state.pack import load_book, load_pack, pack_names
 from state.pack_merge import provenance
+from streams.access.doors import Doors
+from streams.access.guard import BODY_BYTES, Access
+from streams.access.serving import see_that_it_is_guarded, server_tls
 from streams.agreement import agreement
 from streams.endings import ended
+from streams.settings import AccessSettings, ConsoleSettings
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 5_000
@@ -49,11 +55,17 @@ FOUND = 20
 
 
 class Console:
-    """Serves one data directory. `hosts`: the names by which it may be asked for."""
+    """Serves one data directory. `hosts`: the names by which it may be asked for. `access`: who may; all, without."""
 
-    def __init__(self, folder: Path, hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"})) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"}),
+        access: Access | None = None,
+    ) -> None:
         self._folder = folder
         self._hosts = hosts
+        self._access = access or Access(AccessSettings(), RIGHTS)
         self._ledger: Ledger | None = None
         self.pulse = Pulse()
         self._position = 0
@@ -63,7 +75,8 @@ class Console:
 
     def application(self) -> web.Application:
         """Return the web application."""
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard, self._access.middleware], client_max_size=BODY_BYTES)
+        app.add_routes(Doors(self._access).routes())
         app.add_routes(
             [
                 web.get("/", self._index),
@@ -81,7 +94,7 @@ class Console:
                 web.static("/static", STATIC),
             ]
         )
-        app.cleanup_ctx.append(self._reading)
+        app.cleanup_ctx.extend((self._access.running, self._reading))
         return app
 
     # -- reading the log
@@ -130,13 +143,15 @@ class Console:
         # A page of another site that has its name resolve to us must not read borrowers' stories.
         if request.host.rpartition(":")[0] not in self._hosts and request.host not in self._hosts:
             return web.Response(status=403, text="This host name is not served here.\n", headers=SAFE)
+        safe = SAFE | ({"Strict-Transport-Security": "max-age=31536000"} if self._access.secure else {})
         try:
             response = await handler(request)
         except web.HTTPException as error:
-            error.headers.update(SAFE)
+            error.headers.update(safe)
             raise
         if not response.prepared:
-            response.headers.update(SAFE)
+            for name, value in safe.items():
+                response.headers.setdefault(name, value)
         return response
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
@@ -291,10 +306,25 @@ def _absent(why: str) -> web.HTTPNotFound:
 
 
 class ServedConsole:
-    """A console in a thread of its own. Use as a context manager; `url` is where it is."""
+    """A console in a thread of its own. Use as a context manager; `url` is where it is.
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+    Raises WrongUse where others could use it, and nobody would be asked who he is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        access: AccessSettings | None = None,
+        console: ConsoleSettings | None = None,
+    ) -> None:
         self._folder, self._host, self._port = folder, host, port
+        settings, served = access or AccessSettings(), console or ConsoleSettings()
+        self._tls = server_tls(served.tls_cert_file, served.tls_key_file)
+        see_that_it_is_guarded(settings, host, tls=self._tls is not None)
+        self._access = Access(settings, RIGHTS, secure=self._tls is not None or settings.behind_proxy)
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._failed: BaseException | None = None
@@ -330,13 +360,15 @@ class ServedConsole:
         self._loop.close()
 
     async def _serve(self) -> web.AppRunner:
-        hosts = frozenset({"127.0.0.1", "localhost", "[::1]", self._host})
-        runner = web.AppRunner(Console(self._folder, hosts).application(), access_log=None, shutdown_timeout=0.5)
+        public = urlsplit(self._access.settings.public_url or "").hostname
+        hosts = frozenset({"127.0.0.1", "localhost", "[::1]", self._host, *([public] if public else [])})
+        app = Console(self._folder, hosts, self._access).application()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         try:
             await runner.setup()
-            await web.TCPSite(runner, self._host, self._port).start()
+            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
         except BaseException:
             await runner.cleanup()
             raise
-        self.url = f"http://{self._host}:{runner.addresses[0][1]}"
+        self.url = f"http{'s' if self._tls else ''}://{self._host}:{runner.addresses[0][1]}"
         return runner

@@ -154,6 +154,43 @@ class HealthSettings(_Group):
     stall_seconds: Annotated[float, Field(ge=1, le=3600)] = 120
 
 
+class ConsoleSettings(_Group):
+    """Where the console listens, and by which certificate."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8700
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+
+
+class AccessSettings(_Group):
+    """Who may use pages and endpoints; with neither tokens nor an issuer nobody is asked, on loopback alone."""
+
+    tokens_file: Path | None = None
+    keys_file: Path | None = None
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_scopes: str = "openid profile"
+    oidc_audience: str | None = None
+    oidc_roles_claim: str = "roles"
+    oidc_roles: dict[str, str] = {}
+    oidc_ca_file: Path | None = None
+    public_url: str | None = None
+    behind_proxy: bool = False
+    trusted_proxies: list[str] = []
+    idle_minutes: Annotated[float, Field(gt=0, le=1_440)] = 30
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 10
+    recheck_seconds: Annotated[float, Field(gt=0, le=3_600)] = 300
+    requests_per_minute: Annotated[int, Field(ge=1)] = 600
+    failures_per_quarter_hour: Annotated[int, Field(ge=1)] = 10
+
+    @property
+    def configured(self) -> bool:
+        """Whether anybody is asked who he is."""
+        return self.tokens_file is not None or self.oidc_issuer is not None
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -171,6 +208,8 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     worker: WorkerSettings = WorkerSettings()
     health: HealthSettings = HealthSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    access: AccessSettings = AccessSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,3 +1,4 @@
+import { frameAccess, lookWho, maySee } from "./access.js";
 import { WORDS } from "./words.js";
 
 const main = document.querySelector("#main");
@@ -201,10 +202,11 @@ async function show(moved) {
 function frame() {
   const [view] = route();
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  document.querySelector("#views").replaceChildren(...[["", "overview"], ["learner", "learner"], ["rules", "rules"], ["letters", "letters"]].map(([to, name]) => el("a", { href: `#/${to}`, "aria-current": to === view ? "page" : false }, t(name))));
+  document.querySelector("#views").replaceChildren(...[["", "overview"], ["learner", "learner"], ["rules", "rules"], ["letters", "letters"]].filter(([to]) => maySee(to)).map(([to, name]) => el("a", { href: `#/${to}`, "aria-current": to === view ? "page" : false }, t(name))));
   document.querySelector("#search label").textContent = t("search");
   document.querySelector("#q").placeholder = t("search");
   document.querySelector("#language").textContent = t("language");
+  frameAccess(t);
   if (overview) {
     state.textContent = `${t("live")} · ${t("closed")} ${overview.day ?? "–"} · ${number(overview.accounts)} ${t("accounts")} · ${number(overview.events.in)} ${t("events_in")}, ${number(overview.events.out)} ${t("events_out")} · ${number(overview.events_per_second)} ${t("per_second")}${overview.guardrail ? ` · ${t("guardrail")}: ${overview.guardrail}` : ""}`;
   }
@@ -242,8 +244,8 @@ function listen() {
     // Whoever is in a link of the overview must not lose it to an update.
     if (route()[0] === "" && !main.contains(document.activeElement === main ? null : document.activeElement)) show(false);
   };
-  changes.onerror = () => { state.textContent = t("away"); };
+  // Whoever is signed out meanwhile is sent to sign in; else the server is away, and the browser tries again.
+  changes.onerror = () => { state.textContent = t("away"); lookWho().catch(() => {}); if (changes.readyState === EventSource.CLOSED) setTimeout(listen, 3000); };
 }
 
-show(false);
-listen();
+lookWho().catch(() => {}).finally(() => { show(false); listen(); });

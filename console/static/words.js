@@ -13,7 +13,7 @@ export const WORDS = {
     offer_of: "Offer of", no_options: "No plan: a person", contact: "May be reached", held_back: "held back", charged_off: "charged off", recovering: "recovering", terminated: "terminated", cured: "cured", good: "good", arrears: "in arrears", repairing: "repairing", restructured: "restructured", defaulted: "defaulted", unknown: "Nothing is known of", in: "came in", out: "was said", cases: "Accounts in trouble", plans_of: "Running plans", until: "until", means: "Means", known: "known", not_known: "not known", distressed: "in distress", paused: "No offers before", consents: "Consents in force",
     place: "Where", product: "Product", checked: "Checked", document: "Document", again: "Sent in again", verified: "verified", unverified: "UNVERIFIED", source: "Source", rule: "Rule", value: "Value", pack: "Pack", in_force: "In force",
     version: "Model version", rows: "Options seen", led_by: "Leads chosen by", weight: "What an option's figures are believed to add to the reward", sure: "± is one standard deviation", learner_none: "Nothing was learned yet.", first: "first shown",
-    code: "Code", message: "What was wrong", topic: "Where from", replayed: "sent in again", letters_none: "No input was refused.", replay_how: "To send letters in again: reprieve dead-letters replay",
+    code: "Code", message: "What was wrong", topic: "Where from", replayed: "sent in again", letters_none: "No input was refused.", replay_how: "To send letters in again: reprieve dead-letters replay", sign_out: "Sign out",
   },
   zh: {
     overview: "总览", rules: "规则", learner: "学习", letters: "死信", search: "账户或借款人", language: "English",
@@ -28,6 +28,6 @@ export const WORDS = {
     offer_of: "方案，", no_options: "无方案：由专人联系", contact: "可联系时间", held_back: "推迟原因", charged_off: "已核销", recovering: "核销后回收", terminated: "终止", cured: "已治愈", good: "良好", arrears: "逾期", repairing: "修复中", restructured: "已重组", defaulted: "违约", unknown: "没有记录：", in: "流入", out: "说出", cases: "有困难的账户", plans_of: "生效中的协议", until: "至", means: "收支", known: "已知", not_known: "未知", distressed: "处于困境", paused: "此日前不发方案", consents: "有效同意",
     place: "地区", product: "产品", checked: "核实", document: "文件", again: "重新提交", verified: "已核实", unverified: "未核实", source: "依据", rule: "规则", value: "值", pack: "规则包", in_force: "生效规则",
     version: "模型版本", rows: "已见选项", led_by: "首选由谁决定", weight: "各因素对回报的估计影响", sure: "± 为一个标准差", learner_none: "尚无学习结果。", first: "首位",
-    code: "代码", message: "问题", topic: "来源", replayed: "已重新提交", letters_none: "没有被拒绝的输入。", replay_how: "重新提交：reprieve dead-letters replay",
+    code: "代码", message: "问题", topic: "来源", replayed: "已重新提交", letters_none: "没有被拒绝的输入。", replay_how: "重新提交：reprieve dead-letters replay", sign_out: "退出",
   },
 };

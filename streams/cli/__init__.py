@@ -11,6 +11,7 @@ from importlib.metadata import version
 import click
 
 from schemas.errors import ReprieveError
+from streams.cli.access import access_group
 from streams.cli.agreeing import agreement_command
 from streams.cli.console import console_command
 from streams.cli.doctor import doctor_command
@@ -57,6 +58,7 @@ for command in (
     settings_command,
     doctor_command,
     views_group,
+    access_group,
 ):
     cli.add_command(command)
 

@@ -1,0 +1,58 @@
+"""Who may see and do what in the console: the table by which every request is judged.
+
+Hotline staff help one borrower at a time, so they read stories, and neither the rules by which offers are limited nor
+what was learned. Risk officers answer for rules and the learner, and read stories to judge them. Operators keep the
+machine running: they send dead letters in again, and need nobody's story for that. Auditors read everything and change
+nothing.
+"""
+
+from __future__ import annotations
+
+from streams.access.doors import DOORS
+from streams.access.rights import ANYBODY, PUBLIC, Rights
+
+
+def _roles(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+PERMISSIONS = {
+    "portfolio": _roles("operator", "hotline", "risk", "auditor"),
+    "stories": _roles("hotline", "risk", "auditor"),
+    "rules": _roles("operator", "risk", "auditor"),
+    "learner": _roles("risk", "auditor"),
+    "letters": _roles("operator", "auditor"),
+    "replay_letters": _roles("operator"),
+    "audit": _roles("auditor"),
+}
+
+RIGHTS = Rights(
+    roles=PERMISSIONS,
+    routes={
+        **DOORS,
+        ("GET", "/"): ANYBODY,
+        ("GET", "/static"): PUBLIC,
+        ("GET", "/livez"): PUBLIC,
+        ("GET", "/readyz"): PUBLIC,
+        ("GET", "/api/overview"): "portfolio",
+        ("GET", "/api/changes"): "portfolio",
+        ("GET", "/api/search"): "stories",
+        ("GET", "/api/accounts/{id}"): "stories",
+        ("GET", "/api/accounts/{id}/agreements/{plan}"): "stories",
+        ("GET", "/api/borrowers/{id}"): "stories",
+        ("GET", "/api/rules"): "rules",
+        ("GET", "/api/learner"): "learner",
+        ("GET", "/api/letters"): "letters",
+        ("POST", "/api/letters/replay"): "replay_letters",
+        ("GET", "/api/audit"): "audit",
+    },
+    views={
+        "": "portfolio",
+        "account": "stories",
+        "borrower": "stories",
+        "rules": "rules",
+        "learner": "learner",
+        "letters": "letters",
+    },
+    background=frozenset({"/api/changes"}),
+)
