@@ -98,7 +98,9 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
             amounts.append(field.name)
         elif isinstance(inner, msgspec.inspect.StructType):
             parts.append((field.name, _look_at(inner.cls), False))
-        elif isinstance(inner, msgspec.inspect.VarTupleType) and isinstance(inner.item_type, msgspec.inspect.StructType):
+        elif isinstance(inner, msgspec.inspect.VarTupleType) and isinstance(
+            inner.item_type, msgspec.inspect.StructType
+        ):
             parts.append((field.name, _look_at(inner.item_type.cls), True))
         elif field.name == "spending":
             tables.append(field.name)

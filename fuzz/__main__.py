@@ -63,7 +63,10 @@ def run(name: str, folder: Path, seconds: int) -> Run:
 
 def report(runs: list[Run]) -> str:
     """Return a report as Markdown."""
-    rows = ["| target | inputs | CPU, s | edges | features | corpus | findings |", "|---|---:|---:|---:|---:|---:|---:|"]
+    rows = [
+        "| target | inputs | CPU, s | edges | features | corpus | findings |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
     rows += [
         f"| {r.name} | {r.inputs:,} | {r.cpu:.0f} | {r.edges:,} | {r.features:,} | {r.corpus:,} | {len(r.findings)} |"
         for r in runs
@@ -73,9 +76,9 @@ def report(runs: list[Run]) -> str:
         for module, lines in r.lines.items():
             reached.setdefault(module, set()).update(lines)
     rows += ["", "| module | lines reached | of | share |", "|---|---:|---:|---:|"]
-    for module, lines in sorted(reached.items()):
+    for module, found in sorted(reached.items()):
         whole = lines_of(str(ROOT / module)) or {0}
-        rows.append(f"| {module} | {len(lines & whole)} | {len(whole)} | {len(lines & whole) / len(whole):.0%} |")
+        rows.append(f"| {module} | {len(found & whole)} | {len(whole)} | {len(found & whole) / len(whole):.0%} |")
     rows += ["", *(f"- {r.name}: {what}" for r in runs for what in r.findings)]
     return "\n".join(rows) + "\n"
 
@@ -83,7 +86,9 @@ def report(runs: list[Run]) -> str:
 @click.command()
 @click.option("--seconds", default=600, show_default=True, help="In all, shared by the targets.")
 @click.option("--target", "names", multiple=True, type=click.Choice(sorted(TARGETS)), help="Only these.")
-@click.option("--folder", type=click.Path(path_type=Path), default=ROOT / ".cache" / "fuzz", help="Corpora and findings.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=ROOT / ".cache" / "fuzz", help="Corpora and findings."
+)
 def main(seconds: int, names: tuple[str, ...], folder: Path) -> None:
     """Fuzz the doors of Reprieve."""
     os.nice(19)

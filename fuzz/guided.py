@@ -42,7 +42,7 @@ def search(name: str, folder: Path, seconds: int) -> None:
                 stem.with_suffix(".txt").write_text(what + "\n" + traceback.format_exc())
 
     flags = [f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=1500", f"-max_len={MOST_BYTES}"]
-    flags += [f"-artifact_prefix={findings}/", "-print_final_stats=1", "-use_value_profile=1", "-verbosity=1"]
+    flags += [f"-artifact_prefix={findings}/", "-print_final_stats=1"]
     atheris.Setup([sys.argv[0], *flags, str(corpus)], attempt)
     atheris.Fuzz()
 

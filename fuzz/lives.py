@@ -17,8 +17,8 @@ from msgspec import Struct
 from agents.account import AccountAgent
 from agents.base import Agent, Environment
 from agents.learner import LearnerAgent
-from agents.plausible import check_close
 from agents.planner import PlannerAgent
+from agents.plausible import check_close
 from fuzz import seeds
 from fuzz.oracles import Broken, Target, hold
 from schemas import events as ev

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import json
 import sys
+import threading
 import types
 from collections import defaultdict
 from contextlib import suppress
@@ -42,8 +43,6 @@ def reached(name: str, inputs: list[bytes]) -> dict[str, list[int]]:
             lines[file].add(frame.f_lineno)
         return watch
 
-    import threading
-
     threading.settrace(watch)
     sys.settrace(watch)
     try:
@@ -54,7 +53,7 @@ def reached(name: str, inputs: list[bytes]) -> dict[str, list[int]]:
                 TARGETS[name].attempt(data)
     finally:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
     return {str(Path(file).relative_to(ROOT)): sorted(found) for file, found in lines.items()}
 
 

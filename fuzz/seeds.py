@@ -6,9 +6,10 @@ import io
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import fastavro
+import msgspec
 
 from schemas import contracts
 from schemas import events as ev
@@ -99,12 +100,10 @@ def requests() -> list[bytes]:
 
 
 def _plain(value: Any) -> Any:
-    import msgspec
-
     if isinstance(value, msgspec.Struct):
         return {f.encode_name: _plain(getattr(value, f.name)) for f in msgspec.structs.fields(type(value))}
     if isinstance(value, tuple):
-        return [_plain(item) for item in cast("tuple[Any, ...]", value)]
+        return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value

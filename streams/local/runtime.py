@@ -303,7 +303,14 @@ class LocalRuntime:
         _, topic, offset, key, value, headers, timestamp, _ = row
         self._summary.refused += 1
         letter = dead_letter(
-            SOURCE, (topic, 0, offset), key, value, read_headers(headers), timestamp, bad, identity or f"{topic}/{offset}"
+            SOURCE,
+            (topic, 0, offset),
+            key,
+            value,
+            read_headers(headers),
+            timestamp,
+            bad,
+            identity or f"{topic}/{offset}",
         )
         self._say(letter, row)
 
