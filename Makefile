@@ -6,7 +6,7 @@ ARGS ?=
 # One worker a core: the property tests are pure computation.
 WORKERS ?= 2
 
-.PHONY: setup demo up down parts test check bench chaos compiled lock clean
+.PHONY: setup demo up down parts test check bench chaos fuzz compiled lock clean
 
 setup: $(VENV)/.runtime
 
@@ -61,6 +61,10 @@ bench: $(VENV)/.dev
 # Real faults against real workers and brokers: make chaos ARGS="--faults 1000 --seed 7".
 chaos: $(VENV)/.dev
 	$(BIN)/python -m chaos $(ARGS)
+
+# Hostile input for every door, guided by what it reaches (Linux): make fuzz ARGS="--seconds 600".
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m fuzz $(ARGS)
 
 # The compiled core, and all tests of it on what was built.
 compiled: $(VENV)/.dev

@@ -19,8 +19,9 @@ from typing import cast, get_args
 
 from msgspec.structs import replace
 
+from agents import plausible
 from agents.account_day import Day, Rules, receivable_of
-from agents.account_facts import APPLY, check, effective_day, fact_key, pending_order
+from agents.account_facts import APPLY, check, check_opening, effective_day, fact_key, pending_order
 from agents.base import Environment, Refusal, Step
 from agents.corrections import EPOCH, SAID, Said, body, business_date_of, publish, record
 from agents.progress import noted_contact, progress_of
@@ -65,10 +66,12 @@ class AccountAgent:
     def handle(self, state: AccountState | None, event: ev.Event, env: Environment) -> Step[AccountState]:
         """Take a fact. Raises UnknownAccount before the account is opened, BadInput where it breaks a rule."""
         fact = cast(AccountFact, event)
+        plausible.check(fact)
         if state is None:
             if not isinstance(fact, ev.AccountOpened):
                 raise UnknownAccount(fact.account_id)
             rules = self.rules(env.policies, fact.jurisdiction, fact.product)
+            check_opening(fact, rules, _ordinal(env.closed_through))
             return self._advanced(opened(fact), rules, fact, _ordinal(env.closed_through), [(fact_key(fact), fact)])
         rules = self.rules(env.policies, state.jurisdiction, state.product)
         check(fact, state, rules)
@@ -104,6 +107,7 @@ class AccountAgent:
             s.reversals = tuple(r for r in s.reversals if r != fact.payment_id)
             return Step(s, (), facts)
         day = max(effective_day(fact, rules), s.opened)
+        plausible.check_ahead(fact, day, _ordinal(env.closed_through), rules.policy.most_days_ahead)
         if day <= s.through:
             return self._anew(s, dict(facts), fact, rules, env)
         s.pending = insert(s.pending, Pending(day, fact))

@@ -112,6 +112,9 @@ class Day:
                 if s.holds:
                     days -= paused_days(s.holds, pausing, since, self.day)
                 s.accrued += r.principal * rate * days
+            # Whole units are kept as not yet posted: their fractions alone would outgrow 64 bits within years.
+            whole, s.accrued = divmod(s.accrued, ACCRUAL_UNIT)
+            s.penalty_posted -= whole
         s.accrued_to = self.day
 
     def post_penalty(self) -> None:

@@ -10,6 +10,7 @@ from datetime import date
 
 from msgspec.structs import replace
 
+from agents import plausible
 from agents.account_day import Day, Rules, note_attempt, receivable_of
 from agents.plan_changes import review, settle_early
 from agents.plan_life import activate
@@ -123,8 +124,30 @@ def _check_ground(event: ev.BadDebtReviewed, state: AccountState, rules: Rules) 
         )
 
 
+def _check_payment(event: ev.PaymentReceived, state: AccountState, rules: Rules) -> None:
+    _check_currency(event, state, rules)
+    if event.amount > plausible.SMALL:
+        waiting = (p.fact.amount for p in state.pending if isinstance(p.fact, ev.PaymentReceived))
+        plausible.check_total(event, (event.amount, state.received, *waiting), "amount")
+
+
+def _check_bill(event: ev.InstalmentBilled, state: AccountState, rules: Rules) -> None:
+    asked = event.principal + event.interest + event.fees
+    if asked > plausible.SMALL:
+        bills = (p.fact for p in state.pending if isinstance(p.fact, ev.InstalmentBilled))
+        waiting = (bill.principal + bill.interest + bill.fees for bill in bills)
+        plausible.check_total(event, (asked, state.owed().total(), *waiting), "principal")
+
+
+def check_opening(event: ev.AccountOpened, rules: Rules, closed: int) -> None:
+    """Raise BadInput where an account opens too far ahead of the last close (ordinal), or asks for too much."""
+    plausible.check_ahead(event, event.opened_on.toordinal(), closed, rules.policy.most_days_ahead)
+    plausible.check_total(event, (i.principal + i.interest + i.fees for i in event.instalments), "instalments")
+
+
 CHECKS: dict[type[ev.Event], Callable[..., None]] = {
-    ev.PaymentReceived: _check_currency,
+    ev.PaymentReceived: _check_payment,
+    ev.InstalmentBilled: _check_bill,
     ev.PlanActivated: _check_currency,
     ev.HoldPlaced: _check_hold,
     ev.BadDebtReviewed: _check_ground,

@@ -1,12 +1,20 @@
-"""Amounts by component: what they come to."""
+"""Amounts: what their components come to, and how people write them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from schemas import events as ev
+from state.currencies import decimals_of
 
 PARTS = ("principal", "interest", "fees", "penalty")
+
+
+def money(amount: int, currency: str) -> str:
+    """Return minor units with the decimals of their currency, without its name: 123,456.78, 123,457 or 123.456."""
+    decimals = decimals_of(currency)
+    units, rest = divmod(abs(amount), 10**decimals)
+    return f"{'-' if amount < 0 else ''}{units:,}" + (f".{rest:0{decimals}d}" if decimals else "")
 
 
 def whole(amounts: ev.Amounts) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from agents.amounts import whole
-from agents.option_words import Locale, money
+from agents.amounts import money, whole
+from agents.option_words import Locale
 from schemas import events as ev
 
 TEXTS: dict[str, dict[Locale, str]] = {
@@ -71,18 +71,18 @@ def disclosures_of(keys: Iterable[str], terms: Terms, locale: Locale, *, agreed:
     """
     owed, schedule = terms.balance, terms.instalments
     figures = {
-        "principal": money(owed.principal),
-        "interest": money(owed.interest),
-        "fees": money(owed.fees),
-        "penalty": money(owed.penalty),
-        "owed": money(whole(owed)),
+        "principal": money(owed.principal, terms.currency),
+        "interest": money(owed.interest, terms.currency),
+        "fees": money(owed.fees, terms.currency),
+        "penalty": money(owed.penalty, terms.currency),
+        "owed": money(whole(owed), terms.currency),
         "currency": terms.currency,
         "count": len(schedule),
         "first": schedule[0].due_on.isoformat(),
         "last": schedule[-1].due_on.isoformat(),
-        "most": money(max(i.amount for i in schedule)),
+        "most": money(max(i.amount for i in schedule), terms.currency),
         "rate": f"{terms.annual_rate_bps / 100:.2f}",
-        "charged": money(sum(i.interest for i in schedule)),
+        "charged": money(sum(i.interest for i in schedule), terms.currency),
         "missed": terms.broken_after_missed,
     }
     texts = TEXTS | AGREED if agreed else TEXTS

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agents.amounts import money
 from schemas import events as ev
 
 Locale = Literal["zh", "en"]
 
 
-def money(amount: int) -> str:
-    """Return minor units with two decimals, as contracts of these currencies write them."""
-    return f"{amount // 100:,}.{amount % 100:02d}"
-
-
-def label_of(months: int, shape: ev.Shape, deferred: int, instalment: int, locale: Locale) -> str:
+def label_of(months: int, shape: ev.Shape, deferred: int, instalment: int, currency: str, locale: Locale) -> str:
     """Return a short name for an option."""
-    amount = money(instalment)
+    amount = money(instalment, currency)
     if locale == "zh":
         forms = {
             "level": f"{months}期，每期{amount}",
@@ -32,13 +28,13 @@ def label_of(months: int, shape: ev.Shape, deferred: int, instalment: int, local
     return forms[shape]
 
 
-def reasons_for(option: ev.Option, rate_cut_bps: int, deferred: int, locale: Locale) -> tuple[str, ...]:
+def reasons_for(option: ev.Option, rate_cut_bps: int, deferred: int, currency: str, locale: Locale) -> tuple[str, ...]:
     """Return why an option is offered, for the borrower to read."""
     zh = locale == "zh"
     said = [
-        f"每期最高{money(option.instalment_amount)}，在您可承受的范围内。"
+        f"每期最高{money(option.instalment_amount, currency)}，在您可承受的范围内。"
         if zh
-        else f"No instalment is above {money(option.instalment_amount)}, which your means allow."
+        else f"No instalment is above {money(option.instalment_amount, currency)}, which your means allow."
     ]
     if rate_cut_bps == 10_000:
         said.append("免收利息。" if zh else "No interest is charged.")
@@ -47,15 +43,15 @@ def reasons_for(option: ev.Option, rate_cut_bps: int, deferred: int, locale: Loc
         said.append(f"利率比合同低{cut:.0f}%。" if zh else f"The rate is {cut:.0f} % below your contract's.")
     forgiven = option.waived.penalty + option.waived.interest
     if forgiven:
-        said.append(f"减免{money(forgiven)}。" if zh else f"{money(forgiven)} is waived.")
+        said.append(f"减免{money(forgiven, currency)}。" if zh else f"{money(forgiven, currency)} is waived.")
     if option.shape == "deferred":
         said.append(f"前{deferred}期压力较小。" if zh else f"The first {deferred} months are light.")
     if option.shape == "step_up":
         said.append("开始时每期较少。" if zh else "It asks for less at first.")
     if option.saves > 0:
         said.append(
-            f"比按合同还款少付{money(option.saves)}。"
+            f"比按合同还款少付{money(option.saves, currency)}。"
             if zh
-            else f"You pay {money(option.saves)} less than at contract terms."
+            else f"You pay {money(option.saves, currency)} less than at contract terms."
         )
     return tuple(said)

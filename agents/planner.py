@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
+from agents import plausible
 from agents.answers import answer, pause_after
 from agents.base import Environment, Step
 from agents.contacting import reached
@@ -79,6 +80,7 @@ class PlannerAgent:
 
     def handle(self, state: BorrowerState | None, event: ev.Event, env: Environment) -> Step[BorrowerState]:
         """Take a fact. Raises BadInput where it breaks a rule, or contradicts what its id said before."""
+        plausible.check(event)
         s = copy(state) if state is not None else BorrowerState(event.borrower_id)  # type: ignore[attr-defined]
         if isinstance(event, PERSONAL) and state is not None and millis(event.occurred_at) <= state.erased:
             return Step(state)
@@ -116,7 +118,10 @@ class PlannerAgent:
 
     def _take(self, s: BorrowerState, event: ev.Event, fact: ev.Event, env: Environment) -> Step[BorrowerState]:
         facts: list[tuple[str, ev.Event]] = [(self.fact_key(event), fact)]
-        said_on = event.occurred_at.astimezone(ZoneInfo(_policy(s, env.policies).business_time_zone)).date()
+        policy = _policy(s, env.policies)
+        said_on = event.occurred_at.astimezone(ZoneInfo(policy.business_time_zone)).date()
+        closed = env.closed_through.toordinal() if env.closed_through else 0
+        plausible.check_ahead(event, said_on.toordinal(), closed, policy.most_days_ahead)
         following = env.closed_through + timedelta(days=1) if env.closed_through else said_on
         if isinstance(event, ev.WorkoutRequested | ev.WorkoutEnded | ev.PlanProgressed):
             today = event.business_date
@@ -144,7 +149,7 @@ class PlannerAgent:
             facts += _erase(desk, event, env)
             _decide_at(s, following.toordinal())
         elif isinstance(event, ev.OfferAnswered):
-            answer(desk, event, said_on.toordinal(), _policy(s, env.policies), env)
+            answer(desk, event, said_on.toordinal(), policy, env)
         elif isinstance(event, ev.PlanProgressed):
             progressed(s, event, env.policies.policy_for("", "").learning.maturity_days)
             _follow(s, event)

@@ -217,16 +217,17 @@ class Weighing:
                 )
             )
         together = _together(shares)
-        total = sum(i.amount for i in together)
+        currency = self.debts[0].currency
+        total, largest = sum(i.amount for i in together), max(i.amount for i in together)
         exposure = self.exposure
         forgiven = _forgiven(shares)
         first = min(shares, key=lambda s: s.annual_rate_bps)
         option = ev.Option(
             option_id=terms.option_id,
-            label=label_of(terms.months, terms.shape, terms.deferred, max(i.amount for i in together), locale),
+            label=label_of(terms.months, terms.shape, terms.deferred, largest, currency, locale),
             instalments=together,
             term_months=len(together),
-            instalment_amount=max(i.amount for i in together),
+            instalment_amount=largest,
             annual_rate_bps=first.annual_rate_bps,
             waived=forgiven,
             total_cost=total,
@@ -237,7 +238,7 @@ class Weighing:
             shares=tuple(shares),
             reasons=(),
         )
-        return replace(option, reasons=reasons_for(option, terms.rate_cut_bps, terms.deferred, locale))
+        return replace(option, reasons=reasons_for(option, terms.rate_cut_bps, terms.deferred, currency, locale))
 
     def contract_cost(self) -> int:
         """Return what the same debts cost at their contract rates over their remaining (or the longest) terms."""

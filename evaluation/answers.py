@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from agents.option_words import money
+from agents.amounts import money
 from schemas import events as ev
 from state.pack import default_book
 from streams.local.runtime import LocalRuntime
@@ -167,8 +167,9 @@ def _options(offer: ev.OfferPublished) -> list[str]:
         forgiven = o.waived.interest + o.waived.penalty
         rows.append(
             f"| {number}{' (leads)' if o.option_id == offer.lead_option_id else ''} | {o.term_months} | "
-            f"{money(o.instalment_amount)} | {money(o.total_cost)} | {o.annual_rate_bps / 100:.2f} % | "
-            f"{money(forgiven)} | {' '.join(o.reasons)} |"
+            f"{money(o.instalment_amount, offer.currency)} | {money(o.total_cost, offer.currency)} | "
+            f"{o.annual_rate_bps / 100:.2f} % | "
+            f"{money(forgiven, offer.currency)} | {' '.join(o.reasons)} |"
         )
     return rows
 
@@ -205,10 +206,11 @@ def _next(offer: ev.OfferPublished, said: Sequence[ev.Event]) -> str:
 
 def _ways(offer: ev.OfferPublished, found: Next) -> str:
     if isinstance(found, ev.PlanActivated):
-        return f"the plan: {len(found.instalments)} × {money(found.instalments[0].amount)}; collection stops"
+        each = money(found.instalments[0].amount, found.currency)
+        return f"the plan: {len(found.instalments)} × {each}; collection stops"
     if not found.options:
         return "a person"
-    ways = "; ".join(f"{o.term_months} × {money(o.instalment_amount)}" for o in found.options)
+    ways = "; ".join(f"{o.term_months} × {money(o.instalment_amount, found.currency)}" for o in found.options)
     same = [o.option_id for o in found.options] == [o.option_id for o in offer.options]
     return ways + (" (the same)" if same else "")
 

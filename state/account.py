@@ -151,8 +151,10 @@ class AccountState(Struct, array_like=True, kw_only=True):
     overdue_since: first day of the present arrears, 0 if none. clean_since: first day without arrears
     since the last ones, 0 while in arrears or if there never were any.
     material_since: first day of the run of days above both materiality thresholds.
-    accrued: penalty interest earned so far, in minor units × 3,650,000 (bps × 365 days), so that no
-    rounding depends on which days were visited. charged: charges put on the account, all in all.
+    accrued: penalty interest earned, in minor units × 3,650,000 (bps × 365 days), so that no rounding depends on
+    which days were visited; penalty_posted: whole minor units of it that were put on the account, less those that
+    `accrued` was relieved of. What is to be put on it is the rounded accrued less penalty_posted.
+    charged: charges put on the account, all in all.
     billed: principal asked for by statements, which the cap of charges goes by where a card has no principal.
     early: what was said of a day before its close. requested: what the planner was last told.
     """

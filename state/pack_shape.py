@@ -47,7 +47,13 @@ def _keys(section: str, struct: type[Struct]) -> dict[str, Any]:
 SECTIONS: dict[str, dict[str, Any]] = {section: _keys(section, struct) for section, struct in _STRUCTS.items()}
 SECTIONS[BUSINESS] = {
     key: get_type_hints(policy.Policy, include_extras=True)[key]
-    for key in ("business_time_zone", "unknown_account_wait_days", "holiday_calendar")
+    for key in (
+        "business_time_zone",
+        "unknown_account_wait_days",
+        "most_days_skipped",
+        "most_days_ahead",
+        "holiday_calendar",
+    )
 }
 
 

@@ -263,7 +263,11 @@ class Learning(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """All rules that apply to one kind of account, resolved from its packs."""
+    """All rules that apply to one kind of account, resolved from its packs.
+
+    most_days_skipped: how far behind the last close a business date may be closed. most_days_ahead: how far behind it
+    a fact may count from. Beyond, it is a slip of the date and is refused.
+    """
 
     name: str
     version: str
@@ -281,6 +285,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     learning: Learning
     business_time_zone: str = "UTC"
     unknown_account_wait_days: Days = 3
+    most_days_skipped: Days = 92
+    most_days_ahead: Days = 366
     holiday_calendar: str | None = None
 
 

@@ -6,11 +6,13 @@ translation, and say so.
 
 from __future__ import annotations
 
+from functools import partial
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from agents.amounts import PARTS
+from agents.amounts import PARTS, money
 from agents.disclosures import Terms, disclosures_of
-from agents.option_words import Locale, money
+from agents.option_words import Locale
 from schemas import events as ev
 
 WORDS: dict[Locale, dict[str, str]] = {
@@ -109,7 +111,7 @@ def agreement(plan: ev.PlanActivated, locale: Locale | None = None, lender: str 
         sums=[sum(column) for column in zip(*structure.values(), strict=True)],
         rows=_rows(plan),
         total=sum(i.amount for i in plan.instalments),
-        money=money,
+        money=partial(money, currency=plan.currency),
     )
 
 

@@ -238,7 +238,7 @@ class Settings(BaseSettings):
             return cls(**flags)
         except ValidationError as error:
             raise WrongUse(_told(error, named)) from error
-        except (SettingsError, tomllib.TOMLDecodeError) as error:
+        except (SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
             raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from error
         finally:
             _file.reset(token)

@@ -9,7 +9,13 @@ let shown = 0;
 
 const t = (key) => WORDS[language][key] ?? key;
 const number = (n) => new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en").format(n);
-const money = (minor, currency) => `${new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en", { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(minor / 100)} ${currency ?? ""}`.trim();
+// Intl takes the decimals of a currency from ISO 4217, as the program does.
+const decimals = currency => /^[A-Z]{3}$/.test(currency ?? "") ? new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits : 2;
+const money = (minor, currency) => {
+  const digits = decimals(currency);
+  const form = new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${form.format(minor / 10 ** digits)} ${currency ?? ""}`.trim();
+};
 
 // Everything that comes from events is put in as text, never as markup.
 function el(tag, attributes = {}, ...children) {

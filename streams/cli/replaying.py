@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from agents.amounts import money
 from schemas.events import Event
 from schemas.jsonlines import read_events, to_line
 from streams.cli.common import Rejections, book_named, json_option, policy_option, progress, say_json
@@ -84,7 +85,7 @@ def _report(found: Difference, as_json: bool) -> None:
     for currency, both in found.offered.items():
         table.add_row(f"{currency}: offers, with a plan", *(f"{o.offers:,}, {o.with_plan:,}" for o in both))
         for name, what in (("owed", "owed"), ("cost", "cost to borrowers"), ("waived", "waived"), ("value", "value")):
-            table.add_row(f"{currency}: {what}", *(f"{getattr(o, name) / 100:,.2f}" for o in both))
+            table.add_row(f"{currency}: {what}", *(money(getattr(o, name), currency) for o in both))
     console.print(table)
     console.print(
         f"{len(found.bad_debts)} accounts end in another bad-debt status, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from agents.amounts import money
 from schemas.errors import Fatal, WrongUse
 from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import json_option, say_json
@@ -98,7 +99,7 @@ def worst_command(currency: str, count: int, config: Path | None, as_json: bool)
     if as_json:
         say_json([{"account": account, "outstanding": owed} for account, owed in found])
     else:
-        click.echo("\n".join(f"{account:<40} {owed / 100:>16,.2f} {currency}" for account, owed in found))
+        click.echo("\n".join(f"{account:<40} {money(owed, currency):>16} {currency}" for account, owed in found))
 
 
 @views_group.command("expiring")

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
 
+from agents import amounts
 from schemas import events as ev
 
 # What makes a story worth telling: each chapter that a borrower went through, and how much it adds.
@@ -23,8 +24,8 @@ CHAPTERS: dict[str, int] = {
 
 
 def money(amount: int, currency: str) -> str:
-    """Return minor units as people write them."""
-    return f"{amount / 100:,.2f} {currency}"
+    """Return minor units as people write them, with their currency."""
+    return f"{amounts.money(amount, currency)} {currency}"
 
 
 class Stories:

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from agents.base import Agent, Step
+from agents.plausible import check_close
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
@@ -74,7 +75,8 @@ class Lane:
         self._codec = codec
         self._prefix = prefix
         self._rekey = rekey
-        self._wait = book.policy_for("", "").unknown_account_wait_days
+        house = book.policy_for("", "")
+        self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
         # What the accounts come to, and what it was when it was last committed.
         self.portfolio = self._counted(book)
@@ -209,6 +211,14 @@ class Lane:
             seat.desk.learn(learned)
 
     # -- a day's close
+
+    def day_of(self, record: Record) -> ev.DayClosed:
+        """Return the close that a record of the clock asks for. Raises BadInput where it may not be believed."""
+        event = self.read("clock", record)
+        assert isinstance(event, ev.DayClosed)
+        closed = max((s.closed_through for s in self.seats if s.closed_through is not None), default=None)
+        check_close(event, closed, self._most_skipped)
+        return event
 
     def close(self, seat: Seat, record: Record, day: ev.DayClosed, page: int) -> Iterator[None]:
         """Close a business date for one agent, a page of keys at a time.

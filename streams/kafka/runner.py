@@ -257,12 +257,11 @@ class Runner:
 
     async def _begin_close(self, record: Record) -> None:
         try:
-            event = self.lane.read("clock", record)
+            event = self.lane.day_of(record)
         except BadInput as bad:
             self.lane.refuse(record, bad)
             await self._past(record)
             return
-        assert isinstance(event, ev.DayClosed)
         done = all(_closed(seat.closed_through, event.business_date) for seat in self.lane.seats)
         self._closing = Closing(record, event, ready=done)
 

@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from agents.base import Step
+from agents.plausible import check_close
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
@@ -65,7 +66,8 @@ class LocalRuntime:
         self._takers: dict[type[ev.Event], list[Desk[Any]]] = {
             kind: [d for d in self._desks if kind in d.agent.accepts] for kind in TOPIC_OF
         }
-        self._wait = book.policy_for("", "").unknown_account_wait_days
+        house = book.policy_for("", "")
+        self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
         self._owned(book)
         self._journal = Journal(store, self._codec)
         self._done, self.closed_through, self._parked = self._reached()
@@ -178,6 +180,8 @@ class LocalRuntime:
         for row in rows:
             try:
                 event = read_record(row, self._codec)
+                if isinstance(event, ev.DayClosed):
+                    check_close(event, self.closed_through, self._most_skipped)
             except BadInput as bad:
                 given.append(Unfit(row, bad))
                 continue

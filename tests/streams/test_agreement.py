@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from agents.option_words import money
+from agents.amounts import money
 from schemas import events as ev
 from simulator.world import World
 from state.pack import default_book
@@ -92,16 +92,16 @@ def test_every_agreement_states_balance_clauses_and_each_payment_exactly(lived) 
             owed, waived = plan.balance, plan.waived
             for part in ("principal", "interest", "fees", "penalty"):
                 had, off = getattr(owed, part), getattr(waived, part)
-                assert [WORDS[locale][part], money(had), money(off), money(had - off)] in page.rows
+                assert [WORDS[locale][part], *(money(x, plan.currency) for x in (had, off, had - off))] in page.rows
             schedule = [row for row in page.rows if row and row[0].isdigit()]
             left = sum(i.principal for i in plan.instalments)
             assert len(schedule) == len(plan.instalments)
             for row, i in zip(schedule, plan.instalments, strict=True):
                 left -= i.principal
-                amounts = [money(i.amount), money(i.principal), money(i.interest), money(left)]
+                amounts = [money(x, plan.currency) for x in (i.amount, i.principal, i.interest, left)]
                 assert row == [str(i.number), i.due_on.isoformat(), *amounts]
             assert left == 0
-            assert page.rows[-1][2] == money(sum(i.amount for i in plan.instalments))
+            assert page.rows[-1][2] == money(sum(i.amount for i in plan.instalments), plan.currency)
             assert list(page.clauses) == list(plan.clauses)
             if locale == plan.locale:
                 assert page.clauses == plan.clauses
@@ -110,7 +110,7 @@ def test_every_agreement_states_balance_clauses_and_each_payment_exactly(lived) 
         assert tuple(plan.clauses) == ARTICLE_70
         assert plan.instalments[-1].due_on.isoformat() in plan.clauses["method_currency_dates_amounts"]
         total = plan.balance.principal + plan.balance.interest + plan.balance.fees + plan.balance.penalty
-        assert money(total) in plan.clauses["balance_structure_currency"]
+        assert money(total, plan.currency) in plan.clauses["balance_structure_currency"]
         assert (plan.recording_ref or "") in agreement(plan)
     assert any(p.recording_ref for p in cards)
 
@@ -147,4 +147,4 @@ def test_a_plan_of_an_earlier_release_is_shown_with_the_balance_that_it_must_hav
     before = replace(lived[1][0], balance=None, clauses={}, broken_after_missed=0, policy="")
     page = Page(agreement(before))
     assert page.clauses == {}
-    assert money(sum(i.principal for i in before.instalments)) in page.text
+    assert money(sum(i.principal for i in before.instalments), before.currency) in page.text

@@ -1,0 +1,155 @@
+"""What events may say of time and money at all. What lies beyond is a slip of whoever wrote it, and is refused.
+
+A date in the year 1 or 9999 cannot be moved to another time zone or by a day, and sums of amounts near 2**63 fit no
+Avro long: neither is a date or an amount of a loan. So the limits stand far outside of what is real and far inside of
+what can be counted with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from schemas import events as ev
+from schemas.errors import BadInput
+
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+# One amount: a trillion in a currency with two decimals.
+MOST = 10**14
+# All that one account may be asked for, or may have received.
+MOST_TOTAL = 2**61
+# Sums of smaller amounts do not come near that, however many there are.
+SMALL = 10**11
+
+_MONEY = frozenset(
+    {
+        "amount",
+        "principal",
+        "interest",
+        "fees",
+        "penalty",
+        "counter_amount",
+        "monthly_income",
+        "monthly_expenses",
+        "other_debt_payments",
+    }
+)
+_Look = Callable[[Any], None]
+
+
+def check(event: ev.Event) -> None:
+    """Raise BadInput (`out_of_range`) where a date or an amount of an event cannot be real."""
+    _look_at(type(event))(event)
+
+
+def check_close(day: ev.DayClosed, closed_through: date | None, most_skipped: int) -> None:
+    """Raise BadInput (`out_of_range`) where a close lies too far behind the last one, or the first behind its own time.
+
+    A date that is closed cannot be opened again, so a slip of the year would end all business until then.
+    """
+    check(day)
+    since = closed_through or day.occurred_at.date()
+    if day.business_date > since + timedelta(days=most_skipped):
+        last = f"the last close, of {since}" if closed_through else f"its own time, {since}"
+        raise BadInput(
+            "out_of_range",
+            f"DayClosed {day.event_id} closes {day.business_date}, more than {most_skipped} days behind {last}. If it "
+            "is no slip, close the days in between first, or raise the policy's business.most_days_skipped.",
+            "business_date",
+        )
+
+
+def check_ahead(event: ev.Event, day: int, closed: int, most_ahead: int) -> None:
+    """Raise BadInput (`out_of_range`) where a fact counts from a day too far behind the last close (ordinals)."""
+    if closed and day > closed + most_ahead:
+        raise BadInput(
+            "out_of_range",
+            f"{type(event).__name__} {event.event_id} counts from {date.fromordinal(day)}, more than {most_ahead} days "
+            f"behind the last close, of {date.fromordinal(closed)}. If it is no slip of the date, send it nearer to "
+            "its day, or raise the policy's business.most_days_ahead.",
+        )
+
+
+def check_total(event: ev.Event, amounts: Iterable[int], field: str) -> None:
+    """Raise BadInput (`out_of_range`) where amounts together are more than an account may hold."""
+    if sum(amounts) > MOST_TOTAL:
+        raise BadInput(
+            "out_of_range",
+            f"With {type(event).__name__} {event.event_id} the account comes to more than {MOST_TOTAL} minor units. "
+            "Check the amount and its unit.",
+            field,
+        )
+
+
+@cache
+def _look_at(kind: type[msgspec.Struct]) -> _Look:
+    """Return what looks at the dates and amounts of a struct, and of its parts."""
+    dates, amounts, parts, tables = [], [], [], []
+    for field in msgspec.structs.fields(kind):
+        inner = _plain(msgspec.inspect.type_info(field.type))
+        if isinstance(inner, msgspec.inspect.DateType | msgspec.inspect.DateTimeType):
+            dates.append(field.name)
+        elif field.name in _MONEY:
+            amounts.append(field.name)
+        elif isinstance(inner, msgspec.inspect.StructType):
+            parts.append((field.name, _look_at(inner.cls), False))
+        elif isinstance(inner, msgspec.inspect.VarTupleType) and isinstance(
+            inner.item_type, msgspec.inspect.StructType
+        ):
+            parts.append((field.name, _look_at(inner.item_type.cls), True))
+        elif field.name == "spending":
+            tables.append(field.name)
+    # Two names at least, so that it always gives a tuple.
+    days = attrgetter(*dates, *(dates if len(dates) == 1 else ())) if dates else _nothing
+    money = attrgetter(*amounts, *(amounts if len(amounts) == 1 else ())) if amounts else _nothing
+
+    def look(value: Any) -> None:
+        for day in days(value):
+            if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
+                raise _odd_date(value, next(n for n in dates if getattr(value, n) is day), day)
+        for amount in money(value):
+            if amount is not None and amount > MOST:
+                raise _odd_amount(value, next(n for n in amounts if getattr(value, n) is amount), amount)
+        for name, inside, many in parts:
+            part = getattr(value, name)
+            for one in part if many else () if part is None else (part,):
+                inside(one)
+        for name in tables:
+            for category, amount in getattr(value, name).items():
+                if amount > MOST:
+                    raise _odd_amount(value, f"{name}.{category}", amount)
+
+    return look
+
+
+def _nothing(value: Any) -> tuple[Any, ...]:
+    return ()
+
+
+def _plain(info: Any) -> Any:
+    """Return what a type is where there is something."""
+    if isinstance(info, msgspec.inspect.UnionType):
+        return next(t for t in info.types if not isinstance(t, msgspec.inspect.NoneType))
+    return info
+
+
+def _odd_date(value: Any, name: str, day: date | datetime) -> BadInput:
+    return BadInput(
+        "out_of_range",
+        f"{type(value).__name__}.{name} is {day.isoformat()}, outside the years {FIRST_YEAR} to {LAST_YEAR}. "
+        "Send the real date.",
+        name,
+    )
+
+
+def _odd_amount(value: Any, name: str, amount: int) -> BadInput:
+    return BadInput(
+        "out_of_range",
+        f"{type(value).__name__}.{name} is {amount} minor units, more than {MOST}. Check the amount and its unit.",
+        name,
+    )
