@@ -25,6 +25,7 @@ from streams.cli.settings import settings_command
 from streams.cli.simulating import simulate_command
 from streams.cli.topics import topics_group
 from streams.cli.views import views_group
+from streams.cli.webhooks import webhooks_group
 from streams.cli.worker import worker_command
 from streams.demo.command import demo_command
 
@@ -57,6 +58,7 @@ for command in (
     settings_command,
     doctor_command,
     views_group,
+    webhooks_group,
 ):
     cli.add_command(command)
 
