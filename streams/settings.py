@@ -191,6 +191,37 @@ class AccessSettings(_Group):
         return self.tokens_file is not None or self.oidc_issuer is not None
 
 
+class WebhookSettings(_Group):
+    """How offers and plans go out to partners; docs/partners.md says how each of these acts."""
+
+    partners_file: Path | None = None
+    data_dir: Path = Path("reprieve-webhooks")
+    begin: Literal["earliest", "latest"] = "earliest"
+    connect_seconds: Annotated[float, Field(gt=0, le=60)] = 5
+    answer_seconds: Annotated[float, Field(gt=0, le=120)] = 20
+    retry_first_seconds: Annotated[float, Field(gt=0, le=3_600)] = 5
+    retry_most_seconds: Annotated[float, Field(gt=0, le=86_400)] = 6 * 3_600
+    retry_days: Annotated[float, Field(gt=0, le=60)] = 5
+    seed: int = 1
+    consent_fresh_seconds: Annotated[float, Field(ge=1, le=3_600)] = 30
+    keep_days: Annotated[float, Field(gt=0, le=3_650)] = 30
+
+
+class IntakeSettings(_Group):
+    """How partners' signed events come in over HTTP; TLS is the business of a proxy in front."""
+
+    partners_file: Path | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8701
+    tolerance_seconds: Annotated[float, Field(ge=1, le=3_600)] = 300
+    ahead_seconds: Annotated[float, Field(ge=0)] = 300
+    max_body_bytes: Annotated[int, Field(ge=1_024, le=64 * 1024 * 1024)] = 1024 * 1024
+    max_events: Annotated[int, Field(ge=1, le=10_000)] = 500
+    body_seconds: Annotated[float, Field(gt=0, le=120)] = 10
+    commit_seconds: Annotated[float, Field(gt=0, le=120)] = 10
+    retry_after_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -210,6 +241,8 @@ class Settings(BaseSettings):
     health: HealthSettings = HealthSettings()
     console: ConsoleSettings = ConsoleSettings()
     access: AccessSettings = AccessSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    intake: IntakeSettings = IntakeSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -26,6 +26,7 @@ from streams.cli.settings import settings_command
 from streams.cli.simulating import simulate_command
 from streams.cli.topics import topics_group
 from streams.cli.views import views_group
+from streams.cli.webhooks import webhooks_group
 from streams.cli.worker import worker_command
 from streams.demo.command import demo_command
 
@@ -59,6 +60,7 @@ for command in (
     doctor_command,
     views_group,
     access_group,
+    webhooks_group,
 ):
     cli.add_command(command)
 

@@ -1,0 +1,1 @@
+"""Signed events of partners, in over HTTP."""

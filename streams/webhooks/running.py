@@ -1,0 +1,102 @@
+"""The process that delivers: one that reads, one sender for each partner, one that counts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from streams.endings import ended
+from streams.partners.roster import Partner
+from streams.settings import Settings
+from streams.webhooks.following import KafkaFeed, Taking
+from streams.webhooks.known import Known
+from streams.webhooks.metrics import CONSENT_AGE, GONE, OLDEST, PARKED, PENDING
+from streams.webhooks.outbox import Outbox
+from streams.webhooks.queueing import Queueing
+from streams.webhooks.sending import Sender
+from streams.webhooks.tailing import LocalFeed
+
+log: Any = structlog.get_logger(__name__)
+
+_DAY_MS = 86_400_000
+# Seconds between two counts, and between two looks for what is over and old.
+_COUNT, _CLEAN = 2.0, 3_600.0
+
+
+class Feed(Protocol):
+    """Brings events into the outbox."""
+
+    async def run(self) -> None:
+        """Take what is committed, for ever."""
+        ...
+
+
+class Webhooks:
+    """What a process that delivers is made of. Use as a context manager, within the thread of its loop."""
+
+    def __init__(self, settings: Settings, partners: Mapping[str, Partner]) -> None:
+        self._settings = settings.webhooks
+        receiving = {p.id: p.receives for p in partners.values() if p.receives is not None}
+        self.outbox = Outbox(settings.webhooks.data_dir)
+        self.known = Known(self.outbox, [name for name, part in receiving.items() if part.consent == "needed"])
+        queueing = Queueing(partners, self.outbox, self.known)
+        self.taking = Taking(self.outbox, self.known, queueing)
+        self._senders = [Sender(name, self._settings, self.outbox, self.known, queueing) for name in sorted(receiving)]
+
+    def __enter__(self) -> Webhooks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.outbox.close()
+
+    async def run(self, feed: AbstractAsyncContextManager[Feed]) -> None:
+        """Read and deliver, for ever; what ends one of the parts ends all."""
+        async with feed as opened:
+            parts: list[Awaitable[None]] = [opened.run(), self._count(), self._clean()]
+            tasks = [asyncio.ensure_future(part) for part in (*parts, *(sender.run() for sender in self._senders))]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in tasks:
+                    await ended(task)
+
+    async def _count(self) -> None:
+        while True:
+            standing, gone, now = self.outbox.standing(), self.outbox.all_gone(), time.time() * 1000
+            for sender in self._senders:
+                name = sender.partner
+                count, oldest = standing.get((name, "pending"), (0, int(now)))
+                PENDING.labels(name).set(count)
+                OLDEST.labels(name).set(max(0.0, (now - oldest) / 1000))
+                PARKED.labels(name).set(standing.get((name, "parked"), (0, 0))[0])
+                GONE.labels(name).set(name in gone)
+            CONSENT_AGE.set(self.known.age())
+            await asyncio.sleep(_COUNT)
+
+    async def _clean(self) -> None:
+        while True:
+            self.outbox.forget_ended(int(time.time() * 1000 - self._settings.keep_days * _DAY_MS))
+            await asyncio.sleep(_CLEAN)
+
+
+async def run_webhooks(
+    settings: Settings, partners: Mapping[str, Partner], *, data: Path | None, skip_lost: bool
+) -> None:
+    """Deliver from Kafka, or from a local runtime's data directory, until it is ended."""
+    from streams.registry import codec_for
+
+    with Webhooks(settings, partners) as webhooks:
+        feed: Any = (
+            KafkaFeed(settings, codec_for(settings), webhooks.taking, skip_lost=skip_lost)
+            if data is None
+            else LocalFeed(data, webhooks.taking)
+        )
+        await webhooks.run(feed)

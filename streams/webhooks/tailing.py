@@ -1,0 +1,67 @@
+"""Reads a local runtime's data directory into the outbox, beside the process that writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from pathlib import Path
+
+from schemas.codec import Codec
+from schemas.errors import BadInput, WrongUse
+from streams.local.store import Tables
+from streams.webhooks.following import SAID, Taking
+from streams.webhooks.known import CONTEXT
+
+_PLACE = ("local-log", 0)
+_PAGE = 500
+_LOOK = 0.1
+
+
+class LocalFeed:
+    """Follows the log of a data directory, which is in one order. Use as a context manager."""
+
+    def __init__(self, folder: Path, taking: Taking) -> None:
+        path = folder / "reprieve.db"
+        if not path.exists():
+            raise WrongUse(f"There is no data in {folder}. Publish events into it first, or name another with --data.")
+        self._log = Tables(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+        self._codec = Codec()
+        self._taking = taking
+
+    async def __aenter__(self) -> LocalFeed:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._log.db.close()
+
+    async def run(self) -> None:
+        """Take what is committed, as it comes."""
+        while True:
+            asked = time.monotonic()
+            if self._page() < _PAGE:
+                self._taking.known.read_at = asked
+                await asyncio.sleep(_LOOK)
+            await asyncio.sleep(0)
+
+    def _page(self) -> int:
+        outbox = self._taking.outbox
+        at = outbox.places().get(_PLACE, 0)
+        query = "SELECT position, topic, value FROM log WHERE position >= ? ORDER BY position LIMIT ?"
+        rows = self._log.db.execute(query, (at, _PAGE)).fetchall()
+        if rows:
+            with outbox.transaction():
+                for _, topic, value in rows:
+                    if topic in SAID or topic in CONTEXT:
+                        self._take(topic, value)
+                outbox.set_place(*_PLACE, rows[-1][0] + 1)
+        return len(rows)
+
+    def _take(self, topic: str, value: bytes | None) -> None:
+        try:
+            event = self._codec.decode(value or b"")
+        except BadInput:
+            return
+        wanted = CONTEXT.get(topic)
+        if wanted is None or type(event) in wanted:
+            self._taking.take(event)
