@@ -53,17 +53,16 @@ class Box:
             lines += self._mount(outside, inside, "ro")
         for inside, outside in self._writable.items():
             lines += self._mount(outside, inside, "rw")
-        lines.append(
-            'mount -o remount,ro $root && exec /usr/sbin/chroot $root /bin/sh -c \'cd "$0" && exec "$@"\' "$@"'
-        )
+        lines.append("mount -o remount,ro $root")
+        lines.append('exec /usr/sbin/chroot $root /bin/sh -c \'cd "$0" && exec "$@"\' "$@"')
         privileges: list[str] = []
         if self._user is not None:
             number = str(self._user)
             privileges = ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"]
             privileges += ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+        namespaces = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child"]
         return subprocess.Popen(
-            ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", "\n".join(lines), "box"]
-            + [next(iter(self._writable)), *privileges, *command],
+            [*namespaces, "sh", "-c", "\n".join(lines), "box", next(iter(self._writable)), *privileges, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
