@@ -44,3 +44,19 @@ def node(repository: Path) -> Path:
         if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
             subprocess.run(["npm", "ci", "--silent", "--ignore-scripts"], cwd=folder, check=True, timeout=240)
     return folder
+
+
+@pytest.fixture(scope="session")
+def go_programs(repository: Path) -> Path:
+    """Return the folder of checks that are written in Go, with others' own code, built from locked modules."""
+    folder = repository / "tests" / "go"
+    if shutil.which("go") is None:
+        pytest.skip("Go is not here")
+    with (folder / ".lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        got = subprocess.run(["go", "mod", "download"], cwd=folder, capture_output=True, text=True, check=False)
+        if got.returncode:
+            pytest.skip(f"Go's modules cannot be had: {got.stderr.strip()}")
+        # Go's own cache keeps what was built before.
+        subprocess.run(["go", "build", "-o", "built/", "./..."], cwd=folder, check=True, timeout=280)
+    return folder / "built"

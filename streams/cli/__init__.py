@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 failed with a sentence, 2 wrong use.
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import version
+from types import FrameType
 
 import click
 
@@ -67,6 +69,8 @@ for command in (
 
 def main() -> None:
     """Run the program; what Reprieve raises on purpose becomes one sentence and exit code 1."""
+    # Process 1 of a container gets no SIGTERM that it has not asked for: everybody ends on it as on Ctrl-C.
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         cli()
     except ReprieveError as error:
@@ -76,3 +80,7 @@ def main() -> None:
         # Whoever read our output has had enough; that is no fault.
         sys.stderr.close()
         sys.exit(0)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
