@@ -16,6 +16,7 @@ from streams.cli.console import console_command
 from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
+from streams.cli.keys import keys_group
 from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
 from streams.cli.replaying import replay_command
@@ -56,6 +57,7 @@ for command in (
     topics_group,
     settings_command,
     doctor_command,
+    keys_group,
     views_group,
 ):
     cli.add_command(command)
