@@ -75,12 +75,14 @@ class Step(Generic[S]):
     """What an agent decided: the key's new state, what to publish, and which facts to record.
 
     facts: (fact key, event) to record with the state; a fact key that exists is replaced.
+    erased: what was personal of the key is gone from its state and facts, and is to go from wherever they are stored.
     """
 
     state: S
     outputs: Sequence[Event] = ()
     facts: Sequence[tuple[str, Event]] = ()
     refused: Sequence[Refusal] = ()
+    erased: bool = False
 
 
 class Agent(Protocol[S]):

@@ -24,9 +24,10 @@ from agents import plausible
 from agents.answers import answer, pause_after
 from agents.base import Environment, Step
 from agents.contacting import reached
+from agents.erasure import erase, is_past, keeps_recording, scrubbed, settled
 from agents.estimates import Estimate
 from agents.grounds import Grounds, grounds_of, outdated, unsound
-from agents.offers import Desk
+from agents.offers import FACT, Desk
 from agents.plan_review import review_plans
 from agents.ranking import Ranker
 from agents.watching import progressed, tell, untold
@@ -36,7 +37,7 @@ from schemas.errors import BadInput
 from state.borrower import BorrowerState, Case, LastOffer
 from state.calendars import add_months
 from state.policy import Policy, PolicyBook
-from state.profile import add_consent, add_readings, millis, readings_of
+from state.profile import add_consent, add_readings, readings_of
 
 NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[[Any], str]]] = {
     ev.WorkoutRequested: ("workout", lambda e: e.event_id),
@@ -51,7 +52,7 @@ NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[[Any], str]]] = {
     ev.EducationCompleted: ("education", lambda e: e.item_id),
 }
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-PERSONAL = (ev.ProfileReported, ev.ConsentGranted, ev.ConsentWithdrawn)
+PERSONAL = (ev.ProfileReported, ev.ConsentGranted, ev.ConsentWithdrawn, ev.EducationCompleted)
 
 
 class PlannerAgent:
@@ -82,9 +83,14 @@ class PlannerAgent:
         """Take a fact. Raises BadInput where it breaks a rule, or contradicts what its id said before."""
         plausible.check(event)
         s = copy(state) if state is not None else BorrowerState(event.borrower_id)  # type: ignore[attr-defined]
-        if isinstance(event, PERSONAL) and state is not None and millis(event.occurred_at) <= state.erased:
-            return Step(state)
-        fact = _kept(event)
+        if state is not None and is_past(event, state):
+            answered = isinstance(event, ev.OfferAnswered)
+            if isinstance(event, PERSONAL) or (answered and env.known is not None):
+                return Step(state)
+            if isinstance(event, ev.OfferAnswered):
+                # An agreement stands whenever it is heard of; what he said of himself is no longer to be known.
+                event = replace(event, reasons=(), rating=None, comment=None)
+        fact = _kept(event, s, env)
         if env.known is not None:
             if _content(env.known) == _content(fact):
                 return Step(state or s)
@@ -128,10 +134,12 @@ class PlannerAgent:
         else:
             today = max(said_on, following)
         desk = Desk(s, event, today.toordinal(), env.learned, self._ranker, self._estimate)
+        gone: list[tuple[str, ev.Event]] = []
         if isinstance(event, ev.WorkoutRequested):
             _request(s, event)
         elif isinstance(event, ev.WorkoutEnded):
             _end(desk, event)
+            gone = settled(desk, event, env)
         elif isinstance(event, ev.ProfileReported):
             if event.as_of > said_on + timedelta(days=1):
                 raise BadInput(
@@ -146,20 +154,22 @@ class PlannerAgent:
             s.consents = add_consent(s.consents, event)
             _decide_at(s, following.toordinal())
         elif isinstance(event, ev.ErasureRequested):
-            facts += _erase(desk, event, env)
+            gone = erase(desk, event, env)
             _decide_at(s, following.toordinal())
         elif isinstance(event, ev.OfferAnswered):
             answer(desk, event, said_on.toordinal(), policy, env)
         elif isinstance(event, ev.PlanProgressed):
             progressed(s, event, env.policies.policy_for("", "").learning.maturity_days)
             _follow(s, event)
+            gone = settled(desk, event, env)
         elif isinstance(event, ev.ContactNoted):
             reached(s, event, env.closed_through or said_on)
         elif isinstance(event, ev.EducationCompleted):
             s.education = tuple(sorted({*s.education, event.item_id}))
         if untold(s):
             s.tell_on = min(s.tell_on or following.toordinal(), following.toordinal())
-        return Step(s, desk.outputs, facts + desk.facts)
+        erased = bool(gone) or isinstance(event, ev.ErasureRequested)
+        return Step(s, desk.outputs, facts + gone + desk.facts, erased=erased)
 
     # -- decisions
 
@@ -263,39 +273,15 @@ def _follow(s: BorrowerState, event: ev.PlanProgressed) -> None:
     s.plans = {**s.plans, event.account_id: plan}
 
 
-def _erase(desk: Desk, event: ev.ErasureRequested, env: Environment) -> list[tuple[str, ev.Event]]:
-    """Drop what is personal and void the consents; debts, plans and answers stay, on their own legal grounds."""
-    s = desk.s
-    at = millis(event.occurred_at)
-    s.erased = max(s.erased, at)
-    s.readings = tuple(r for r in s.readings if r.occurred > s.erased)
-    s.consents = tuple(c for c in s.consents if max(c.granted, c.withdrawn) > s.erased)
-    s.distressed = False
-    s.education = ()
-    desk.withdraw("erasure")
-    s.watched = {}
-    return [
-        (key, _scrubbed(fact))
-        for key, fact in env.history()
-        if isinstance(fact, ev.ProfileReported) and millis(fact.occurred_at) <= s.erased
-    ]
-
-
-def _scrubbed(report: ev.ProfileReported) -> ev.ProfileReported:
-    return ev.ProfileReported(
-        event_id=report.event_id,
-        occurred_at=report.occurred_at,
-        source=report.source,
-        borrower_id=report.borrower_id,
-        kind=report.kind,
-        as_of=report.as_of,
-        consent_id=report.consent_id,
-    )
-
-
-def _kept(event: ev.Event) -> ev.Event:
+def _kept(event: ev.Event, s: BorrowerState, env: Environment) -> ev.Event:
     """Return what is kept of a fact: a comment is free text about a person, and no decision reads it."""
-    return replace(event, comment=None) if isinstance(event, ev.OfferAnswered) else event
+    if not isinstance(event, ev.OfferAnswered):
+        return event
+    if is_past(event, s):
+        offer = dict(env.history()).get(FACT + event.offer_id)
+        made = offer if isinstance(offer, ev.OfferPublished) else None
+        return scrubbed(event, keeps_recording(s, event, made, env.policies))
+    return replace(event, comment=None, sealed=None)
 
 
 def _content(event: ev.Event) -> ev.Event:

@@ -25,6 +25,7 @@ from state.pack import book_for
 from streams.kafka.publishing import consume, publish
 from streams.kafka.topology import apply
 from streams.local.runtime import LocalRuntime
+from streams.privacy.key_file import make
 from streams.settings import Settings
 
 SAID = [t.name for t in TOPICS.values() if not t.inbound and t.name != "barriers"]
@@ -73,6 +74,9 @@ class Stage:
         self._behind: dict[tuple[str, int], tuple[int, int]] = {}
         # The address of a schema registry, where there is one.
         self.registry: str | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.keys = folder / "master-keys.json"
+        make(self.keys)
         asyncio.run(apply(self.settings()))
 
     def settings(self, **worker: object) -> Settings:
@@ -92,6 +96,7 @@ class Stage:
                 "replication_factor": self.replicas,
                 "min_insync_replicas": min(self.replicas, 2),
             },
+            "privacy": {"master_keys_file": str(self.keys)},
             "worker": {"application_id": self.group, "policy": self.policy, **worker},
             **({} if self.registry is None else {"registry": {"url": self.registry}}),
         }

@@ -350,6 +350,7 @@ class DeadLetter(Event, frozen=True, kw_only=True, gc=False, tag=True):
     code: A stable code of schemas.errors.
     message: What is wrong, where, and what to do.
     field: The field at fault.
+    sealed: Key, value and headers, sealed where they may be personal; those fields are then empty.
     """
 
     topic: str
@@ -361,6 +362,7 @@ class DeadLetter(Event, frozen=True, kw_only=True, gc=False, tag=True):
     code: str
     message: str
     field: str | None = None
+    sealed: bytes | None = None
 
 
 class Debt(Struct, frozen=True, kw_only=True, gc=False):
@@ -628,6 +630,7 @@ class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
     counter_amount: Minor units a month that the borrower proposes.
     recording_ref: Where the recording of an oral agreement is kept.
+    sealed: The personal fields, sealed for Reprieve alone; they are then empty here.
     """
 
     feedback_id: Id
@@ -641,6 +644,7 @@ class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):
     channel: FeedbackChannel
     recording_ref: str | None = None
     comment: str | None = None
+    sealed: bytes | None = None
 
 
 class OfferExpired(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -781,6 +785,54 @@ class PaymentReversed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     account_id: Id
     reversed_on: date
     reason: Name
+
+
+class PersonalDataErased(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What was personal of a borrower is erased: the proof of it, which holds nothing personal.
+
+    caused_by: The event that asked for it, or that ended the reason to keep.
+    through: What was said up to this instant is erased; what comes in later but was said before is erased as it comes.
+    readings: Readings of means that were destroyed.
+    reports: Recorded reports that were emptied.
+    answers: Recorded answers that were emptied.
+    consents: Consents that were voided.
+    education: Completed education items that were forgotten.
+    recordings_kept: References to recordings of oral agreements that stay until their debt is settled.
+    kept: What stays and why: its kind, a colon, the ground.
+    """
+
+    borrower_id: Id
+    caused_by: str
+    through: Instant
+    readings: Int
+    reports: Int
+    answers: Int
+    consents: Int
+    education: Int
+    recordings_kept: Int
+    kept: tuple[str, ...] = ()
+
+
+class PersonalDataRead(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A person or program was shown personal data of a borrower. The records of a writer are a chain of hashes.
+
+    chain: The writer, one chain each.
+    number: Place in the chain, from 1.
+    previous: The digest of the record before, empty for the first.
+    digest: SHA-256 of all other fields, in hexadecimal.
+    actor: Who was shown it.
+    purpose: What for.
+    fields: What was shown, without its values.
+    """
+
+    borrower_id: Id
+    chain: Id
+    number: Positive
+    previous: str
+    digest: str
+    actor: Name
+    purpose: Name
+    fields: tuple[str, ...] = ()
 
 
 class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -959,6 +1011,7 @@ class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
     time_zone: IANA name, for contact hours.
     locale: zh or en.
     partner_id: The partner that reports it.
+    sealed: The personal fields, sealed for Reprieve alone; they are then empty here.
     """
 
     borrower_id: Id
@@ -977,6 +1030,7 @@ class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
     time_zone: str | None = None
     locale: str | None = None
     partner_id: str | None = None
+    sealed: bytes | None = None
 
 
 class PromiseMade(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1050,6 +1104,8 @@ AnyEvent = (
     | PaymentFailed
     | PaymentReceived
     | PaymentReversed
+    | PersonalDataErased
+    | PersonalDataRead
     | PlanActivated
     | PlanBroken
     | PlanCompleted
@@ -1103,6 +1159,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "PaymentFailed": PaymentFailed,
     "PaymentReceived": PaymentReceived,
     "PaymentReversed": PaymentReversed,
+    "PersonalDataErased": PersonalDataErased,
+    "PersonalDataRead": PersonalDataRead,
     "PlanActivated": PlanActivated,
     "PlanBroken": PlanBroken,
     "PlanCompleted": PlanCompleted,

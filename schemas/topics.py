@@ -83,6 +83,7 @@ TOPICS: dict[str, Topic] = {
             False,
         ),
         Topic("decisions", "borrower_id", (ev.DecisionLogged,), False),
+        Topic("audit", "borrower_id", (ev.PersonalDataErased, ev.PersonalDataRead), False),
         Topic("dead-letters", None, (ev.DeadLetter,), False),
     )
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -55,6 +56,30 @@ def seldom() -> Iterator[ev.Event]:
         measured_bps=7_000,
         limit_bps=8_000,
         offers=412,
+    )
+    yield ev.PersonalDataErased(
+        **_base("erased", "reprieve.planner"),
+        borrower_id="B0000042",
+        caused_by=_id("erasure"),
+        through=AT,
+        readings=6,
+        reports=2,
+        answers=3,
+        consents=1,
+        education=0,
+        recordings_kept=1,
+        kept=("debts: the ledger", "recordings: oral agreements whose debt is not settled"),
+    )
+    yield ev.PersonalDataRead(
+        **_base("read", "reprieve.cli"),
+        borrower_id="B0000042",
+        chain="data-1",
+        number=17,
+        previous=sha256(b"16").hexdigest(),
+        digest=sha256(b"17").hexdigest(),
+        actor="operator",
+        purpose="hotline",
+        fields=("readings", "consents"),
     )
     yield ev.DeadLetter(
         **_base("letter", "reprieve"),

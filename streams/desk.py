@@ -17,6 +17,8 @@ from schemas import events as ev
 from state.learning import Learned
 from state.policy import PolicyBook
 from state.storage import pack, unpack
+from streams.privacy.sealed import SEALED, SealedRows
+from streams.privacy.vault import Vault
 
 S = TypeVar("S", bound=Struct)
 
@@ -71,20 +73,34 @@ class Keeping(Protocol):
 
 
 class Desk(Generic[S]):
-    """An agent with its part of the store. States live in a bounded cache, the least recently used leave."""
+    """An agent with its part of the store. States live in a bounded cache, the least recently used leave.
+
+    vault: seals the rows of agents that keep personal data; None leaves them in the clear.
+    """
 
     # Told of each state that a step leaves, with what was there before it.
     watch: Callable[[S | None, S], None] | None = None
 
-    def __init__(self, agent: Agent[S], kind: type[S], store: Keeping, book: PolicyBook, cached: int) -> None:
+    def __init__(
+        self,
+        agent: Agent[S],
+        kind: type[S],
+        store: Keeping,
+        book: PolicyBook,
+        cached: int,
+        vault: Vault | None = None,
+    ) -> None:
         self.agent = agent
         self._kind = kind
-        self._store = store
+        self._sealed = SealedRows(store, vault) if agent.name in SEALED else None
+        self._store: Keeping = store if self._sealed is None else self._sealed
         self._cached = cached
         self._states: OrderedDict[str, S] = OrderedDict()
         self._dirty: dict[str, S] = {}
         self._known: dict[str, ev.Event | None] = {}
         self._facts: dict[str, dict[str, ev.Event]] = {}
+        # Keys of which the batch erased what is personal.
+        self.erased: set[str] = set()
         self._environment = Environment(book)
 
     def learn(self, learned: Learned) -> None:
@@ -151,6 +167,8 @@ class Desk(Generic[S]):
         for fact_key, event in step.facts:
             self._facts.setdefault(key, {})[fact_key] = event
             self._known[fact_id(key, fact_key)] = event
+        if step.erased:
+            self.erased.add(key)
 
     def _lookup(self, name: str) -> ev.Event | None:
         if name not in self._known:
@@ -178,6 +196,8 @@ class Desk(Generic[S]):
     def flush(self) -> None:
         """Write what changed: each state once, each fact once."""
         name, due = self.agent.name, self.agent.due
+        for key in sorted(self.erased):
+            self._renew(key)
         if self._dirty:
             self._store.put_states((name, key, pack(s), due(s)) for key, s in sorted(self._dirty.items()))
             for key in self._dirty:
@@ -191,13 +211,23 @@ class Desk(Generic[S]):
             )
             self._facts = {}
         self._known = {}
+        self.erased = set()
         while len(self._states) > self._cached:
             self._states.popitem(last=False)
+
+    def _renew(self, key: str) -> None:
+        """Have all that is kept of a key written anew, under another data key; the one before is destroyed by that."""
+        if self._sealed is not None:
+            self._facts[key] = dict(self.history(key))
+            self._sealed.renew(self.agent.name, key)
 
     def forget(self) -> None:
         """Drop what a batch that did not happen left."""
         self._states.clear()
         self._dirty, self._facts, self._known = {}, {}, {}
+        self.erased = set()
+        if self._sealed is not None:
+            self._sealed.forget()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from schemas.errors import Fatal, ReprieveError
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.topology import differences
+from streams.privacy.opening import provider_of
 from streams.registry import codec_for, subjects
 from streams.settings import Settings
 
@@ -38,7 +39,12 @@ class Finding:
 
 async def examined(settings: Settings) -> list[Finding]:
     """Look at everything, one behind the other; nothing is changed, and nothing of it raises."""
-    found = [*_packages(), _disk(settings), await _looked("Kafka", lambda: _kafka(settings))]
+    found = [
+        *_packages(),
+        _disk(settings),
+        await _master_keys(settings),
+        await _looked("Kafka", lambda: _kafka(settings)),
+    ]
     if found[-1].verdict == "ok":
         found.append(await _looked("topics", lambda: _topics(settings)))
     else:
@@ -87,6 +93,20 @@ def _disk(settings: Settings) -> Finding:
     if free < _ROOM:
         return Finding("data directory", "bad", f"{told}. Make room, or set worker.data_dir to another.")
     return Finding("data directory", "ok", told)
+
+
+async def _master_keys(settings: Settings) -> Finding:
+    if settings.privacy.mode == "off":
+        told = (
+            "privacy.mode is off: what is stored of borrowers is readable. Set it to on, for anything but development."
+        )
+        return Finding("master keys", "bad", told)
+    return await _looked("master keys", lambda: _opened(settings))
+
+
+async def _opened(settings: Settings) -> str:
+    masters = await asyncio.to_thread(provider_of(settings.privacy).ring)
+    return f"{len(masters.ids)}, of which {masters.current} wraps, from {masters.place}"
 
 
 async def _kafka(settings: Settings) -> str:

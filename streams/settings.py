@@ -126,6 +126,17 @@ class RedisSettings(_Group):
         return options | {name: str(file) for name, file in files.items() if file is not None}
 
 
+class PrivacySettings(_Group):
+    """How personal data are sealed. `mode` off is for development: what is written is then readable."""
+
+    mode: Literal["on", "off"] = "on"
+    master_keys_file: Path | None = None
+    kms_url: str | None = None
+    kms_token: SecretStr | None = None
+    kms_ca_file: Path | None = None
+    kms_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5
+
+
 class WorkerSettings(_Group):
     """How a worker works."""
 
@@ -237,6 +248,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     registry: RegistrySettings = RegistrySettings()
     redis: RedisSettings = RedisSettings()
+    privacy: PrivacySettings = PrivacySettings()
     worker: WorkerSettings = WorkerSettings()
     health: HealthSettings = HealthSettings()
     console: ConsoleSettings = ConsoleSettings()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.jars import cache, fetched, jars_in, java
+from streams.privacy.key_file import make
 
 HERE = Path(__file__).parent
 # What decoding, deciding and packing import, in the versions of our own lock.
@@ -47,10 +48,12 @@ class Engine:
 
 
 def _reprieve(run: Run) -> Sequence[str]:
-    config = run.folder / "reprieve.toml"
+    config, keys = run.folder / "reprieve.toml", run.folder / "master-keys.json"
+    make(keys)
     config.write_text(
         f'[kafka]\nbootstrap_servers = "{run.bootstrap}"\n'
         f'[topics]\nprefix = "{run.prefix}"\npartitions = {run.partitions}\n'
+        f'[privacy]\nmaster_keys_file = "{keys}"\n'
         f'[worker]\napplication_id = "{run.group}"\ndata_dir = "{run.folder / "state"}"\nlog_level = "WARNING"\n',
         "utf-8",
     )

@@ -19,6 +19,7 @@ from streams.cli.console import console_command
 from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
+from streams.cli.keys import keys_group
 from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
 from streams.cli.replaying import replay_command
@@ -60,6 +61,7 @@ for command in (
     topics_group,
     settings_command,
     doctor_command,
+    keys_group,
     views_group,
     access_group,
     webhooks_group,

@@ -33,6 +33,8 @@ from streams.kafka.metrics import see_learned
 from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord, parked
 from streams.letters import dead_letter
+from streams.privacy.letters import sealed_letter
+from streams.privacy.vault import Vault
 from streams.reading import read_event
 from streams.traceparent import traceparent_of
 
@@ -45,10 +47,18 @@ _FIRST = {"accounts": 0, "profiles": 1, "collections": 2, "plans": 3, "workout-r
 class Seat:
     """An agent at a lane: its rows, its desk, and the day that it has closed."""
 
-    def __init__(self, agent: Agent[Any], kind: type[Struct], rows: LaneRows, book: PolicyBook, cached: int) -> None:
+    def __init__(
+        self,
+        agent: Agent[Any],
+        kind: type[Struct],
+        rows: LaneRows,
+        book: PolicyBook,
+        cached: int,
+        vault: Vault | None = None,
+    ) -> None:
         self.agent = agent
         self.rows = rows
-        self.desk: Desk[Any] = Desk(agent, kind, rows, book, cached)
+        self.desk: Desk[Any] = Desk(agent, kind, rows, book, cached, vault)
         self.topics = input_topics(agent)
         day = self.rows.meta("closed_through")
         self.closed_through = None if day is None else date.fromisoformat(day)
@@ -67,6 +77,7 @@ class Lane:
         *,
         prefix: str,
         rekey: bool = False,
+        vault: Vault | None = None,
     ) -> None:
         self.partition = partition
         self.partitions = partitions
@@ -77,6 +88,7 @@ class Lane:
         self._rekey = rekey
         house = book.policy_for("", "")
         self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
+        self._vault = vault
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
         # What the accounts come to, and what it was when it was last committed.
         self.portfolio = self._counted(book)
@@ -173,12 +185,14 @@ class Lane:
             self._park(seat, record, key)
             return
         except BadInput as bad:
-            self.refuse(record, bad)
+            self.refuse(record, bad, read=True)
             return
         if step.outputs or step.refused:
             self._say_step(step, key, record)
         if step.facts and type(event) in HEARD:
             self.batch.counted.update(counts_of(event))
+        if step.erased:
+            seat.rows.erased.add(key)
         if key in seat.rows.waiting and isinstance(event, ev.AccountOpened):
             self._unpark(seat, key)
 
@@ -188,7 +202,7 @@ class Lane:
             topic = record.topic.removeprefix(self._prefix)
             self.batch.said.append(Saying(topic, place, record.key, record.value, record.headers))
         else:
-            self.refuse(record, wrong_partition(record.topic, key, self.partition, place))
+            self.refuse(record, wrong_partition(record.topic, key, self.partition, place), read=True)
 
     # -- what was learned
 
@@ -269,7 +283,7 @@ class Lane:
             seat.rows.unpark(key)
             for record in waited:
                 if record.deadline is not None and record.deadline < day:
-                    self.refuse(record, UnknownAccount(key))
+                    self.refuse(record, UnknownAccount(key), read=True)
                 else:
                     seat.rows.park(key, parked(record, record.deadline or day + self._wait))
 
@@ -286,6 +300,7 @@ class Lane:
             event = refusal.event
             topic = TOPIC_OF[type(event)].name
             named = key_of(event)
+            # A refused event of the agents' own is of the account's, whose topics hold nothing personal.
             self._send_letter(
                 dead_letter(
                     SOURCE,
@@ -310,13 +325,13 @@ class Lane:
         for found in counts_of(event):
             self.batch.counted[found] += 1
 
-    def refuse(self, record: Record | ParkedRecord, bad: BadInput) -> None:
-        """Write a record to the dead letters."""
+    def refuse(self, record: Record | ParkedRecord, bad: BadInput, *, read: bool = False) -> None:
+        """Write a record to the dead letters. read: its event was understood, by its topic's rules."""
         place = (record.topic.removeprefix(self._prefix), record.partition, record.offset)
         headers = [(name, value or b"") for name, value in record.headers]
         identity = "/".join(map(str, place))
         letter = dead_letter(SOURCE, place, record.key, record.value, headers, record.timestamp, bad, identity)
-        self._send_letter(letter, traceparent_of(record.headers))
+        self._send_letter(sealed_letter(letter, self._vault, read=read), traceparent_of(record.headers))
 
     def _send_letter(self, letter: ev.DeadLetter, trace: bytes | None) -> None:
         self.batch.refused[letter.code] += 1

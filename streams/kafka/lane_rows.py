@@ -43,6 +43,8 @@ class LaneRows:
         # The row keys of facts that the batch wrote, and of all parked records, by key.
         self._facts: dict[str, list[bytes]] = {}
         self._parked = self._parked_keys()
+        # Keys of which the batch erased what was personal.
+        self.erased: set[str] = set()
 
     def _parked_keys(self) -> dict[str, list[bytes]]:
         found: dict[str, list[bytes]] = {}
@@ -61,6 +63,11 @@ class LaneRows:
         """Write the committed batch to the store, with the changelog's offset behind it."""
         self.store.write(self._written.items(), offset, self._stale)
         self._written, self._stale, self._facts = {}, [], {}
+        for key in sorted(self.erased):
+            # What lay below the new rows must be gone from the files too, not only out of sight.
+            self.store.compact(STATE + key.encode(), STATE + key.encode() + b"\0")
+            self.store.compact(FACT + fact_id(key, "").encode(), FACT + (key + AFTER_SEPARATOR).encode())
+        self.erased = set()
 
     def _get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         written = self._written

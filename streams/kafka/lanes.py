@@ -29,6 +29,7 @@ from streams.kafka.progress import NAME, Progress
 from streams.kafka.runner import Runner
 from streams.kafka.store import PartitionStore
 from streams.kafka.transactions import Fenced
+from streams.privacy.vault import Vault
 from streams.settings import Settings
 
 log: Any = structlog.get_logger(__name__)
@@ -53,12 +54,14 @@ class Lanes:
         codec: Codec,
         failed: Callable[[BaseException], None],
         rejoin: Callable[[], None],
+        vault: Vault | None = None,
     ) -> None:
         self._settings = settings
         self._book = book
         self._codec = codec
         self._failed = failed
         self._rejoin = rejoin
+        self._vault = vault
         self._agents = agents_at_work()
         self._runners: dict[int, Runner] = {}
         self._brokers: dict[int, LaneBroker] = {}
@@ -212,7 +215,7 @@ class Lanes:
         settings = self._settings
         share = max(settings.worker.cached_states // max(len(self._brokers), 1), 1_000)
         seats = [
-            Seat(agent, kind, LaneRows(self._stores[agent.name, partition]), self._book, share)
+            Seat(agent, kind, LaneRows(self._stores[agent.name, partition]), self._book, share, self._vault)
             for agent, kind in self._agents
         ]
         lane = Lane(
@@ -223,6 +226,7 @@ class Lanes:
             self._codec,
             prefix=settings.topics.prefix,
             rekey=settings.worker.wrong_partition == "rekey",
+            vault=self._vault,
         )
         broker = self._brokers[partition]
         begin = await broker.take_up(self.topics, Progress.of(seats[0].rows.meta(NAME)))

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import structlog
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
 
 from schemas.errors import Fatal
 from streams.kafka.rows import PLACE, due_entry, place_row
@@ -44,6 +54,9 @@ class PartitionStore:
         # The stub says that it is a method; it is a property.
         self._write.disable_wal = True  # type: ignore[method-assign, assignment]
         self._db.set_write_options(self._write)
+        self._thorough = CompactOptions()
+        # Otherwise what already lies at the bottom stays as it is.
+        self._thorough.set_bottommost_level_compaction(BottommostLevelCompaction.force())
 
     @property
     def place(self) -> tuple[int, bytes]:
@@ -108,6 +121,14 @@ class PartitionStore:
         put(PLACE, place_row(offset, key, value))
         try:
             self._db.write(batch, self._write)
+        except Exception as error:
+            raise _meaning(error, self.folder) from error
+
+    def compact(self, first: bytes, behind: bytes) -> None:
+        """Have the files hold nothing but the present rows of a range; what was written over is gone from them."""
+        try:
+            self._db.flush()
+            self._db.compact_range(first, behind, self._thorough)
         except Exception as error:
             raise _meaning(error, self.folder) from error
 

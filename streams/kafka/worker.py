@@ -23,6 +23,7 @@ from streams.health import Stalls, Standing, health
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.app import LaneApp, make_app
 from streams.kafka.broker import is_away, patiently
+from streams.kafka.sealing import vault_for
 from streams.kafka.topology import Difference, differences
 from streams.registry import subjects
 from streams.settings import Settings
@@ -45,7 +46,8 @@ def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     set_up_logging(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = make_app(settings, book, codec)
+    vault = loop.run_until_complete(vault_for(settings))
+    app = make_app(settings, book, codec, vault)
     worker = LaneWorker(
         app,
         loop=loop,

@@ -12,6 +12,7 @@ from schemas.headers import headers_for
 from schemas.topics import TOPIC_OF, key_of
 from streams.local.record import NO_HEADERS, traceparent_of
 from streams.local.store import Row, Store
+from streams.privacy.log import PERSONAL_TOPICS
 
 
 class Journal:
@@ -31,14 +32,16 @@ class Journal:
 
     def take_in(self, events: Iterable[ev.Event]) -> int:
         """Append events to their topics, durably; returns how many."""
-        return self._append([self._of_event(event, NO_HEADERS, inbound=True) for event in events])
+        seal, rows = self._store.seal, (self._of_event(event, NO_HEADERS, inbound=True) for event in events)
+        return self._append([seal.sealed(row) if row[1] in PERSONAL_TOPICS else row for row in rows])
 
     def take_in_raw(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], timestamp: int
     ) -> int:
         """Append one record as it came, durably; returns its offset."""
         row = self._row(topic, key, value, msgpack.encode(list(headers)), timestamp, inbound=True)
-        self._append([row])
+        # Nobody knows what is in bare bytes.
+        self._append([self._store.seal.sealed(row)])
         return row[2]
 
     def say(self, event: ev.Event, cause: Row) -> Row:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from schemas import events as ev
 from streams.local.runtime import LocalRuntime
+from streams.privacy.letters import opened_letter
 
 # The header by which a record that was sent in again names its dead letter.
 REPLAYED = "reprieve-replay-of"
@@ -30,7 +31,7 @@ def letters(runtime: LocalRuntime) -> list[Letter]:
 def send_again(runtime: LocalRuntime, chosen: Sequence[Letter]) -> int:
     """Send the originals of dead letters in again and process them; returns how many were refused anew."""
     for x in chosen:
-        letter = x.letter
+        letter = opened_letter(x.letter, runtime.vault)
         runtime.publish_raw(
             letter.topic,
             letter.key,

@@ -10,9 +10,13 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput
 from schemas.topics import TOPICS
+from streams.letters import dead_letter
 from streams.local.store import Row
+from streams.privacy.letters import sealed_letter
+from streams.privacy.vault import Vault
 from streams.reading import read_event
 
+SOURCE = "reprieve.local"
 NO_HEADERS = b"\x90"
 
 
@@ -41,6 +45,14 @@ def read_record(row: Row, codec: Codec) -> ev.Event:
         names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
         raise BadInput("unknown_topic", f"Nothing reads the topic {topic}. Send to one of {names}.")
     return read_event(topic, key, value, codec)
+
+
+def letter_of(row: Row, bad: BadInput, identity: str, vault: Vault | None, *, read: bool) -> ev.DeadLetter:
+    """Return the dead letter of a record. read: its event was understood, by its topic's rules."""
+    _, topic, offset, key, value, headers, timestamp, _ = row
+    name, carried = identity or f"{topic}/{offset}", read_headers(headers)
+    letter = dead_letter(SOURCE, (topic, 0, offset), key, value, carried, timestamp, bad, name)
+    return sealed_letter(letter, vault, read=read)
 
 
 def read_headers(data: bytes) -> list[tuple[str, bytes]]:

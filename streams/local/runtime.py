@@ -26,12 +26,14 @@ from schemas.topics import TOPIC_OF, key_of
 from state.policy import PolicyBook
 from streams.at_work import Agents, agents_at_work
 from streams.desk import Desk, fewer_collections, read_back, written
-from streams.letters import dead_letter
+from streams.local.erasing import folded, overwritten
 from streams.local.journal import Journal
-from streams.local.record import NO_HEADERS, Given, Unfit, read_headers, read_record
+from streams.local.opening import owned, vault_in
+from streams.local.record import NO_HEADERS, Given, Unfit, letter_of, read_record
 from streams.local.store import Row, Store
+from streams.privacy.log import LogSeal
+from streams.privacy.vault import Vault
 
-SOURCE = "reprieve.local"
 BATCH = 10_000
 
 
@@ -58,32 +60,41 @@ class LocalRuntime:
         *,
         batch: int = BATCH,
         cached: int = 200_000,
+        vault: Vault | None = None,
     ) -> None:
         self._store = store
+        self.vault = vault
+        store.seal = LogSeal(vault)
         self._codec = Codec()
         self._batch = batch
-        self._desks = [Desk(agent, kind, store, book, cached) for agent, kind in agents]
+        self._desks = [Desk(agent, kind, store, book, cached, vault) for agent, kind in agents]
         self._takers: dict[type[ev.Event], list[Desk[Any]]] = {
             kind: [d for d in self._desks if kind in d.agent.accepts] for kind in TOPIC_OF
         }
         house = book.policy_for("", "")
         self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
-        self._owned(book)
+        owned(store, book)
+        folded(store)
         self._journal = Journal(store, self._codec)
         self._done, self.closed_through, self._parked = self._reached()
         self._recall()
         self._said: list[ev.Event] = []
+        # Borrowers of whom the batch erased what was personal.
+        self._erased: set[str] = set()
         self._summary = Summary()
 
     @classmethod
     def open(cls, folder: Path | None, book: PolicyBook, **options: int) -> LocalRuntime:
         """Open a data directory (None: in memory) with Reprieve's own agents.
 
-        Raises Fatal where another process has it, or where it was made under another policy book.
+        What is personal is sealed there, under master keys that a new directory gets.
+        Raises Fatal where another process has it, where it was made under another policy book, or where its master
+        keys are gone.
         """
         store = Store(folder)
         try:
-            return cls(store, agents_at_work(), book, **options)
+            vault = None if folder is None else vault_in(folder, store)
+            return cls(store, agents_at_work(), book, vault=vault, **options)
         except BaseException:
             store.close()
             raise
@@ -99,16 +110,6 @@ class LocalRuntime:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
-
-    def _owned(self, book: PolicyBook) -> None:
-        owner = self._store.meta("book")
-        if owner is None:
-            self._store.set_meta("book", book.name)
-        elif owner != book.name:
-            raise Fatal(
-                f"The data directory was made under the policy {owner}, not {book.name}. Use --policy {owner}, "
-                "or replay its events into another directory."
-            )
 
     # -- what comes in
 
@@ -142,6 +143,9 @@ class LocalRuntime:
             try:
                 with self._store.transaction():
                     self._process(rows)
+                    overwritten(self._store, self._codec, self.vault, self._erased)
+                    self._erased = set()
+                folded(self._store)
             except BaseException:
                 self._forget()
                 raise
@@ -171,6 +175,7 @@ class LocalRuntime:
         """Go back to what the store holds, since a batch did not happen."""
         for desk in self._desks:
             desk.forget()
+        self._erased = set()
         self._journal.reload()
         self._done, self.closed_through, self._parked = self._reached()
         self._recall()
@@ -208,7 +213,7 @@ class LocalRuntime:
             if isinstance(g, Given):
                 self._one(g, self._take)
             else:
-                self._refuse(g.row, g.bad)
+                self._refuse(g.row, g.bad, read=False)
 
     def _one(self, given: Given, act: Callable[[Given], None]) -> None:
         """Process one record to the end; anything but a ReprieveError names the record it stopped at."""
@@ -246,6 +251,8 @@ class LocalRuntime:
                 continue
             if step.outputs or step.refused:
                 follow = [*follow, *self._publish_step(step, given.row)]
+            if step.erased:
+                self._erased.add(key)
             if key in self._parked and isinstance(event, ev.AccountOpened):
                 follow = [*follow, *self._unparked(key)]
         return follow
@@ -299,20 +306,9 @@ class LocalRuntime:
         self._summary.said += 1
         return self._journal.say(event, cause)
 
-    def _refuse(self, row: Row, bad: BadInput, identity: str = "") -> None:
-        _, topic, offset, key, value, headers, timestamp, _ = row
+    def _refuse(self, row: Row, bad: BadInput, identity: str = "", *, read: bool = True) -> None:
         self._summary.refused += 1
-        letter = dead_letter(
-            SOURCE,
-            (topic, 0, offset),
-            key,
-            value,
-            read_headers(headers),
-            timestamp,
-            bad,
-            identity or f"{topic}/{offset}",
-        )
-        self._say(letter, row)
+        self._say(letter_of(row, bad, identity, self.vault, read=read), row)
 
     def _park(self, row: Row, key: str) -> None:
         deadline = None if self.closed_through is None else self.closed_through.toordinal() + self._wait

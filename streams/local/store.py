@@ -17,6 +17,7 @@ from msgspec import json
 from schemas.errors import Fatal
 from streams.desk import AFTER_SEPARATOR, fact_id
 from streams.folders import taken
+from streams.privacy.log import LogSeal
 
 # Values stand in tables of their own order, and slim indexes lead to them: a key that is not there, as most new
 # facts' are not, is found missing without reading past any value.
@@ -51,6 +52,8 @@ class Tables:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
+        # Opens rows of the log that are sealed.
+        self.seal = LogSeal(None)
 
     def meta(self, name: str) -> str | None:
         """Return a named value, None where there is none."""
@@ -89,6 +92,8 @@ class Store(Tables):
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
+            # What is written over is overwritten in the file, too.
+            "secure_delete=ON",
             "cache_size=-131072",
             "temp_store=MEMORY",
             "wal_autocheckpoint=16000",
@@ -140,18 +145,28 @@ class Store(Tables):
     def inbound_after(self, position: int, limit: int) -> list[Row]:
         """Return records that came in behind a position, in the order of arrival."""
         query = "SELECT * FROM log WHERE position > ? AND inbound = 1 ORDER BY position LIMIT ?"
-        return self.db.execute(query, (position, limit)).fetchall()
+        return [self.seal.opened(row) for row in self.db.execute(query, (position, limit))]
 
     def record(self, position: int) -> Row:
         """Return one record of the log."""
-        row: Row = self.db.execute("SELECT * FROM log WHERE position = ?", (position,)).fetchone()
-        return row
+        return self.seal.opened(self.db.execute("SELECT * FROM log WHERE position = ?", (position,)).fetchone())
 
     def of_topic(self, topic: str, offset: int = 0) -> Iterator[Row]:
         """Yield a topic's records from an offset on."""
-        yield from self.db.execute(
-            'SELECT * FROM log WHERE topic = ? AND "offset" >= ? ORDER BY "offset"', (topic, offset)
+        query = 'SELECT * FROM log WHERE topic = ? AND "offset" >= ? ORDER BY "offset"'
+        for row in self.db.execute(query, (topic, offset)):
+            yield self.seal.opened(row)
+
+    def overwrite(self, rows: Iterable[Row]) -> None:
+        """Have rows of the log hold something else: what was personal in them is to go."""
+        self.db.executemany(
+            "UPDATE log SET key = ?4, value = ?5, headers = ?6 WHERE position = ?1 AND topic = ?2",
+            (row[:6] for row in rows),
         )
+
+    def fold(self) -> bool:
+        """Copy the write-ahead log back and empty it, so that nothing written over is left in it; says if it could."""
+        return not self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
     # -- states and facts
 

@@ -24,6 +24,9 @@ from streams.health import Stalls, Standing
 from streams.kafka.broker import Pauses, changelog, is_away, patiently
 from streams.kafka.metrics import VIEWS_AWAY, VIEWS_LAG, VIEWS_WRITTEN
 from streams.kafka.rows import STATE, state_of
+from streams.kafka.sealing import vault_for
+from streams.privacy.sealed import open_state
+from streams.privacy.vault import Vault
 from streams.settings import Settings
 from streams.views.keys import KINDS, Keys
 from streams.views.shape import View, account_view, borrower_view
@@ -40,6 +43,8 @@ class Projector:
 
     def __init__(self, settings: Settings, redis: Redis, generation: int | None = None) -> None:
         self._settings = settings
+        # Opens what is sealed of borrowers; what is shown of them is not personal.
+        self._vault: Vault | None = None
         # redis-py's types do not say that answers are bytes.
         self._redis: Any = redis
         self._fixed = generation
@@ -59,6 +64,7 @@ class Projector:
         )
 
     async def __aenter__(self) -> Projector:
+        self._vault = await vault_for(self._settings)
         await patiently(self._settings, "following changelogs", self._consumer.start)
         return self
 
@@ -153,7 +159,7 @@ class Projector:
         rows: dict[str, View | None] = {}
         for record in records:
             if record.key[:1] == STATE:
-                rows[record.key[1:].decode()] = _view(agent, record.value)
+                rows[record.key[1:].decode()] = _view(agent, record.key[1:].decode(), record.value, self._vault)
         keys, behind = self._keys, records[-1].offset + 1
         async with self._redis.pipeline(transaction=True) as pipe:
             try:
@@ -216,12 +222,13 @@ class Projector:
                 return done
 
 
-def _view(agent: str, value: bytes | None) -> View | None:
+def _view(agent: str, key: str, value: bytes | None, vault: Vault | None) -> View | None:
     if value is None:
         return None
+    state = open_state(vault, agent, key, state_of(value))
     if agent == "account":
-        return account_view(unpack(state_of(value), AccountState))
-    return borrower_view(unpack(state_of(value), BorrowerState))
+        return account_view(unpack(state, AccountState))
+    return borrower_view(unpack(state, BorrowerState))
 
 
 def _name(tp: TopicPartition) -> str:

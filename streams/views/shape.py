@@ -93,6 +93,5 @@ def borrower_view(s: BorrowerState) -> View:
         "open_offer": "" if shown is None else json.encode(shown).decode(),
         "offers": str(s.sequence),
         "paused_until": str(s.paused_until),
-        "distressed": str(int(s.distressed)),
     }
     return View(fields, scores)

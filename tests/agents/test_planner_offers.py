@@ -301,8 +301,9 @@ def test_a_completed_education_item_is_not_sent_again() -> None:
 
 def test_an_erasure_drops_what_is_personal_everywhere_and_withdraws_the_offer_at_once() -> None:
     desk, teller = desk_with_offer()
-    (withdrawn,) = desk.feed(teller.erasure(1))
+    withdrawn, erased = desk.feed(teller.erasure(1))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
+    assert isinstance(erased, ev.PersonalDataErased)
     assert withdrawn.reason == "erasure"
     assert desk.state.readings == ()
     for fact in desk.facts.values():

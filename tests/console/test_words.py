@@ -21,6 +21,8 @@ UNSEEN = {
     "EvidenceGathered",
     "GuardrailTripped",
     "ModelUpdated",
+    "PersonalDataErased",
+    "PersonalDataRead",
     "PlanProgressed",
 }
 EXAMPLES = [

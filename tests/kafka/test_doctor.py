@@ -32,11 +32,17 @@ def test_all_is_well_where_all_is_there(stage: Stage, monkeypatch: pytest.Monkey
         "TOPICS__PREFIX": stage.prefix,
         "TOPICS__PARTITIONS": stage.partitions,
         "WORKER__DATA_DIR": tmp_path,
+        "PRIVACY__MASTER_KEYS_FILE": stage.keys,
     }
     found = examined(monkeypatch, 0, **here)
     assert found["Kafka"]["message"] == "1 brokers"
+    assert found["master keys"]["verdict"] == "ok"
     assert {found[part]["verdict"] for part in ("topics", "aiokafka", "faust-streaming", "data directory")} == {"ok"}
     assert {found[part]["verdict"] for part in ("registry", "Redis")} == {"skipped"}
+    stage.keys.chmod(0o644)
+    assert "may be read by others" in examined(monkeypatch, 1, **here)["master keys"]["message"]
+    off = examined(monkeypatch, 1, **here | {"PRIVACY__MODE": "off"})
+    assert "is readable" in off["master keys"]["message"]
     other = examined(monkeypatch, 1, **here | {"TOPICS__PREFIX": "elsewhere."})
     assert "`reprieve topics apply` makes it" in other["topics"]["message"]
 

@@ -21,6 +21,7 @@ from streams.cli import cli
 from streams.folders import taken
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
+from streams.privacy.letters import opened_letter
 
 START = date(2026, 1, 1)
 
@@ -75,7 +76,7 @@ def runtime(tmp_path: Path) -> Iterator[LocalRuntime]:
 
 
 def refused(runtime: LocalRuntime) -> list[ev.DeadLetter]:
-    return [x.letter for x in letters(runtime)]
+    return [opened_letter(x.letter, runtime.vault) for x in letters(runtime)]
 
 
 GOOD = Codec().encode(paid(1))
@@ -174,8 +175,8 @@ def test_the_size_of_a_batch_does_not_matter(tmp_path: Path, batch: int) -> None
     def outcome(folder: Path, size: int) -> tuple[list[object], object]:
         with LocalRuntime.open(folder, default_book(), batch=size) as one:
             one.feed(events)
-            said = [e for t in ("delinquency", "plans", "workout-requests", "dead-letters") for e in one.outputs(t)]
-            return said, (one.state("account", "A1"), one.history("account", "A1"))
+            said: list[object] = [e for t in ("delinquency", "plans", "workout-requests") for e in one.outputs(t)]
+            return said + refused(one), (one.state("account", "A1"), one.history("account", "A1"))
 
     said, state = outcome(tmp_path / "a", 10_000)
     assert said
