@@ -1,4 +1,4 @@
-"""A data directory of the local runtime, read beside the process that writes it.
+"""A data directory of the local runtime, or the console's own file of a Kafka deployment, read beside who writes it.
 
 Only what is committed is seen. Nothing is written: SQLite's write-ahead log lets one process write while others read.
 """
@@ -20,16 +20,33 @@ from streams.desk import read_fact
 from streams.local.store import Tables
 
 KINDS: dict[str, type[Struct]] = {agent.name: kind for agent, kind in agents_at_work()}
+FILE = "reprieve.db"
+
+
+def opened_state(agent: str, value: bytes) -> Struct:
+    """Return the state that an agent stored. All that the console shows of states goes through here."""
+    return unpack(value, KINDS[agent])
+
+
+def opened_fact(agent: str, value: bytes) -> ev.Event:
+    """Return the fact that an agent recorded. All that the console shows of facts goes through here."""
+    fact: ev.Event = read_fact(value)
+    return fact
 
 
 class Ledger(Tables):
-    """What a local runtime has committed. For the thread that opened it."""
+    """What is committed of it. For the thread that opened it."""
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / "reprieve.db"
+    def __init__(self, folder: Path, file: str = FILE) -> None:
+        path = folder / file
         if not path.exists():
             raise Fatal(f"There is no data in {folder}. Publish events into it first, or name another with --data.")
         super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+        try:
+            self.meta("book")
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
         self._codec = Codec()
 
     def close(self) -> None:
@@ -44,11 +61,11 @@ class Ledger(Tables):
     def state(self, agent: str, key: str) -> Struct | None:
         """Return what an agent keeps of a key, None where it knows nothing of it."""
         found = dict(self.states(agent, [key])).get(key)
-        return None if found is None else unpack(found, KINDS[agent])
+        return None if found is None else opened_state(agent, found)
 
     def history(self, agent: str, key: str) -> list[tuple[str, ev.Event]]:
         """Return the facts of a key: what came in, and what was said of it."""
-        return [(name, read_fact(value)) for name, value in self.facts(agent, key)]
+        return [(name, opened_fact(agent, value)) for name, value in self.facts(agent, key)]
 
     def keys(self, agent: str, begins: str, limit: int) -> list[str]:
         """Return keys that begin with a text, in order."""
@@ -62,6 +79,11 @@ class Ledger(Tables):
             event = self._event(value)
             if isinstance(event, ev.DeadLetter):
                 yield event
+
+    def waiting(self) -> int:
+        """Return how many records came in and are not processed yet."""
+        query = "SELECT COUNT(*) FROM log WHERE position > ? AND inbound = 1"
+        return int(self.db.execute(query, (int(self.meta("done") or 0),)).fetchone()[0])
 
     def _event(self, value: bytes | None) -> ev.Event | None:
         try:

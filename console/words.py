@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime
 from typing import Any
 
-from agents.option_words import money
+from console.currencies import money
 from schemas import events as ev
 
 Both = dict[str, str]
@@ -173,7 +173,7 @@ def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, int) and name in MONEY:
-        return f"{money(value)} {currency}".strip()
+        return money(value, currency)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, tuple | list):

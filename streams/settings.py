@@ -144,6 +144,12 @@ class WorkerSettings(_Group):
     log_format: Literal["json", "console"] = "console"
 
 
+class ConsoleSettings(_Group):
+    """The console over Kafka. data_dir: its own file, which is made anew where it is missing."""
+
+    data_dir: Path = Path("console-data")
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -160,6 +166,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     redis: RedisSettings = RedisSettings()
     worker: WorkerSettings = WorkerSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
     @classmethod
     def settings_customise_sources(
