@@ -1,4 +1,4 @@
-"""A data directory of the local runtime, read beside the process that writes it.
+"""A data directory of the local runtime, or the console's own file of a Kafka deployment, read beside who writes it.
 
 Only what is committed is seen. Nothing is written: SQLite's write-ahead log lets one process write while others read.
 """
@@ -25,19 +25,29 @@ from streams.privacy.sealed import SEALED, ReadRows, open_state
 from streams.privacy.vault import Vault
 
 KINDS: dict[str, type[Struct]] = {agent.name: kind for agent, kind in agents_at_work()}
+FILE = "reprieve.db"
 
 
 class Ledger(Tables):
-    """What a local runtime has committed. For the thread that opened it."""
+    """What is committed of it. For the thread that opened it.
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / "reprieve.db"
+    vault: opens what is sealed; a data directory of the local runtime has its own.
+    """
+
+    def __init__(self, folder: Path, file: str = FILE, vault: Vault | None = None) -> None:
+        path = folder / file
         if not path.exists():
             raise Fatal(f"There is no data in {folder}. Publish events into it first, or name another with --data.")
         super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+        try:
+            self.meta("book")
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
         self._codec = Codec()
         # A data directory of an earlier release has no master keys, and nothing in it is sealed.
-        self._vault = Vault(FileKeys(local_keys(folder)).ring()) if self.meta("sealed") else None
+        own = vault is None and self.meta("sealed")
+        self._vault = Vault(FileKeys(local_keys(folder)).ring()) if own else vault
         self.seal = LogSeal(self._vault)
 
     def close(self) -> None:
@@ -77,6 +87,11 @@ class Ledger(Tables):
             event = self._event(value)
             if isinstance(event, ev.DeadLetter):
                 yield event
+
+    def waiting(self) -> int:
+        """Return how many records came in and are not processed yet."""
+        query = "SELECT COUNT(*) FROM log WHERE position > ? AND inbound = 1"
+        return int(self.db.execute(query, (int(self.meta("done") or 0),)).fetchone()[0])
 
     def _event(self, value: bytes | None) -> ev.Event | None:
         try:

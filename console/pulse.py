@@ -1,12 +1,21 @@
-"""What operators see first: counted from the events in their order, so that every count can be made again."""
+"""What operators see first: counted from events, so that every count can be made again.
+
+No count depends on the order in which different topics or keys come: over Kafka what was said of an account may be read
+before its opening. Of an account a few bytes are kept, of an open offer what a line of a list shows.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from datetime import date, timedelta
+from heapq import nsmallest
 from typing import Any
 
+import msgspec
+from msgspec import Raw, Struct
+
 from agents.amounts import whole
+from console.newest import Newest
 from console.words import worded
 from schemas import events as ev
 from schemas.topics import TOPIC_OF
@@ -15,6 +24,31 @@ from streams.demo.tally import BUCKETS
 SHOWN, WORKLIST = 20, 100
 # The way from a missed payment to cure; each account counts once a step.
 FUNNEL = ("missed", "candidate", "recognised", "offered", "planned", "completed", "healed")
+_BIT = {step: 1 << number for number, step in enumerate(FUNNEL)}
+_STATUSES: dict[str, str] = {
+    name: name for name in ("none", "candidate", "recognised", "charged_off", "recovering", "terminated", "cured")
+}
+_BUCKET_NAMES: dict[str, str] = {name: name for name in BUCKETS}
+_NEWS = (ev.OfferAnswered, ev.PlanActivated, ev.PlanCompleted, ev.PlanBroken, ev.BadDebtChanged, ev.OfferPublished)
+
+
+class _Account(Struct, gc=False):
+    """What is counted of an account. passed: a bit for each step of the funnel."""
+
+    bucket: str | None = None
+    bad: str | None = None
+    passed: int = 0
+    currency: str = ""
+
+
+class _Open(Struct, gc=False, frozen=True):
+    """An offer that is open. order: whoever is in distress comes first, then who has waited longest."""
+
+    offer_id: str
+    expires_on: date
+    plan: bool
+    order: tuple[bool, date, str]
+    shown: bytes
 
 
 class Pulse:
@@ -23,25 +57,27 @@ class Pulse:
     def __init__(self) -> None:
         self.day: date | None = None
         self.came = self.said = 0
+        self.count = 0
         # What is counted is kept counted: a snapshot of a million accounts must not visit them.
-        self.buckets: dict[str, ev.Bucket] = {}
+        self._accounts: dict[str, _Account] = {}
+        self._currencies: dict[str, str] = {}
         self.in_bucket: Counter[str] = Counter()
-        self.bad: dict[str, ev.BadDebtStatus] = {}
         self.in_status: Counter[str] = Counter()
+        self.in_step: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
         self.letters: Counter[str] = Counter()
         self.groups: Counter[str] = Counter()
-        self.passed: dict[str, set[str]] = {step: set() for step in FUNNEL}
-        self.allowances: dict[str, int] = {}
+        self._allowances: dict[str, int] = {}
         self.allowance: Counter[str] = Counter()
-        self.currencies: dict[str, str] = {}
-        self.people: dict[str, ev.OfferPublished] = {}
-        self.open: dict[str, ev.OfferPublished] = {}
-        self.expiring: dict[date, dict[str, ev.OfferPublished]] = {}
-        self.news: deque[ev.Event] = deque(maxlen=SHOWN)
-        self.debts: deque[ev.BadDebtChanged] = deque(maxlen=SHOWN)
-        self.offers: deque[ev.OfferPublished] = deque(maxlen=SHOWN)
+        self._open: dict[str, _Open] = {}
+        self._people: dict[str, _Open] = {}
+        self._expiring: dict[date, dict[str, _Open]] = {}
+        # By borrower, the offer that last became a plan without being open: it may be seen later.
+        self._early: dict[str, str] = {}
+        self._news: Newest[ev.Event] = Newest(SHOWN)
+        self._debts: Newest[ev.BadDebtChanged] = Newest(SHOWN)
+        self._offers: Newest[ev.OfferPublished] = Newest(SHOWN)
         self.tripped: ev.GuardrailTripped | None = None
         self.model: ev.ModelUpdated | None = None
 
@@ -52,37 +88,32 @@ class Pulse:
         else:
             self.said += 1
         self.kinds[type(event).__name__] += 1
+        if isinstance(event, _NEWS):
+            self._news.take(event)
         match event:
             case ev.AccountOpened():
-                self._move(event.account_id, "current")
-                self.currencies[event.account_id] = event.currency
+                self._opened(event)
             case ev.DelinquencyChanged():
-                self._move(event.account_id, event.to)
+                self._move(self._account(event.account_id), event.to)
             case ev.InstalmentMissed():
                 self._pass("missed", event.account_id)
             case ev.BadDebtChanged():
                 self._bad_debt(event)
             case ev.ImpairmentChanged():
-                self.allowance[event.currency] += event.allowance - self.allowances.get(event.account_id, 0)
-                self.allowances[event.account_id] = event.allowance
+                self.allowance[event.currency] += event.allowance - self._allowances.get(event.account_id, 0)
+                self._allowances[event.account_id] = event.allowance
             case ev.OfferPublished():
                 self._offered(event)
             case ev.OfferWithdrawn() | ev.OfferExpired():
                 self._ended(event.borrower_id, event.offer_id)
             case ev.OfferAnswered():
                 self.answers[event.answer] += 1
-                self.news.append(event)
             case ev.DecisionLogged():
                 self.groups[event.group] += 1
             case ev.PlanActivated():
-                self._ended(event.borrower_id, event.offer_id)
-                self._pass("planned", event.account_id)
-                self.news.append(event)
+                self._planned(event)
             case ev.PlanCompleted():
                 self._pass("completed", event.account_id)
-                self.news.append(event)
-            case ev.PlanBroken():
-                self.news.append(event)
             case ev.CreditStandingChanged():
                 if event.to == "good":
                     self._pass("healed", event.account_id)
@@ -93,70 +124,101 @@ class Pulse:
             case ev.ModelUpdated():
                 self.model = event
             case ev.DayClosed():
-                self.day = event.business_date
+                self.day = event.business_date if self.day is None else max(self.day, event.business_date)
 
-    def _pass(self, step: str, account: str) -> None:
-        self.passed[step].add(account)
+    def _account(self, name: str) -> _Account:
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = _Account()
+        return account
 
-    def _move(self, account: str, bucket: ev.Bucket) -> None:
-        before = self.buckets.get(account)
-        if before is not None:
-            self.in_bucket[before] -= 1
-        self.buckets[account] = bucket
+    def _opened(self, event: ev.AccountOpened) -> None:
+        account = self._account(event.account_id)
+        if not account.currency:
+            self.count += 1
+            account.currency = self._currencies.setdefault(event.currency, event.currency)
+        if account.bucket is None:
+            self._move(account, "current")
+
+    def _pass(self, step: str, name: str) -> None:
+        account, bit = self._account(name), _BIT[step]
+        if not account.passed & bit:
+            account.passed |= bit
+            self.in_step[step] += 1
+
+    def _move(self, account: _Account, bucket: str) -> None:
+        if account.bucket is not None:
+            self.in_bucket[account.bucket] -= 1
+        account.bucket = _BUCKET_NAMES[bucket]
         self.in_bucket[bucket] += 1
 
     def _bad_debt(self, event: ev.BadDebtChanged) -> None:
-        before = self.bad.get(event.account_id)
-        if before is not None:
-            self.in_status[before] -= 1
-        self.bad[event.account_id] = event.to
+        account = self._account(event.account_id)
+        if account.bad is not None:
+            self.in_status[account.bad] -= 1
+        account.bad = _STATUSES.get(event.to, event.to)
         self.in_status[event.to] += 1
         if event.to in ("candidate", "recognised"):
             self._pass(event.to, event.account_id)
-        self.debts.append(event)
-        self.news.append(event)
+        self._debts.take(event)
 
     def _offered(self, event: ev.OfferPublished) -> None:
         for account in event.account_ids:
             self._pass("offered", account)
-        self.offers.append(event)
-        self.news.append(event)
-        before = self.open.get(event.borrower_id)
+        self._offers.take(event)
+        borrower = event.borrower_id
+        before = self._open.get(borrower)
         if before is not None:
-            self._ended(event.borrower_id, before.offer_id)
-        self.open[event.borrower_id] = event
-        if event.options:
-            self.expiring.setdefault(event.expires_on, {})[event.borrower_id] = event
-        else:
-            self.people[event.borrower_id] = event
-
-    def _ended(self, borrower: str, offer: str) -> None:
-        found = self.open.get(borrower)
-        if found is None or found.offer_id != offer:
+            self._end(borrower, before)
+        if self._early.get(borrower) == event.offer_id:
             return
-        del self.open[borrower]
-        self.people.pop(borrower, None)
-        same_day = self.expiring.get(found.expires_on, {})
+        one = _Open(
+            event.offer_id,
+            event.expires_on,
+            bool(event.options),
+            (event.tone != "supportive", event.business_date, borrower),
+            msgspec.json.encode(_offer(event)),
+        )
+        self._open[borrower] = one
+        if one.plan:
+            self._expiring.setdefault(one.expires_on, {})[borrower] = one
+        else:
+            self._people[borrower] = one
+
+    def _planned(self, event: ev.PlanActivated) -> None:
+        self._pass("planned", event.account_id)
+        if not self._ended(event.borrower_id, event.offer_id):
+            self._early[event.borrower_id] = event.offer_id
+
+    def _ended(self, borrower: str, offer: str) -> bool:
+        found = self._open.get(borrower)
+        if found is None or found.offer_id != offer:
+            return False
+        self._end(borrower, found)
+        return True
+
+    def _end(self, borrower: str, found: _Open) -> None:
+        del self._open[borrower]
+        self._people.pop(borrower, None)
+        same_day = self._expiring.get(found.expires_on, {})
         same_day.pop(borrower, None)
         if not same_day:
-            self.expiring.pop(found.expires_on, None)
+            self._expiring.pop(found.expires_on, None)
 
     def snapshot(self) -> dict[str, Any]:
         """Return all of it as plain values."""
-        # Whoever is in distress comes first, then who has waited longest.
-        people = sorted(self.people.values(), key=lambda o: (o.tone != "supportive", o.business_date, o.borrower_id))
         # What ended on a closed day has been said to be over; today is the day that is open.
         today = None if self.day is None else self.day + timedelta(days=1)
-        expiring = [] if today is None else list(self.expiring.get(today, {}).values())
+        expiring = [] if today is None else list(self._expiring.get(today, {}).values())
         return {
             "day": None if self.day is None else self.day.isoformat(),
-            "accounts": len(self.buckets),
+            "accounts": self.count,
             "events": {"in": self.came, "out": self.said},
             "buckets": {b: self.in_bucket[b] for b in BUCKETS},
             "bad_debt": {s: n for s, n in sorted(self.in_status.items()) if n and s != "none"},
-            "funnel": {step: len(found) for step, found in self.passed.items()},
-            "answers": dict(self.answers),
-            "offers": {"open": len(self.open), "expiring_today": [_offer(o) for o in expiring[:SHOWN]]},
+            "funnel": {step: self.in_step[step] for step in FUNNEL},
+            "answers": dict(sorted(self.answers.items())),
+            "offers": {"open": len(self._open), "expiring": len(expiring), "expiring_today": _first(expiring, SHOWN)},
             "plans": {
                 name: self.kinds[kind]
                 for name, kind in (
@@ -167,33 +229,40 @@ class Pulse:
                     ("completed", "PlanCompleted"),
                 )
             },
-            "allowance": {currency: amount for currency, amount in self.allowance.items() if amount},
-            "letters": dict(self.letters),
-            "people": {"count": len(people), "first": [_offer(o) for o in people[:WORKLIST]]},
-            "newest_bad_debts": [self._debt(e) for e in reversed(self.debts)],
-            "newest_offers": [_offer(o) for o in reversed(self.offers)],
-            "news": [self._news(e) for e in reversed(self.news)],
+            "allowance": {currency: amount for currency, amount in sorted(self.allowance.items()) if amount},
+            "letters": dict(sorted(self.letters.items())),
+            "people": {"count": len(self._people), "first": _first(list(self._people.values()), WORKLIST)},
+            "newest_bad_debts": [_debt(e) for e in self._debts],
+            "newest_offers": [_offer(o) for o in self._offers],
+            "news": [self._told(e) for e in self._news],
             "guardrail": None if self.tripped is None else self.tripped.guardrail,
         }
 
-    def _debt(self, event: ev.BadDebtChanged) -> dict[str, Any]:
-        return {
-            "account": event.account_id,
-            "day": event.business_date.isoformat(),
-            "from": event.from_,
-            "to": event.to,
-            "days_past_due": event.days_past_due,
-            "outstanding": whole(event.outstanding),
-            "currency": event.currency,
-        }
-
-    def _news(self, event: ev.Event) -> dict[str, Any]:
-        currency = self.currencies.get(getattr(event, "account_id", ""), getattr(event, "currency", ""))
+    def _told(self, event: ev.Event) -> dict[str, Any]:
+        account = self._accounts.get(getattr(event, "account_id", ""))
+        currency = getattr(event, "currency", "") if account is None else account.currency
         return {
             "account": getattr(event, "account_id", None),
             "borrower": getattr(event, "borrower_id", None),
+            "type": type(event).__name__,
             "words": worded(event, currency),
         }
+
+
+def _first(offers: list[_Open], most: int) -> list[Raw]:
+    return [Raw(o.shown) for o in nsmallest(most, offers, key=lambda o: o.order)]
+
+
+def _debt(event: ev.BadDebtChanged) -> dict[str, Any]:
+    return {
+        "account": event.account_id,
+        "day": event.business_date.isoformat(),
+        "from": event.from_,
+        "to": event.to,
+        "days_past_due": event.days_past_due,
+        "outstanding": whole(event.outstanding),
+        "currency": event.currency,
+    }
 
 
 def _offer(offer: ev.OfferPublished) -> dict[str, Any]:

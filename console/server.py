@@ -1,4 +1,4 @@
-"""The console's server: JSON over a local runtime's data, a stream of what changes, and the page itself.
+"""The console's server: JSON over what is committed, a stream of what changes, and the page itself.
 
 It listens on loopback unless told otherwise, answers to no other host name, and asks no other host for anything.
 """
@@ -7,42 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
-from agents.watching import MODEL
+from console.answers import asked_again, dead_letters, learner, rules
 from console.ledger import Ledger
 from console.pulse import Pulse
 from console.rights import RIGHTS
+from console.source import Source, sentence
 from console.stories import account_story, borrower_story
 from schemas import events as ev
-from schemas.errors import Fatal
+from schemas.errors import Fatal, ReprieveError
 from state.account import AccountState
 from state.borrower import BorrowerState
-from state.learner import LearnerState
-from state.learning import FEATURES, Learned
-from state.pack import load_book, load_pack, pack_names
-from state.pack_merge import provenance
 from streams.access.doors import Doors
 from streams.access.guard import BODY_BYTES, Access
-from streams.access.serving import see_that_it_is_guarded, server_tls
 from streams.agreement import agreement
 from streams.endings import ended
-from streams.settings import AccessSettings, ConsoleSettings
+from streams.settings import AccessSettings
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 5_000
-# Seconds between looks at the log, and at least between two messages to a page.
-LOOK, TELL = 0.1, 0.25
+# Seconds between looks at the log, between looks at the health, at least between two messages to a page, and over
+# how many a rate is taken.
+LOOK, CHECK, TELL, RATE = 0.1, 1.0, 0.25, 10.0
 SAFE = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'",
@@ -52,26 +47,39 @@ SAFE = {
     "Cache-Control": "no-store",
 }
 FOUND = 20
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class Console:
-    """Serves one data directory. `hosts`: the names by which it may be asked for. `access`: who may; all, without."""
+    """Serves one source.
+
+    hosts: the names by which it may be asked for. failed: told what ended its reading. access: who may; all, without.
+    """
 
     def __init__(
         self,
-        folder: Path,
-        hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"}),
+        source: Source,
+        hosts: frozenset[str] = LOOPBACK,
+        failed: Callable[[BaseException], None] = lambda error: None,
         access: Access | None = None,
     ) -> None:
-        self._folder = folder
+        self._source = source
         self._hosts = hosts
+        self._failed = failed
         self._access = access or Access(AccessSettings(), RIGHTS)
         self._ledger: Ledger | None = None
         self.pulse = Pulse()
         self._position = 0
+        self._built = ""
         self._changed = asyncio.Condition()
-        self._rates: deque[tuple[float, int]] = deque(maxlen=50)
+        self._rates: deque[tuple[float, int]] = deque()
+        self._checked = 0.0
+        self._health: dict[str, Any] = {}
         self._caught_up = False
+        self._failure: BaseException | None = None
+        # Goes up with each change; the snapshot of one is encoded once for all pages.
+        self._version = 0
+        self._encoded = (-1, b"")
 
     def application(self) -> web.Application:
         """Return the web application."""
@@ -91,48 +99,100 @@ class Console:
                 web.get("/api/rules", self._rules),
                 web.get("/api/learner", self._learner),
                 web.get("/api/letters", self._letters),
+                web.post("/api/letters/again", self._letters_again),
                 web.static("/static", STATIC),
             ]
         )
         app.cleanup_ctx.extend((self._access.running, self._reading))
         return app
 
-    # -- reading the log
+    # -- reading
 
     async def _reading(self, app: web.Application) -> AsyncIterator[None]:
-        self._ledger = Ledger(self._folder)
-        task = asyncio.create_task(self._follow())
-        yield
-        await ended(task)
-        self._ledger.close()
+        self._source.start()
+        try:
+            self._ledger = self._source.open()
+            task = asyncio.create_task(self._kept_up())
+            yield
+            await ended(task)
+            self._ledger.close()
+        finally:
+            self._source.stop()
+
+    async def _kept_up(self) -> None:
+        """Follow what is committed; what ends it is said by /readyz, on the page, and to whoever serves."""
+        try:
+            await self._follow()
+        except Exception as error:
+            self._failure = error
+            await self._tell()
+            self._failed(error)
 
     async def _follow(self) -> None:
         ledger = self._open()
         while True:
+            if self._source.failure is not None:
+                raise self._source.failure
+            built = self._source.built(ledger)
+            if built != self._built:
+                self._built, self._position, self.pulse = built, 0, Pulse()
+            whole = self._source.caught_up()
             rows = ledger.after(self._position, PAGE)
             for position, event in rows:
                 self._position = position
                 if event is not None:
                     self.pulse.take(event)
-            self._rates.append((time.monotonic(), self.pulse.came))
+            self._check(ledger)
             if rows:
-                async with self._changed:
-                    self._changed.notify_all()
+                await self._tell()
             if len(rows) < PAGE:
-                self._caught_up = True
+                self._caught_up = self._caught_up or whole
                 await asyncio.sleep(LOOK)
             else:
                 await asyncio.sleep(0)
+
+    def _check(self, ledger: Ledger) -> None:
+        """Look now and then at how whoever processes events is doing."""
+        now = time.monotonic()
+        if now - self._checked < CHECK:
+            return
+        self._checked = now
+        self._rates.append((now, self.pulse.came))
+        while now - self._rates[0][0] > RATE:
+            self._rates.popleft()
+        began, before = self._rates[0]
+        rate = round((self.pulse.came - before) / (now - began)) if now > began else 0
+        health = {"rate": rate, "console_lag": 0, **self._source.health(ledger)}
+        if health != self._health:
+            self._health = health
+            self._version += 1
+
+    async def _tell(self) -> None:
+        self._version += 1
+        async with self._changed:
+            self._changed.notify_all()
 
     def _open(self) -> Ledger:
         if self._ledger is None:
             raise Fatal("The console is not started.")
         return self._ledger
 
-    def _snapshot(self) -> dict[str, Any]:
-        (began, before), (now, came) = self._rates[0], self._rates[-1]
-        rate = (came - before) / (now - began) if now > began else 0.0
-        return {**self.pulse.snapshot(), "events_per_second": round(rate)}
+    def _snapshot(self) -> bytes:
+        """Return all that the overview shows, encoded once a change."""
+        version, encoded = self._encoded
+        if version != self._version:
+            shown = self.pulse.snapshot()
+            if "processed" in self._health:
+                shown["events"]["in"] = self._health["processed"]
+            shown["health"] = {
+                **self._health,
+                "now_ms": int(time.time() * 1000),
+                "ready": self._caught_up,
+                "failure": None if self._failure is None else sentence(self._failure),
+            }
+            encoded = msgspec.json.encode(shown)
+            self._encoded = self._version, encoded
+        return encoded
 
     # -- answers
 
@@ -161,12 +221,14 @@ class Console:
         return web.Response(text="ok\n")
 
     async def _ready(self, request: web.Request) -> web.Response:
+        if self._failure is not None:
+            return web.Response(text=sentence(self._failure) + "\n", status=503)
         return web.Response(
             text="ok\n" if self._caught_up else "reading the log\n", status=200 if self._caught_up else 503
         )
 
     async def _overview(self, request: web.Request) -> web.Response:
-        return _json(self._snapshot())
+        return web.Response(body=self._snapshot(), content_type="application/json")
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={**SAFE, "Content-Type": "text/event-stream"})
@@ -174,14 +236,14 @@ class Console:
         seen = -1
         with contextlib.suppress(ConnectionResetError, asyncio.CancelledError):
             while True:
-                if seen != self._position:
-                    seen = self._position
-                    await response.write(b"data: " + msgspec.json.encode(self._snapshot()) + b"\n\n")
+                if seen != self._version:
+                    seen = self._version
+                    await response.write(b"data: " + self._snapshot() + b"\n\n")
                     await asyncio.sleep(TELL)
                 async with self._changed:
-                    if seen == self._position:
+                    if seen == self._version:
                         with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._changed.wait(), 10)
+                            await asyncio.wait_for(self._changed.wait(), CHECK)
                 await response.write(b": alive\n\n")
         return response
 
@@ -226,75 +288,25 @@ class Console:
         return web.Response(text=page, content_type="text/html")
 
     async def _rules(self, request: web.Request) -> web.Response:
-        packs = [load_pack(name) for name in pack_names()]
-        rows = [
-            {"jurisdictions": list(row.jurisdictions), "products": list(row.products), "packs": list(row.packs)}
-            for row in load_book().rows
-        ]
-        return _json(
-            {
-                "in_force": self._open().meta("book"),
-                "book": rows,
-                "packs": [
-                    {
-                        "name": pack.name,
-                        "version": pack.version,
-                        "title": pack.title,
-                        "rules": [
-                            {"path": m.path, "value": m.value, "verified": m.verified, "source": m.source}
-                            for m in provenance([pack])
-                        ],
-                    }
-                    for pack in packs
-                ],
-            }
-        )
+        return _json(rules(self._source.in_force(self._open())))
 
     async def _learner(self, request: web.Request) -> web.Response:
-        state = self._open().state("learner", MODEL)
-        model, groups = self.pulse.model, dict(self.pulse.groups)
-        if not isinstance(state, LearnerState):
-            return _json({"version": 0, "groups": groups, "counts": {}, "rows": 0, "tripped": "", "weights": []})
-        return _json(
-            {
-                "version": state.version,
-                "rows": state.sums.rows,
-                "groups": groups,
-                "counts": state.counts,
-                "tripped": state.tripped,
-                "weights": _weights(model),
-            }
-        )
+        return _json(learner(self._open(), self.pulse))
 
     async def _letters(self, request: web.Request) -> web.Response:
-        ledger = self._open()
-        again = ledger.replayed()
-        # What a letter holds may be personal; a page shows where it came from and what was wrong with it.
-        letters = [
-            {
-                "id": e.event_id,
-                "at": e.occurred_at.isoformat(),
-                "topic": e.topic,
-                "offset": e.offset,
-                "code": e.code,
-                "message": e.message,
-                "replayed": e.event_id in again,
-            }
-            for e in ledger.letters(200)
-        ]
-        return _json(
-            {"count": sum(self.pulse.letters.values()), "by_code": dict(self.pulse.letters), "letters": letters}
-        )
+        return _json(dead_letters(self._open(), self.pulse))
 
-
-def _weights(model: ev.ModelUpdated | None) -> list[dict[str, Any]]:
-    """Return what each figure of an option is believed to add to the reward, and how sure that is."""
-    if model is None:
-        return []
-    return [
-        {"name": name, "mean": mean, "deviation": deviation}
-        for name, (mean, deviation) in zip(FEATURES, Learned(model).posterior.weights(), strict=True)
-    ]
+    async def _letters_again(self, request: web.Request) -> web.Response:
+        try:
+            again = asked_again(await request.read())
+        except msgspec.DecodeError as error:
+            raise web.HTTPBadRequest(text=f"It is not said which letters: {error}.\n") from error
+        try:
+            # It goes on to its end whether or not the page is still there.
+            sent = await asyncio.shield(asyncio.to_thread(self._source.send_again, frozenset(again.ids), again.code))
+        except ReprieveError as error:
+            raise web.HTTPConflict(text=f"{error}\n") from error
+        return _json(sent)
 
 
 def _json(value: object) -> web.Response:
@@ -303,72 +315,3 @@ def _json(value: object) -> web.Response:
 
 def _absent(why: str) -> web.HTTPNotFound:
     return web.HTTPNotFound(text=why + "\n")
-
-
-class ServedConsole:
-    """A console in a thread of its own. Use as a context manager; `url` is where it is.
-
-    Raises WrongUse where others could use it, and nobody would be asked who he is.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        *,
-        access: AccessSettings | None = None,
-        console: ConsoleSettings | None = None,
-    ) -> None:
-        self._folder, self._host, self._port = folder, host, port
-        settings, served = access or AccessSettings(), console or ConsoleSettings()
-        self._tls = server_tls(served.tls_cert_file, served.tls_key_file)
-        see_that_it_is_guarded(settings, host, tls=self._tls is not None)
-        self._access = Access(settings, RIGHTS, secure=self._tls is not None or settings.behind_proxy)
-        self._loop = asyncio.new_event_loop()
-        self._started = threading.Event()
-        self._failed: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
-        self.url = ""
-
-    def __enter__(self) -> ServedConsole:
-        self._thread.start()
-        self._started.wait()
-        if isinstance(self._failed, Fatal):
-            raise self._failed
-        if self._failed is not None:
-            raise Fatal(
-                f"The console cannot listen on {self._host}:{self._port}: {self._failed}. Choose another --port."
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        runner: web.AppRunner | None = None
-        try:
-            runner = self._loop.run_until_complete(self._serve())
-        except (OSError, Fatal) as error:
-            self._failed = error
-        self._started.set()
-        if runner is not None:
-            self._loop.run_forever()
-            self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
-
-    async def _serve(self) -> web.AppRunner:
-        public = urlsplit(self._access.settings.public_url or "").hostname
-        hosts = frozenset({"127.0.0.1", "localhost", "[::1]", self._host, *([public] if public else [])})
-        app = Console(self._folder, hosts, self._access).application()
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        try:
-            await runner.setup()
-            await web.TCPSite(runner, self._host, self._port, ssl_context=self._tls).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self.url = f"http{'s' if self._tls else ''}://{self._host}:{runner.addresses[0][1]}"
-        return runner

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
-from console.server import ServedConsole
+from console.serving import ServedConsole
 from fuzz import seeds
 from fuzz.lives import stories
 from fuzz.oracles import Target, hold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agents.base import derived_id
@@ -11,6 +12,17 @@ from schemas.errors import BadInput
 
 # The end of the year 9999, in milliseconds since 1970.
 _LAST_INSTANT = 253_402_300_799_000
+
+# The header by which a record that was sent in again names its dead letter.
+REPLAYED = "reprieve-replay-of"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter, and whether it was sent in again."""
+
+    letter: ev.DeadLetter
+    resolved: bool
 
 
 def dead_letter(

@@ -166,8 +166,12 @@ class HealthSettings(_Group):
 
 
 class ConsoleSettings(_Group):
-    """Where the console listens, and by which certificate."""
+    """Where the console listens, by which certificate, and where it keeps what it reads of Kafka.
 
+    data_dir: its own file, which is made anew where it is missing.
+    """
+
+    data_dir: Path = Path("console-data")
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8700
     tls_cert_file: Path | None = None

@@ -1,33 +1,54 @@
-"""`reprieve console`: the page, over a data directory."""
+"""`reprieve console`: the page, over a data directory or over Kafka."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from streams.cli.cluster import config_option, settings_of
-from streams.cli.common import data_option
+from streams.cli.common import book_named
+
+if TYPE_CHECKING:
+    from console.source import Source
+    from streams.settings import Settings
 
 
 @click.command("console")
-@data_option
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    envvar="REPRIEVE_DATA",
+    show_envvar=True,
+    help="The data directory of the local runtime (data unless said); with --kafka, the folder of the console's file.",
+)
+@click.option("--kafka", is_flag=True, help="Follow a deployment on Kafka.")
 @config_option
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes any free port.  [default: console.port, 8700]")
-def console_command(data: Path, config: Path | None, port: int | None) -> None:
+def console_command(data: Path | None, kafka: bool, config: Path | None, port: int | None) -> None:
     """Serve the console: what goes on, and one account's or borrower's story.
 
     On this machine alone unless `console.host` says otherwise; then `access` must say who may see it.
     """
     # Imported where it is needed: no other command serves pages.
-    from console.server import ServedConsole
+    from console.serving import ServedConsole
 
     settings = settings_of(config)
+    source = _deployment(data, settings) if kafka else data or Path("data")
     own, chosen = settings.console, settings.console.port if port is None else port
-    with ServedConsole(data, own.host, chosen, access=settings.access, console=own) as served:
+    with ServedConsole(source, own.host, chosen, access=settings.access, console=own) as served:
         click.echo(f"The console is at {served.url}; Ctrl-C ends it.")
         try:
-            threading.Event().wait()
+            served.wait()
         except KeyboardInterrupt:
             click.echo("Stopped.")
+
+
+def _deployment(data: Path | None, settings: Settings) -> Source:
+    from console.deployment import KafkaSource
+    from streams.kafka.worker import set_up_logging
+
+    set_up_logging(settings)
+    return KafkaSource(settings, book_named(settings.worker.policy).name, data)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from schemas import events as ev
+from schemas.errors import WrongUse
+from streams.cli.cluster import asked, config_option, settings_of
 from streams.cli.common import data_option, json_option, opened, say_json
-from streams.local.letters import Letter, letters, send_again
+from streams.letters import Letter
+from streams.local.letters import letters, send_again
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+kafka_option = click.option("--kafka", is_flag=True, help="Of a deployment on Kafka.")
+code_option = click.option("--code", default=None, help="Only those of one error code.")
+id_option = click.option("--id", "name", default=None, help="Only the one with this event id.")
 
 
 @click.group("dead-letters")
@@ -17,43 +31,82 @@ def dead_letters_group() -> None:
     """Inputs that were refused: kept as they came, with the reason."""
 
 
-def _chosen(found: list[Letter], code: str | None, name: str | None) -> list[Letter]:
-    return [x for x in found if (code is None or x.letter.code == code) and (name is None or x.letter.event_id == name)]
-
-
-code_option = click.option("--code", default=None, help="Only those of one error code.")
-id_option = click.option("--id", "name", default=None, help="Only the one with this event id.")
+def _wanted(code: str | None, name: str | None) -> Callable[[ev.DeadLetter], bool]:
+    return lambda x: (code is None or x.code == code) and (name is None or x.event_id == name)
 
 
 @dead_letters_group.command("list")
 @data_option
+@kafka_option
+@config_option
 @code_option
 @id_option
 @click.option("--all", "everything", is_flag=True, help="Also those that were sent in again since.")
 @json_option
-def list_command(data: Path, code: str | None, name: str | None, everything: bool, as_json: bool) -> None:
+def list_command(
+    data: Path, kafka: bool, config: Path | None, code: str | None, name: str | None, everything: bool, as_json: bool
+) -> None:
     """List what was refused and why."""
-    with opened(data) as runtime:
-        found = _chosen([x for x in letters(runtime) if everything or not x.resolved], code, name)
-    if as_json:
-        for x in found:
-            say_json({"resolved": x.resolved, "letter": x.letter})
-        return
-    table = Table("id", "from", "code", "why", "sent again")
-    for x in found:
-        place = f"{x.letter.topic}/{x.letter.offset}"
-        table.add_row(x.letter.event_id, place, x.letter.code, x.letter.message, "yes" if x.resolved else "")
-    Console().print(table if found else "No dead letters.")
+    wanted = _wanted(code, name)
+    with _found(data, _settings(kafka, config)) as found:
+        chosen = (x for x in found if (everything or not x.resolved) and wanted(x.letter))
+        if as_json:
+            for x in chosen:
+                say_json({"resolved": x.resolved, "letter": x.letter})
+            return
+        table = Table("id", "from", "code", "why", "sent again")
+        for x in chosen:
+            place = f"{x.letter.topic}/{x.letter.offset}"
+            if kafka:
+                place = f"{x.letter.topic}/{x.letter.partition}/{x.letter.offset}"
+            table.add_row(x.letter.event_id, place, x.letter.code, x.letter.message, "yes" if x.resolved else "")
+    Console().print(table if table.row_count else "No dead letters.")
 
 
 @dead_letters_group.command("replay")
 @data_option
+@kafka_option
+@config_option
 @code_option
 @id_option
-def replay_letters_command(data: Path, code: str | None, name: str | None) -> None:
+def replay_letters_command(data: Path, kafka: bool, config: Path | None, code: str | None, name: str | None) -> None:
     """Send what was refused in again, as it came; what is refused anew becomes a new dead letter."""
+    wanted, settings = _wanted(code, name), _settings(kafka, config)
+    if settings is not None:
+        from streams.kafka import letters as on_kafka
+        from streams.privacy.opening import vault_of
+        from streams.registry import codec_for
+
+        vault = vault_of(settings.privacy)
+        sent = asked(on_kafka.send_again(settings, codec_for(settings), vault, wanted), settings)
+        click.echo(
+            f"{sent.sent} sent in again, {sent.before} had been before; workers take them as they come", err=True
+        )
+        return
     with opened(data) as runtime:
-        chosen = _chosen([x for x in letters(runtime) if not x.resolved], code, name)
+        chosen = [x for x in letters(runtime) if not x.resolved and wanted(x.letter)]
         refused = send_again(runtime, chosen)
     click.echo(f"{len(chosen)} sent in again, {len(chosen) - refused} taken, {refused} refused anew", err=True)
     raise SystemExit(1 if refused else 0)
+
+
+def _settings(kafka: bool, config: Path | None) -> Settings | None:
+    if config is not None and not kafka:
+        raise WrongUse("--config is for Kafka. Add --kafka, or leave it out.")
+    return settings_of(config) if kafka else None
+
+
+@contextmanager
+def _found(data: Path, settings: Settings | None) -> Iterator[list[Letter]]:
+    """Yield all dead letters of a data directory, or of Kafka where there are settings for it."""
+    if settings is None:
+        with opened(data) as runtime:
+            yield letters(runtime)
+        return
+    from streams.kafka import letters as on_kafka
+    from streams.registry import codec_for
+
+    async def read() -> list[Letter]:
+        return [x async for x in on_kafka.letters(settings, codec_for(settings))]
+
+    yield asked(read(), settings)

@@ -40,7 +40,7 @@ def demo_command(count: int, history: int, accounts: int, seed: int, leave: bool
     Borrowers are simulated; everything else is what runs in production.
     """
     # Imported where it is needed: no other command serves pages.
-    from console.server import ServedConsole
+    from console.serving import ServedConsole
 
     console = Console()
     with tempfile.TemporaryDirectory(prefix="reprieve-demo-") as folder:

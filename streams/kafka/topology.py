@@ -13,6 +13,7 @@ from schemas.errors import Fatal
 from schemas.topics import TOPICS
 from streams.at_work import agents_at_work
 from streams.kafka.broker import changelog
+from streams.kafka.letters import REPLAYED_TOPIC
 from streams.settings import Settings
 
 _DAY_MS = 86_400_000
@@ -58,6 +59,7 @@ def plans(settings: Settings) -> list[TopicPlan]:
     for agent, _ in agents_at_work():
         config = {"cleanup.policy": "compact", "max.message.bytes": str(8 * _MIB), "min.cleanable.dirty.ratio": "0.2"}
         made.append(_plan(settings, changelog(settings, agent.name), config))
+    made.append(_plan(settings, wanted.prefix + REPLAYED_TOPIC, {"cleanup.policy": "compact"}))
     return made
 
 

@@ -36,12 +36,18 @@ class Journal:
         return self._append([seal.sealed(row) if row[1] in PERSONAL_TOPICS else row for row in rows])
 
     def take_in_raw(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], timestamp: int
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+        timestamp: int,
+        replay_of: str | None = None,
     ) -> int:
-        """Append one record as it came, durably; returns its offset."""
+        """Append one record as it came, durably; returns its offset. replay_of: the dead letter that it answers."""
         row = self._row(topic, key, value, msgpack.encode(list(headers)), timestamp, inbound=True)
         # Nobody knows what is in bare bytes.
-        self._append([self._store.seal.sealed(row)])
+        self._append([self._store.seal.sealed(row)], replay_of)
         return row[2]
 
     def say(self, event: ev.Event, cause: Row) -> Row:
@@ -55,10 +61,12 @@ class Journal:
         self._store.append(self._held)
         self._held = []
 
-    def _append(self, rows: Sequence[Row]) -> int:
+    def _append(self, rows: Sequence[Row], replay_of: str | None = None) -> int:
         try:
             with self._store.transaction():
                 self._store.append(rows)
+                if replay_of is not None:
+                    self._store.mark_replayed(replay_of)
         except BaseException:
             self.reload()
             raise

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from schemas import events as ev
+from streams.letters import REPLAYED, Letter
 from streams.local.runtime import LocalRuntime
 from streams.privacy.letters import opened_letter
-
-# The header by which a record that was sent in again names its dead letter.
-REPLAYED = "reprieve-replay-of"
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter, and whether it was sent in again."""
-
-    letter: ev.DeadLetter
-    resolved: bool
 
 
 def letters(runtime: LocalRuntime) -> list[Letter]:
@@ -29,7 +18,10 @@ def letters(runtime: LocalRuntime) -> list[Letter]:
 
 
 def send_again(runtime: LocalRuntime, chosen: Sequence[Letter]) -> int:
-    """Send the originals of dead letters in again and process them; returns how many were refused anew."""
+    """Send the originals of dead letters in again and process them; returns how many were refused anew.
+
+    That a letter was sent is noted in the transaction that appends its original: a crash sends none twice.
+    """
     for x in chosen:
         letter = opened_letter(x.letter, runtime.vault)
         runtime.publish_raw(
@@ -38,6 +30,6 @@ def send_again(runtime: LocalRuntime, chosen: Sequence[Letter]) -> int:
             letter.value,
             [*letter.headers.items(), (REPLAYED, letter.event_id.encode())],
             int(letter.occurred_at.timestamp() * 1000),
+            replay_of=letter.event_id,
         )
-        runtime.mark_replayed(letter.event_id)
     return runtime.run().refused

@@ -124,9 +124,13 @@ class LocalRuntime:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
         timestamp: int = 0,
+        replay_of: str | None = None,
     ) -> int:
-        """Append one record as it came, whatever it is; returns its offset."""
-        return self._journal.take_in_raw(topic, key, value, headers, timestamp)
+        """Append one record as it came, whatever it is; returns its offset.
+
+        replay_of: the id of the dead letter that this sends in again, noted in the same transaction.
+        """
+        return self._journal.take_in_raw(topic, key, value, headers, timestamp, replay_of)
 
     # -- processing
 
@@ -327,10 +331,6 @@ class LocalRuntime:
     def replayed(self) -> set[str]:
         """Return the ids of the dead letters that were sent in again."""
         return self._store.replayed()
-
-    def mark_replayed(self, letter_id: str) -> None:
-        """Note that a dead letter was sent in again."""
-        self._store.mark_replayed(letter_id)
 
     def outputs(self, topic: str, after: int = -1) -> Iterator[tuple[int, ev.Event]]:
         """Yield a topic's events with their offsets, behind an offset."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from console.server import ServedConsole
+from console.serving import ServedConsole
 from schemas import events as ev
 from simulator.world import START, World
 from state.pack import default_book

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from console.server import ServedConsole
+from console.serving import ServedConsole
 from schemas import events as ev
 from schemas.errors import Fatal
 from state.account import AccountState

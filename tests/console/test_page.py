@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from console.server import ServedConsole
+from console.serving import ServedConsole
 from console.words import worded
 from schemas import events as ev
 from simulator.world import START, World

@@ -38,7 +38,7 @@ def summed(*owners: Owner) -> Counter[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def worked(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, Owner, Owner, list[Counter[tuple[str, ...]]]]:
-    """Return a house after the history, in which partitions went from worker to worker, and what they told meanwhile."""
+    """Return a house after the history, in which partitions went from worker to worker, and what they told."""
     house, one, two = House(tmp_path_factory.mktemp("lanes")), Owner(), Owner()
     told = []
 

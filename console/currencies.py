@@ -1,0 +1,43 @@
+"""Amounts of minor units as people write them: ISO 4217 says how many decimals a currency has."""
+
+from __future__ import annotations
+
+_DECIMALS = {
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "UYI",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+    **dict.fromkeys(["CLF", "UYW"], 4),
+}
+
+
+def decimals(currency: str) -> int:
+    """Return the decimals of a currency: two, unless ISO 4217 says otherwise."""
+    return _DECIMALS.get(currency, 2)
+
+
+def money(amount: int, currency: str) -> str:
+    """Return an amount of minor units with its currency, `1,234.50 CNY`."""
+    places = decimals(currency)
+    whole, part = divmod(abs(amount), 10**places)
+    text = f"{whole:,}.{part:0{places}d}" if places else f"{whole:,}"
+    return f"{'-' if amount < 0 else ''}{text} {currency}".strip()

@@ -1,0 +1,235 @@
+"""A Kafka deployment as a console's source: a thread that follows it, and how its workers are doing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from msgspec import json
+
+from console.cache import FILE, Cache
+from console.follower import Follower
+from console.ledger import Ledger
+from console.source import seconds_since
+from schemas.codec import Codec
+from schemas.errors import Fatal
+from schemas.topics import TOPICS
+from streams.endings import ended
+from streams.kafka.access import see_whether_let_in
+from streams.kafka.letters import send_again
+from streams.kafka.progress import Progress
+from streams.privacy.opening import vault_of
+from streams.registry import codec_for
+from streams.settings import Settings
+
+INBOUND = [topic.name for topic in TOPICS.values() if topic.inbound]
+# Seconds between two looks at the group, over how many the rate is taken, and after how many Kafka counts as away.
+_LOOK, _RATE, _AWAY = 1.0, 15.0, 5.0
+
+
+class Watch:
+    """Asks Kafka how far its workers are: a member of no group, that only asks for offsets."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix, self._group = settings.topics.prefix, settings.worker.application_id
+        self._tps = [
+            TopicPartition(self._prefix + topic, part)
+            for topic in INBOUND
+            for part in range(settings.topics.partitions)
+        ]
+        self.ends: dict[TopicPartition, int] = {}
+        self.begins: dict[TopicPartition, int] = {}
+        self.committed: dict[TopicPartition, int] = {}
+        self.members: int | None = None
+        self.state = ""
+
+    async def run(self) -> None:
+        """Look again and again; while the broker is away what was seen last stands."""
+        while True:
+            try:
+                await self._session()
+            except (KafkaError, OSError, TimeoutError):
+                await asyncio.sleep(_LOOK)
+
+    async def _session(self) -> None:
+        options = self._settings.kafka.client_options()
+        # It asks for the group's offsets, and never joins it.
+        consumer = AIOKafkaConsumer(
+            **options, group_id=self._group, enable_auto_commit=False, isolation_level="read_committed"
+        )
+        admin = AIOKafkaAdminClient(**options)
+        try:
+            await consumer.start()
+            await admin.start()
+            while True:
+                self.ends = dict(await consumer.end_offsets(self._tps))
+                self.begins = dict(await consumer.beginning_offsets(self._tps))
+                found = await consumer._coordinator.fetch_committed_offsets(self._tps)
+                self.committed = {tp: at.offset for tp, at in found.items() if at.offset >= 0}
+                await self._ask_members(admin)
+                await asyncio.sleep(_LOOK)
+        finally:
+            await consumer.stop()
+            await admin.close()
+
+    async def _ask_members(self, admin: AIOKafkaAdminClient) -> None:
+        (answer,) = await admin.describe_consumer_groups([self._group])
+        (code, _, state, _, _, members, *_) = answer.groups[0]
+        self.members, self.state = (len(members), state) if not code else (None, "")
+
+
+class KafkaSource:
+    """A deployment, followed into the console's own file in a folder."""
+
+    def __init__(self, settings: Settings, book: str, folder: Path | None = None) -> None:
+        self._settings = settings
+        self._book = book
+        self._folder = folder or settings.console.data_dir
+        self._codec: Codec = codec_for(settings)
+        self._vault = vault_of(settings.privacy)
+        self._cache: Cache | None = None
+        self._follower: Follower | None = None
+        self._watch = Watch(settings)
+        self._rates: deque[tuple[float, int]] = deque()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._sending = threading.Lock()
+        self._stopping = False
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Take the folder and begin to follow. Raises Fatal where another process has it."""
+        settings = self._settings
+        name = f"{settings.topics.prefix} {settings.worker.application_id}"
+        self._cache = Cache(self._folder, name, settings.topics.partitions, self._codec, self._vault)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and let go of the folder."""
+        self._stopping = True
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._thread.is_alive():
+            self._thread.join(10)
+        if self._cache is not None and not self._thread.is_alive():
+            self._cache.close()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._live())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            self.failure = error
+
+    async def _live(self) -> None:
+        assert self._cache is not None
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self._stopping:
+            return
+        await see_whether_let_in(self._settings)
+        self._follower = Follower(self._settings, self._cache, self._codec)
+        watching = asyncio.create_task(self._watch.run())
+        following = asyncio.create_task(self._follower.run())
+        try:
+            done, _ = await asyncio.wait({watching, following}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await ended(following)
+            await ended(watching)
+
+    # -- for the console's thread
+
+    def open(self) -> Ledger:
+        """Return what was read so far."""
+        return Ledger(self._folder, FILE, self._vault)
+
+    def caught_up(self) -> bool:
+        """Say whether all is in that was committed when it began."""
+        return self._follower is not None and self._follower.caught_up
+
+    def built(self, ledger: Ledger) -> str:
+        """Return the word of the file, another one each time it is made anew."""
+        return ledger.meta("built") or ""
+
+    def in_force(self, ledger: Ledger) -> str | None:
+        """Return the policy book that the settings name."""
+        return self._book
+
+    def health(self, ledger: Ledger) -> dict[str, Any]:
+        """Return how far workers and the console itself are behind."""
+        watch, follower, prefix = self._watch, self._follower, self._settings.topics.prefix
+        lanes: dict[int, dict[str, Any]] = {}
+        newest = processed = lag = 0
+        rows = ledger.db.execute("SELECT partition, value, at FROM lane WHERE agent = 'account' AND name = 'read'")
+        read = {part: (json.decode(value, type=Progress).offsets, at) for part, value, at in rows}
+        ends, begins = watch.ends, watch.begins
+        for part in range(self._settings.topics.partitions):
+            offsets, at = read.get(part, ({}, 0))
+            newest = max(newest, at)
+            behind = 0
+            for topic in INBOUND:
+                tp = TopicPartition(prefix + topic, part)
+                end, begin = ends.get(tp, 0), begins.get(tp, 0)
+                # What a lane wrote in its own changelog counts where the group's coordinator tells less.
+                done = max(offsets.get(topic, 0), watch.committed.get(tp, 0), begin)
+                behind += max(0, end - done)
+                processed += max(0, min(done, end) - begin) if ends else 0
+            lag += behind
+            lanes[part] = {"partition": part, "lag": behind, "newest_commit_ms": at or None}
+        return {
+            "kind": "kafka",
+            "lag": lag,
+            "processed": processed,
+            "rate": self._rate(processed),
+            "workers": watch.members,
+            "group": watch.state,
+            "newest_commit_ms": newest or None,
+            "console_lag": None if follower is None else follower.behind,
+            "lanes": [lanes[part] for part in sorted(lanes)],
+            "problem": self._problem(),
+        }
+
+    def _rate(self, processed: int) -> int:
+        now = time.monotonic()
+        self._rates.append((now, processed))
+        while now - self._rates[0][0] > _RATE:
+            self._rates.popleft()
+        began, before = self._rates[0]
+        return round((processed - before) / (now - began)) if now > began else 0
+
+    def _problem(self) -> str | None:
+        """Return a word for what an operator has to look at, None where all is well."""
+        follower = self._follower
+        if follower is None or seconds_since(follower.answered) > _AWAY:
+            return "kafka_away"
+        if self._watch.members == 0:
+            return "no_worker"
+        if self._watch.state not in ("", "Stable"):
+            return "rebalancing"
+        return None
+
+    def send_again(self, ids: Collection[str], code: str | None) -> dict[str, int]:
+        """Send letters in again; workers process them as they come."""
+        with self._sending:
+            try:
+                sent = asyncio.run(
+                    send_again(self._settings, self._codec, self._vault, lambda x: x.event_id in ids or x.code == code)
+                )
+            except (KafkaError, OSError) as error:
+                raise Fatal(
+                    f"Kafka does not answer: {type(error).__name__} {error}. What is marked as sent was sent; look "
+                    "again, and send the rest."
+                ) from error
+        return {"sent": sent.sent, "before": sent.before}

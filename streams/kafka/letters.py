@@ -1,0 +1,168 @@
+"""Dead letters on Kafka: which there are, and sending the originals in again, each once.
+
+That a letter was sent in again is a record of the compacted topic `replayed`, keyed by the letter's id and written in
+the transaction that sends the original. Whoever sends first starts one transactional id anew, which ends and fences
+whoever else was sending, and then reads `replayed` to its end: so two clicks, two people or a crash at any point send a
+letter once. What an agent refuses anew becomes a new dead letter with an id of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from msgspec import json
+
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import BadInput, Fatal
+from schemas.topics import TOPICS
+from streams.kafka.partitioning import partition_of
+from streams.kafka.transactions import DENIED
+from streams.letters import REPLAYED, Letter
+from streams.privacy.letters import opened_letter
+from streams.privacy.vault import Vault
+from streams.settings import Settings
+
+REPLAYED_TOPIC = "replayed"
+# Letters a transaction, and bytes: it is to be over long before Kafka would end it.
+_LETTERS, _BYTES = 200, 8 * 1024 * 1024
+_RECORD_BYTES = 8 * 1024 * 1024
+
+Wanted = Callable[[ev.DeadLetter], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of sending letters in again: how many were sent, and how many had been before."""
+
+    sent: int
+    before: int
+
+
+async def letters(settings: Settings, codec: Codec) -> AsyncIterator[Letter]:
+    """Yield all dead letters that are committed, each partition's oldest first."""
+    again = await _sent_again(settings)
+    async for record in _committed(settings, "dead-letters"):
+        try:
+            letter = codec.decode(record.value or b"")
+        except BadInput:
+            continue
+        if isinstance(letter, ev.DeadLetter):
+            yield Letter(letter, letter.event_id in again)
+
+
+async def send_again(settings: Settings, codec: Codec, vault: Vault | None, wanted: Wanted) -> Sent:
+    """Send the originals of those letters that are wanted in again, each once however often it is asked.
+
+    vault: opens letters that are sealed.
+    Raises Fatal where another process began to send meanwhile; what is marked as sent was sent, and nothing else.
+    """
+    producer = AIOKafkaProducer(
+        **settings.kafka.client_options(),
+        transactional_id=f"{settings.worker.application_id}-letters",
+        transaction_timeout_ms=int(settings.worker.transaction_timeout_seconds * 1000),
+        max_request_size=_RECORD_BYTES,
+    )
+    # From here on nobody else can commit under the id, and what was open is ended: `replayed` is final.
+    await producer.start()
+    try:
+        return await _sent(settings, codec, vault, wanted, producer)
+    except (ProducerFenced, InvalidProducerEpoch) as error:
+        raise Fatal(
+            "Another process began to send dead letters in again, so this one stopped. No letter was sent twice: see "
+            "which are left with `reprieve dead-letters list --kafka`."
+        ) from error
+    except DENIED as error:
+        raise Fatal(
+            f"Kafka refuses to take dead letters in again: {type(error).__name__} {error}. Give this user Write on the "
+            f"topics, and Write and Describe on the transactional id {settings.worker.application_id}-letters."
+        ) from error
+    finally:
+        await producer.stop()
+
+
+async def _sent(
+    settings: Settings, codec: Codec, vault: Vault | None, wanted: Wanted, producer: AIOKafkaProducer
+) -> Sent:
+    held: list[ev.DeadLetter] = []
+    sent = before = size = 0
+    async for found in letters(settings, codec):
+        if not wanted(found.letter):
+            continue
+        if found.resolved:
+            before += 1
+            continue
+        held.append(opened_letter(found.letter, vault))
+        size += len(held[-1].value or b"")
+        if len(held) >= _LETTERS or size >= _BYTES:
+            await _commit(settings, producer, held)
+            sent += len(held)
+            held, size = [], 0
+    if held:
+        await _commit(settings, producer, held)
+    return Sent(sent + len(held), before)
+
+
+async def _commit(settings: Settings, producer: AIOKafkaProducer, chosen: list[ev.DeadLetter]) -> None:
+    prefix = settings.topics.prefix
+    async with producer.transaction():
+        pending = []
+        for letter in chosen:
+            headers = {**letter.headers, REPLAYED: letter.event_id.encode()}
+            partition = _partition(letter, settings.topics.partitions)
+            pending.append(
+                await producer.send(
+                    prefix + letter.topic,
+                    letter.value,
+                    key=letter.key,
+                    partition=partition,
+                    headers=list(headers.items()),
+                )
+            )
+            mark = json.encode({"topic": letter.topic, "partition": partition, "at": datetime.now(UTC)})
+            pending.append(await producer.send(prefix + REPLAYED_TOPIC, mark, key=letter.event_id.encode()))
+        for one in pending:
+            await one
+
+
+def _partition(letter: ev.DeadLetter, partitions: int) -> int:
+    """Return where the original belongs: its key's partition, else where it stood."""
+    known = TOPICS.get(letter.topic)
+    if letter.key is not None and known is not None and known.key is not None:
+        return partition_of(letter.key, partitions)
+    return letter.partition if 0 <= letter.partition < partitions else 0
+
+
+async def _sent_again(settings: Settings) -> set[str]:
+    return {(record.key or b"").decode() async for record in _committed(settings, REPLAYED_TOPIC)}
+
+
+async def _committed(settings: Settings, topic: str) -> AsyncIterator[Any]:
+    """Yield the records of a topic that are committed by now."""
+    consumer = AIOKafkaConsumer(
+        **settings.kafka.client_options(),
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+    await consumer.start()
+    try:
+        name = settings.topics.prefix + topic
+        parts = (await consumer._client.fetch_all_metadata()).partitions_for_topic(name)
+        if not parts:
+            raise Fatal(f"There is no topic {name}. Make it with `reprieve topics apply`, or see to topics.prefix.")
+        tps = [TopicPartition(name, part) for part in sorted(parts)]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+        while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    yield record
+    finally:
+        await consumer.stop()
