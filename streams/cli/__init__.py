@@ -16,6 +16,7 @@ from streams.cli.console import console_command
 from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
+from streams.cli.intake import intake_command
 from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
 from streams.cli.replaying import replay_command
@@ -59,6 +60,7 @@ for command in (
     doctor_command,
     views_group,
     webhooks_group,
+    intake_command,
 ):
     cli.add_command(command)
 
