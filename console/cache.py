@@ -106,7 +106,13 @@ class Cache:
         # Written by the thread that follows; the thread that made it only opens it.
         db = sqlite3.connect(self.path, isolation_level=None, cached_statements=256, check_same_thread=False)
         # After a power cut the file may stand at an earlier place, which it knows: what comes behind is read again.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536", "wal_autocheckpoint=4000", "secure_delete=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "cache_size=-65536",
+            "wal_autocheckpoint=4000",
+            "secure_delete=ON",
+        ):
             db.execute(f"PRAGMA {pragma}")
         db.executescript(TABLES + _MORE)
         return db

@@ -20,6 +20,7 @@ from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
 from streams.cli.keys import keys_group
+from streams.cli.intake import intake_command
 from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
 from streams.cli.replaying import replay_command
@@ -65,6 +66,7 @@ for command in (
     views_group,
     access_group,
     webhooks_group,
+    intake_command,
 ):
     cli.add_command(command)
 

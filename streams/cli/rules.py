@@ -9,6 +9,8 @@ import click
 
 from schemas import compatibility
 from schemas.errors import Fatal, Transient, WrongUse
+from schemas.events import Event
+from schemas.jsonlines import from_line
 from state.pack import book_for, load_pack, pack_names, pack_to_json, render_pack
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option, say_json
@@ -67,17 +69,33 @@ def check_schemas_command(as_json: bool) -> None:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
 def asyncapi_command(page: bool, output: Path | None) -> None:
     """Write the contracts as an AsyncAPI 3.1 document: topics, keys, headers, schemas and examples."""
+    from schemas import asyncapi, asyncapi_page
+
+    document = asyncapi.document(version("reprieve"), _examples())
+    _say_document(asyncapi_page.page(document) if page else _as_yaml(document), output)
+
+
+@schemas_group.command("openapi")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
+def openapi_command(output: Path | None) -> None:
+    """Write what partners send over HTTP and receive as webhooks, as an OpenAPI 3.1 document."""
+    from schemas import openapi
+
+    _say_document(_as_yaml(openapi.document(version("reprieve"), _examples())), output)
+
+
+def _examples() -> dict[str, Event]:
+    lines = (Path(compatibility.__file__).parent / "examples.jsonl").read_bytes().splitlines()
+    return {type(e).__name__: e for e in map(from_line, lines)}
+
+
+def _as_yaml(document: object) -> str:
     import yaml
 
-    from schemas import asyncapi, asyncapi_page
-    from schemas.jsonlines import from_line
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
-    lines = (Path(asyncapi.__file__).parent / "examples.jsonl").read_bytes().splitlines()
-    examples = {type(e).__name__: e for e in map(from_line, lines)}
-    document = asyncapi.document(version("reprieve"), examples)
-    said = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-    if page:
-        said = asyncapi_page.page(document)
+
+def _say_document(said: str, output: Path | None) -> None:
     if output is None:
         click.echo(said, nl=False)
     else:

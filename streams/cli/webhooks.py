@@ -42,11 +42,13 @@ def run_command(
     """Deliver what is committed, as it comes, until told to stop."""
     from prometheus_client import start_http_server
 
+    from streams.kafka.worker import set_up_logging
     from streams.partners.roster import read_roster
     from streams.webhooks.running import run_webhooks
 
     settings = _settings(config, partners)
     roster = read_roster(settings.webhooks.partners_file, "webhooks.partners_file")
+    set_up_logging(settings)
     if metrics_port is not None:
         start_http_server(metrics_port, addr="127.0.0.1")
     receiving = sum(partner.receives is not None for partner in roster.values())

@@ -23,9 +23,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from schemas import events as ev
 from schemas.errors import WrongUse
-from schemas.topics import TOPICS
+from schemas.openapi import TAKEN, TOLD
 from state.pack_problem import PackError, PackProblem
 from state.pack_shape import conform
 from state.pack_yaml import Node, read_yaml
@@ -36,18 +35,6 @@ from streams.partners.secrets import SecretRef
 Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,39}$")]
 Text = Annotated[str, Meta(min_length=1, max_length=2_000)]
 Purpose = Annotated[str, Meta(min_length=1, max_length=200)]
-
-# Reprieve tells partners of these; the last two are of duty: who was told of a borrower must hear when to forget.
-NOTICES: tuple[type[ev.Event], ...] = (ev.ConsentWithdrawn, ev.ErasureRequested)
-TOLD: dict[str, type[ev.Event]] = {
-    record.__name__: record
-    for record in (*TOPICS["offers"].records, *TOPICS["plans"].records, *NOTICES)
-    if record is not ev.PlanReviewRequested
-}
-# Partners may send these: all that comes in but the clock.
-TAKEN: dict[str, type[ev.Event]] = {
-    record.__name__: record for topic in TOPICS.values() if topic.inbound and topic.key for record in topic.records
-}
 
 
 class Receives(Struct, frozen=True):

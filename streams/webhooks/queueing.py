@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from schemas import events as ev
+from schemas.openapi import NOTICES
 from streams.partners.fields import project
-from streams.partners.roster import NOTICES, Partner, Receives
+from streams.partners.roster import Partner, Receives
 from streams.webhooks.known import Known
 from streams.webhooks.metrics import SKIPPED
 from streams.webhooks.outbox import Delivery, Outbox

@@ -18,6 +18,7 @@ from provider import AUDIENCE, CLIENT, Provider
 
 from console.rights import RIGHTS
 from console.server import Console
+from console.source import LocalSource
 from deploy.local.processes import free_port
 from streams.access.guard import Access
 from streams.access.rights import ROLES
@@ -124,7 +125,7 @@ class Guarded:
 
     async def _serve(self) -> web.AppRunner:
         access = Access(self.access_settings, RIGHTS, secure=self.secure, now=self.clock)
-        self.app = Console(self._folder, access=access).application()
+        self.app = Console(LocalSource(self._folder), access=access).application()
         runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
