@@ -18,6 +18,7 @@ from state.storage import unpack
 from streams.at_work import agents_at_work
 from streams.desk import read_fact
 from streams.local.store import Tables
+from streams.privacy.check import NAME
 from streams.privacy.key_file import FileKeys
 from streams.privacy.log import LogSeal
 from streams.privacy.opening import local_keys
@@ -37,7 +38,7 @@ class Ledger(Tables):
         super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
         self._codec = Codec()
         # A data directory of an earlier release has no master keys, and nothing in it is sealed.
-        self._vault = Vault(FileKeys(local_keys(folder)).ring()) if self.meta("sealed") else None
+        self._vault = Vault(FileKeys(local_keys(folder)).ring()) if self.meta(NAME) else None
         self.seal = LogSeal(self._vault)
 
     def close(self) -> None:

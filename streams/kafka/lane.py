@@ -28,7 +28,10 @@ from streams.kafka.lane_rows import LaneRows
 from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord
 from streams.letters import dead_letter
+from streams.privacy.check import check
 from streams.privacy.letters import sealed_letter
+from streams.privacy.quiet import told
+from streams.privacy.sealed import SEALED
 from streams.privacy.vault import Vault
 from streams.reading import read_event
 
@@ -82,9 +85,12 @@ class Lane:
         self._vault = vault
         self._wait = book.policy_for("", "").unknown_account_wait_days
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
-        told = seats[0].rows.meta("learned")
-        if told is not None:
-            self._learn(read_back(told))
+        for seat in seats:
+            if seat.agent.name in SEALED:
+                check(seat.rows, vault)
+        learned = seats[0].rows.meta("learned")
+        if learned is not None:
+            self._learn(read_back(learned))
 
     # -- a batch
 
@@ -104,7 +110,7 @@ class Lane:
             except Exception as error:
                 raise Fatal(
                     f"Processing {type(event).__name__} at {record.topic}/{record.partition}/{record.offset} failed "
-                    f"with {type(error).__name__}: {error}. Nothing of its batch was kept; the record stays where it "
+                    f"with {told(error, event)}. Nothing of its batch was kept; the record stays where it "
                     "is. This is a fault of Reprieve."
                 ) from error
         for seat in self.seats:
