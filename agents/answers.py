@@ -96,7 +96,7 @@ def _accepted(desk: Desk, event: ev.OfferAnswered, last: LastOffer, said_on: int
     if option_id not in {c.option_id for c in last.choices}:
         raise BadInput(
             "unknown_option",
-            f"Offer {event.offer_id} has no option {option_id}. Send the answer again under a new feedback_id with "
+            f"Offer {event.offer_id} has no such option. Send the answer again under a new feedback_id with "
             f"one of {', '.join(c.option_id for c in last.choices)}.",
             "option_id",
         )

@@ -18,6 +18,7 @@ from state.storage import unpack
 from streams.at_work import agents_at_work
 from streams.desk import read_fact
 from streams.local.store import Tables
+from streams.privacy.check import NAME
 from streams.privacy.key_file import FileKeys
 from streams.privacy.log import LogSeal
 from streams.privacy.opening import local_keys
@@ -46,7 +47,7 @@ class Ledger(Tables):
             raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
         self._codec = Codec()
         # A data directory of an earlier release has no master keys, and nothing in it is sealed.
-        own = vault is None and self.meta("sealed")
+        own = vault is None and self.meta(NAME)
         self._vault = Vault(FileKeys(local_keys(folder)).ring()) if own else vault
         self.seal = LogSeal(self._vault)
 

@@ -107,7 +107,8 @@ class Codec:
             frame = data[:_CONFLUENT_SIZE]
             schema = self._registered(int.from_bytes(frame[1:], "big"))
         else:
-            begins = data[:4].hex(" ") or "nothing"
+            # Not more of it: what nobody can read may be personal.
+            begins = data[:1].hex() or "nothing"
             raise unreadable("", f"The value begins with {begins}, neither 00 (Confluent) nor c3 01 (single object)")
         try:
             reading = self._readings[frame] = reading_of(*contracts.parsed(schema))

@@ -51,7 +51,7 @@ class Plain:
         if isinstance(schema, list):
             branch, at = self._number(data, at, where)
             if not 0 <= branch < len(schema):
-                raise unreadable(where, f"branch {branch} of a union of {len(schema)}")
+                raise unreadable(where, f"a branch that a union of {len(schema)} has not got")
             return self._read(schema[branch], data, at, where, depth + 1)
         if isinstance(schema, str):
             if schema in self._names:
@@ -67,7 +67,7 @@ class Plain:
         if kind == "enum":
             index, at = self._number(data, at, where)
             if not 0 <= index < len(schema["symbols"]):
-                raise unreadable(where, f"symbol {index} of an enum of {len(schema['symbols'])}")
+                raise unreadable(where, f"a symbol that an enum of {len(schema['symbols'])} has not got")
             return schema["symbols"][index], at
         if kind == "array":
             items: list[Any] = []
@@ -83,7 +83,7 @@ class Plain:
 
             def entry(at: int) -> int:
                 key, at = self._primitive("string", None, data, at, where)
-                entries[key], at = self._read(schema["values"], data, at, f"{where}.{key}", depth + 1)
+                entries[key], at = self._read(schema["values"], data, at, f"{where}[...]", depth + 1)
                 return at
 
             return entries, self._blocks(data, at, where, entry)
@@ -99,7 +99,7 @@ class Plain:
         if kind == "boolean":
             byte, at = self._take(data, at, 1, where)
             if byte not in (b"\0", b"\1"):
-                raise unreadable(where, f"a boolean of {byte[0]}")
+                raise unreadable(where, "a boolean that is neither 0 nor 1")
             return byte == b"\1", at
         if kind in ("float", "double"):
             raw, at = self._take(data, at, 8 if kind == "double" else 4, where)
@@ -107,10 +107,10 @@ class Plain:
         number, at = self._number(data, at, where)
         if kind in ("int", "long"):
             if kind == "int" and not -(2**31) <= number < 2**31:
-                raise unreadable(where, f"{number} does not fit the 32 bits of an int")
+                raise unreadable(where, "a number that does not fit the 32 bits of an int")
             return (_logical(kind, logical, number, where) if self._dated else number), at
         if number < 0:
-            raise unreadable(where, f"a length of {number}")
+            raise unreadable(where, "a length below zero")
         raw, at = self._take(data, at, number, where)
         if kind == "bytes":
             return raw, at
@@ -129,7 +129,7 @@ class Plain:
 
     def _take(self, data: bytes, at: int, size: int, where: str) -> tuple[bytes, int]:
         if size > len(data) - at:
-            raise unreadable(where, f"{size} bytes are announced and {len(data) - at} are left")
+            raise unreadable(where, f"more bytes are announced than the {len(data) - at} that are left")
         return data[at : at + size], at + size
 
     def _blocks(self, data: bytes, at: int, where: str, one: Callable[[int], int]) -> int:
@@ -143,7 +143,9 @@ class Plain:
                 _, at = self._number(data, at, where)
             # No item of ours is empty, so a count beyond the bytes left is a lie, however big.
             if count > len(data) - at:
-                raise unreadable(where, f"{count} items are announced and {len(data) - at} bytes are left")
+                raise unreadable(
+                    where, f"more items are announced than the {len(data) - at} bytes that are left can hold"
+                )
             for _ in range(count):
                 at = one(at)
 
@@ -158,7 +160,7 @@ def _logical(kind: str, logical: str | None, number: int, where: str) -> Any:
         unit = "days" if logical == "date" else "milliseconds"
         raise BadInput(
             "out_of_range",
-            f"{where} is {number} {unit} from 1970-01-01, outside the years 1 to 9999. Send a real date.",
+            f"{where} is a number of {unit} from 1970-01-01 outside the years 1 to 9999. Send a real date.",
             where,
         ) from error
     return number

@@ -62,7 +62,8 @@ def refusal(error: msgspec.ValidationError, record: str) -> BadInput:
     if missing is not None:
         field = f"{field}.{missing['field']}" if field else missing["field"]
         return BadInput("missing_field", f"{record} has no {field}. Add it; it has no default.", field)
-    want = _FORMS.get(text, text).replace("`", "")
+    # Which value it was may be personal, and the sentence goes to logs and dead letters.
+    want = _FORMS.get(text, "Invalid enum value" if text.startswith("Invalid enum value") else text).replace("`", "")
     for pattern, words in _PATTERNS.items():
         want = want.replace(f"Expected str matching regex {pattern!r}", f"Expected {words}")
     where = f"{record}.{field}" if field else record

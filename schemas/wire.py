@@ -48,7 +48,7 @@ def length(data: bytes, at: int) -> tuple[int, int]:
     """Read the length of a string or of bytes; more than all bytes there are is refused, as is less than none."""
     value, at = long(data, at)
     if not 0 <= value <= len(data):
-        raise ValueError(f"a length of {value} bytes where {len(data)} came in all")
+        raise ValueError(f"a length that is none of a value in {len(data)} bytes")
     return value, at
 
 

@@ -18,8 +18,8 @@ def read_event(topic: str, key: bytes | None, value: bytes | None, codec: Codec)
     if wanted is not None and key != wanted.encode():
         raise BadInput(
             "wrong_key",
-            f"The record's key is {key!r}, but {type(event).__name__} on {topic} is keyed by its {known.key} "
-            f"{wanted}. Send it with that key.",
+            f"The record has another key than {wanted}: {type(event).__name__} on {topic} is keyed by its {known.key}. "
+            "Send it with that key.",
             known.key,
         )
     return event

@@ -33,7 +33,10 @@ from streams.kafka.metrics import see_learned
 from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord, parked
 from streams.letters import dead_letter
+from streams.privacy.check import check
 from streams.privacy.letters import sealed_letter
+from streams.privacy.quiet import told
+from streams.privacy.sealed import SEALED
 from streams.privacy.vault import Vault
 from streams.reading import read_event
 from streams.traceparent import traceparent_of
@@ -90,12 +93,15 @@ class Lane:
         self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
         self._vault = vault
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
+        for seat in seats:
+            if seat.agent.name in SEALED:
+                check(seat.rows, vault)
         # What the accounts come to, and what it was when it was last committed.
         self.portfolio = self._counted(book)
         self.portfolio_then = self.portfolio.copy()
-        told = seats[0].rows.meta("learned")
-        if told is not None:
-            self._learn(read_back(told))
+        learned = seats[0].rows.meta("learned")
+        if learned is not None:
+            self._learn(read_back(learned))
 
     def _counted(self, book: PolicyBook) -> Portfolio:
         """Return what the accounts come to, as it was kept, or counted anew where it was not."""
@@ -129,7 +135,7 @@ class Lane:
             except Exception as error:
                 raise Fatal(
                     f"Processing {type(event).__name__} at {record.topic}/{record.partition}/{record.offset} failed "
-                    f"with {type(error).__name__}: {error}. Nothing of its batch was kept; the record stays where it "
+                    f"with {told(error, event)}. Nothing of its batch was kept; the record stays where it "
                     "is. This is a fault of Reprieve."
                 ) from error
         for seat in self.seats:

@@ -7,11 +7,9 @@ from pathlib import Path
 from schemas.errors import Fatal
 from state.policy import PolicyBook
 from streams.local.store import Store
+from streams.privacy.check import NAME, check
 from streams.privacy.opening import local_vault
 from streams.privacy.vault import Vault
-
-# Names the master key under which a directory was first sealed.
-SEALED = "sealed"
 
 
 def owned(store: Store, book: PolicyBook) -> None:
@@ -28,7 +26,6 @@ def owned(store: Store, book: PolicyBook) -> None:
 
 def vault_in(folder: Path, store: Store) -> Vault:
     """Return the vault of a data directory; one where nothing is sealed yet gets its master keys."""
-    vault = local_vault(folder, new=store.meta(SEALED) is None)
-    if store.meta(SEALED) is None:
-        store.set_meta(SEALED, vault.masters.current)
+    vault = local_vault(folder, new=store.meta(NAME) is None)
+    check(store, vault)
     return vault

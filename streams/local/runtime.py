@@ -32,6 +32,7 @@ from streams.local.opening import owned, vault_in
 from streams.local.record import NO_HEADERS, Given, Unfit, letter_of, read_record
 from streams.local.store import Row, Store
 from streams.privacy.log import LogSeal
+from streams.privacy.quiet import told
 from streams.privacy.vault import Vault
 
 BATCH = 10_000
@@ -228,8 +229,8 @@ class LocalRuntime:
         except Exception as error:
             _, topic, offset, *_ = given.row
             raise Fatal(
-                f"Processing {type(given.event).__name__} at {topic}/{offset} failed with {type(error).__name__}: "
-                f"{error}. Nothing of its batch was kept; the record stays where it is. This is a fault of Reprieve."
+                f"Processing {type(given.event).__name__} at {topic}/{offset} failed with {told(error, given.event)}. "
+                f"Nothing of its batch was kept; the record stays where it is. This is a fault of Reprieve."
             ) from error
 
     def _take(self, given: Given) -> None:

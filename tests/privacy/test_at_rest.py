@@ -1,0 +1,263 @@
+"""What a local runtime stores of borrowers is sealed, works as if it were not, and is gone after an erasure."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from console.ledger import Ledger
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import Fatal
+from simulator.runs import simulate
+from state.borrower import BorrowerState
+from state.pack import default_book
+from streams.at_work import agents_at_work
+from streams.local.letters import letters, send_again
+from streams.local.runtime import LocalRuntime
+from streams.local.store import Store
+from streams.privacy.key_file import rotate
+from streams.privacy.letters import opened_letter
+from streams.privacy.opening import FILE
+from streams.privacy.vault import wrapped_of
+from tests.privacy.marks import (
+    COMMENT,
+    INCOME,
+    NAME,
+    PHONE,
+    WORK,
+    erasure,
+    granted,
+    leaks,
+    report,
+    seen,
+    shapes,
+)
+
+FORMS = shapes()
+
+
+@cache
+def history() -> tuple[ev.Event, ...]:
+    """Return half a year of a small population, each of whose borrowers reported what is marked on some day."""
+    marked: list[ev.Event] = []
+    borrowers: list[str] = []
+    for event in simulate(accounts=60, days=150, seed=5):
+        marked.append(event)
+        if isinstance(event, ev.ProfileReported) and event.borrower_id not in borrowers:
+            borrowers.append(event.borrower_id)
+            marked += [granted(event.borrower_id, event.as_of), report(event.borrower_id, event.as_of)]
+    return tuple(marked)
+
+
+def borrower() -> str:
+    """Return a borrower of whom there are reports and answers."""
+    return next(e.borrower_id for e in history() if isinstance(e, ev.OfferAnswered) and e.answer == "accepted")
+
+
+def last_day() -> date:
+    return next(e.business_date for e in reversed(history()) if isinstance(e, ev.DayClosed))
+
+
+def kept(runtime: LocalRuntime, folder: Path) -> dict[str, object]:
+    """Return all states and facts by agent and key, opened."""
+    with closing(sqlite3.connect(f"file:{folder / 'reprieve.db'}?mode=ro", uri=True)) as db:
+        keys = db.execute("SELECT agent, key FROM state ORDER BY agent, key").fetchall()
+    return {f"{a} {k}": (runtime.state(a, k), runtime.history(a, k)) for a, k in keys}
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lived") / "data"
+    with LocalRuntime.open(folder, default_book()) as runtime:
+        runtime.feed(history())
+    return folder
+
+
+@pytest.fixture
+def runtime(lived: Path, tmp_path: Path) -> Iterator[LocalRuntime]:
+    """Open a copy of the data."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("reprieve.db", FILE):
+        (folder / name).write_bytes((lived / name).read_bytes())
+    (folder / FILE).chmod(0o600)
+    with LocalRuntime.open(folder, default_book()) as made:
+        yield made
+
+
+def test_sealed_rows_decide_as_open_ones_and_no_file_holds_what_was_said(lived: Path, runtime: LocalRuntime) -> None:
+    with LocalRuntime.open(None, default_book()) as clear:
+        said = clear.feed(history())
+        for name, found in kept(runtime, lived).items():
+            agent, key = name.split(" ")
+            assert found == (clear.state(agent, key), clear.history(agent, key))
+    assert said
+    assert leaks(lived, FORMS) == {}
+
+
+def test_the_search_finds_what_is_in_the_clear(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with LocalRuntime(store, agents_at_work(), default_book()) as clear:
+        clear.feed([granted("B1", date(2026, 1, 5)), report("B1", date(2026, 1, 5))])
+        found = set().union(*leaks(tmp_path, FORMS).values())
+    assert {f"{INCOME} as a varint", f"{INCOME} as MessagePack", f"{WORK} in utf-8"} <= found
+
+
+def test_rows_of_an_earlier_release_are_read_as_they_are_and_sealed_when_written_next(tmp_path: Path) -> None:
+    events = history()
+    half = len(events) // 2
+    store = Store(tmp_path / "data")
+    with LocalRuntime(store, agents_at_work(), default_book()) as older:
+        older.feed(events[:half])
+    assert leaks(tmp_path, FORMS) != {}
+    with LocalRuntime.open(tmp_path / "data", default_book()) as newer:
+        newer.feed(events[half:])
+        newer.feed([erasure(borrower(), last_day())])
+        found, mine = kept(newer, tmp_path / "data"), newer.state("planner", borrower())
+        raw = dict(newer._store.states("planner", [borrower()]))[borrower()]
+    with LocalRuntime.open(None, default_book()) as clear:
+        clear.feed(events)
+        clear.feed([erasure(borrower(), last_day())])
+        assert found == {name: (clear.state(*name.split(" ")), clear.history(*name.split(" "))) for name in found}
+    assert isinstance(mine, BorrowerState)
+    assert raw[:1] == b"\0"
+
+
+@pytest.mark.parametrize("harm", ["missing", "another"])
+def test_without_its_master_keys_a_data_directory_stays_closed_and_nothing_is_refused(
+    runtime: LocalRuntime, tmp_path: Path, harm: str
+) -> None:
+    count = len(letters(runtime))
+    runtime.close()
+    path = tmp_path / "data" / FILE
+    kept_keys = path.read_bytes()
+    path.unlink()
+    if harm == "another":
+        with LocalRuntime.open(tmp_path / "other", default_book()):
+            path.write_bytes((tmp_path / "other" / FILE).read_bytes())
+        path.chmod(0o600)
+    with pytest.raises(Fatal, match=r"[Pp]ut .* back"), LocalRuntime.open(tmp_path / "data", default_book()) as opened:
+        opened.feed([report(borrower(), last_day(), "more")])
+    path.write_bytes(kept_keys)
+    path.chmod(0o600)
+    with LocalRuntime.open(tmp_path / "data", default_book()) as opened:
+        # What came in before the keys were gone is decided on now.
+        opened.run()
+        assert len(letters(opened)) == count
+
+
+def test_an_erasure_leaves_nothing_in_any_file_and_the_old_data_key_is_gone(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    folder, who = tmp_path / "data", borrower()
+    before = {name: dict(runtime._store.states("planner", [name]))[name] for name in (who, other(runtime))}
+    keys = {name: wrapped_of(value, b"") for name, value in before.items()}
+    assert all(any(key in p.read_bytes() for p in folder.glob("reprieve.db*")) for key in keys.values())
+    runtime.publish_raw("profiles", who.encode(), f"{NAME} {PHONE}".encode(), [("x", COMMENT.encode())])
+    runtime.run()
+    letter = letters(runtime)[-1].letter
+    assert opened_letter(letter, runtime.vault).value == f"{NAME} {PHONE}".encode()
+
+    said = runtime.feed([erasure(who, last_day())])
+    (proof,) = [e for e in said if isinstance(e, ev.PersonalDataErased)]
+    assert proof.borrower_id == who
+    raw = b"".join(path.read_bytes() for path in sorted(folder.glob("reprieve.db*")))
+    assert keys[who] not in raw, "the wrapped data key can still be read"
+    assert before[who] not in raw
+    # Others are as they were.
+    assert keys[other(runtime)] in raw
+    # What the log has of him opens, and is empty.
+    for topic in ("profiles", "feedback"):
+        for row in runtime._store.of_topic(topic):
+            if row[3] == who.encode():
+                assert not seen(repr(row).encode() + (row[4] or b""), FORMS)
+    gone = next(x for x in letters(runtime) if x.letter.event_id == letter.event_id)
+    assert gone.resolved
+    assert opened_letter(gone.letter, runtime.vault).value is None
+
+    # Whatever is sent again resurrects nothing.
+    again = [e for e in history() if getattr(e, "borrower_id", None) == who]
+    runtime.feed([*again, report(who, last_day() - timedelta(days=1), "late")])
+    state = runtime.state("planner", who)
+    assert isinstance(state, BorrowerState)
+    assert (state.readings, state.consents) == ((), ())
+    assert not seen(msgspec.msgpack.encode([f for _, f in runtime.history("planner", who)]), FORMS)
+
+
+def other(runtime: LocalRuntime) -> str:
+    """Return another borrower who is sealed."""
+    return next(
+        e.borrower_id
+        for e in history()
+        if isinstance(e, ev.ProfileReported)
+        and e.borrower_id != borrower()
+        and runtime.state("planner", e.borrower_id) is not None
+    )
+
+
+def test_an_erasure_while_somebody_reads_is_made_good_as_soon_as_he_has_read(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    folder, who = tmp_path / "data", borrower()
+    key = wrapped_of(dict(runtime._store.states("planner", [who]))[who], b"")
+    runtime._store.db.execute("PRAGMA busy_timeout=50")
+    with closing(sqlite3.connect(folder / "reprieve.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM state").fetchone()
+        runtime.feed([erasure(who, last_day())])
+        reader.execute("COMMIT")
+    runtime.feed([granted("B-other", last_day())])
+    assert not any(key in path.read_bytes() for path in folder.glob("reprieve.db*"))
+
+
+def test_the_console_reads_sealed_rows_beside_the_process_that_writes_them(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    with closing(Ledger(tmp_path / "data")) as ledger:
+        assert ledger.state("planner", borrower()) == runtime.state("planner", borrower())
+        assert ledger.history("planner", borrower()) == runtime.history("planner", borrower())
+        read = [event for _, event in ledger.after(0, 100_000)]
+        assert report(borrower(), next(e.as_of for e in history() if isinstance(e, ev.ProfileReported)
+                      and e.borrower_id == borrower())) in read  # fmt: skip
+
+
+def test_master_keys_are_rotated_under_rows_that_are_there(runtime: LocalRuntime, tmp_path: Path) -> None:
+    state = runtime.state("planner", borrower())
+    runtime.close()
+    second = rotate(tmp_path / "data" / FILE)
+    with LocalRuntime.open(tmp_path / "data", default_book()) as opened:
+        assert opened.state("planner", borrower()) == state
+        opened.feed([report(borrower(), last_day(), "after")])
+        raw = dict(opened._store.states("planner", [borrower()]))[borrower()]
+    assert second.encode() in wrapped_of(raw, b"")
+
+
+def test_a_dead_letter_is_sealed_and_sent_in_again_as_it_came(runtime: LocalRuntime, tmp_path: Path) -> None:
+    late = report("B-new", last_day(), "sound")
+    runtime.publish_raw("profiles", b"somebody else", Codec().encode(late), [("ce_id", b"canary")])
+    assert runtime.run().refused == 1
+    found = letters(runtime)[-1]
+    assert (found.letter.key, found.letter.value, found.letter.headers) == (None, None, {})
+    assert "somebody else" not in found.letter.message
+    whole = opened_letter(found.letter, runtime.vault)
+    assert (whole.key, whole.value, whole.headers["ce_id"]) == (b"somebody else", Codec().encode(late), b"canary")
+    assert send_again(runtime, [found]) == 1
+    assert leaks(tmp_path, shapes(["somebody else"])) == {}
+
+
+def test_a_fault_of_an_agent_tells_nothing_personal(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise ValueError(f"cannot take {args}")
+
+    monkeypatch.setattr("agents.planner.add_readings", broken)
+    with pytest.raises(Fatal, match=r"ProfileReported.*ValueError") as raised:
+        runtime.feed([report(borrower(), last_day(), "again")])
+    assert not seen(str(raised.value).encode(), FORMS)
