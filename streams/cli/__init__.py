@@ -19,8 +19,8 @@ from streams.cli.console import console_command
 from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
 from streams.cli.flow import consume_command, publish_command
-from streams.cli.keys import keys_group
 from streams.cli.intake import intake_command
+from streams.cli.keys import keys_group
 from streams.cli.letters import dead_letters_group
 from streams.cli.look_up import account_command, borrower_command
 from streams.cli.replaying import replay_command

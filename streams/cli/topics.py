@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from schemas.errors import WrongUse
 from streams.cli.cluster import asked, config_option, settings_of
 from streams.cli.common import json_option, say_json
 
@@ -44,3 +45,31 @@ def check_command(config: Path | None, as_json: bool) -> None:
         if not found:
             click.echo("All topics are as they have to be.")
     sys.exit(1 if found else 0)
+
+
+@topics_group.command("acl")
+@config_option
+@click.option("--user", "users", multiple=True, metavar="ROLE=PRINCIPAL", help="Whose rights a role's are; User:ROLE.")
+@click.option("--options", default="", help="What kafka-acls.sh is told of brokers and how to connect.")
+@click.option("--apply", "give", is_flag=True, help="Give the rights, and say which there are beyond them.")
+@json_option
+def acl_command(config: Path | None, users: tuple[str, ...], options: str, give: bool, as_json: bool) -> None:
+    """Print who needs which rights on Kafka, as lines of kafka-acls.sh: no more than each role's work asks for."""
+    from streams.kafka.rights import ROLES, as_data, commands, principals
+
+    settings = settings_of(config)
+    named = dict(user.partition("=")[::2] for user in users)
+    unknown = sorted(set(named) - set(ROLES))
+    if unknown or not all(name.startswith("User:") for name in named.values()):
+        raise WrongUse(f"--user takes ROLE=User:NAME, with a role of {', '.join(ROLES)}; not {', '.join(users)}.")
+    who = principals(settings, named)
+    if as_json:
+        say_json(as_data(settings, who))
+    if give:
+        from streams.kafka.granting import grant
+
+        for line in grant(settings, who) or ["Everybody has his rights."]:
+            click.echo(line, err=as_json)
+    elif not as_json:
+        for line in commands(settings, who, options):
+            click.echo(line)

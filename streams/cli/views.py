@@ -121,6 +121,21 @@ def expiring_command(day: date, config: Path | None, as_json: bool) -> None:
         click.echo("\n".join(borrowers))
 
 
+@views_group.command("acl")
+@config_option
+@json_option
+def acl_command(config: Path | None, as_json: bool) -> None:
+    """Print what users of Redis need to write and to read views, as ACL SETUSER lines; set the passwords yourself."""
+    from streams.views.rights import rules
+
+    found = rules(settings_of(config).redis.prefix)
+    if as_json:
+        say_json(found)
+    else:
+        for user, rule in found.items():
+            click.echo(f"ACL SETUSER {user} on >PASSWORD {rule}")
+
+
 def _on_both(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]], **flags: Any) -> T:
     """Do something with Redis, and Kafka where it is needed; what goes wrong becomes a sentence."""
     from redis.asyncio import Redis
