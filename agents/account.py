@@ -11,8 +11,8 @@ hold that stops collection, are said when they arrive, as far as the close will 
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping
 from copy import copy
 from datetime import date
 from typing import cast, get_args
@@ -260,13 +260,10 @@ def refold(facts: Mapping[str, ev.Event], rules: Rules) -> AccountState:
     return s
 
 
-def insert(pending: Sequence[Pending], item: Pending) -> tuple[Pending, ...]:
+def insert(pending: tuple[Pending, ...], item: Pending) -> tuple[Pending, ...]:
     """Return the pending facts with one more, in the order in which they are folded."""
-    if not pending:
-        return (item,)
-    items = list(pending)
-    insort(items, item, key=pending_order)
-    return tuple(items)
+    at = bisect_right(pending, pending_order(item), key=pending_order)
+    return (*pending[:at], item, *pending[at:])
 
 
 def advance(s: AccountState, rules: Rules, through: int) -> list[Said]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 from copy import copy
 from typing import NamedTuple
 
+from agents import plausible
 from agents.base import Environment, Step, derived_id
 from schemas import events as ev
+from schemas.errors import BadInput
 from state.learner import LearnerState
+from state.learning import WIDTH
 from state.policy import Learning
 
 SOURCE = "reprieve.learner"
@@ -20,6 +23,8 @@ BPS = 10_000
 # By what learned leads are measured.
 CONTROLS = ("fixed", "holdout")
 _LONGEST_FADE = 3_650
+# Far above any figure of one offer, and small enough that sums fit 64 bits for ever.
+MOST = 10**6
 
 
 class LearnerAgent:
@@ -37,8 +42,13 @@ class LearnerAgent:
         return state.tell_on or None
 
     def handle(self, state: LearnerState | None, event: ev.Event, env: Environment) -> Step[LearnerState]:
-        """Add evidence. It is not kept as a fact: the runtime hands it over exactly once."""
+        """Add evidence. It is not kept as a fact: the runtime hands it over exactly once.
+
+        Raises BadInput where no planner can have gathered it.
+        """
         assert isinstance(event, ev.EvidenceGathered)
+        plausible.check(event)
+        _check(event)
         s = _copied(state) if state is not None else LearnerState(event.model)
         for row in event.rows:
             s.sums.add(row)
@@ -100,6 +110,28 @@ class LearnerAgent:
         return Step(s, outputs)
 
 
+def _check(event: ev.EvidenceGathered) -> None:
+    """Raise BadInput where rows are of another width than the model's, or figures larger than any that are told."""
+    if any(len(row.x) != WIDTH for row in event.rows):
+        raise BadInput(
+            "out_of_range",
+            f"A row of evidence {event.event_id} has not the {WIDTH} features of this release. Let workers of one "
+            "deployment run one release.",
+            "rows",
+        )
+    figures = [*event.counts.values()]
+    for row in event.rows:
+        figures += (*row.x, row.accepted, row.reward)
+    for cell in event.cells:
+        figures += (cell.kept, cell.missed)
+    if any(abs(figure) > MOST for figure in figures) or any(row.shown not in (0, 1) for row in event.rows):
+        raise BadInput(
+            "out_of_range",
+            f"Evidence {event.event_id} holds a figure beyond {MOST}, or an option shown other than once. Only planners "
+            "write evidence; find out who else does.",
+        )
+
+
 class Breach(NamedTuple):
     """A guardrail that does not hold: what was measured of learned leads against the fixed order, in basis points."""
 
@@ -131,7 +163,7 @@ def breach_of(s: LearnerState, rules: Learning) -> Breach | None:
 
 def _counts(s: LearnerState, group: str) -> tuple[int, int, int, int]:
     offers, accepted, broken, complaints = (
-        s.counts.get(f"{group}.{what}", 0) for what in ("offers", "accepted", "broken", "complaints")
+        max(0, s.counts.get(f"{group}.{what}", 0)) for what in ("offers", "accepted", "broken", "complaints")
     )
     return offers, accepted, broken, complaints
 

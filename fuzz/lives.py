@@ -27,6 +27,8 @@ from schemas.errors import BadInput
 from schemas.validation import check
 from state.account import AccountState
 from state.borrower import BorrowerState
+from state.learner import LearnerState
+from state.learning import FEATURES
 from state.pack import default_book
 from state.policy import PolicyBook
 from state.storage import pack, unpack
@@ -211,7 +213,7 @@ def _opening(spell: Spelling) -> ev.AccountOpened:
 
 
 def _account_event(spell: Spelling, number: int, today: date) -> ev.Event:
-    kind = spell.byte() % 16
+    kind = spell.byte() % 18
     if kind < 5:
         day = today + timedelta(days=1 + spell.byte() % 40)
         at = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -250,7 +252,38 @@ def _account_event(spell: Spelling, number: int, today: date) -> ev.Event:
             interest=spell.amount(),
             fees=0,
         )
+    if kind == 15:
+        return _plan(spell, base, today, name)
+    if kind == 16:
+        return ev.PlanReviewRequested(
+            **base, borrower_id="B1", plan_id=name, requested_on=spell.day(today), caused_by="x"
+        )
     return ev.AccountClosed(**base, reason="x", closed_on=spell.day(today) if spell.byte() % 2 else None)
+
+
+def _plan(spell: Spelling, base: dict[str, Any], today: date, name: str) -> ev.PlanActivated:
+    instalments = []
+    for number in range(1 + spell.byte() % 12):
+        principal, interest = spell.amount(), spell.amount() // 10
+        due = spell.day(today + timedelta(days=30 * (number + 1)))
+        instalments.append(
+            ev.PlanInstalment(
+                number=number + 1, due_on=due, amount=principal + interest, principal=principal, interest=interest
+            )
+        )
+    return ev.PlanActivated(
+        **base,
+        borrower_id="B1",
+        plan_id=name,
+        offer_id="O1",
+        option_id="x",
+        currency=spell.one(CURRENCIES),
+        activated_on=spell.day(today),
+        annual_rate_bps=spell.one((0, 1_000, 36_000)),
+        waived=ev.Amounts(interest=spell.amount(), penalty=spell.amount()),
+        instalments=tuple(instalments),
+        caused_by="x",
+    )
 
 
 # -- a borrower
@@ -393,7 +426,52 @@ def lived_states() -> tuple[Struct, ...]:
     return (*states, *([] if state is None else [state]))
 
 
-LIVES = (Target("accounts", _story_seeds, account_life), Target("borrowers", _story_seeds, borrower_life))
+# -- a model
+
+
+def model_life(data: bytes) -> None:
+    """Let a model learn from evidence of any size."""
+    spell = Spelling(data)
+    life = Life(LearnerAgent(), LearnerState, _book())
+    today = START
+    numbers = (0, 1, -1, 1_000, -1_000, 10**6, 2**31 - 1, -(2**31), 2**53, 2**63 - 1, -(2**63))
+    for number in range(MOST_EVENTS):
+        if not spell.left:
+            break
+        if spell.byte() % 3 == 0:
+            today += timedelta(days=1 + spell.byte() % 90)
+            at = datetime(today.year, today.month, today.day, tzinfo=UTC)
+            life.take(ev.DayClosed(event_id=f"d{today}", occurred_at=at, source="f", business_date=today, calendar="x"))
+            continue
+        width = spell.one((len(FEATURES), len(FEATURES), 0, 1, len(FEATURES) + 1))
+        row = ev.EvidenceRow(
+            x=tuple(spell.one(numbers) for _ in range(width)),
+            shown=spell.byte() % 3 - 1,
+            accepted=spell.one(numbers[:8]),
+            reward=spell.one(numbers[:8]),
+        )
+        counts = {spell.one(("learned.offers", "fixed.offers", "learned.accepted", "x")): spell.one(numbers)}
+        life.take(
+            ev.EvidenceGathered(
+                event_id=f"e{number}",
+                occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
+                source="fuzz",
+                model="lead",
+                offer_id="O1",
+                business_date=spell.day(today),
+                caused_by="x",
+                rows=(row,),
+                cells=(ev.CapacityCell(cell="x", kept=spell.one(numbers), missed=spell.one(numbers)),),
+                counts=counts,
+            )
+        )
+
+
+LIVES = (
+    Target("accounts", _story_seeds, account_life),
+    Target("borrowers", _story_seeds, borrower_life),
+    Target("models", _story_seeds, model_life),
+)
 
 
 def stories() -> list[ev.Event]:

@@ -81,6 +81,9 @@ def allocate(
             break
         for index in range(*spans[timing]):
             r = after[index]
+            # Many payments on one day meet the same instalments, already paid, again and again.
+            if not r.owed():
+                continue
             open_ = {"penalty": r.penalty, "fees": r.fees, "interest": r.interest, "principal": r.principal}
             for component in components:
                 part = min(left, open_[component])
