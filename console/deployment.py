@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ class KafkaSource:
         """End the thread, and let go of the folder."""
         self._stopping = True
         if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            # Where it ended by itself there is no loop any more.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._task.cancel)
         if self._thread.is_alive():
             self._thread.join(10)
         if self._cache is not None and not self._thread.is_alive():

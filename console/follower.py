@@ -153,7 +153,7 @@ class Follower:
         changelogs, said = {}, {}
         for tp, records in got.items():
             if tp in self._last and not self._same(tp, records):
-                self._cache.empty(f"{_name(tp)} has another record at {records[0].offset}: Kafka was restored")
+                self._cache.empty(f"{_name(tp)} has another record at {self._at[tp]}: Kafka was restored")
                 await self._begin()
                 return
             if not records:

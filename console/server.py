@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from console.answers import asked_again, dead_letters, learner, rules
@@ -32,6 +33,8 @@ from streams.access.guard import BODY_BYTES, Access
 from streams.agreement import agreement
 from streams.endings import ended
 from streams.settings import AccessSettings
+
+log: Any = structlog.get_logger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 5_000
@@ -125,6 +128,8 @@ class Console:
             await self._follow()
         except Exception as error:
             self._failure = error
+            if not isinstance(error, ReprieveError):
+                log.error("console_failed", exc_info=error)
             await self._tell()
             self._failed(error)
 
