@@ -20,7 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.rights import RIGHTS
-from console.server import Console, ServedConsole
+from console.server import Console
+from console.serving import ServedConsole
+from console.source import LocalSource
 from schemas.errors import WrongUse
 from streams.access.doors import DOORS, Doors
 from streams.access.guard import Access
@@ -356,4 +358,4 @@ def test_without_settings_commands_say_which_setting_is_missing() -> None:
 
 
 def test_the_console_has_no_route_without_a_rule(lender: Path) -> None:
-    assert RIGHTS.unanswered(Console(lender).application()) == []
+    assert RIGHTS.unanswered(Console(LocalSource(lender)).application()) == []
