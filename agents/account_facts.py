@@ -128,7 +128,7 @@ def _check_payment(event: ev.PaymentReceived, state: AccountState, rules: Rules)
     _check_currency(event, state, rules)
     if event.amount > plausible.SMALL:
         waiting = (p.fact.amount for p in state.pending if isinstance(p.fact, ev.PaymentReceived))
-        plausible.check_total(event, (event.amount, state.received, *waiting), "amount")
+        plausible.check_total(event, (event.amount, state.received, *waiting), "amount", plausible.MOST_RECEIVED)
 
 
 def _check_bill(event: ev.InstalmentBilled, state: AccountState, rules: Rules) -> None:

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from agents import plausible
+from agents.amounts import whole
 from agents.answers import answer, pause_after
 from agents.base import Environment, Step
 from agents.contacting import reached
@@ -217,6 +218,8 @@ def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     review = event.trigger == MEANS_CHANGED
     if not review:
         s.plans = {a: p for a, p in s.plans.items() if a != account}
+    others = (whole(case.debt.outstanding) for name, case in s.cases.items() if name != account)
+    plausible.check_total(event, (whole(event.debt.outstanding), *others), "debt.outstanding", plausible.MOST_OWED)
     s.cases = {**s.cases, account: Case(day, event.debt, review)}
     known = (day, account, event.debt.currency)
     s.home = min(s.home, known) if s.home[0] else known

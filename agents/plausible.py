@@ -19,10 +19,13 @@ from schemas import events as ev
 from schemas.errors import BadInput
 
 FIRST_YEAR, LAST_YEAR = 1900, 2199
-# One amount: a trillion in a currency with two decimals.
+# One amount, and all that one account asks for: a trillion in a currency with two decimals.
 MOST = 10**14
-# All that one account may be asked for, or may have received.
-MOST_TOTAL = 2**61
+# All that a borrower's troubled accounts come to, charges included. At the highest rate and the longest term it still
+# costs less than 2**63.
+MOST_OWED = 4 * MOST
+# All that one account may have received.
+MOST_RECEIVED = 2**61
 # Sums of smaller amounts do not come near that, however many there are.
 SMALL = 10**11
 
@@ -75,12 +78,12 @@ def check_ahead(event: ev.Event, day: int, closed: int, most_ahead: int) -> None
         )
 
 
-def check_total(event: ev.Event, amounts: Iterable[int], field: str) -> None:
-    """Raise BadInput (`out_of_range`) where amounts together are more than an account may hold."""
-    if sum(amounts) > MOST_TOTAL:
+def check_total(event: ev.Event, amounts: Iterable[int], field: str, most: int = MOST) -> None:
+    """Raise BadInput (`out_of_range`) where amounts together are more than there may be."""
+    if sum(amounts) > most:
         raise BadInput(
             "out_of_range",
-            f"With {type(event).__name__} {event.event_id} the account comes to more than {MOST_TOTAL} minor units. "
+            f"With {type(event).__name__} {event.event_id} there are more than {most} minor units. "
             "Check the amount and its unit.",
             field,
         )
