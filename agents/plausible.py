@@ -1,4 +1,4 @@
-"""What events may say of time and money at all. What lies beyond is a slip of whoever wrote it, and is refused.
+"""What events may say of time, money and names at all. What lies beyond is a slip of whoever wrote it, and is refused.
 
 A date in the year 1 or 9999 cannot be moved to another time zone or by a day, and sums of amounts near 2**63 fit no
 Avro long: neither is a date or an amount of a loan. So the limits stand far outside of what is real and far inside of
@@ -7,6 +7,7 @@ what can be counted with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -17,6 +18,7 @@ import msgspec
 
 from schemas import events as ev
 from schemas.errors import BadInput
+from schemas.readers import ID_PATTERN
 
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 # One amount, and all that one account asks for: a trillion in a currency with two decimals.
@@ -28,6 +30,13 @@ MOST_OWED = 4 * MOST
 MOST_RECEIVED = 2**61
 # Sums of smaller amounts do not come near that, however many there are.
 SMALL = 10**11
+
+# What a page shows nothing of: controls, Unicode's Default_Ignorable_Code_Point, and blank letters. With one of these
+# two ids would look the same and be different.
+_HIDDEN = re.compile(
+    "[\x80-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 _MONEY = frozenset(
     {
@@ -46,7 +55,10 @@ _Look = Callable[[Any], None]
 
 
 def check(event: ev.Event) -> None:
-    """Raise BadInput (`out_of_range`) where a date or an amount of an event cannot be real."""
+    """Raise BadInput (`out_of_range`) where a date, an amount or an id of an event cannot be meant.
+
+    It is asked of what comes in, not of what is stored: that was taken once.
+    """
     _look_at(type(event))(event)
 
 
@@ -92,13 +104,15 @@ def check_total(event: ev.Event, amounts: Iterable[int], field: str, most: int =
 @cache
 def _look_at(kind: type[msgspec.Struct]) -> _Look:
     """Return what looks at the dates and amounts of a struct, and of its parts."""
-    dates, amounts, parts, tables = [], [], [], []
+    dates, amounts, ids, parts, tables = [], [], [], [], []
     for field in msgspec.structs.fields(kind):
         inner = _plain(msgspec.inspect.type_info(field.type))
         if isinstance(inner, msgspec.inspect.DateType | msgspec.inspect.DateTimeType):
             dates.append(field.name)
         elif field.name in _MONEY:
             amounts.append(field.name)
+        elif isinstance(inner, msgspec.inspect.StrType) and inner.pattern == ID_PATTERN:
+            ids.append(field.name)
         elif isinstance(inner, msgspec.inspect.StructType):
             parts.append((field.name, _look_at(inner.cls), False))
         elif isinstance(inner, msgspec.inspect.VarTupleType) and isinstance(
@@ -107,9 +121,7 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
             parts.append((field.name, _look_at(inner.item_type.cls), True))
         elif field.name == "spending":
             tables.append(field.name)
-    # Two names at least, so that it always gives a tuple.
-    days = attrgetter(*dates, *(dates if len(dates) == 1 else ())) if dates else _nothing
-    money = attrgetter(*amounts, *(amounts if len(amounts) == 1 else ())) if amounts else _nothing
+    days, money, names = _values_of(dates), _values_of(amounts), _values_of(ids)
 
     def look(value: Any) -> None:
         for day in days(value):
@@ -118,6 +130,9 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
         for amount in money(value):
             if amount is not None and amount > MOST:
                 raise _odd_amount(value, next(n for n in amounts if getattr(value, n) is amount), amount)
+        for text in names(value):
+            if text is not None and not text.isascii() and _HIDDEN.search(text):
+                raise _hidden(value, next(n for n in ids if getattr(value, n) is text), text)
         for name, inside, many in parts:
             part = getattr(value, name)
             for one in part if many else () if part is None else (part,):
@@ -130,8 +145,14 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
     return look
 
 
-def _nothing(value: Any) -> tuple[Any, ...]:
-    return ()
+def _values_of(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what gives the values of fields as a tuple, however few they are."""
+    if not names:
+        return lambda value: ()
+    if len(names) == 1:
+        (name,) = names
+        return lambda value: (getattr(value, name),)
+    return attrgetter(*names)
 
 
 def _plain(info: Any) -> Any:
@@ -139,6 +160,15 @@ def _plain(info: Any) -> Any:
     if isinstance(info, msgspec.inspect.UnionType):
         return next(t for t in info.types if not isinstance(t, msgspec.inspect.NoneType))
     return info
+
+
+def _hidden(value: Any, name: str, text: str) -> BadInput:
+    return BadInput(
+        "out_of_range",
+        f"{type(value).__name__}.{name} is {text!a}, in which a character cannot be seen. Ids are 1 to 64 visible "
+        "characters; send the one that is meant.",
+        name,
+    )
 
 
 def _odd_date(value: Any, name: str, day: date | datetime) -> BadInput:

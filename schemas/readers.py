@@ -119,7 +119,6 @@ class _Source:
             "instant": wire.instant,
             "double": struct.Struct("<d").unpack_from,
             "infinity": _INFINITY,
-            "visible": re.compile(ID_PATTERN).search,
         }
         self._functions: dict[tuple[str, object], str] = {}
 
@@ -225,8 +224,6 @@ class _Source:
                 f"{v} = str(data[i:j], 'utf-8')",
                 "i = j",
                 f"if not (0 < len({v}) <= 64 and {v}.isprintable() and ' ' not in {v}):",
-                "    raise ValueError",
-                f"if not ({v}.isascii() or visible({v})):",
                 "    raise ValueError",
             ]
         if kind.pattern is None and kind.max_length is None:
