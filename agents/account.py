@@ -128,7 +128,7 @@ class AccountAgent:
         if len(kept) < len(s.pending):
             s.pending = kept
             return Step(s, (), facts)
-        if any(key == f"payment:{fact.payment_id}" for key, _ in env.history()):
+        if env.recorded(f"payment:{fact.payment_id}") is not None:
             return self._anew(s, dict(facts), fact, rules, env)
         s.reversals = tuple(sorted({*s.reversals, fact.payment_id}))
         return Step(s, (), facts)
