@@ -143,6 +143,12 @@ def check_opening(event: ev.AccountOpened, rules: Rules, closed: int) -> None:
     """Raise BadInput where an account opens too far ahead of the last close (ordinal), or asks for too much."""
     plausible.check_ahead(event, event.opened_on.toordinal(), closed, rules.policy.most_days_ahead)
     plausible.check_total(event, (i.principal + i.interest + i.fees for i in event.instalments), "instalments")
+    plausible.check_room(event, len(event.instalments))
+
+
+def kept_of(s: AccountState) -> int:
+    """Return how many things a state keeps whose number nothing else bounds."""
+    return len(s.pending) + len(s.receivables) + len(s.holds) + len(s.releases) + len(s.promises) + len(s.reversals)
 
 
 CHECKS: dict[type[ev.Event], Callable[..., None]] = {

@@ -31,6 +31,14 @@ MOST_RECEIVED = 2**61
 # Sums of smaller amounts do not come near that, however many there are.
 SMALL = 10**11
 
+# What one key keeps in its state, and how long a text in it may be: a state is one record of Kafka, and one that is too
+# large for it would stop its partition for good.
+MOST_KEPT = 2_000
+MOST_CASES = 1_000
+MOST_TEXT = 500
+# Free text that is read by nobody and not kept.
+_NOT_KEPT = frozenset({"comment"})
+
 # What a page shows nothing of: controls, Unicode's Default_Ignorable_Code_Point, and blank letters. With one of these
 # two ids would look the same and be different.
 _HIDDEN = re.compile(
@@ -90,6 +98,16 @@ def check_ahead(event: ev.Event, day: int, closed: int, most_ahead: int) -> None
         )
 
 
+def check_room(event: ev.Event, kept: int, most: int = MOST_KEPT) -> None:
+    """Raise BadInput (`too_many`) where a key's state already holds as many things as it may."""
+    if kept >= most:
+        raise BadInput(
+            "too_many",
+            f"{type(event).__name__} {event.event_id} is one too many: {kept} things are kept for its key already. "
+            "Close the days for which they wait, or correct what is sent, then replay the dead letter.",
+        )
+
+
 def check_total(event: ev.Event, amounts: Iterable[int], field: str, most: int = MOST) -> None:
     """Raise BadInput (`out_of_range`) where amounts together are more than there may be."""
     if sum(amounts) > most:
@@ -104,7 +122,7 @@ def check_total(event: ev.Event, amounts: Iterable[int], field: str, most: int =
 @cache
 def _look_at(kind: type[msgspec.Struct]) -> _Look:
     """Return what looks at the dates and amounts of a struct, and of its parts."""
-    dates, amounts, ids, parts, tables = [], [], [], [], []
+    dates, amounts, ids, texts, parts, tables = [], [], [], [], [], []
     for field in msgspec.structs.fields(kind):
         inner = _plain(msgspec.inspect.type_info(field.type))
         if isinstance(inner, msgspec.inspect.DateType | msgspec.inspect.DateTimeType):
@@ -113,6 +131,8 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
             amounts.append(field.name)
         elif isinstance(inner, msgspec.inspect.StrType) and inner.pattern == ID_PATTERN:
             ids.append(field.name)
+        elif isinstance(inner, msgspec.inspect.StrType) and inner.max_length is None and field.name not in _NOT_KEPT:
+            texts.append(field.name)
         elif isinstance(inner, msgspec.inspect.StructType):
             parts.append((field.name, _look_at(inner.cls), False))
         elif isinstance(inner, msgspec.inspect.VarTupleType) and isinstance(
@@ -133,12 +153,20 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
         for text in names(value):
             if text is not None and not text.isascii() and _HIDDEN.search(text):
                 raise _hidden(value, next(n for n in ids if getattr(value, n) is text), text)
+        for name in texts:
+            text = getattr(value, name)
+            if text is not None and len(text) > MOST_TEXT:
+                raise _too_long(value, name, f"{len(text)} characters, more than {MOST_TEXT}")
         for name, inside, many in parts:
             part = getattr(value, name)
             for one in part if many else () if part is None else (part,):
                 inside(one)
         for name in tables:
+            if len(getattr(value, name)) > MOST_TEXT:
+                raise _too_long(value, name, f"{len(getattr(value, name))} entries, more than {MOST_TEXT}")
             for category, amount in getattr(value, name).items():
+                if len(category) > MOST_TEXT:
+                    raise _too_long(value, name, f"a category of {len(category)} characters, more than {MOST_TEXT}")
                 if amount > MOST:
                     raise _odd_amount(value, f"{name}.{category}", amount)
 
@@ -169,6 +197,10 @@ def _hidden(value: Any, name: str, text: str) -> BadInput:
         "characters; send the one that is meant.",
         name,
     )
+
+
+def _too_long(value: Any, name: str, what: str) -> BadInput:
+    return BadInput("too_long", f"{type(value).__name__}.{name} has {what}. Send less.", name)
 
 
 def _odd_date(value: Any, name: str, day: date | datetime) -> BadInput:

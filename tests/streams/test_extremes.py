@@ -9,11 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from agents.plausible import MOST, MOST_RECEIVED
+from agents.plausible import MOST, MOST_KEPT, MOST_RECEIVED, MOST_TEXT
 from schemas import events as ev
 from state.account import AccountState
 from state.pack import default_book
-from streams.local.letters import letters
+from state.storage import pack
+from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 
 START = date(2026, 1, 1)
@@ -319,9 +320,10 @@ def test_amounts_that_are_too_much_only_together_are_refused(runtime: LocalRunti
     runtime.feed([opened(account_id="A2", instalments=opened(3, MOST // 2).instalments), opened(), bill])
     assert refused(runtime) == [("out_of_range", "instalments"), ("out_of_range", "principal")]
     many = MOST_RECEIVED // MOST + 1
-    runtime.feed([paid(n, START, MOST) for n in range(many)])
+    for day in range(many // 1_000 + 1):
+        numbers = range(day * 1_000, min((day + 1) * 1_000, many))
+        runtime.feed([*(paid(n, after(day), MOST) for n in numbers), closed(after(day))])
     assert refused(runtime)[2:] == [("out_of_range", "amount")]
-    runtime.feed(closes(0, 1))
     assert account(runtime).received == (many - 1) * MOST
 
 
@@ -340,6 +342,70 @@ def test_the_largest_loan_there_may_be_goes_its_whole_way_in_arrears(runtime: Lo
     assert account(runtime).missed == 238
     assert sum(isinstance(e, ev.OfferPublished) for e in said) > 0
     assert any(isinstance(e, ev.ChargeAccrued) for e in said)
+
+
+# -- room
+
+
+def test_no_account_can_be_filled_until_its_state_is_too_large_to_be_stored(runtime: LocalRuntime) -> None:
+    runtime.feed([opened(), closed(START)])
+    runtime.feed([paid(n, after(1), 1) for n in range(MOST_KEPT + 100)])
+    kept = len(account(runtime).pending) + 3
+    assert kept == MOST_KEPT
+    assert refused(runtime) == [("too_many", None)] * 103
+    assert len(pack(account(runtime))) < 8 * 2**20
+    # Once the day is closed there is room, and what was refused can be sent again.
+    runtime.feed([closed(after(1))])
+    assert send_again(runtime, letters(runtime)) == 0
+    runtime.feed([closed(after(2))])
+    assert account(runtime).received == MOST_KEPT + 100
+
+
+def test_reversals_of_payments_that_never_come_are_not_kept_without_end(runtime: LocalRuntime) -> None:
+    runtime.feed([opened(), *[reversed_(n, START) for n in range(MOST_KEPT + 5)], *closes(0, 40)])
+    assert refused(runtime) == [("too_many", None)] * 8
+    assert account(runtime).missed == 1
+
+
+def test_a_loan_of_more_instalments_than_there_is_room_for_is_refused(runtime: LocalRuntime) -> None:
+    days = opened(600, 1).instalments
+    many = tuple(replace(days[n % 600], number=n + 1) for n in range(MOST_KEPT + 1))
+    runtime.feed([opened(instalments=many)])
+    assert refused(runtime) == [("too_many", None)]
+
+
+@pytest.mark.parametrize("size", [MOST_TEXT + 1, 2**20])
+def test_a_text_that_is_endless_is_refused_by_name(runtime: LocalRuntime, size: int) -> None:
+    called = ev.ContactAttempted(
+        event_id="1",
+        occurred_at=at(START),
+        source="t",
+        attempt_id="c",
+        account_id="A1",
+        channel="call",
+        direction="outbound",
+        outcome="no_answer",
+        agent="x" * size,
+    )
+    runtime.feed([opened(), called, *closes(0, 2)])
+    assert refused(runtime) == [("too_long", "agent")]
+
+
+def test_a_comment_of_any_length_is_read_by_nobody_and_not_kept(runtime: LocalRuntime) -> None:
+    answer = ev.OfferAnswered(
+        event_id="1",
+        occurred_at=at(START),
+        source="t",
+        feedback_id="f",
+        offer_id="none",
+        borrower_id="B1",
+        answer="declined",
+        reasons=(),
+        channel="online",
+        comment="\u202e<script>\x00" * 100_000,
+    )
+    runtime.feed([opened(), answer])
+    assert refused(runtime) == [("unknown_offer", "offer_id")]
 
 
 # -- payments
