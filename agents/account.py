@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from agents import plausible
 from agents.account_day import Day, Rules, receivable_of
-from agents.account_facts import APPLY, check, check_opening, effective_day, fact_key, pending_order
+from agents.account_facts import APPLY, check, check_opening, effective_day, fact_key, kept_of, pending_order
 from agents.base import Environment, Refusal, Step
 from agents.corrections import EPOCH, SAID, Said, body, business_date_of, publish, record
 from agents.progress import noted_contact, progress_of
@@ -99,6 +99,7 @@ class AccountAgent:
 
     def _take(self, s: AccountState, fact: AccountFact, rules: Rules, env: Environment) -> Step[AccountState]:
         facts: list[tuple[str, ev.Event]] = [(fact_key(fact), fact)]
+        plausible.check_room(fact, kept_of(s))
         if isinstance(fact, ev.PaymentFailed):
             return Step(s, (), facts)
         if isinstance(fact, ev.PaymentReversed):
@@ -128,7 +129,7 @@ class AccountAgent:
         if len(kept) < len(s.pending):
             s.pending = kept
             return Step(s, (), facts)
-        if any(key == f"payment:{fact.payment_id}" for key, _ in env.history()):
+        if env.recorded(f"payment:{fact.payment_id}") is not None:
             return self._anew(s, dict(facts), fact, rules, env)
         s.reversals = tuple(sorted({*s.reversals, fact.payment_id}))
         return Step(s, (), facts)

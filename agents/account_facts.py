@@ -128,7 +128,7 @@ def _check_payment(event: ev.PaymentReceived, state: AccountState, rules: Rules)
     _check_currency(event, state, rules)
     if event.amount > plausible.SMALL:
         waiting = (p.fact.amount for p in state.pending if isinstance(p.fact, ev.PaymentReceived))
-        plausible.check_total(event, (event.amount, state.received, *waiting), "amount")
+        plausible.check_total(event, (event.amount, state.received, *waiting), "amount", plausible.MOST_RECEIVED)
 
 
 def _check_bill(event: ev.InstalmentBilled, state: AccountState, rules: Rules) -> None:
@@ -143,6 +143,12 @@ def check_opening(event: ev.AccountOpened, rules: Rules, closed: int) -> None:
     """Raise BadInput where an account opens too far ahead of the last close (ordinal), or asks for too much."""
     plausible.check_ahead(event, event.opened_on.toordinal(), closed, rules.policy.most_days_ahead)
     plausible.check_total(event, (i.principal + i.interest + i.fees for i in event.instalments), "instalments")
+    plausible.check_room(event, len(event.instalments))
+
+
+def kept_of(s: AccountState) -> int:
+    """Return how many things a state keeps whose number nothing else bounds."""
+    return len(s.pending) + len(s.receivables) + len(s.holds) + len(s.releases) + len(s.promises) + len(s.reversals)
 
 
 CHECKS: dict[type[ev.Event], Callable[..., None]] = {

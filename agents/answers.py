@@ -59,7 +59,7 @@ def answer(desk: Desk, event: ev.OfferAnswered, said_on: int, policy: Policy, en
     s = desk.s
     last = s.offer
     if last is None or last.offer_id != event.offer_id:
-        made = dict(env.history()).get(FACT + event.offer_id)
+        made = env.recorded(FACT + event.offer_id)
         if not isinstance(made, ev.OfferPublished):
             raise BadInput(
                 "unknown_offer",
@@ -100,7 +100,7 @@ def _accepted(desk: Desk, event: ev.OfferAnswered, last: LastOffer, said_on: int
             f"one of {', '.join(c.option_id for c in last.choices)}.",
             "option_id",
         )
-    offer = dict(env.history())[FACT + last.offer_id]
+    offer = env.recorded(FACT + last.offer_id)
     assert isinstance(offer, ev.OfferPublished)
     if event.channel == "hotline" and not event.recording_ref and _needs_recording(desk.s, last, env):
         grounds = grounds_of(desk.s, env.policies, desk.today)

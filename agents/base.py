@@ -51,6 +51,7 @@ class Environment:
     known: the fact already recorded under the event's `fact_key`, None where there is none.
     history: reads all facts recorded for the key, in the order of their fact keys; dear, so called only
         where an event changes what was true on a closed day.
+    fact: reads one fact by its fact key; without it, history is searched.
     learned: what the learner told last, None before it told anything.
     """
 
@@ -59,6 +60,11 @@ class Environment:
     known: Event | None = None
     history: Callable[[], Sequence[tuple[str, Event]]] = _no_history
     learned: Learned | None = None
+    fact: Callable[[str], Event | None] | None = None
+
+    def recorded(self, fact_key: str) -> Event | None:
+        """Return the fact that is recorded under a fact key of the same key, None where there is none."""
+        return dict(self.history()).get(fact_key) if self.fact is None else self.fact(fact_key)
 
 
 @dataclass(slots=True)

@@ -127,8 +127,8 @@ def _check(event: ev.EvidenceGathered) -> None:
     if any(abs(figure) > MOST for figure in figures) or any(row.shown not in (0, 1) for row in event.rows):
         raise BadInput(
             "out_of_range",
-            f"Evidence {event.event_id} holds a figure beyond {MOST}, or an option shown other than once. Only planners "
-            "write evidence; find out who else does.",
+            f"Evidence {event.event_id} holds a figure beyond {MOST}, or an option shown other than once. Only "
+            "planners write evidence; find out who else does.",
         )
 
 

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from agents import plausible
+from agents.amounts import whole
 from agents.answers import answer, pause_after
 from agents.base import Environment, Step
 from agents.contacting import reached
@@ -124,6 +125,8 @@ class PlannerAgent:
 
     def _take(self, s: BorrowerState, event: ev.Event, fact: ev.Event, env: Environment) -> Step[BorrowerState]:
         facts: list[tuple[str, ev.Event]] = [(self.fact_key(event), fact)]
+        if isinstance(event, ev.ProfileReported | ev.ConsentGranted | ev.EducationCompleted):
+            plausible.check_room(event, len(s.consents) + len(s.education) + len(s.readings))
         policy = _policy(s, env.policies)
         said_on = event.occurred_at.astimezone(ZoneInfo(policy.business_time_zone)).date()
         closed = env.closed_through.toordinal() if env.closed_through else 0
@@ -227,6 +230,9 @@ def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     review = event.trigger == MEANS_CHANGED
     if not review:
         s.plans = {a: p for a, p in s.plans.items() if a != account}
+    others = (whole(case.debt.outstanding) for name, case in s.cases.items() if name != account)
+    plausible.check_room(event, len(s.cases.keys() - {account}), plausible.MOST_CASES)
+    plausible.check_total(event, (whole(event.debt.outstanding), *others), "debt.outstanding", plausible.MOST_OWED)
     s.cases = {**s.cases, account: Case(day, event.debt, review)}
     known = (day, account, event.debt.currency)
     s.home = min(s.home, known) if s.home[0] else known

@@ -41,7 +41,7 @@ HUGE = (2**31, 10**11, 10**14, 10**14 + 1, 2**53, 2**62, 2**63 - 1)
 CURRENCIES = ("USD", "CNY", "JPY", "KWD", "XXX", "USD", "USD", "USD")
 PLACES = (("US", "personal_loan"), ("CN", "credit_card"), ("EU", "personal_loan"), ("ZZ", "x"), ("GB", "mortgage"))
 DATES = (date(1, 1, 1), date(9999, 12, 31), date(2024, 2, 29), date(1900, 1, 1), date(2199, 12, 31))
-TEXTS = ("x", "\u202e1A", "é", "e\u0301", "不", "𝔘", "a" * 64, "0")
+TEXTS = ("x", "\u202e1A", "\u200b", "é", "e\u0301", "不", "𝔘", "a" * 64, "0")
 REASONS: tuple[ev.AnswerReason, ...] = (
     "too_high", "too_long", "rate", "income_change", "dispute", "distress", "distrust", "other",
 )  # fmt: skip

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
-from typing import IO, Any, BinaryIO, cast
-
-import fastavro
+from typing import Any, BinaryIO
 
 from schemas import contracts, wire
+from schemas.blocks import MOST, decompressor
 from schemas.errors import BadInput
 from schemas.events import Event
 from schemas.plain import Plain, unreadable
@@ -67,17 +67,62 @@ def read(stream: Ahead, name: str) -> Iterator[Event | Rejected]:
     """
     number = 1
     try:
-        blocks = fastavro.block_reader(cast(IO[Any], stream))
-        branches, is_union = _branches(blocks.writer_schema)
-        while (block := cast(Any, next(blocks, None))) is not None:
-            yield from _records(block.bytes_.read(), block.num_records, branches, is_union, name, number)
-            number += block.num_records
+        about, sync = _header(stream)
+        decompress = decompressor(about.get("avro.codec", b"null"))
+        branches, is_union = _branches(_schema(about.get("avro.schema", b"")))
+        while stream.peek(1):
+            count, size = _long(stream), _long(stream)
+            if count < 0:
+                raise unreadable("", f"a block announces {count} records")
+            data = decompress(_exactly(stream, size))
+            if _exactly(stream, len(sync)) != sync:
+                raise unreadable("", "a block does not end where it says")
+            yield from _records(data, count, branches, is_union, name, number)
+            number += count
     except BadInput as error:
         yield rejected(name, number, error, b"")
     except Exception as error:
-        # Whatever a foreign file makes the parser and the decompressors raise, the file ends here.
+        # Whatever a foreign file makes the decompressors and the disk raise, the file ends here.
         why = f"The container file cannot be read from here on: {error!r}. Fetch or write it again."
         yield rejected(name, number, BadInput("unreadable", why), b"")
+
+
+def _header(stream: Ahead) -> tuple[dict[str, bytes], bytes]:
+    """Return what a file says of itself, and the marker behind its blocks."""
+    stream.read(len(MAGIC))
+    about: dict[str, bytes] = {}
+    while count := _long(stream):
+        if count < 0:
+            count, _ = -count, _long(stream)
+        for _ in range(count):
+            key = _exactly(stream, _long(stream)).decode("utf-8", "replace")
+            about[key] = _exactly(stream, _long(stream))
+    return about, _exactly(stream, 16)
+
+
+def _schema(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput("unknown_schema", f"The file's schema is not JSON: {error}. Write it again.") from error
+
+
+def _long(stream: Ahead) -> int:
+    try:
+        value, size = wire.long(stream.peek(10), 0)
+    except (ValueError, IndexError) as error:
+        raise unreadable("", "the file ends, or a number in it does not") from error
+    stream.read(size)
+    return value
+
+
+def _exactly(stream: Ahead, size: int) -> bytes:
+    if not 0 <= size <= MOST:
+        raise unreadable("", f"{size} bytes are announced, which are at most {MOST}")
+    data = stream.read(size)
+    if len(data) < size:
+        raise unreadable("", f"{size} bytes are announced and {len(data)} are left")
+    return data
 
 
 def _records(

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from schemas import contracts, resolution
+from schemas.errors import BadInput
 from schemas.events import EVENT_TYPES, Event
 from schemas.plain import Plain, unreadable
 from schemas.readers import REFUSALS, Reader, Unsupported, compile_reader
@@ -57,10 +58,14 @@ def reading_of(writer: Any, names: Mapping[str, Any]) -> Reading:
     if name is None:
         raise unknown_type(writer.get("name") if isinstance(writer, dict) else writer)
     event = EVENT_TYPES[name]
-    writer = resolution.fitted(writer, names, *contracts.parsed(contracts.schema_of(name)))
+    try:
+        writer = resolution.fitted(writer, names, *contracts.parsed(contracts.schema_of(name)))
+    except RecursionError as error:
+        raise BadInput("unknown_schema", f"The schema of {name} is nested too deeply. Write it flatter.") from error
     try:
         return Reading(event, Plain(writer, names), compile_reader(writer, names, event))
-    except Unsupported:
+    except (Unsupported, SyntaxError, RecursionError):
+        # Python compiles no code that is nested as deeply as a schema may be.
         return Reading(event, Plain(writer, names), None)
 
 

@@ -132,6 +132,7 @@ class Desk(Generic[S]):
         env.closed_through = closed_through
         env.known = self._lookup(fact_id(key, self.agent.fact_key(event)))
         env.history = lambda: self.history(key)
+        env.fact = lambda name: self._lookup(fact_id(key, name))
         step = self.agent.handle(self.state(key), event, env)
         self._note(key, step)
         return step
@@ -154,6 +155,7 @@ class Desk(Generic[S]):
             steps = []
             for key in here:
                 env.history = lambda key=key: self.history(key)  # type: ignore[misc]
+                env.fact = lambda name, key=key: self._lookup(fact_id(key, name))
                 step = self.agent.close(self._states[key], day, env)
                 self._note(key, step)
                 steps.append(step)

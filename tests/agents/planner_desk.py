@@ -53,7 +53,7 @@ class PlannerDesk:
         return self.outputs[before:]
 
     def _environment(self, known: ev.Event | None = None) -> Environment:
-        return Environment(self.book, self.closed, known, lambda: sorted(self.facts.items()))
+        return Environment(self.book, self.closed, known, lambda: sorted(self.facts.items()), fact=self.facts.get)
 
     def _close(self, event: ev.DayClosed) -> None:
         if self.state is not None:
