@@ -38,7 +38,7 @@ def summed(*owners: Owner) -> Counter[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def worked(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, Owner, Owner, list[Counter[tuple[str, ...]]]]:
-    """Return a house after the history, in which partitions went from worker to worker, and what they told meanwhile."""
+    """Return a house after the history, in which partitions changed workers, and what these told meanwhile."""
     house, one, two = House(tmp_path_factory.mktemp("lanes")), Owner(), Owner()
     told = []
 
@@ -153,7 +153,7 @@ def test_lag_and_age_are_none_where_nothing_waits_and_true_where_something_does(
 def test_no_metric_names_an_account_a_borrower_or_an_event(worked: Worked) -> None:
     house, _, two, _ = worked
     names: set[str] = set()
-    for (_, _), log in house.logs.items():
+    for log in house.logs.values():
         names |= {(record.key or b"").decode() for record in log}
     for event in history():
         names |= {v for v in (getattr(event, f, None) for f in event.__struct_fields__) if isinstance(v, str)}
