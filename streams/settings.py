@@ -154,6 +154,16 @@ class HealthSettings(_Group):
     stall_seconds: Annotated[float, Field(ge=1, le=3600)] = 120
 
 
+class TracingSettings(_Group):
+    """An OpenTelemetry collector (OTLP over HTTP); without one nothing is traced.
+
+    sample_ratio: of batches; a record that its producer sampled is followed in any case.
+    """
+
+    otlp_endpoint: str | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -171,6 +181,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     worker: WorkerSettings = WorkerSettings()
     health: HealthSettings = HealthSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

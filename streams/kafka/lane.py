@@ -33,7 +33,7 @@ from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord, parked
 from streams.letters import dead_letter
 from streams.reading import read_event
-from streams.traceparent import traceparent_of
+from streams.tracing import Untraced
 
 SOURCE = "reprieve.kafka"
 PORTFOLIO = "portfolio"
@@ -71,6 +71,8 @@ class Lane:
         self.partitions = partitions
         self.seats = seats
         self.batch = Batch()
+        # Makes spans, where traces are asked for.
+        self.tracer = Untraced()
         self._codec = codec
         self._prefix = prefix
         self._rekey = rekey
@@ -266,7 +268,7 @@ class Lane:
     # -- what goes out
 
     def _say_step(self, step: Step[Any], key: str, cause: Record | ParkedRecord) -> None:
-        trace = traceparent_of(cause.headers)
+        trace = self.tracer.carried(cause)
         for event in step.outputs:
             if TOPIC_OF[type(event)].key is None:
                 self.say_everywhere(event, trace)
@@ -306,7 +308,7 @@ class Lane:
         headers = [(name, value or b"") for name, value in record.headers]
         identity = "/".join(map(str, place))
         letter = dead_letter(SOURCE, place, record.key, record.value, headers, record.timestamp, bad, identity)
-        self._send_letter(letter, traceparent_of(record.headers))
+        self._send_letter(letter, self.tracer.carried(record))
 
     def _send_letter(self, letter: ev.DeadLetter, trace: bytes | None) -> None:
         self.batch.refused[letter.code] += 1

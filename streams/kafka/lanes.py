@@ -30,6 +30,7 @@ from streams.kafka.runner import Runner
 from streams.kafka.store import PartitionStore
 from streams.kafka.transactions import Fenced
 from streams.settings import Settings
+from streams.tracing import tracing_of
 
 log: Any = structlog.get_logger(__name__)
 
@@ -80,6 +81,7 @@ class Lanes:
             )
         )
         GAUGES.watch(self)
+        self._tracing = tracing_of(settings)
         self._names = {settings.topics.prefix + topic: topic for topic in self.topics}
 
     @property
@@ -158,6 +160,8 @@ class Lanes:
         if self._probe is not None:
             await self._probe.stop()
             self._probe = None
+        if self._tracing is not None:
+            await self._tracing.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -224,6 +228,8 @@ class Lanes:
             prefix=settings.topics.prefix,
             rekey=settings.worker.wrong_partition == "rekey",
         )
+        if self._tracing is not None:
+            lane.tracer = self._tracing.lane(partition)
         broker = self._brokers[partition]
         begin = await broker.take_up(self.topics, Progress.of(seats[0].rows.meta(NAME)))
         # Committed when there is nothing else to commit, so that nobody thinks that the lane lags.

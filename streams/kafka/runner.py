@@ -208,7 +208,13 @@ class Runner:
         records = self._taken()
         if not records:
             return False
-        with LANE_BATCH_SECONDS.time():
+        with self.lane.tracer.batch(records):
+            await self._decided(records)
+        return True
+
+    async def _decided(self, records: dict[str, Sequence[Record]]) -> None:
+        """Decide on records, and commit what comes of it."""
+        with LANE_BATCH_SECONDS.time(), self.lane.tracer.step("decide"):
             if self._meet is not None:
                 for value in self.lane.strange(r.value or b"" for some in records.values() for r in some):
                     await self._meet(value)
@@ -226,13 +232,13 @@ class Runner:
             await self._commit()
         for topic, taken in records.items():
             self._processed[topic] = taken[-1].offset + 1
-        return True
 
     async def _commit(self) -> None:
         lane = self.lane
         batch = lane.batch
         lane.seal()
-        lane.settled(await self._broker.commit(lane))
+        with lane.tracer.step("commit"):
+            lane.settled(await self._broker.commit(lane))
         self.commits += 1
         self._since = time.monotonic()
         committed(batch)

@@ -29,8 +29,9 @@ from streams.settings import Settings
 
 # Seconds that a worker that failed may take to close what it holds.
 _CLOSING_SECONDS = 15.0
-# Seconds between two complaints of aiokafka that are alike.
+# Seconds between two complaints that are alike, of those who try again many times a second.
 _SELDOM_SECONDS = 10.0
+_TALKATIVE = ("aiokafka", "opentelemetry")
 
 
 class LaneWorker(Worker):
@@ -171,7 +172,7 @@ def set_up_logging(settings: Settings) -> None:
     )
     handler = logging.StreamHandler()
     seldom = Seldom()
-    handler.addFilter(lambda record: not record.name.startswith("aiokafka") or seldom.filter(record))
+    handler.addFilter(lambda record: not record.name.startswith(_TALKATIVE) or seldom.filter(record))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
