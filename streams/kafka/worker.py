@@ -35,7 +35,11 @@ _TALKATIVE = ("aiokafka", "opentelemetry")
 
 
 class LaneWorker(Worker):
-    """Faust's worker, which here leaves signals to its owner."""
+    """Faust's worker, which here leaves signals to its owner, and draws nothing between the lines of the log."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spinner = None
 
     def install_signal_handlers(self) -> None:
         """Install none."""
