@@ -294,8 +294,13 @@ class Lanes:
             runner.look({topic: place for topic, place in found.items() if place is not None})
 
     def running(self) -> list[Runner]:
-        """Return the lanes that run."""
-        return list(self._runners.values())
+        """Return the lanes that run; one that was fenced is another's."""
+        return [runner for runner in list(self._runners.values()) if runner.at_work]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that was assigned is open and at work."""
+        return self.settled and all(runner.at_work for runner in self._runners.values())
 
     def under_way(self) -> dict[str, int]:
         """Return what should move, by name with a number that changes when it does."""

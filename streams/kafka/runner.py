@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date
 
 from msgspec import json
 
@@ -20,7 +19,7 @@ from schemas.topics import TOPICS
 from streams.endings import ended
 from streams.kafka.accounting import committed
 from streams.kafka.batch import Broker, Record
-from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier
+from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier, has_closed
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS
 
@@ -83,6 +82,11 @@ class Runner:
     def closing(self) -> bool:
         """Whether a day's close is under way, or waits to begin."""
         return self._closing is not None or bool(self._days)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._task is not None and not self._task.done()
 
     @property
     def waits(self) -> bool:
@@ -269,7 +273,7 @@ class Runner:
             await self._past(record)
             return
         assert isinstance(event, ev.DayClosed)
-        done = all(_closed(seat.closed_through, event.business_date) for seat in self.lane.seats)
+        done = all(has_closed(seat.closed_through, event.business_date) for seat in self.lane.seats)
         self._closing = Closing(record, event, ready=done)
 
     async def _past(self, record: Record) -> None:
@@ -291,7 +295,7 @@ class Runner:
             return True
         before = (READY, ALL)
         for seat in self.lane.seats:
-            if not _closed(seat.closed_through, day):
+            if not has_closed(seat.closed_through, day):
                 if not self._barriers.passed(*before, day.toordinal(), self.lane.partitions):
                     closing.others = True
                     return False
@@ -341,7 +345,3 @@ class Runner:
 
     def _tell(self, closing: Closing, phase: str, agent: str) -> None:
         self.lane.say_everywhere(barrier(closing.day, self.lane.partition, phase, agent))
-
-
-def _closed(through: date | None, day: date) -> bool:
-    return through is not None and day <= through

@@ -74,7 +74,7 @@ async def _run(worker: Worker, app: LaneApp, codec: Codec) -> None:
     def standing() -> Standing:
         # Before there are lanes, only neighbours are waited for.
         under_way = app.lanes.under_way() if app.ending is not None else {}
-        unready = None if app.lanes.settled else "its lanes are not open yet"
+        unready = None if app.lanes.ready else "its lanes are not open yet"
         return Standing(stalls.ill(under_way, excused=is_away()), unready)
 
     async with health(settings.health, standing):
