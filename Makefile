@@ -42,10 +42,10 @@ parts: $(VENV)/.python
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq chromium fonts-noto-cjk >/dev/null; } \
 		|| echo "chromium is missing and cannot be installed; its tests are skipped"
-	@command -v promtool >/dev/null || test -x $(BIN)/promtool || { command -v apt-get >/dev/null && cd $(VENV) \
+	@{ command -v promtool && command -v prometheus; } >/dev/null || test -x $(BIN)/prometheus || { command -v apt-get >/dev/null && cd $(VENV) \
 		&& { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && apt-get download -qq -o APT::Sandbox::User=root prometheus >/dev/null \
-		&& dpkg -x prometheus_*.deb prometheus && cp prometheus/usr/bin/promtool bin/; } \
-		|| echo "promtool is missing and cannot be had; its tests are skipped"
+		&& dpkg -x prometheus_*.deb prometheus && cp prometheus/usr/bin/promtool prometheus/usr/bin/prometheus bin/; } \
+		|| echo "prometheus is missing and cannot be had; its tests are skipped"
 
 test: $(VENV)/.dev parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

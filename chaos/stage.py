@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -77,6 +79,8 @@ class Stage:
         folder.mkdir(parents=True, exist_ok=True)
         self.keys = folder / "master-keys.json"
         make(self.keys)
+        # Settings of `health` of workers that are started from now on.
+        self.health: dict[str, object] = {}
         asyncio.run(apply(self.settings()))
 
     def settings(self, **worker: object) -> Settings:
@@ -118,6 +122,7 @@ class Stage:
             {"data_dir": str(self.data(name)), "session_timeout_seconds": 3, "log_format": "json", **worker}
         )
         options["kafka"] |= self._connection
+        options["health"] = {"port": 0, **self.health}
         config = self.folder / f"{name}.toml"
         # A number or a string is the same in JSON and in TOML.
         config.write_text(
@@ -181,6 +186,20 @@ class Stage:
     def told(self, event: str, name: str = "one") -> list[dict[str, Any]]:
         """Return a worker's log lines of a kind."""
         return [json.loads(line) for line in self.log(name).splitlines() if f'"event": "{event}"' in line]
+
+    def asked(self, path: str, name: str = "one") -> tuple[int, str]:
+        """Return the status and the text with which a worker's health server answers; 0 where there is none yet."""
+        served = self.told("health_served", name)
+        if not served:
+            return 0, ""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{served[-1]['port']}{path}", timeout=PATIENCE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
 
     # -- what came of them
 

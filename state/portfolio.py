@@ -6,7 +6,7 @@ names an account or a borrower.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 
 from msgspec import Struct, field, json
@@ -58,12 +58,19 @@ class Portfolio:
         self.names: dict[str, list[str]] = {}
         self.changed = False
         self._book = book
+        self._classes: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def move(self, before: AccountState | None, after: AccountState) -> None:
         """Count an account as it is now, where it was counted as it was before."""
         if before is not None and _alike(before, after):
             return
         self.changed = True
+        if before is not None and _same_places(before, after):
+            # What most payments do: the account is where it was, and owes less.
+            owed = _owed(after) - _owed(before)
+            for key in self._places(after):
+                self._line(key, 0, owed)
+            return
         if before is not None:
             self._add(before, -1)
             if before.bad_debt in BAD and before.received != after.received:
@@ -73,7 +80,7 @@ class Portfolio:
     def _add(self, s: AccountState, sign: int) -> None:
         if s.closed:
             return
-        owed = sum([r.principal + r.interest + r.fees + r.penalty for r in s.receivables]) * sign
+        owed = _owed(s) * sign
         for key in self._places(s):
             self._line(key, sign, owed)
         self._line(("allowance", s.currency, str(s.stage)), sign, s.allowance * sign)
@@ -84,17 +91,22 @@ class Portfolio:
                 if r.plan:
                     self._line(("plan_due", s.currency, str(month_of(r.due))), sign, r.owed() * sign)
 
-    def _places(self, s: AccountState) -> Iterator[tuple[str, ...]]:
-        currency = s.currency
-        yield ("bucket", currency, s.bucket)
-        yield ("stage", currency, str(s.stage))
+    def _places(self, s: AccountState) -> list[tuple[str, ...]]:
+        currency, classes = s.currency, s.classes
+        places: list[tuple[str, ...]] = [("bucket", currency, s.bucket), ("stage", currency, str(s.stage))]
         if s.bad_debt != "none":
-            yield ("bad_debt", currency, s.bad_debt)
+            places.append(("bad_debt", currency, s.bad_debt))
         if s.bad_debt in BAD:
-            yield ("bad_since", currency, str(month_of(s.bad_debt_on)))
-        for rule in self._book.policy_for(s.jurisdiction, s.product).classifications:
-            self.names[rule.policy] = [t.name for t in rule.thresholds]
-            yield ("class", currency, rule.policy, str(s.classes.get(rule.policy, 0)))
+            places.append(("bad_since", currency, str(month_of(s.bad_debt_on))))
+        return places + [("class", currency, p, str(classes.get(p, 0))) for p in self._classes_of(s)]
+
+    def _classes_of(self, s: AccountState) -> tuple[str, ...]:
+        found = self._classes.get((s.jurisdiction, s.product))
+        if found is None:
+            rules = self._book.policy_for(s.jurisdiction, s.product).classifications
+            self.names |= {rule.policy: [t.name for t in rule.thresholds] for rule in rules}
+            found = self._classes[s.jurisdiction, s.product] = tuple(rule.policy for rule in rules)
+        return found
 
     def _line(self, key: tuple[str, ...], count: int, amount: int) -> None:
         line = self.lines.get(key)
@@ -132,6 +144,29 @@ def month_of(day: int) -> int:
     """Return a day's month, counted from the year 0."""
     at = date.fromordinal(day)
     return at.year * 12 + at.month - 1
+
+
+def _owed(s: AccountState) -> int:
+    owed = 0
+    for r in s.receivables:
+        owed += r.principal + r.interest + r.fees + r.penalty
+    return owed
+
+
+def _same_places(a: AccountState, b: AccountState) -> bool:
+    """Say whether two states of an account may differ in what is owed, and in nothing else that is counted."""
+    return (
+        a.bucket == b.bucket
+        and a.bad_debt == b.bad_debt == "none"
+        and a.stage == b.stage
+        and a.allowance == b.allowance
+        and a.plan is None
+        and b.plan is None
+        and a.standing == b.standing
+        and not a.closed
+        and not b.closed
+        and (a.classes is b.classes or a.classes == b.classes)
+    )
 
 
 def _alike(a: AccountState, b: AccountState) -> bool:

@@ -237,6 +237,16 @@ class IntakeSettings(_Group):
     retry_after_seconds: Annotated[int, Field(ge=1, le=3_600)] = 5
 
 
+class TracingSettings(_Group):
+    """An OpenTelemetry collector (OTLP over HTTP); without one nothing is traced.
+
+    sample_ratio: of batches; a record that its producer sampled is followed in any case.
+    """
+
+    otlp_endpoint: str | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
 class Settings(BaseSettings):
     """All settings."""
 
@@ -259,6 +269,7 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     webhooks: WebhookSettings = WebhookSettings()
     intake: IntakeSettings = IntakeSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(

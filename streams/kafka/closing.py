@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 
 from agents.base import derived_id
 from schemas import events as ev
@@ -72,16 +73,21 @@ class Barriers:
 
 def barrier(day: ev.DayClosed, partition: int, phase: str, agent: str) -> ev.BarrierReached:
     """Return that a partition has come to a phase of a day."""
-    date = day.business_date
+    at = day.business_date
     return ev.BarrierReached(
-        event_id=derived_id(day.event_id, "BarrierReached", phase, agent, partition, date.isoformat()),
+        event_id=derived_id(day.event_id, "BarrierReached", phase, agent, partition, at.isoformat()),
         occurred_at=day.occurred_at,
         source="reprieve.kafka",
-        business_date=date,
+        business_date=at,
         agent=agent,
         partition=partition,
         phase=phase,
     )
+
+
+def has_closed(through: date | None, day: date) -> bool:
+    """Say whether a day is among those that were closed, through the last of them."""
+    return through is not None and day <= through
 
 
 def appended_until(waiting: deque[Record], until: int, most: int) -> Iterator[Record]:

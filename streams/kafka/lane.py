@@ -39,7 +39,7 @@ from streams.privacy.quiet import told
 from streams.privacy.sealed import SEALED
 from streams.privacy.vault import Vault
 from streams.reading import read_event
-from streams.traceparent import traceparent_of
+from streams.tracing import Untraced
 
 SOURCE = "reprieve.kafka"
 PORTFOLIO = "portfolio"
@@ -86,6 +86,8 @@ class Lane:
         self.partitions = partitions
         self.seats = seats
         self.batch = Batch()
+        # Makes spans, where traces are asked for.
+        self.tracer = Untraced()
         self._codec = codec
         self._prefix = prefix
         self._rekey = rekey
@@ -296,7 +298,7 @@ class Lane:
     # -- what goes out
 
     def _say_step(self, step: Step[Any], key: str, cause: Record | ParkedRecord) -> None:
-        trace = traceparent_of(cause.headers)
+        trace = self.tracer.carried(cause)
         for event in step.outputs:
             if TOPIC_OF[type(event)].key is None:
                 self.say_everywhere(event, trace)
@@ -337,7 +339,7 @@ class Lane:
         headers = [(name, value or b"") for name, value in record.headers]
         identity = "/".join(map(str, place))
         letter = dead_letter(SOURCE, place, record.key, record.value, headers, record.timestamp, bad, identity)
-        self._send_letter(sealed_letter(letter, self._vault, read=read), traceparent_of(record.headers))
+        self._send_letter(sealed_letter(letter, self._vault, read=read), self.tracer.carried(record))
 
     def _send_letter(self, letter: ev.DeadLetter, trace: bytes | None) -> None:
         self.batch.refused[letter.code] += 1

@@ -31,6 +31,7 @@ from streams.kafka.store import PartitionStore
 from streams.kafka.transactions import Fenced
 from streams.privacy.vault import Vault
 from streams.settings import Settings
+from streams.tracing import tracing_of
 
 log: Any = structlog.get_logger(__name__)
 
@@ -83,6 +84,7 @@ class Lanes:
             )
         )
         GAUGES.watch(self)
+        self._tracing = tracing_of(settings)
         self._names = {settings.topics.prefix + topic: topic for topic in self.topics}
 
     @property
@@ -161,6 +163,8 @@ class Lanes:
         if self._probe is not None:
             await self._probe.stop()
             self._probe = None
+        if self._tracing is not None:
+            await self._tracing.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -228,6 +232,8 @@ class Lanes:
             rekey=settings.worker.wrong_partition == "rekey",
             vault=self._vault,
         )
+        if self._tracing is not None:
+            lane.tracer = self._tracing.lane(partition)
         broker = self._brokers[partition]
         begin = await broker.take_up(self.topics, Progress.of(seats[0].rows.meta(NAME)))
         # Committed when there is nothing else to commit, so that nobody thinks that the lane lags.
@@ -292,8 +298,13 @@ class Lanes:
             runner.look({topic: place for topic, place in found.items() if place is not None})
 
     def running(self) -> list[Runner]:
-        """Return the lanes that run."""
-        return list(self._runners.values())
+        """Return the lanes that run; one that was fenced is another's."""
+        return [runner for runner in list(self._runners.values()) if runner.at_work]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that was assigned is open and at work."""
+        return self.settled and all(runner.at_work for runner in self._runners.values())
 
     def under_way(self) -> dict[str, int]:
         """Return what should move, by name with a number that changes when it does."""

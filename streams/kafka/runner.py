@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date
 
 from msgspec import json
 
@@ -20,7 +19,7 @@ from schemas.topics import TOPICS
 from streams.endings import ended
 from streams.kafka.accounting import committed
 from streams.kafka.batch import Broker, Record
-from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier
+from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier, has_closed
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS
 
@@ -83,6 +82,11 @@ class Runner:
     def closing(self) -> bool:
         """Whether a day's close is under way, or waits to begin."""
         return self._closing is not None or bool(self._days)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._task is not None and not self._task.done()
 
     @property
     def waits(self) -> bool:
@@ -208,7 +212,13 @@ class Runner:
         records = self._taken()
         if not records:
             return False
-        with LANE_BATCH_SECONDS.time():
+        with self.lane.tracer.batch(records):
+            await self._decided(records)
+        return True
+
+    async def _decided(self, records: dict[str, Sequence[Record]]) -> None:
+        """Decide on records, and commit what comes of it."""
+        with LANE_BATCH_SECONDS.time(), self.lane.tracer.step("decide"):
             if self._meet is not None:
                 for value in self.lane.strange(r.value or b"" for some in records.values() for r in some):
                     await self._meet(value)
@@ -226,13 +236,13 @@ class Runner:
             await self._commit()
         for topic, taken in records.items():
             self._processed[topic] = taken[-1].offset + 1
-        return True
 
     async def _commit(self) -> None:
         lane = self.lane
         batch = lane.batch
         lane.seal()
-        lane.settled(await self._broker.commit(lane))
+        with lane.tracer.step("commit"):
+            lane.settled(await self._broker.commit(lane))
         self.commits += 1
         self._since = time.monotonic()
         committed(batch)
@@ -262,7 +272,7 @@ class Runner:
             self.lane.refuse(record, bad)
             await self._past(record)
             return
-        done = all(_closed(seat.closed_through, event.business_date) for seat in self.lane.seats)
+        done = all(has_closed(seat.closed_through, event.business_date) for seat in self.lane.seats)
         self._closing = Closing(record, event, ready=done)
 
     async def _past(self, record: Record) -> None:
@@ -284,7 +294,7 @@ class Runner:
             return True
         before = (READY, ALL)
         for seat in self.lane.seats:
-            if not _closed(seat.closed_through, day):
+            if not has_closed(seat.closed_through, day):
                 if not self._barriers.passed(*before, day.toordinal(), self.lane.partitions):
                     closing.others = True
                     return False
@@ -334,7 +344,3 @@ class Runner:
 
     def _tell(self, closing: Closing, phase: str, agent: str) -> None:
         self.lane.say_everywhere(barrier(closing.day, self.lane.partition, phase, agent))
-
-
-def _closed(through: date | None, day: date) -> bool:
-    return through is not None and day <= through

@@ -30,12 +30,17 @@ from streams.settings import Settings
 
 # Seconds that a worker that failed may take to close what it holds.
 _CLOSING_SECONDS = 15.0
-# Seconds between two complaints of aiokafka that are alike.
+# Seconds between two complaints that are alike, of those who try again many times a second.
 _SELDOM_SECONDS = 10.0
+_TALKATIVE = ("aiokafka", "opentelemetry")
 
 
 class LaneWorker(Worker):
-    """Faust's worker, which here leaves signals to its owner."""
+    """Faust's worker, which here leaves signals to its owner, and draws nothing between the lines of the log."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spinner = None
 
     def install_signal_handlers(self) -> None:
         """Install none."""
@@ -71,7 +76,7 @@ async def _run(worker: Worker, app: LaneApp, codec: Codec) -> None:
     def standing() -> Standing:
         # Before there are lanes, only neighbours are waited for.
         under_way = app.lanes.under_way() if app.ending is not None else {}
-        unready = None if app.lanes.settled else "its lanes are not open yet"
+        unready = None if app.lanes.ready else "its lanes are not open yet"
         return Standing(stalls.ill(under_way, excused=is_away()), unready)
 
     async with health(settings.health, standing):
@@ -173,7 +178,7 @@ def set_up_logging(settings: Settings) -> None:
     )
     handler = logging.StreamHandler()
     seldom = Seldom()
-    handler.addFilter(lambda record: not record.name.startswith("aiokafka") or seldom.filter(record))
+    handler.addFilter(lambda record: not record.name.startswith(_TALKATIVE) or seldom.filter(record))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from schemas import events as ev
@@ -21,6 +21,7 @@ from streams.kafka.lane_rows import LaneRows
 from streams.kafka.partitioning import partition_of
 from streams.kafka.runner import Runner
 from streams.kafka.store import PartitionStore
+from streams.tracing import Untraced
 from tests.streams.test_lane import Given
 
 AGENTS = agents_at_work()
@@ -55,6 +56,8 @@ class House:
         self.committed: dict[tuple[str, int], int] = {}
         self.failures: list[BaseException] = []
         self.book, self.codec = default_book(), Codec()
+        # Makes what traces a lane, where a test asks for it.
+        self.trace: Callable[[int], Untraced] | None = None
         self._stores: dict[tuple[str, int], PartitionStore] = {}
         self._at: dict[tuple[str, int], int] = {}
         self._clock = 0
@@ -117,6 +120,8 @@ class House:
             for agent, kind in AGENTS
         ]
         lane = Lane(partition, self.partitions, seats, self.book, self.codec, prefix="")
+        if self.trace is not None:
+            lane.tracer = self.trace(partition)
         begin = {topic: self.committed.get((topic, partition), 0) for topic in TOPICS}
         self._at |= {(topic, partition): offset for topic, offset in begin.items()}
         runner = Runner(lane, self, 500, lambda _, error: self.failures.append(error), lambda: None, begin)
