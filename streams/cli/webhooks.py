@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,10 +52,7 @@ def run_command(
         start_http_server(metrics_port, addr="127.0.0.1")
     receiving = sum(partner.receives is not None for partner in roster.values())
     click.echo(f"delivering to {receiving} partners; Ctrl-C ends it", err=True)
-    try:
-        asked(run_webhooks(settings, roster, data=data, skip_lost=skip_lost), settings)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise SystemExit(0) from None
+    asked(run_webhooks(settings, roster, data=data, skip_lost=skip_lost), settings)
 
 
 @webhooks_group.command("check")

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from streams.endings import ended
+from streams.endings import ended, told_to_end
 from streams.partners.roster import Partner
 from streams.settings import Settings
 from streams.webhooks.following import KafkaFeed, Taking
@@ -99,4 +99,11 @@ async def run_webhooks(
             if data is None
             else LocalFeed(data, webhooks.taking)
         )
-        await webhooks.run(feed)
+        delivering, over = asyncio.create_task(webhooks.run(feed)), asyncio.create_task(told_to_end())
+        try:
+            await asyncio.wait((delivering, over), return_when=asyncio.FIRST_COMPLETED)
+            if delivering.done():
+                delivering.result()
+        finally:
+            await ended(delivering)
+            await ended(over)
