@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import requests
 from click.testing import CliRunner
-from processes import Endpoint, Process, config, wait
-from receivers import AT, SECRETS, granted, partner
-from senders import SENDING, education, headers
+from webhook_processes import Endpoint, Process, config, wait
+from webhook_receivers import AT, SECRETS, granted, partner
+from webhook_senders import SENDING, education, headers
 
 from schemas import events as ev
 from schemas.openapi import TOLD

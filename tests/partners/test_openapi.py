@@ -20,10 +20,10 @@ import yaml
 from click.testing import CliRunner
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
-from receivers import SECRETS
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
-from senders import HeldDoor, headers, intake
+from webhook_receivers import SECRETS
+from webhook_senders import HeldDoor, headers, intake
 from yarl import URL
 
 from schemas import events as ev

@@ -36,7 +36,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 env={**kept, **self._environment},
-                cwd=Path(__file__).parents[2],
+                cwd=Path(__file__).parents[1],
             )
 
     def kill(self) -> None:
@@ -97,7 +97,7 @@ class Endpoint:
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        from receivers import served
+        from webhook_receivers import served
 
         found, began, over = [""], threading.Event(), threading.Event()
 
