@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,11 @@ def run_command(
         start_http_server(metrics_port, addr="127.0.0.1")
     receiving = sum(partner.receives is not None for partner in roster.values())
     click.echo(f"delivering to {receiving} partners; Ctrl-C ends it", err=True)
-    asked(run_webhooks(settings, roster, data=data, skip_lost=skip_lost), settings)
+    work = run_webhooks(settings, roster, data=data, skip_lost=skip_lost)
+    if data is None:
+        asked(work, settings)
+    else:
+        asyncio.run(work)
 
 
 @webhooks_group.command("check")

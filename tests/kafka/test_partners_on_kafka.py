@@ -91,10 +91,15 @@ def consent(kind: str, borrower: str, at: datetime) -> dict[str, Any]:
 
 
 def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage: Stage, tmp_path: Path) -> None:
-    history = list(simulate(accounts=150, days=120, seed=11))
+    # Few closes, since each costs time: what workers make of it counts, not what the simulation thought of.
+    history = [
+        e
+        for e in simulate(accounts=60, days=110, seed=1)
+        if not isinstance(e, ev.DayClosed) or e.business_date.toordinal() % 12 == 0
+    ]
     owner = {e.account_id: e.borrower_id for e in history if isinstance(e, ev.AccountOpened)}
     borrowers = sorted(set(owner.values()))
-    consenting, chance = set(borrowers[::2]), random.Random(4)
+    consenting, chance = set(borrowers) - set(borrowers[1::4]), random.Random(4)
     endpoint = Endpoint(SECRETS[0], seed=8)
     with endpoint.served() as url:
         roster = tmp_path / "partners.yaml"
@@ -124,7 +129,7 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
         stage.publish(history)
         for _ in range(2):
             hooks.start()
-            enough = len(endpoint.calls) + chance.randrange(3, 20)
+            enough = len(endpoint.calls) + chance.randrange(2, 7)
             wait(lambda enough=enough: len(endpoint.calls) >= enough, "deliveries", hooks)  # type: ignore[misc]
             hooks.kill()
         stage.settle()
@@ -135,7 +140,7 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
             if isinstance(e, ev.OfferPublished) and e.options and e.offer_id not in over and e.borrower_id in consenting
             and not any(isinstance(p, ev.PlanActivated) and p.offer_id == e.offer_id for p in said)
         )  # fmt: skip
-        other = sorted(consenting - {offer.borrower_id})[0]
+        other = min(consenting - {offer.borrower_id})
         hotline.send([consent("ConsentWithdrawn", other, datetime.now(UTC))], "withdrawal")
         answer = {
             "type": "OfferAnswered", "event_id": "answer-1", "feedback_id": "F-1", "offer_id": offer.offer_id,
