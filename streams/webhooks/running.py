@@ -108,8 +108,8 @@ async def run_webhooks(
                 delivering.result()
         except sqlite3.Error as error:
             raise Fatal(
-                f"The outbox in {settings.webhooks.data_dir} cannot be written: {error}. Make room, or see to the disk; "
-                "it goes on where it was."
+                f"The outbox in {settings.webhooks.data_dir} cannot be written: {error}. Make room for it, or see to "
+                "its disk; it goes on where it was."
             ) from error
         finally:
             await ended(delivering)

@@ -156,7 +156,7 @@ def test_the_server_keeps_the_document_whatever_is_sent(server: tuple[str, HeldD
                     assert not [problem for problem in refused if not is_said_by_no_schema(problem)]
 
             hypothesis = settings(
-                max_examples=30,
+                max_examples=20,
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),
