@@ -1,8 +1,9 @@
-"""Ends tasks for certain."""
+"""Ends tasks for certain, and a process when it is told to."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any
 
 # Seconds after which a task that goes on is told again.
@@ -20,3 +21,11 @@ async def ended(task: asyncio.Future[Any]) -> None:
         await asyncio.wait([task], timeout=_AGAIN)
     if not task.cancelled():
         task.exception()
+
+
+async def told_to_end() -> None:
+    """Wait until the process is told to end, by SIGTERM or Ctrl-C."""
+    over, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    await over.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -55,4 +56,8 @@ def intake_command(
     def told(address: str) -> None:
         click.echo(f"taking events of {sending} sources at {address}/v1/events; Ctrl-C ends it", err=True)
 
-    asked(run_intake(settings.intake, roster, door, told), settings)
+    work = run_intake(settings.intake, roster, door, told)
+    if data is None:
+        asked(work, settings)
+    else:
+        asyncio.run(work)

@@ -53,10 +53,11 @@ def run_command(
         start_http_server(metrics_port, addr="127.0.0.1")
     receiving = sum(partner.receives is not None for partner in roster.values())
     click.echo(f"delivering to {receiving} partners; Ctrl-C ends it", err=True)
-    try:
-        asked(run_webhooks(settings, roster, data=data, skip_lost=skip_lost), settings)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise SystemExit(0) from None
+    work = run_webhooks(settings, roster, data=data, skip_lost=skip_lost)
+    if data is None:
+        asked(work, settings)
+    else:
+        asyncio.run(work)
 
 
 @webhooks_group.command("check")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from schemas.errors import Fatal
+from streams.endings import told_to_end
 from streams.intake.doors import Door
 from streams.intake.server import Intake
 from streams.partners.roster import Partner
@@ -46,8 +44,4 @@ async def run_intake(settings: IntakeSettings, partners: Mapping[str, Partner], 
     """Serve until the process is told to end. told: called with the address."""
     async with serving(settings, partners, door) as address:
         told(address)
-        over, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, over.set)
-        with contextlib.suppress(asyncio.CancelledError):
-            await over.wait()
+        await told_to_end()

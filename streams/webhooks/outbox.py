@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS delivery (
 );
 CREATE INDEX IF NOT EXISTS delivery_next ON delivery (partner, next, seq) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS delivery_order ON delivery (partner, borrower_id, seq) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS delivery_waiting ON delivery (partner, state, queued)
+    WHERE state IN ('pending', 'parked');
 CREATE INDEX IF NOT EXISTS delivery_ended ON delivery (ended) WHERE ended IS NOT NULL;
 CREATE INDEX IF NOT EXISTS delivery_of_borrower ON delivery (borrower_id) WHERE payload IS NOT NULL;
 CREATE TABLE IF NOT EXISTS place (
@@ -236,6 +238,13 @@ class Outbox:
     def standing(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Return by partner and state how many there are, and when the oldest was queued."""
         query = "SELECT partner, state, count(*), min(queued) FROM delivery GROUP BY partner, state"
+        return {(partner, state): (count, oldest) for partner, state, count, oldest in self.db.execute(query)}
+
+    def waiting(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return the same of what is pending or parked, which costs nothing for what is over."""
+        query = """
+            SELECT partner, state, count(*), min(queued) FROM delivery WHERE state IN ('pending', 'parked')
+            GROUP BY partner, state"""
         return {(partner, state): (count, oldest) for partner, state, count, oldest in self.db.execute(query)}
 
     def all_gone(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +12,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from streams.endings import ended
+from schemas.errors import Fatal
+from streams.endings import ended, told_to_end
 from streams.partners.roster import Partner
 from streams.settings import Settings
 from streams.webhooks.following import KafkaFeed, Taking
@@ -26,7 +28,7 @@ log: Any = structlog.get_logger(__name__)
 
 _DAY_MS = 86_400_000
 # Seconds between two counts, and between two looks for what is over and old.
-_COUNT, _CLEAN = 2.0, 3_600.0
+_COUNT, _CLEAN = 5.0, 3_600.0
 
 
 class Feed(Protocol):
@@ -70,13 +72,13 @@ class Webhooks:
 
     async def _count(self) -> None:
         while True:
-            standing, gone, now = self.outbox.standing(), self.outbox.all_gone(), time.time() * 1000
+            waiting, gone, now = self.outbox.waiting(), self.outbox.all_gone(), time.time() * 1000
             for sender in self._senders:
                 name = sender.partner
-                count, oldest = standing.get((name, "pending"), (0, int(now)))
+                count, oldest = waiting.get((name, "pending"), (0, int(now)))
                 PENDING.labels(name).set(count)
                 OLDEST.labels(name).set(max(0.0, (now - oldest) / 1000))
-                PARKED.labels(name).set(standing.get((name, "parked"), (0, 0))[0])
+                PARKED.labels(name).set(waiting.get((name, "parked"), (0, 0))[0])
                 GONE.labels(name).set(name in gone)
             CONSENT_AGE.set(self.known.age())
             await asyncio.sleep(_COUNT)
@@ -99,4 +101,16 @@ async def run_webhooks(
             if data is None
             else LocalFeed(data, webhooks.taking)
         )
-        await webhooks.run(feed)
+        delivering, over = asyncio.create_task(webhooks.run(feed)), asyncio.create_task(told_to_end())
+        try:
+            await asyncio.wait((delivering, over), return_when=asyncio.FIRST_COMPLETED)
+            if delivering.done():
+                delivering.result()
+        except sqlite3.Error as error:
+            raise Fatal(
+                f"The outbox in {settings.webhooks.data_dir} cannot be written: {error}. Make room for it, or see to "
+                "its disk; it goes on where it was."
+            ) from error
+        finally:
+            await ended(delivering)
+            await ended(over)

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from receivers import SECRETS
-from senders import ENVIRONMENT, SENDING, HeldDoor, education, headers, intake, now
 from standardwebhooks import Webhook, WebhookVerificationError
+from webhook_receivers import SECRETS
+from webhook_senders import ENVIRONMENT, SENDING, HeldDoor, education, headers, intake, now
 
 from schemas import events as ev
 from streams.cli.common import book_named

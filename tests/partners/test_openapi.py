@@ -20,10 +20,10 @@ import yaml
 from click.testing import CliRunner
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
-from receivers import SECRETS
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
-from senders import HeldDoor, headers, intake
+from webhook_receivers import SECRETS
+from webhook_senders import HeldDoor, headers, intake
 from yarl import URL
 
 from schemas import events as ev
@@ -156,7 +156,7 @@ def test_the_server_keeps_the_document_whatever_is_sent(server: tuple[str, HeldD
                     assert not [problem for problem in refused if not is_said_by_no_schema(problem)]
 
             hypothesis = settings(
-                max_examples=30,
+                max_examples=20,
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
-from receivers import (
+from webhook_receivers import (
     AT,
     LOST,
     SECRETS,

@@ -12,9 +12,11 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+import streams.intake.metrics
 import streams.kafka.business
 import streams.kafka.gauges
-import streams.kafka.metrics  # noqa: F401
+import streams.kafka.metrics
+import streams.webhooks.metrics  # noqa: F401
 from schemas import events as ev
 from schemas.jsonlines import from_line
 from streams.kafka.business import _OF, counts_of

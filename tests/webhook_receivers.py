@@ -22,7 +22,7 @@ from streams.settings import Settings
 from streams.webhooks.following import Taking
 from streams.webhooks.running import Webhooks
 
-EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples.jsonl"
+EXAMPLES = Path(__file__).parents[1] / "schemas" / "examples.jsonl"
 SECRETS = ["whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in range(1, 9)]
 # The answer to a call is lost on its way.
 LOST = 299

@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from receivers import SECRETS
 from standardwebhooks import Webhook
+from webhook_receivers import SECRETS
 
 from schemas import events as ev
 from schemas.errors import Transient
