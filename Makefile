@@ -6,7 +6,7 @@ ARGS ?=
 # One worker a core: the property tests are pure computation.
 WORKERS ?= 2
 
-.PHONY: setup demo up down parts test check bench chaos fuzz compiled lock clean
+.PHONY: setup demo up down parts test check scan audit sbom bench chaos fuzz compiled lock clean
 
 setup: $(VENV)/.runtime
 
@@ -54,6 +54,18 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The supply chain, offline: locks, licences, bandit, secrets.
+scan: $(VENV)/.dev
+	$(BIN)/python -m deploy.supply scan
+
+# Asks the package index which locked packages are known to be at fault; fails where nobody answers.
+audit: $(VENV)/.dev
+	$(BIN)/python -m deploy.supply audit
+
+# What a release is made of, as CycloneDX: the same lock gives the same bytes.
+sbom: $(VENV)/.dev
+	$(BIN)/python -m deploy.supply sbom build/sbom.cdx.json
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

@@ -83,7 +83,8 @@ class _Source:
         ]
         name = self._functions[kind.cls] = f"write_{len(self._functions)}"
         source = "\n".join([f"def {name}(e):", "    return join((", *(f"        {p}," for p in parts), "    ))"])
-        exec(compile(source, f"<writer of {schema['name']}>", "exec"), self._scope)
+        # Made from our own classes alone.
+        exec(compile(source, f"<writer of {schema['name']}>", "exec"), self._scope)  # nosec B102
         return name
 
     def _bind(self, stem: str, value: object) -> str:

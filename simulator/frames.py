@@ -8,7 +8,7 @@ pandas nor numpy is needed. The wheel it comes from is pinned by its SHA-256 bes
 from __future__ import annotations
 
 import lzma
-import pickle
+import pickle  # nosec B403
 from array import array
 from collections.abc import Sequence
 from io import BytesIO

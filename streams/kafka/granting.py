@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -31,9 +32,20 @@ def grant(settings: Settings, who: Mapping[str, str]) -> list[str]:
     if missing:
         for made in admin.create_acls(missing).values():
             _done(made)
+        there |= _seen(admin, wanted)
     users = set(who.values())
     beyond = sorted((b for b in there - wanted if b.principal in users), key=_told)
     return [f"given: {_told(b)}" for b in missing] + [f"beyond what is needed: {_told(b)}" for b in beyond]
+
+
+def _seen(admin: Any, wanted: set[Any]) -> set[Any]:
+    """Return all rights once those that are wanted count: the controller knows of them before brokers do."""
+    deadline = time.monotonic() + _PATIENCE
+    while not wanted <= (there := set(_done(admin.describe_acls(_any())))):
+        if time.monotonic() > deadline:
+            raise Fatal(f"Kafka took rights and does not tell of them after {_PATIENCE} seconds. Ask it again.")
+        time.sleep(0.05)
+    return there
 
 
 def _bindings(user: str, right: Right) -> list[Any]:
@@ -97,6 +109,8 @@ def _options(settings: Settings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap.servers": ",".join(kafka.bootstrap_servers),
         "client.id": kafka.client_id,
+        # What goes wrong is said once, by us.
+        "log_level": 2,
         "security.protocol": kafka.security_protocol,
         "request.timeout.ms": int(kafka.request_timeout_seconds * 1000),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streams.views.keys import Keys
 
 # What a client asks before anything else.
-_CONNECTING = "+ping +hello +auth +select +client|setinfo +client|setname +client|id"
+_CONNECTING = "+ping +hello +auth +select +client|setname +client|id"
 _WRITING = (
     "+get +set +hget +hgetall +hset +del +unlink +sadd +smembers +zadd +zrem +publish +scan +watch +unwatch +multi "
     "+exec +discard"

@@ -1,0 +1,387 @@
+"""Each who takes part does his work on a guarded Kafka and Redis with his own rights, and nothing that is another's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+from click.testing import CliRunner
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from chaos.stage import Stage
+from deploy.local.kafka import KafkaCluster, Secure
+from deploy.local.redis import Guarded, RedisServer
+from schemas import events as ev
+from schemas.errors import Fatal, WrongUse
+from simulator.runs import simulate
+from streams.cli import cli
+from streams.kafka.granting import grant
+from streams.kafka.rights import ROLES, commands, principals
+from streams.kafka.topology import apply, plans
+from streams.settings import Settings
+from streams.views.projector import Projector, rebuild
+from streams.views.reading import Views
+from streams.views.rights import rules
+
+PASSWORD = "correct-horse"
+NAME = "rights"
+# Said again, by hand: who reads and who writes what. A topic that a deployment does not have is left out.
+READERS: dict[str, set[str]] = {
+    "accounts": {"worker", "console", "auditor"},
+    "payments": {"worker", "console", "auditor"},
+    "collections": {"worker", "console", "auditor"},
+    "profiles": {"worker", "console", "auditor", "partner-gateway"},
+    "feedback": {"worker", "console", "auditor"},
+    "clock": {"worker", "console", "auditor"},
+    "delinquency": {"console", "auditor", "bureau"},
+    "workout-requests": {"worker", "console", "auditor"},
+    "evidence": {"worker", "console", "auditor"},
+    "learning": {"worker", "console", "auditor"},
+    "guardrails": {"worker", "console", "auditor"},
+    "barriers": {"worker", "console", "auditor"},
+    "offers": {"console", "auditor", "notification-service", "partner-gateway"},
+    "plans": {"worker", "console", "auditor", "notification-service", "partner-gateway", "bureau"},
+    "decisions": {"console", "auditor"},
+    "dead-letters": {"console", "auditor"},
+    "replayed": {"console", "auditor"},
+    "audit": {"console", "auditor"},
+    "account-changelog": {"worker", "console", "views"},
+    "planner-changelog": {"worker", "console", "views"},
+    "learner-changelog": {"worker", "console"},
+}
+WRITERS: dict[str, set[str]] = {
+    "accounts": {"loan-system", "console"},
+    "payments": {"payment-system", "console"},
+    "collections": {"collections", "console", "partner-gateway"},
+    "profiles": {"profile-source", "console", "partner-gateway"},
+    "feedback": {"answers", "console", "partner-gateway"},
+    "clock": {"calendar"},
+    "replayed": {"console"},
+    "audit": {"worker", "console"},
+    **{
+        topic: {"worker"}
+        for topic in (
+            "delinquency",
+            "workout-requests",
+            "evidence",
+            "learning",
+            "guardrails",
+            "barriers",
+            "offers",
+            "plans",
+            "decisions",
+            "dead-letters",
+            "account-changelog",
+            "planner-changelog",
+            "learner-changelog",
+        )
+    },
+}
+GROUPS = {"worker": NAME, **{r: f"{NAME}-{r}-one" for r in ("notification-service", "bureau", "auditor")}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a CA, and a key and certificate for this machine."""
+    made = tmp_path_factory.mktemp("rights")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(made / "ca.pem")
+    own = ca.issue_cert("127.0.0.1", "localhost")
+    own.private_key_pem.write_to_path(made / "own.key")
+    own.cert_chain_pems[0].write_to_path(made / "own.pem")
+    plain = load_pem_private_key(own.private_key_pem.bytes(), None)
+    key = plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (made / "broker.pem").write_bytes(key + own.cert_chain_pems[0].bytes())
+    return made
+
+
+@pytest.fixture(scope="module")
+def cluster(kafka_parts: None, folder: Path) -> Iterator[KafkaCluster]:
+    """A guarded broker where each role is a user of its name, and `other` a user of none."""
+    users = dict.fromkeys((*ROLES, "other"), PASSWORD)
+    with KafkaCluster(folder / "kafka", secure=Secure(folder / "broker.pem", folder / "ca.pem", users)) as made:
+        yield made
+
+
+def settings_for(cluster: KafkaCluster, folder: Path, user: str | None, name: str = NAME) -> Settings:
+    """Return the settings of a user of the guarded listener; of one who may do all, without a user."""
+    kafka: dict[str, Any] = {"bootstrap_servers": cluster.bootstrap}
+    if user is not None:
+        kafka = connection(cluster, folder, user)
+    kafka |= {"retry_pause_max_seconds": 1, "request_timeout_seconds": 10}
+    topics = {"prefix": f"{name}.", "partitions": 1}
+    return Settings.load(kafka=kafka, topics=topics, worker={"application_id": name})
+
+
+def connection(cluster: KafkaCluster, folder: Path, user: str) -> dict[str, Any]:
+    """Return how a user connects."""
+    return {
+        "bootstrap_servers": cluster.sasl_bootstrap,
+        "security_protocol": "SASL_SSL",
+        "sasl_username": user,
+        "sasl_password": PASSWORD,
+        "ssl_ca_file": str(folder / "ca.pem"),
+    }
+
+
+@pytest.fixture(scope="module")
+def topics(cluster: KafkaCluster, folder: Path) -> list[str]:
+    """Give all rights, and return the topics without their prefix, each with one record."""
+    settings = settings_for(cluster, folder, None)
+    asyncio.run(apply(settings))
+    given = grant(settings, principals(settings, {}))
+    assert given
+    assert all(line.startswith("given: ") for line in given)
+    assert grant(settings, principals(settings, {})) == []
+    names = [plan.name for plan in plans(settings)]
+
+    async def fill() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+            for name in names:
+                await producer.send_and_wait(name, b"x", key=b"k")
+
+    asyncio.run(fill())
+    return [name.removeprefix(f"{NAME}.") for name in names]
+
+
+def test_every_topic_has_a_reader_and_a_writer_in_the_table(topics: list[str]) -> None:
+    assert set(topics) <= set(READERS)
+    assert set(topics) <= set(WRITERS)
+    assert set().union(*READERS.values(), *WRITERS.values()) == set(ROLES) - {"admin"}
+
+
+@pytest.mark.parametrize("role", [*sorted(ROLES), "other"])
+def test_each_reads_and_writes_what_is_his_and_nothing_else(
+    role: str, cluster: KafkaCluster, folder: Path, topics: list[str]
+) -> None:
+    found = asyncio.run(_tried(settings_for(cluster, folder, role), topics))
+    assert found["reads"] == {t for t in topics if role in READERS[t]}
+    assert found["writes"] == {t for t in topics if role in WRITERS[t]}
+
+
+async def _tried(settings: Settings, topics: list[str]) -> dict[str, set[str]]:
+    """Return which topics a user reads and writes, each tried."""
+    options = settings.kafka.client_options()
+    reads, writes = set(), set()
+    for topic in topics:
+        place = TopicPartition(settings.topics.prefix + topic, 0)
+        async with AIOKafkaConsumer(**options, auto_offset_reset="earliest") as consumer:
+            try:
+                consumer.assign([place])
+                await asyncio.wait_for(consumer.getone(), 20)
+                reads.add(topic)
+            except TopicAuthorizationFailedError:
+                pass
+    # What an idempotent producer is refused it cannot send again, so each topic has one of its own.
+    for topic in topics:
+        producer = AIOKafkaProducer(**options, acks=1, enable_idempotence=False)
+        await producer.start()
+        try:
+            await producer.send_and_wait(settings.topics.prefix + topic, b"x", key=b"k", partition=0)
+            writes.add(topic)
+        except TopicAuthorizationFailedError:
+            pass
+        finally:
+            await producer.stop()
+    return {"reads": reads, "writes": writes}
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_each_is_in_his_own_group_and_only_workers_and_the_console_have_transactions(
+    role: str, cluster: KafkaCluster, folder: Path, topics: list[str]
+) -> None:
+    settings = settings_for(cluster, folder, role)
+    mine = next((f"{NAME}.{t}" for t in topics if role in READERS[t]), f"{NAME}.offers")
+    for owner, group in GROUPS.items():
+        joined = asyncio.run(_joins(settings, mine, group))
+        assert joined == (owner == role), group
+    for name in (f"{NAME}-0", f"{NAME}-letters", "another-0"):
+        own = (role == "worker" and name != "another-0") or (role == "console" and name == f"{NAME}-letters")
+        assert asyncio.run(_transacts(settings, name)) == own, name
+
+
+async def _joins(settings: Settings, topic: str, group: str) -> bool:
+    consumer = AIOKafkaConsumer(topic, **settings.kafka.client_options(), group_id=group)
+    try:
+        await consumer.start()
+    except GroupAuthorizationFailedError:
+        return False
+    except TopicAuthorizationFailedError:
+        return False
+    finally:
+        await consumer.stop()
+    return True
+
+
+async def _transacts(settings: Settings, name: str) -> bool:
+    producer = AIOKafkaProducer(**settings.kafka.client_options(), transactional_id=name)
+    try:
+        await producer.start()
+    except TransactionalIdAuthorizationFailed:
+        return False
+    finally:
+        await producer.stop()
+    return True
+
+
+def test_nobody_but_the_administrator_makes_topics_or_gives_rights(cluster: KafkaCluster, folder: Path) -> None:
+    everybody = [*sorted(ROLES), "other"]
+    for user in everybody:
+        if user != "admin":
+            settings = settings_for(cluster, folder, user)
+            with pytest.raises(Fatal, match="does not let this user give rights"):
+                grant(settings, principals(settings, {"worker": f"User:{user}"}))
+            with pytest.raises((Fatal, KafkaError)):
+                asyncio.run(apply(settings_for(cluster, folder, user, "rights.more")))
+    admin = settings_for(cluster, folder, "admin")
+    assert grant(admin, principals(admin, {})) == []
+    more = settings_for(cluster, folder, "admin", f"{NAME}.more")
+    assert asyncio.run(apply(more))
+    with pytest.raises((Fatal, KafkaError)):
+        asyncio.run(apply(settings_for(cluster, folder, "admin", "elsewhere")))
+
+
+def test_rights_beyond_what_is_needed_are_told(cluster: KafkaCluster, folder: Path, topics: list[str]) -> None:
+    settings = settings_for(cluster, folder, None)
+    who = principals(settings, {})
+    twice = who | {"loan-system": who["payment-system"]}
+    told = grant(settings, twice)
+    assert any(f"given: User:payment-system may WRITE TOPIC {NAME}.accounts" in line for line in told)
+    found = grant(settings, who)
+    assert f"beyond what is needed: User:payment-system may WRITE TOPIC {NAME}.accounts" in found
+
+
+@pytest.fixture(scope="module")
+def guarded_redis(folder: Path) -> Iterator[RedisServer]:
+    """A redis-server by TLS alone, with the users that `reprieve views acl` names, and one who may do all."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not here, and this machine cannot install it")
+    users = [f"{user} on >{PASSWORD} {rule}" for user, rule in rules("v:").items()]
+    users.append(f"root on >{PASSWORD} ~* &* +@all")
+    given = Guarded(folder / "ca.pem", folder / "own.pem", folder / "own.key", users)
+    with RedisServer(folder / "redis", guarded=given) as made:
+        yield made
+
+
+def redis_options(server: RedisServer, folder: Path, user: str) -> dict[str, Any]:
+    """Return how a user of Redis connects."""
+    return {
+        "url": server.url,
+        "username": user,
+        "password": PASSWORD,
+        "ssl_ca_certs": str(folder / "ca.pem"),
+        "ssl_certfile": str(folder / "own.pem"),
+        "ssl_keyfile": str(folder / "own.key"),
+    }
+
+
+def test_a_lender_runs_with_no_more_rights_than_each_role_has(
+    cluster: KafkaCluster, folder: Path, tmp_path: Path, guarded_redis: RedisServer
+) -> None:
+    events: list[ev.Event] = list(simulate(accounts=12, days=8, seed=4, start=date(2026, 1, 5)))
+    with Stage(cluster.bootstrap, tmp_path, "least", connection=connection(cluster, folder, "worker")) as stage:
+        base = stage.settings()
+        grant(base, principals(base, {}))
+        stage.publish(events)
+        stage.start()
+        stage.settle()
+        stage.assert_exact(events)
+        views = Settings.load(
+            kafka=connection(cluster, folder, "views"),
+            topics=base.topics.model_dump(),
+            redis={"url": guarded_redis.url, "prefix": "v:"},
+            worker=base.worker.model_dump(exclude={"data_dir"}),
+        )
+
+        async def project() -> dict[str, str] | None:
+            async with AsyncRedis.from_url(**redis_options(guarded_redis, folder, "projector")) as redis:
+                async with Projector(views, redis) as projector:
+                    assert await projector.catch_up()
+                assert await rebuild(views, redis)
+            async with AsyncRedis.from_url(**redis_options(guarded_redis, folder, "reader")) as redis:
+                account = next(e.account_id for e in events if isinstance(e, ev.AccountOpened))
+                reading = Views(redis, "v:")
+                await reading.highest("bad_debts:CNY")
+                await reading.at("expiring", 0, 10)
+                await reading.currencies()
+                return await reading.view("account", account)
+
+        assert asyncio.run(project())
+
+
+REFUSED: Mapping[str, list[tuple[str, ...]]] = {
+    "projector": [
+        ("SET", "other:1", "x"),
+        ("GET", "other:1"),
+        ("FLUSHALL",),
+        ("CONFIG", "GET", "*"),
+        ("KEYS", "*"),
+        ("EVAL", "return 1", "0"),
+        ("PUBLISH", "other", "x"),
+        ("ACL", "LIST"),
+        ("RENAME", "v:generation", "v:x"),
+    ],
+    "reader": [
+        ("SET", "v:generation", "7"),
+        ("DEL", "v:generation"),
+        ("HSET", "v:1:account:A", "x", "y"),
+        ("GET", "other:1"),
+        ("PUBLISH", "v:changes", "x"),
+        ("SUBSCRIBE", "other"),
+        ("SCAN", "0"),
+        ("MONITOR",),
+        ("CLIENT", "LIST"),
+    ],
+}
+
+
+@pytest.mark.parametrize("user", sorted(REFUSED))
+def test_redis_refuses_what_views_do_not_need(user: str, folder: Path, guarded_redis: RedisServer) -> None:
+    with Redis.from_url(**redis_options(guarded_redis, folder, "root")) as root:
+        root.set("other:1", "kept")
+    with Redis.from_url(**redis_options(guarded_redis, folder, user)) as client:
+        for command in REFUSED[user]:
+            with pytest.raises(NoPermissionError):
+                client.execute_command(*command)
+        # What it may, it may.
+        client.get("v:generation")
+    wrong = redis_options(guarded_redis, folder, user) | {"password": "guess"}
+    with Redis.from_url(**wrong) as client, pytest.raises(AuthenticationError):
+        client.ping()
+
+
+def test_lines_for_kafkas_own_tool_say_the_same_as_the_data(tmp_path: Path) -> None:
+    run = CliRunner()
+    found = json.loads(run.invoke(cli, ["topics", "acl", "--json", "--user", "worker=User:CN=worker one"]).output)
+    lines = run.invoke(cli, ["topics", "acl", "--user", "worker=User:CN=worker one"]).output.splitlines()
+    assert len(lines) == sum(len(role["rights"]) for role in found)
+    assert sum("'User:CN=worker one'" in line for line in lines) == len(found[0]["rights"])
+    for line in lines:
+        assert line.startswith("kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --add --allow-principal ")
+    wrong = run.invoke(cli, ["topics", "acl", "--user", "boss=User:x"])
+    assert isinstance(wrong.exception, WrongUse)
+
+
+def test_a_worker_that_sends_on_to_the_right_partition_may_write_what_comes_in() -> None:
+    plain, rekey = Settings.load(), Settings.load(worker={"wrong_partition": "rekey"})
+    more = set(commands(rekey, principals(rekey, {}))) - set(commands(plain, principals(plain, {})))
+    assert {line.split("--topic ")[1] for line in more} == {
+        f"reprieve.{t}" for t in ("accounts", "payments", "collections", "profiles", "feedback")
+    }
