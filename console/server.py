@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,17 @@ from console.ledger import Ledger
 from console.pulse import Pulse
 from console.stories import account_story, borrower_story
 from schemas import events as ev
-from schemas.errors import Fatal
+from schemas.errors import Fatal, WrongUse
 from state.account import AccountState
 from state.borrower import BorrowerState
 from state.learner import LearnerState
 from state.learning import FEATURES, Learned
-from state.pack import load_book, load_pack, pack_names
+from state.pack import default_book, load_book, load_pack, pack_names
 from state.pack_merge import provenance
 from streams.agreement import agreement
 from streams.endings import ended
+from streams.privacy.audit import FileAudit, operator
+from streams.privacy.looking import History, borrower_shown
 
 STATIC = Path(__file__).parent / "static"
 PAGE = 5_000
@@ -54,6 +57,7 @@ class Console:
     def __init__(self, folder: Path, hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"})) -> None:
         self._folder = folder
         self._hosts = hosts
+        self._audit = FileAudit(folder, "reprieve.console")
         self._ledger: Ledger | None = None
         self.pulse = Pulse()
         self._position = 0
@@ -198,7 +202,28 @@ class Console:
             raise _absent(f"Nothing is known of a borrower {key}: none of his accounts has been in trouble.")
         closed = ledger.meta("closed_through")
         day = date.fromisoformat(closed) if closed else None
-        return _json(borrower_story(state, ledger.history("planner", key), day))
+        state, history = await self._shown(request, state, ledger.history("planner", key))
+        return _json(borrower_story(state, history, day))
+
+    async def _shown(
+        self, request: web.Request, state: BorrowerState, history: History
+    ) -> tuple[BorrowerState, History]:
+        """Return what may be shown of a borrower, once it is on record."""
+        show = partial(
+            borrower_shown,
+            self._audit,
+            state,
+            history,
+            actor=request.get("actor") or operator(),
+            purpose=request.query.get("purpose", "case_work"),
+            consents=default_book().policy_for("", "").affordability.purposes,
+        )
+        try:
+            return await asyncio.to_thread(show)
+        except WrongUse as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        except Fatal as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
 
     async def _agreement(self, request: web.Request) -> web.Response:
         key, plan = request.match_info["id"], request.match_info["plan"]
