@@ -183,7 +183,7 @@ class LocalRuntime:
         given: list[Given | Unfit] = []
         for row in rows:
             try:
-                event = read_record(row, self._codec)
+                event = read_record(row, self._codec, self.vault)
             except BadInput as bad:
                 given.append(Unfit(row, bad))
                 continue
@@ -317,7 +317,7 @@ class LocalRuntime:
         self._store.unpark(positions)
         self._parked.discard(key)
         rows = [self._store.record(position) for position in positions]
-        return [Given(row, read_record(row, self._codec), key) for row in rows]
+        return [Given(row, read_record(row, self._codec, self.vault), key) for row in rows]
 
     # -- what is known
 
