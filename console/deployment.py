@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from streams.endings import ended
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.letters import send_again
 from streams.kafka.progress import Progress
+from streams.privacy.audit import Audit, KafkaAudit, Shown
 from streams.privacy.opening import vault_of
 from streams.registry import codec_for
 from streams.settings import Settings
@@ -88,6 +89,25 @@ class Watch:
         self.members, self.state = (len(members), state) if not code else (None, "")
 
 
+class OnTheRecord:
+    """Writes to the topic `audit`, for threads that may wait for Kafka; one record behind the other, as in a chain."""
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        self._audit = KafkaAudit(settings, codec, "reprieve.console")
+        self._one = threading.Lock()
+
+    def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
+        """Publish records, acknowledged. Raises Fatal where Kafka does not take them."""
+        try:
+            with self._one:
+                asyncio.run(self._audit.record(shown, actor, purpose))
+        except (KafkaError, OSError) as error:
+            raise Fatal(
+                f"Kafka does not take the record of who looks: {type(error).__name__} {error}. Nothing is shown that is "
+                "not on record; try again."
+            ) from error
+
+
 class KafkaSource:
     """A deployment, followed into the console's own file in a folder."""
 
@@ -99,6 +119,7 @@ class KafkaSource:
         self._vault = vault_of(settings.privacy)
         self._cache: Cache | None = None
         self._follower: Follower | None = None
+        self.audit: Audit = OnTheRecord(settings, self._codec)
         self._watch = Watch(settings)
         self._rates: deque[tuple[float, int]] = deque()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)

@@ -23,7 +23,6 @@ PERMISSIONS = {
     "learner": _roles("risk", "auditor"),
     "letters": _roles("operator", "auditor"),
     "replay_letters": _roles("operator"),
-    "audit": _roles("auditor"),
 }
 
 RIGHTS = Rights(
@@ -44,7 +43,6 @@ RIGHTS = Rights(
         ("GET", "/api/learner"): "learner",
         ("GET", "/api/letters"): "letters",
         ("POST", "/api/letters/again"): "replay_letters",
-        ("GET", "/api/audit"): "audit",
     },
     views={
         "": "portfolio",

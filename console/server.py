@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,17 @@ from console.rights import RIGHTS
 from console.source import Source, sentence
 from console.stories import account_story, borrower_story
 from schemas import events as ev
-from schemas.errors import Fatal, ReprieveError
+from schemas.errors import Fatal, ReprieveError, WrongUse
 from state.account import AccountState
 from state.borrower import BorrowerState
+from state.pack import default_book
 from streams.access.doors import Doors
 from streams.access.guard import BODY_BYTES, Access
+from streams.access.rights import IDENTITY, SOMEBODY_HERE
 from streams.agreement import agreement
 from streams.endings import ended
+from streams.privacy.audit import operator
+from streams.privacy.looking import History, borrower_shown
 from streams.settings import AccessSettings
 
 log: Any = structlog.get_logger(__name__)
@@ -280,7 +285,29 @@ class Console:
             raise _absent(f"Nothing is known of a borrower {key}: none of his accounts has been in trouble.")
         closed = ledger.meta("closed_through")
         day = date.fromisoformat(closed) if closed else None
-        return _json(borrower_story(state, ledger.history("planner", key), day))
+        state, history = await self._shown(request, state, ledger.history("planner", key))
+        return _json(borrower_story(state, history, day))
+
+    async def _shown(
+        self, request: web.Request, state: BorrowerState, history: History
+    ) -> tuple[BorrowerState, History]:
+        """Return what may be shown of a borrower, once it is on record."""
+        who = request.get(IDENTITY, SOMEBODY_HERE)
+        show = partial(
+            borrower_shown,
+            self._source.audit,
+            state,
+            history,
+            actor=operator() if who == SOMEBODY_HERE else who.subject,
+            purpose=request.query.get("purpose", "case_work"),
+            consents=default_book().policy_for("", "").affordability.purposes,
+        )
+        try:
+            return await asyncio.to_thread(show)
+        except WrongUse as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        except Fatal as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
 
     async def _agreement(self, request: web.Request) -> web.Response:
         key, plan = request.match_info["id"], request.match_info["plan"]

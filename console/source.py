@@ -14,12 +14,17 @@ from state.pack import book_for, default_book
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of
+from streams.privacy.audit import Audit, FileAudit
 
 
 class Source(Protocol):
-    """What a console needs of where it reads. `failure`: what ended it, None while it goes on."""
+    """What a console needs of where it reads.
+
+    failure: what ended it, None while it goes on. audit: takes down who is shown a borrower's data.
+    """
 
     failure: BaseException | None
+    audit: Audit
 
     def start(self) -> None:
         """Begin to follow. Raises Fatal where that cannot be."""
@@ -63,6 +68,7 @@ class LocalSource:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.failure: BaseException | None = None
+        self.audit: Audit = FileAudit(folder, "reprieve.console")
         # One at a time: each takes the data directory.
         self._sending = threading.Lock()
 

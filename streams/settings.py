@@ -131,6 +131,7 @@ class PrivacySettings(_Group):
 
     mode: Literal["on", "off"] = "on"
     master_keys_file: Path | None = None
+    wire_keys_file: Path | None = None
     kms_url: str | None = None
     kms_token: SecretStr | None = None
     kms_ca_file: Path | None = None

@@ -15,6 +15,7 @@ import click
 from schemas.errors import ReprieveError
 from streams.cli.access import access_group
 from streams.cli.agreeing import agreement_command
+from streams.cli.auditing import audit_group
 from streams.cli.console import console_command
 from streams.cli.doctor import doctor_command
 from streams.cli.evaluating import evaluate_command
@@ -63,6 +64,7 @@ for command in (
     settings_command,
     doctor_command,
     keys_group,
+    audit_group,
     views_group,
     access_group,
     webhooks_group,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,10 +57,14 @@ def say_json(value: object) -> None:
 
 
 class Rejections:
-    """Takes events out of files, and tells each rejected line on standard error as it meets it."""
+    """Takes events out of files, and tells each rejected line on standard error as it meets it.
 
-    def __init__(self) -> None:
+    seal: seals what is personal in an event.
+    """
+
+    def __init__(self, seal: Callable[[Event], Event] | None = None) -> None:
         self.count = 0
+        self._seal = seal
 
     def events(self, files: Iterable[Path]) -> Iterator[Event]:
         """Yield the events of files in their order."""
@@ -70,7 +74,7 @@ class Rejections:
                     self.count += 1
                     click.echo(str(item), err=True)
                 else:
-                    yield item
+                    yield item if self._seal is None else self._seal(item)
 
     def exit_code(self) -> int:
         """Return 1 where a line was rejected, else 0."""

@@ -14,6 +14,7 @@ from schemas.topics import TOPICS
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import Rejections, data_option, opened, policy_option, progress
 from streams.cli.on_kafka import consume_on_kafka, publish_on_kafka
+from streams.privacy.wire import sealer
 
 CHUNK = 10_000
 kafka_option = click.option("--kafka", is_flag=True, help="On Kafka, by the settings, and not in a data directory.")
@@ -37,6 +38,12 @@ def chunks(events: Iterator[Event], size: int = CHUNK) -> Iterator[list[Event]]:
     show_default=True,
     help="How many events are read, made durable and processed at a time.",
 )
+@click.option(
+    "--seal",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=None,
+    help="A public key: personal fields are sealed with it before they are published.",
+)
 @click.option("--no-run", is_flag=True, help="Only append to the topics; the next publish processes them.")
 @kafka_option
 @config_option
@@ -45,6 +52,7 @@ def publish_command(
     data: Path,
     policy: str | None,
     chunk: int,
+    seal: Path | None,
     no_run: bool,
     kafka: bool,
     config: Path | None,
@@ -55,8 +63,8 @@ def publish_command(
     process them.
     """
     if kafka:
-        raise SystemExit(publish_on_kafka(files, settings_of(config)))
-    rejections = Rejections()
+        raise SystemExit(publish_on_kafka(files, settings_of(config), seal))
+    rejections = Rejections(None if seal is None else sealer(seal))
     read = said = refused = 0
     with opened(data, policy, create=True) as runtime, progress("publishing") as bar:
         for events in chunks(rejections.events(files), chunk):

@@ -42,6 +42,19 @@ def rotate_command(file: Path, config: Path | None) -> None:
     click.echo(f"{file} has the master key {name} too. Give the file to every process, and restart them one by one.")
 
 
+@keys_group.command("wire")
+@file_argument
+@click.option("--public", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where it goes.")
+def wire_command(file: Path, public: Path) -> None:
+    """Make a key, or a newer one, with which upstream seals personal fields, and write its public part."""
+    from streams.privacy.key_file import make, rotate
+    from streams.privacy.wire import public_of
+
+    name = rotate(file) if file.exists() else make(file)
+    public.write_bytes(public_of(file))
+    click.echo(f"Upstream seals with {public} ({name}). Set privacy.wire_keys_file to {file}, and keep it here.")
+
+
 @keys_group.command("list")
 @file_argument
 def list_command(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,12 @@ from agents.corrections import SAID
 from schemas import events as ev
 from schemas.days import story_order
 from schemas.errors import WrongUse
-from streams.cli.common import data_option, json_option, opened, say_json
+from state.borrower import BorrowerState
+from streams.cli.auditing import actor_option, purpose_option
+from streams.cli.common import book_named, data_option, json_option, opened, say_json
+from streams.local.store import book_of
+from streams.privacy.audit import PURPOSES, FileAudit
+from streams.privacy.looking import borrower_shown
 
 ENVELOPE = {"event_id", "occurred_at", "source", "account_id", "borrower_id", "business_date", "caused_by"}
 # Fields of a state that hold a day as a number.
@@ -34,16 +40,27 @@ def account_command(account_id: str, data: Path, as_json: bool) -> None:
 @click.command("borrower")
 @click.argument("borrower_id")
 @data_option
+@purpose_option
+@actor_option
 @json_option
-def borrower_command(borrower_id: str, data: Path, as_json: bool) -> None:
-    """Show what is known of a borrower: debts in trouble, offers, answers."""
-    _show("planner", borrower_id, data, as_json)
+def borrower_command(borrower_id: str, data: Path, purpose: str | None, actor: str, as_json: bool) -> None:
+    """Show what is known of a borrower: debts in trouble, offers, answers.
+
+    For the work on a case means are shown as far as a consent is in force. That it was shown goes on record.
+    """
+    if purpose is None:
+        raise click.UsageError(f"Say with --purpose what a person is looked up for: {', '.join(PURPOSES)}.")
+    _show("planner", borrower_id, data, as_json, actor, purpose)
 
 
-def _show(agent: str, key: str, data: Path, as_json: bool) -> None:
+def _show(agent: str, key: str, data: Path, as_json: bool, actor: str = "", purpose: str = "") -> None:
     with opened(data) as runtime:
-        state = runtime.state(agent, key)
-        history = runtime.history(agent, key)
+        state: Struct | None = runtime.state(agent, key)
+        history: Sequence[tuple[str, ev.Event]] = runtime.history(agent, key)
+    if isinstance(state, BorrowerState):
+        consents = book_named(book_of(data)).policy_for("", "").affordability.purposes
+        audit = FileAudit(data, "reprieve.cli")
+        state, history = borrower_shown(audit, state, history, actor=actor, purpose=purpose, consents=consents)
     if state is None:
         what = "account" if agent == "account" else "borrower"
         raise WrongUse(f"No {what} {key} is known in {data}. Check the id, or publish its events.")

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
-def publish_on_kafka(files: tuple[Path, ...], settings: Settings) -> int:
-    """Publish events from files to Kafka; returns the exit code."""
+def publish_on_kafka(files: tuple[Path, ...], settings: Settings, seal: Path | None = None) -> int:
+    """Publish events from files to Kafka; returns the exit code. seal: the public key to seal personal fields with."""
     from streams.kafka.publishing import publish
+    from streams.privacy.wire import sealer
     from streams.registry import codec_for
 
-    rejections = Rejections()
+    rejections = Rejections(None if seal is None else sealer(seal))
     with progress("publishing") as bar:
         advance = partial(bar.advance, bar.task_ids[0])
         sent = asked(publish(settings, codec_for(settings), rejections.events(files), advance), settings)

@@ -11,6 +11,7 @@ from deploy.local.redis import RedisServer
 from schemas.errors import Fatal
 from streams.cli.cluster import asked, settings_of
 from streams.cli.common import json_option, say_json
+from streams.privacy.key_file import make
 
 if TYPE_CHECKING:
     from deploy.local.kafka import KafkaCluster
@@ -40,7 +41,7 @@ def _cluster(data: Path) -> KafkaCluster:
 @click.option("--port", type=click.IntRange(1, 65_000), default=9092, show_default=True, help="Of the first broker.")
 @click.option("--redis/--no-redis", default=True, help="Whether to start Redis too.")
 def up_command(data: Path, brokers: str, port: int, redis: bool) -> None:
-    """Start Apache Kafka (KRaft) and Redis on loopback, and make the topics."""
+    """Start Apache Kafka (KRaft) and Redis on loopback, and make the topics and master keys."""
     from deploy.local.kafka import KafkaCluster
     from streams.kafka.topology import apply
 
@@ -56,6 +57,10 @@ def up_command(data: Path, brokers: str, port: int, redis: bool) -> None:
     settings = settings_of(None, kafka={"bootstrap_servers": cluster.bootstrap})
     for line in asked(apply(settings), settings):
         click.echo(line)
+    keys = data / "master-keys.json"
+    if not keys.exists():
+        make(keys)
+    click.echo(f"Personal data are sealed under {keys}: export REPRIEVE_PRIVACY__MASTER_KEYS_FILE={keys}")
     click.echo("Next: `reprieve worker` processes events, `reprieve down` stops the servers.")
 
 

@@ -35,9 +35,11 @@ from streams.kafka.rows import ParkedRecord, parked
 from streams.letters import dead_letter
 from streams.privacy.check import check
 from streams.privacy.letters import sealed_letter
+from streams.privacy.log import PERSONAL_TOPICS
 from streams.privacy.quiet import told
 from streams.privacy.sealed import SEALED
 from streams.privacy.vault import Vault
+from streams.privacy.wire import unsealed
 from streams.reading import read_event
 from streams.tracing import Untraced
 
@@ -94,6 +96,7 @@ class Lane:
         house = book.policy_for("", "")
         self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
         self._vault = vault
+        self._wire = None if vault is None else vault.wire
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
         for seat in seats:
             if seat.agent.name in SEALED:
@@ -178,7 +181,8 @@ class Lane:
 
     def read(self, topic: str, record: Record) -> ev.Event:
         """Return the event of a record. Raises BadInput where it is unfit for its topic, named without prefix."""
-        return read_event(topic, record.key, record.value, self._codec)
+        event = read_event(topic, record.key, record.value, self._codec)
+        return unsealed(event, self._wire) if topic in PERSONAL_TOPICS else event
 
     def _decide(self, record: Record | ParkedRecord, key: str, event: ev.Event) -> None:
         seat = self._seat_of[type(event)]

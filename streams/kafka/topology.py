@@ -19,7 +19,8 @@ from streams.settings import Settings
 _DAY_MS = 86_400_000
 # Days that records are kept unless settings say otherwise. What came in and was said is kept for good, so that
 # a history can be replayed; barriers are of no use once a day is closed, and of what was learned the last word counts.
-_KEPT_DAYS = {"barriers": 7, "learning": 30}
+# What people said of themselves is kept no longer than it takes to look into a complaint: the states have what decides.
+_KEPT_DAYS = {"barriers": 7, "learning": 30, **dict.fromkeys(("profiles", "feedback", "dead-letters"), 90)}
 _MIB = 1024 * 1024
 
 
@@ -58,6 +59,8 @@ def plans(settings: Settings) -> list[TopicPlan]:
         made.append(_plan(settings, wanted.prefix + topic.name, config))
     for agent, _ in agents_at_work():
         config = {"cleanup.policy": "compact", "max.message.bytes": str(8 * _MIB), "min.cleanable.dirty.ratio": "0.2"}
+        # What was written over is gone after that time, and with it the data keys of borrowers who were erased.
+        config["max.compaction.lag.ms"] = str(_DAY_MS)
         made.append(_plan(settings, changelog(settings, agent.name), config))
     made.append(_plan(settings, wanted.prefix + REPLAYED_TOPIC, {"cleanup.policy": "compact"}))
     return made

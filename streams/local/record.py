@@ -13,7 +13,9 @@ from schemas.topics import TOPICS
 from streams.letters import dead_letter
 from streams.local.store import Row
 from streams.privacy.letters import sealed_letter
+from streams.privacy.log import PERSONAL_TOPICS
 from streams.privacy.vault import Vault
+from streams.privacy.wire import unsealed
 from streams.reading import read_event
 
 SOURCE = "reprieve.local"
@@ -37,14 +39,15 @@ class Unfit:
     bad: BadInput
 
 
-def read_record(row: Row, codec: Codec) -> ev.Event:
+def read_record(row: Row, codec: Codec, vault: Vault | None) -> ev.Event:
     """Return the event of a record that came in. Raises BadInput where it is unfit for its topic."""
     _, topic, _, key, value, *_ = row
     known = TOPICS.get(topic)
     if known is None or not known.inbound:
         names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
         raise BadInput("unknown_topic", f"Nothing reads the topic {topic}. Send to one of {names}.")
-    return read_event(topic, key, value, codec)
+    event = read_event(topic, key, value, codec)
+    return unsealed(event, None if vault is None else vault.wire) if topic in PERSONAL_TOPICS else event
 
 
 def letter_of(row: Row, bad: BadInput, identity: str, vault: Vault | None, *, read: bool) -> ev.DeadLetter:

@@ -189,7 +189,7 @@ class LocalRuntime:
         given: list[Given | Unfit] = []
         for row in rows:
             try:
-                event = read_record(row, self._codec)
+                event = read_record(row, self._codec, self.vault)
                 if isinstance(event, ev.DayClosed):
                     check_close(event, self.closed_through, self._most_skipped)
             except BadInput as bad:
@@ -325,7 +325,7 @@ class LocalRuntime:
         self._store.unpark(positions)
         self._parked.discard(key)
         rows = [self._store.record(position) for position in positions]
-        return [Given(row, read_record(row, self._codec), key) for row in rows]
+        return [Given(row, read_record(row, self._codec, self.vault), key) for row in rows]
 
     # -- what is known
 

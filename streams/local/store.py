@@ -232,6 +232,9 @@ def book_of(folder: Path) -> str | None:
     try:
         row = db.execute("SELECT value FROM meta WHERE name = 'book'").fetchone()
     except sqlite3.DatabaseError as error:
+        if "no such table" in str(error):
+            # A process that was killed before its first transaction left it.
+            return None
         raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory.") from error
     finally:
         db.close()

@@ -10,11 +10,13 @@ from streams.privacy.key_file import FileKeys, make
 from streams.privacy.kms import Kms, KmsKeys
 from streams.privacy.master import KeyProvider
 from streams.privacy.vault import Vault
+from streams.privacy.wire import WireKeys
 from streams.settings import PrivacySettings
 
 FILE = "master-keys.json"
 # The environment's name of `privacy.master_keys_file`, which counts for a local runtime too.
 VARIABLE = "REPRIEVE_PRIVACY__MASTER_KEYS_FILE"
+WIRE_FILE, WIRE_VARIABLE = "wire-keys.json", "REPRIEVE_PRIVACY__WIRE_KEYS_FILE"
 
 
 def kms_of(privacy: PrivacySettings) -> Kms | None:
@@ -42,7 +44,10 @@ def vault_of(privacy: PrivacySettings) -> Vault | None:
 
     Raises Fatal where master keys are missing, wrong or denied, Transient where the KMS is away.
     """
-    return None if privacy.mode == "off" else Vault(provider_of(privacy).ring())
+    if privacy.mode == "off":
+        return None
+    wire = privacy.wire_keys_file
+    return Vault(provider_of(privacy).ring(), None if wire is None else WireKeys.of(wire))
 
 
 def local_keys(folder: Path) -> Path:
@@ -56,4 +61,5 @@ def local_vault(folder: Path, *, new: bool) -> Vault:
     path = local_keys(folder)
     if new and not path.exists():
         make(path)
-    return Vault(FileKeys(path).ring())
+    wire = Path(os.environ.get(WIRE_VARIABLE) or folder / WIRE_FILE)
+    return Vault(FileKeys(path).ring(), WireKeys.of(wire) if wire.exists() else None)

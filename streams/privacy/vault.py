@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.errors import Fatal
 from streams.privacy.master import KEY_BYTES, NONCE_BYTES, MasterKeys, wrapper_of
+from streams.privacy.wire import WireKeys
 
 WHOLE, PART = b"\x00\x01", b"\x00\x02"
 _HEAD = len(WHOLE) + 2
@@ -38,10 +39,11 @@ def is_sealed(data: bytes) -> bool:
 
 
 class Vault:
-    """Makes and opens data keys by the master keys."""
+    """Makes and opens data keys by the master keys. wire: opens what upstream has sealed."""
 
-    def __init__(self, masters: MasterKeys) -> None:
+    def __init__(self, masters: MasterKeys, wire: WireKeys | None = None) -> None:
         self.masters = masters
+        self.wire = wire
 
     def new_key(self, scope: bytes) -> DataKey:
         """Return a new data key for a scope."""

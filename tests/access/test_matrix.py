@@ -38,7 +38,6 @@ ALLOWED: dict[str, frozenset[str]] = {
     "GET /api/learner": frozenset({"risk", "auditor"}),
     "GET /api/letters": frozenset({"operator", "auditor"}),
     "POST /api/letters/again": frozenset({"operator"}),
-    "GET /api/audit": frozenset({"auditor"}),
 }
 # For whom nobody has to show who he is: the doors, the page's own files, and whether it is alive.
 OPEN = {

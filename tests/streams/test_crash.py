@@ -11,11 +11,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from schemas.jsonlines import to_line
 from simulator import simulate
+from streams.desk import SEPARATOR
+from streams.privacy.opening import local_vault
+from streams.privacy.sealed import open_fact, open_state
 
 KILLS = 12
 SEED = 20261124
@@ -44,13 +48,13 @@ def committed(data: Path) -> int:
     if not (data / "reprieve.db").exists():
         return 0
     try:
-        return int(next(rows(data, "SELECT COUNT(*) FROM log WHERE inbound = 0"))[0])  # type: ignore[call-overload]
+        return int(next(rows(data, "SELECT COUNT(*) FROM log WHERE inbound = 0"))[0])
     except sqlite3.OperationalError:
         # The first transaction, which makes the tables, is not committed yet.
         return 0
 
 
-def rows(data: Path, query: str) -> Iterator[tuple[object, ...]]:
+def rows(data: Path, query: str) -> Iterator[tuple[Any, ...]]:
     with closing(sqlite3.connect(f"file:{data / 'reprieve.db'}?mode=ro", uri=True)) as db:
         yield from db.execute(query).fetchall()
 
@@ -60,14 +64,22 @@ def ended(process: subprocess.Popen[bytes]) -> str:
     return process.communicate(timeout=120)[1].decode()
 
 
-def outcome(data: Path) -> dict[str, list[tuple[object, ...]]]:
+def outcome(data: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return all that must not depend on crashes: what was said, in order, and every state and fact."""
+    vault = local_vault(data, new=False)
+    states = {(agent, key): (value, due) for agent, key, value, due in rows(data, "SELECT * FROM state")}
     return {
         "said": list(
             rows(data, "SELECT topic, key, value, headers, timestamp FROM log WHERE inbound = 0 ORDER BY position")
         ),
-        "states": list(rows(data, "SELECT * FROM state ORDER BY agent, key")),
-        "facts": list(rows(data, "SELECT * FROM fact ORDER BY agent, id")),
+        # Two runs seal the same row under other keys.
+        "states": sorted(
+            (agent, key, open_state(vault, agent, key, value), due) for (agent, key), (value, due) in states.items()
+        ),
+        "facts": sorted(
+            (agent, name, open_fact(vault, agent, name, value, states[agent, name.split(SEPARATOR)[0]][0]))
+            for agent, name, value in rows(data, "SELECT * FROM fact")
+        ),
         "closed": list(rows(data, "SELECT value FROM meta WHERE name = 'closed_through'")),
     }
 

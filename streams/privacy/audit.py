@@ -1,0 +1,150 @@
+"""Who was shown personal data, of whom and what for: written down before it is shown.
+
+A reading process has a chain of its own. Beside a data directory it is a file of JSON lines, `audit.jsonl`; on Kafka it
+is the topic `audit`. Where the record cannot be written, nothing is shown.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from schemas import events as ev
+from schemas.errors import BadInput, Fatal, WrongUse
+from schemas.jsonlines import from_line, to_line
+from streams.privacy.chain import Head, next_record
+
+if TYPE_CHECKING:
+    from schemas.codec import Codec
+    from streams.settings import Settings
+
+FILE = "audit.jsonl"
+# What personal data may be looked at for. Those of a borrower who asks, or of who checks on us, are shown whole;
+# for the work on a case only what a consent is in force for.
+WORK = ("hotline", "case_work")
+WHOLE = ("subject_access", "complaint", "audit")
+PURPOSES = (*WORK, *WHOLE)
+
+# (borrower, the names of what is shown)
+Shown = tuple[str, Sequence[str]]
+
+
+class Audit(Protocol):
+    """Writes down what is about to be shown."""
+
+    def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
+        """Write records, durably. Raises Fatal where that cannot be done, WrongUse for a purpose that is none."""
+        ...
+
+
+def operator() -> str:
+    """Return the name of the user of this machine who runs the process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+def clock() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
+def checked(purpose: str, actor: str) -> None:
+    """Raise WrongUse where nobody is named, or a purpose that is none."""
+    if purpose not in PURPOSES:
+        raise WrongUse(f"{purpose!r} is no purpose of looking at personal data. Give one of {', '.join(PURPOSES)}.")
+    if not 0 < len(actor) <= 200:
+        raise WrongUse("Who looks at personal data must be named, in 1 to 200 letters.")
+
+
+class FileAudit:
+    """The chain of a data directory, for all processes that read it."""
+
+    def __init__(self, folder: Path, source: str, now: Callable[[], datetime] = clock) -> None:
+        self.path = folder / FILE
+        self._source = source
+        self._now = now
+
+    def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
+        """Append records to the file, durably."""
+        checked(purpose, actor)
+        try:
+            with open(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                chain, head = self._end(file.fileno())
+                lines = []
+                for borrower, fields in shown:
+                    made = next_record(chain, head, self._now(), self._source, borrower, actor, purpose, fields)
+                    head = Head(made.number, made.digest)
+                    lines.append(to_line(made))
+                file.write(b"".join(lines))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise Fatal(
+                f"{self.path} cannot be written: {error.strerror}. Nothing is shown that is not on record; make room, "
+                "or give the right to it."
+            ) from error
+
+    def _end(self, fd: int) -> tuple[str, Head]:
+        """Return the chain and its head. A line that a crash cut off was shown to nobody, and goes."""
+        size = os.fstat(fd).st_size
+        tail = os.pread(fd, 65_536, max(0, size - 65_536))
+        whole = tail[: tail.rfind(b"\n") + 1]
+        if len(whole) < len(tail):
+            os.ftruncate(fd, size - len(tail) + len(whole))
+        if not whole:
+            return f"file-{os.urandom(6).hex()}", Head()
+        last = _read(whole[whole.rfind(b"\n", 0, -1) + 1 :], self.path)
+        return last.chain, Head(last.number, last.digest)
+
+
+def file_records(folder: Path) -> Iterator[ev.PersonalDataRead]:
+    """Yield the records of a data directory, in their order."""
+    path = folder / FILE
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield _read(line, path)
+
+
+def _read(line: bytes, path: Path) -> ev.PersonalDataRead:
+    try:
+        found = from_line(line)
+    except BadInput as error:
+        raise Fatal(f"{path} holds a line that is no record of an audit: it was changed. Restore it.") from error
+    if not isinstance(found, ev.PersonalDataRead):
+        raise Fatal(f"{path} holds a line that is no record of an audit: it was changed. Restore it.")
+    return found
+
+
+class KafkaAudit:
+    """A chain on Kafka of this process alone."""
+
+    def __init__(self, settings: Settings, codec: Codec, source: str, now: Callable[[], datetime] = clock) -> None:
+        self.chain = f"{source}-{os.urandom(8).hex()}"[-64:]
+        self._settings, self._codec = settings, codec
+        self._source = source
+        self._now = now
+        self._head = Head()
+
+    async def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
+        """Publish records, acknowledged by all replicas."""
+        from streams.kafka.publishing import publish
+
+        checked(purpose, actor)
+        made, head = [], self._head
+        for borrower, fields in shown:
+            record = next_record(self.chain, head, self._now(), self._source, borrower, actor, purpose, fields)
+            head = Head(record.number, record.digest)
+            made.append(record)
+        # A record whose sending failed may be there all the same: its number is not given twice.
+        self._head = head
+        await publish(self._settings, self._codec, made)

@@ -1,0 +1,186 @@
+"""Personal data on Kafka: nowhere but where upstream published it, through faults too, and gone after an erasure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from msgspec.structs import replace
+
+from chaos.stage import Stage
+from deploy.local.kafka import KafkaCluster
+from deploy.local.processes import free_port
+from schemas import events as ev
+from schemas.codec import Codec
+from simulator.runs import simulate
+from state.borrower import BorrowerState
+from state.storage import unpack
+from streams.kafka.broker import changelog
+from streams.kafka.partitioning import partition_of
+from streams.kafka.rows import STATE, state_of
+from streams.kafka.store import PartitionStore
+from streams.privacy.key_file import FileKeys
+from streams.privacy.letters import opened_letter
+from streams.privacy.sealed import open_state
+from streams.privacy.vault import Vault, wrapped_of
+from tests.privacy.marks import INCOME, NAME, PHONE, answer, erasure, granted, leaks, report, shapes
+
+FORMS = shapes()
+
+
+def history() -> list[ev.Event]:
+    """Return events of a few borrowers, in which all that they and others say of them is marked."""
+    marked: list[ev.Event] = []
+    for event in simulate(accounts=20, days=20, seed=11, start=date(2026, 1, 5)):
+        marked.append(event)
+        if isinstance(event, ev.ProfileReported):
+            who, day = event.borrower_id, event.as_of
+            marked += [granted(who, day), report(who, day, event.event_id[:8])]
+            # To an offer that never was: what was said is in a dead letter, sealed.
+            marked.append(answer(who, day, event.event_id[:8], "declined", reasons=("distress",), rating=1))
+    return marked
+
+
+def segments(kafka: KafkaCluster, stage: Stage, topic: str) -> list[Path]:
+    """Return the files of a topic's segments."""
+    return sorted(path for path in kafka.folder.rglob(f"{stage.prefix}{topic}-*/*.log*"))
+
+
+def rows_of(stage: Stage) -> dict[str, bytes]:
+    """Return the last committed state of each borrower, as it is stored."""
+
+    async def read() -> dict[str, bytes]:
+        name = changelog(stage.settings(), "planner")
+        consumer = AIOKafkaConsumer(bootstrap_servers=stage.bootstrap, isolation_level="read_committed")
+        found: dict[str, bytes] = {}
+        await consumer.start()
+        try:
+            tps = [TopicPartition(name, part) for part in range(stage.partitions)]
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            ends = await consumer.end_offsets(tps)
+            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found |= {r.key[1:].decode(): state_of(r.value) for r in records if r.key[:1] == STATE}
+        finally:
+            await consumer.stop()
+        return found
+
+    return asyncio.run(read())
+
+
+def soon(stage: Stage) -> None:
+    """Have the planner's changelog compacted at once, where it would be within a day."""
+
+    async def alter() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=stage.bootstrap)
+        await admin.start()
+        try:
+            config = {
+                "cleanup.policy": "compact",
+                "segment.ms": "200",
+                "min.cleanable.dirty.ratio": "0",
+                "max.compaction.lag.ms": "200",
+                "file.delete.delay.ms": "0",
+            }
+            name = changelog(stage.settings(), "planner")
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, config)])
+        finally:
+            await admin.close()
+
+    asyncio.run(alter())
+
+
+def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an_erasure_destroys_the_key(
+    stage: Stage, kafka: KafkaCluster
+) -> None:
+    events = history()
+    ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
+    first, second, third = events[: ends[9]], events[ends[9] : ends[-3]], events[ends[-3] :]
+    days = [e for e in third if isinstance(e, ev.DayClosed)]
+    who = next(e.borrower_id for e in first if isinstance(e, ev.ProfileReported))
+    port = free_port()
+    stage.publish(first)
+    stage.start("one", metrics_port=port, log_level="DEBUG")
+    # What nobody can read, and what lies about itself, with names and numbers in it.
+    poison = f"{NAME} {PHONE} {INCOME}".encode()
+    wrong = Codec().encode(report(who, date(2026, 1, 5), "wrong"))
+    where = partition_of(who.encode(), stage.partitions)
+    for topic in ("profiles", "feedback"):
+        stage.put(topic, 0, poison, poison)
+        stage.put(topic, 1, None, wrong)
+        stage.put(topic, where, who.encode(), wrong[:-3])
+    before = sum(stage.committed().values())
+    stage.wait(lambda: sum(stage.committed().values()) > before, "progress")
+    stage.kill("one")
+    stage.start("one", metrics_port=port, log_level="DEBUG")
+    stage.publish(second)
+    stage.settle()
+    with closing(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics")) as page:
+        assert not leaks_in(page.read())
+
+    vault = Vault(FileKeys(stage.keys).ring())
+    rows = rows_of(stage)
+    state = unpack(open_state(vault, "planner", who, rows[who]), BorrowerState)
+    assert INCOME in {reading.value for reading in state.readings}
+    key = wrapped_of(rows[who], b"")
+    planner = changelog(stage.settings(), "planner").removeprefix(stage.prefix)
+    assert any(key in path.read_bytes() for path in segments(kafka, stage, planner))
+
+    soon(stage)
+    forgotten = erasure(who, days[0].business_date)
+    stage.publish([forgotten, *third])
+    stage.settle()
+    days_after = [
+        replace(days[-1], event_id=f"later-{n}", business_date=date.fromordinal(days[-1].business_date.toordinal() + n))
+        for n in (1, 2, 3)
+    ]
+    for day in days_after:
+        # A segment is closed, and then compacted, when something is written behind it.
+        stage.publish([day])
+        stage.settle()
+    stage.wait(
+        lambda: not any(key in path.read_bytes() for path in segments(kafka, stage, planner)), "the end of the data key"
+    )
+    state = unpack(open_state(vault, "planner", who, rows_of(stage)[who]), BorrowerState)
+    assert (state.readings, state.consents) == ((), ())
+    proofs = [e for e in stage.said() if isinstance(e, ev.PersonalDataErased)]
+    assert [(e.borrower_id, e.caused_by) for e in proofs] == [(who, forgotten.event_id)]
+
+    letters = [e for e in stage.said() if isinstance(e, ev.DeadLetter)]
+    assert {e.topic for e in letters} == {"profiles", "feedback"}
+    assert all((e.key, e.value, e.headers) == (None, None, {}) for e in letters)
+    opened = {opened_letter(e, vault).value for e in letters}
+    assert {poison, wrong, wrong[:-3]} <= opened
+    assert {e.code for e in letters} == {"unreadable", "wrong_key", "unknown_offer"}
+
+    assert stage.end("one") == 0
+    # Not one mark in any topic but the two that upstream published to.
+    held = leaks(kafka.folder, FORMS)
+    allowed = (f"{stage.prefix}profiles-", f"{stage.prefix}feedback-")
+    mine = {name: marks for name, marks in held.items() if f"/{stage.prefix}" in name}
+    assert {part for name in mine for part in allowed if part in name} == set(allowed)
+    assert {name: marks for name, marks in mine.items() if not any(part in name for part in allowed)} == {}
+    # Nor in what the worker wrote: its stores, its log.
+    assert leaks(stage.folder, FORMS) == {}
+    assert not any(key in path.read_bytes() for path in stage.data().rglob("*") if path.is_file())
+    store = PartitionStore(stage.data() / f"planner-{where}")
+    try:
+        assert store.get(STATE + who.encode()) is not None
+        assert not leaks_in(b"".join(k + v for k, v in store.scan(b"a", b"\xff")))
+    finally:
+        store.close()
+    lines = [json.loads(line) for line in stage.log("one").splitlines() if line.startswith("{")]
+    assert lines, "a log that says nothing proves nothing"
+
+
+def leaks_in(data: bytes) -> set[str]:
+    """Return the marks that bytes hold."""
+    return {what for form, what in FORMS.items() if form in data}

@@ -1,0 +1,167 @@
+"""A lane's rows: sealed in its store and its changelog, and gone from the store's files after an erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from agents.planner import PlannerAgent
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.errors import Fatal
+from schemas.topics import TOPIC_OF, key_of
+from state.borrower import BorrowerState
+from state.pack import default_book
+from streams.cli import cli
+from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane_rows import LaneRows
+from streams.kafka.rows import META, STATE, state_of
+from streams.kafka.store import PartitionStore
+from streams.privacy.letters import opened_letter
+from streams.privacy.master import MasterKeys
+from streams.privacy.vault import Vault, wrapped_of
+from tests.privacy.marks import NAME, erasure, granted, leaks, report, seen, shapes
+
+FORMS = shapes()
+DAY = date(2026, 1, 5)
+VAULT = Vault(MasterKeys({"k1": b"1" * 32}, "k1", "a test"))
+
+
+@dataclass
+class Given:
+    """A record as a consumer hands it over."""
+
+    topic: str
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    partition: int = 0
+    timestamp: int = 1_700_000_000_000
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+class Driven:
+    """A lane of the planner alone, driven without a broker. `changelog`: all rows that were ever committed."""
+
+    def __init__(self, folder: Path, vault: Vault | None, changelog: list[tuple[bytes, bytes | None]]) -> None:
+        self.store = PartitionStore(folder)
+        book = default_book()
+        try:
+            seat = Seat(PlannerAgent(), BorrowerState, LaneRows(self.store), book, 100, vault)
+            self.lane = Lane(0, 1, [seat], book, Codec(), prefix="", vault=vault)
+        except BaseException:
+            self.store.close()
+            raise
+        self.seat = seat
+        self.changelog = changelog
+        self.said: list[ev.Event] = []
+
+    def feed(self, *events: ev.Event) -> None:
+        """Decide on events in one batch, and commit it."""
+        self.give(*((TOPIC_OF[type(e)].name, (key_of(e) or "").encode(), Codec().encode(e)) for e in events))
+
+    def give(self, *records: tuple[str, bytes | None, bytes | None]) -> None:
+        """Decide on records in one batch, and commit it."""
+        given: dict[str, list[Given]] = {}
+        for n, (topic, key, value) in enumerate(records):
+            given.setdefault(topic, []).append(Given(topic, len(self.changelog) + n, key, value))
+        self.lane.take(given)
+        self.said += [Codec().decode(saying.value or b"") for saying in self.lane.batch.said]
+        self.changelog += self.seat.rows.written.items()
+        self.lane.settled({"planner": len(self.changelog)})
+
+
+@contextmanager
+def driven(
+    folder: Path, vault: Vault | None = VAULT, changelog: list[tuple[bytes, bytes | None]] | None = None
+) -> Iterator[Driven]:
+    made = Driven(folder, vault, [] if changelog is None else changelog)
+    try:
+        yield made
+    finally:
+        made.store.close()
+
+
+def test_what_a_lane_writes_is_sealed_and_another_lane_reads_it_back(tmp_path: Path) -> None:
+    with driven(tmp_path / "one") as one:
+        one.feed(granted("B1", DAY), report("B1", DAY), granted("B2", DAY), report("B2", DAY))
+        state, facts = one.seat.desk.state("B1"), one.seat.desk.history("B1")
+        assert state.readings
+        for key, value in one.changelog:
+            assert not seen(key + (value or b""), FORMS)
+    assert leaks(tmp_path, FORMS) == {}
+    # Another worker has the changelog alone.
+    with driven(tmp_path / "two", changelog=one.changelog) as two:
+        two.store.write(one.changelog, len(one.changelog))
+        assert (two.seat.desk.state("B1"), two.seat.desk.history("B1")) == (state, facts)
+
+
+def test_an_erasure_takes_the_data_key_out_of_the_files_and_out_of_a_compacted_changelog(
+    tmp_path: Path,
+) -> None:
+    with driven(tmp_path) as one:
+        one.feed(granted("B1", DAY), report("B1", DAY), granted("B2", DAY), report("B2", DAY))
+        keys = {n: wrapped_of(state_of(one.store.get(STATE + n) or b""), b"") for n in (b"B1", b"B2")}
+        one.store._db.flush()
+        assert leaks(tmp_path, dict.fromkeys(keys.values(), "key"))
+        # In one batch with what comes behind it.
+        one.feed(erasure("B1", DAY), report("B1", DAY, "again"), report("B2", DAY, "more"))
+        assert [type(e) for e in one.said] == [ev.PersonalDataErased]
+        assert leaks(tmp_path, {keys[b"B1"]: "key"}) == {}
+        assert leaks(tmp_path, {keys[b"B2"]: "key"})
+        left = dict(one.changelog)
+        assert not any(keys[b"B1"] in (value or b"") for value in left.values())
+        # All that is left of him opens with the new key, and says nothing.
+        assert one.seat.desk.state("B1").readings == ()
+    with driven(tmp_path) as two:
+        facts = two.seat.desk.history("B1")
+        assert {name.split(":")[0] for name, _ in facts} == {"grant", "profile", "erasure"}
+        assert not seen(repr(facts).encode(), FORMS)
+
+
+def test_a_batch_that_was_not_committed_leaves_the_data_key_that_was(tmp_path: Path) -> None:
+    with driven(tmp_path) as one:
+        one.feed(granted("B1", DAY), report("B1", DAY))
+        state = one.seat.desk.state("B1")
+        key = wrapped_of(state_of(one.store.get(STATE + b"B1") or b""), b"")
+        forgotten = erasure("B1", DAY)
+        one.lane.take({"profiles": [Given("profiles", 9, b"B1", Codec().encode(forgotten))]})
+        assert one.seat.rows.written
+    # The worker is killed here.
+    with driven(tmp_path) as two:
+        assert two.seat.desk.state("B1") == state
+        assert two.seat.desk.history("B1")
+        assert wrapped_of(state_of(two.store.get(STATE + b"B1") or b""), b"") == key
+
+
+@pytest.mark.parametrize("wrong", [None, Vault(MasterKeys({"k1": b"2" * 32}, "k1", "another file"))])
+def test_a_lane_with_other_master_keys_or_none_begins_with_nothing(tmp_path: Path, wrong: Vault | None) -> None:
+    with driven(tmp_path) as one:
+        one.feed(granted("B1", DAY))
+        assert one.store.get(META + b"sealed")
+    with pytest.raises(Fatal, match=r"privacy\.mode is off|the key under this id is another"):
+        Driven(tmp_path, wrong, [])
+
+
+def test_dead_letters_of_a_lane_are_sealed(tmp_path: Path) -> None:
+    with driven(tmp_path) as one:
+        poison = NAME.encode()
+        one.give(("profiles", poison, poison), ("feedback", None, Codec().encode(report("B1", DAY))))
+        letters = [e for e in one.said if isinstance(e, ev.DeadLetter)]
+        assert [(e.key, e.value, e.headers) for e in letters] == [(None, None, {})] * 2
+        assert opened_letter(letters[0], VAULT).key == poison
+        for saying in letters:
+            assert not seen(Codec().encode(saying), FORMS)
+
+
+def test_a_worker_without_master_keys_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRIEVE_WORKER__DATA_DIR", str(tmp_path))
+    found = CliRunner().invoke(cli, ["worker"])
+    assert isinstance(found.exception, Fatal)
+    assert "privacy.master_keys_file is not set" in str(found.exception)
