@@ -169,6 +169,14 @@ def worded(event: ev.Event, currency: str) -> Both:
     return {"zh": texts[0].format(**zh).strip(), "en": texts[1].format(**en).strip()}
 
 
+def both(value: Any, currency: str = "") -> Both:
+    """Return a code, or several reasons, in both languages."""
+    return {
+        "zh": _plain("", value, currency, chinese=True),
+        "en": _plain("", value, currency, chinese=False),
+    }
+
+
 def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
     if value is None:
         return ""
