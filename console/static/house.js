@@ -1,10 +1,10 @@
 // Rules, the learner, and dead letters.
-import { ask, bars, card, change, el, grid, mark, number, pairs, spoken, svg, t, table, wide } from "./page.js";
+import { bars, card, change, el, grid, mark, number, pairs, svg, t, table, wide } from "./page.js";
 
 export function rulesView(r) {
   const value = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
   return [el("h1", {}, t("rules")), el("p.soft", {}, t("rules_how")),
-    wide(`${t("in_force")}: ${r.in_force}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [b.jurisdictions.join(", "), b.products.map(t).join(", "), b.packs.join(" + ")]), { 2: "text" })),
+    wide(`${t("in_force")}: ${r.in_force}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" })),
     ...r.packs.map((p) => {
       const open = p.rules.filter((x) => !x.verified).length;
       return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null),
@@ -12,8 +12,10 @@ export function rulesView(r) {
     })];
 }
 
+const any = (names) => names.map((n) => (n === "*" ? t("any") : n)).join(", ");
+
 export function learnerView(l) {
-  return [el("h1", {}, t("learner")), el("p.soft", {}, t("learner_how")), grid(
+  return [el("h1", {}, t("learner")), el("p.soft", {}, t("learner_how")), el("div.grid.two", {},
     card(t("version"), pairs([[t("version"), number(l.version), "n"], [t("rows"), number(l.rows), "n"], [t("guardrail"), l.tripped || t("none"), l.tripped ? "n.bad" : "n.good"]])),
     card(t("led_by"), Object.keys(l.groups).length ? bars(Object.entries(l.groups).map(([k, n]) => [`group_${k}`, n])) : el("p.soft", {}, t("none"))),
     wide(t("weight"), l.weights.length ? table([t("figure"), t("value"), t("sure"), t("belief")], l.weights.map((w) => [t(`figure_${w.name}`), w.mean.toFixed(3), `± ${w.deviation.toFixed(3)}`, belief(w, l.weights)]), { 1: "n", 2: "n", 3: "text" }) : el("p", {}, t("learner_none"))))];

@@ -22,9 +22,9 @@ export function overviewView(o) {
       healthCard(o.health)),
     el("div.grid.two", {},
       card(t("bad_debts"), table([t("account"), t("day"), t("status"), t("outstanding")], o.newest_bad_debts.slice(0, 12).map((d) => [link("account", d.account), d.day, statusMark(d.to), money(d.outstanding, d.currency)]), { 3: "n" })),
-      card(t("offers"), table([t("borrower"), t("day"), t("leads")], o.newest_offers.slice(0, 12).map((x) => [link("borrower", x.borrower), x.day, lead(x)]), { 2: "n" }))),
+      card(t("offers"), table([t("borrower"), t("day"), t("lead_option")], o.newest_offers.slice(0, 12).map((x) => [link("borrower", x.borrower), x.day, lead(x)]), { 2: "n" }))),
     grid(
-      card(`${t("expiring")} (${number(o.offers.expiring)})`, table([t("borrower"), t("leads")], o.offers.expiring_today.map((x) => [link("borrower", x.borrower), lead(x)]), { 1: "n" })),
+      card(`${t("expiring")} (${number(o.offers.expiring)})`, table([t("borrower"), t("lead_option")], o.offers.expiring_today.map((x) => [link("borrower", x.borrower), lead(x)]), { 1: "n" })),
       card(t("plans"), pairs([["activated", o.plans.activated], ["kept", o.plans.kept], ["plan_missed", o.plans.missed], ["broken", o.plans.broken], ["completed", o.plans.completed]].map(([k, n]) => [t(k), number(n), "n"]))),
       card(t("acceptance"), Object.keys(o.answers).length ? pairs(Object.entries(o.answers).map(([k, n]) => [t(k), number(n), "n"])) : none(),
         el("h3", {}, t("allowance")), Object.keys(o.allowance).length ? pairs(Object.entries(o.allowance).map(([c, n]) => [c, money(n, c), "n"])) : none()),

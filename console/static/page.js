@@ -48,13 +48,13 @@ export const link = (kind, id) => el("a", { href: `#/${kind}/${encodeURIComponen
 export const mark = (kind, text) => el(`span.mark${kind ? `.${kind}` : ""}`, {}, text);
 export const pairs = (rows) => el("dl", {}, rows.flatMap(([name, value, kind]) => [el("dt", {}, name), el(kind ? `dd.${kind}` : "dd", {}, value)]));
 
-// kinds: by column, "n" for numbers and "text" for what may be broken into lines.
+// kinds: by column, "n" for numbers and "text" for what may be broken into lines: then a telephone shows rows as blocks.
 export function table(head, rows, kinds = {}) {
   if (!rows.length) return none();
   const cell = (tag, i, attributes, value) => el(`${tag}${kinds[i] ? `.${kinds[i]}` : ""}`, attributes, value);
-  return el("div.scroll", { tabindex: "0", role: "group", "aria-label": head.filter(Boolean).join(", ") }, el("table", {},
+  return el("div.scroll", { tabindex: "0", role: "group", "aria-label": head.filter(Boolean).join(", ") }, el(`table${Object.values(kinds).includes("text") ? ".stack" : ""}`, {},
     el("thead", {}, el("tr", {}, head.map((h, i) => (h ? cell("th", i, { scope: "col" }, h) : el("td", {}))))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value, i) => cell("td", i, {}, value)))))));
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value, i) => cell("td", i, { "data-head": head[i] }, value)))))));
 }
 export function bars(rows, kind = () => "") {
   const most = Math.max(1, ...rows.map(([, n]) => n));
