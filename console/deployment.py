@@ -103,8 +103,8 @@ class OnTheRecord:
                 asyncio.run(self._audit.record(shown, actor, purpose))
         except (KafkaError, OSError) as error:
             raise Fatal(
-                f"Kafka does not take the record of who looks: {type(error).__name__} {error}. Nothing is shown that is "
-                "not on record; try again."
+                f"Kafka does not take the record of who looks: {type(error).__name__} {error}. Nothing is shown "
+                "that is not on record; try again."
             ) from error
 
 

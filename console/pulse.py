@@ -73,8 +73,8 @@ class Pulse:
         self._open: dict[str, _Open] = {}
         self._people: dict[str, _Open] = {}
         self._expiring: dict[date, dict[str, _Open]] = {}
-        # By borrower, the offer that last became a plan without being open: it may be seen later.
-        self._early: dict[str, str] = {}
+        # By borrower, the few offers that became plans without being open: they may be seen later.
+        self._early: dict[str, tuple[str, ...]] = {}
         self._news: Newest[ev.Event] = Newest(SHOWN)
         self._debts: Newest[ev.BadDebtChanged] = Newest(SHOWN)
         self._offers: Newest[ev.OfferPublished] = Newest(SHOWN)
@@ -170,7 +170,7 @@ class Pulse:
         before = self._open.get(borrower)
         if before is not None:
             self._end(borrower, before)
-        if self._early.get(borrower) == event.offer_id:
+        if event.offer_id in self._early.get(borrower, ()):
             return
         one = _Open(
             event.offer_id,
@@ -188,7 +188,9 @@ class Pulse:
     def _planned(self, event: ev.PlanActivated) -> None:
         self._pass("planned", event.account_id)
         if not self._ended(event.borrower_id, event.offer_id):
-            self._early[event.borrower_id] = event.offer_id
+            early = self._early.get(event.borrower_id, ())
+            if event.offer_id not in early:
+                self._early[event.borrower_id] = (*early, event.offer_id)
 
     def _ended(self, borrower: str, offer: str) -> bool:
         found = self._open.get(borrower)

@@ -167,6 +167,9 @@ class Console:
         if now - self._checked < CHECK:
             return
         self._checked = now
+        if not self._caught_up:
+            # Reading what was there before is no throughput.
+            self._rates.clear()
         self._rates.append((now, self.pulse.came))
         while now - self._rates[0][0] > RATE:
             self._rates.popleft()

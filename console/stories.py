@@ -7,14 +7,15 @@ from datetime import date
 from typing import Any
 
 from agents.corrections import SAID
-from console.words import worded
+from console.currencies import money
+from console.words import Both, both, worded
 from schemas import events as ev
 from schemas.days import story_order
 from schemas.topics import TOPIC_OF
 from state.account import AccountState
 from state.borrower import BorrowerState
 
-TIMELINE = 400
+TIMELINE, TRANSITIONS = 400, 100
 
 
 def account_story(
@@ -62,8 +63,34 @@ def account_story(
             for e in sorted(events, key=story_order)
             if isinstance(e, ev.DelinquencyChanged)
         ],
+        "transitions": _transitions(events),
         "offers": [offer_shown(o) for o in offers],
         "timeline": timeline(events, s.currency),
+    }
+
+
+def _transitions(events: Iterable[ev.Event]) -> list[dict[str, Any]]:
+    """Return each step from one state to another and why it was taken, the newest first."""
+    kinds = ev.DelinquencyChanged | ev.ClassificationChanged | ev.BadDebtChanged | ev.CreditStandingChanged
+    steps = [e for e in events if isinstance(e, kinds)]
+    return [
+        {
+            "day": e.business_date.isoformat(),
+            "kind": type(e).__name__,
+            "from": both(e.from_),
+            "to": both(e.to),
+            "why": _lateness(e) if isinstance(e, ev.DelinquencyChanged) else both(e.reasons),
+            "policy": getattr(e, "policy", None),
+        }
+        for e in sorted(steps, key=story_order, reverse=True)[:TRANSITIONS]
+    ]
+
+
+def _lateness(e: ev.DelinquencyChanged) -> Both:
+    overdue = money(e.overdue_amount, e.currency)
+    return {
+        "zh": f"逾期{e.days_past_due}天，{e.missed}期未还，逾期金额{overdue}",
+        "en": f"{e.days_past_due} days past due, {e.missed} missed, {overdue} overdue",
     }
 
 

@@ -75,6 +75,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "ErasureRequested": ("要求删除个人信息", "Erasure requested"),
     "EducationCompleted": ("完成学习：{item_id}", "Completed education item {item_id}"),
 }
+OFFERS: dict[str, tuple[str, str]] = {
+    "OfferPublished of one": (
+        "发出1个还款方案，{expires_on}前有效",
+        "Offered one way to repay, open until {expires_on}",
+    ),
+    "OfferPublished of none": ("目前没有可承受的方案，转由专人联系", "Nothing is affordable: a person is asked for"),
+}
 # What codes are called in Chinese; what is not here is shown as it is.
 CHINESE = {
     "current": "正常",
@@ -128,6 +135,28 @@ CHINESE = {
     "breathing_space": "喘息期",
     "plan": "分期协议",
     "missed": "连续未还",
+    "normal": "正常类",
+    "penalty_interest": "罚息",
+    "late_fee": "滞纳金",
+    "sms": "短信",
+    "email": "邮件",
+    "letter": "信函",
+    "visit": "上门",
+    "app": "应用",
+    "counter": "柜面",
+    "bank_transfer": "银行转账",
+    "transfer": "转账",
+    "direct_debit": "自动扣款",
+    "recognise": "认定",
+    "reject": "驳回",
+    "charge_off": "核销",
+    "terminate": "终止",
+    "arrears_confirmed": "欠款属实",
+    "uncollectable": "无法收回",
+    "bureau": "征信",
+    "interview": "访谈",
+    "third_party": "第三方",
+    "declared": "本人申报",
 }
 ENGLISH = {
     "dpd_1_30": "1–30 days",
@@ -151,7 +180,10 @@ PATTERNS = (
     (r"arrears paid", "逾期款项已还清"),
     (r"plan active", "分期协议生效中"),
     (r"probation served", "观察期已满"),
+    (r"review (\S+): ", r"复核\1："),
     (r"review ", "复核"),
+    (r"arrears_confirmed", "欠款属实"),
+    (r"uncollectable", "无法收回"),
     (r"settled", "已结清"),
 )
 MONEY = frozenset({"amount", "principal", "overdue_amount", "allowance", "unpaid"})
@@ -160,13 +192,23 @@ MONEY = frozenset({"amount", "principal", "overdue_amount", "allowance", "unpaid
 def worded(event: ev.Event, currency: str) -> Both:
     """Return what an event says in both languages; its name where there are no words for it."""
     name = type(event).__name__
-    texts = WORDS.get(name)
+    if isinstance(event, ev.OfferPublished) and len(event.options) < 2:
+        name += " of one" if event.options else " of none"
+    texts = WORDS.get(name) or OFFERS.get(name)
     if texts is None:
         return {"zh": name, "en": name}
     fields = {f: getattr(event, f) for f in event.__struct_fields__}
     zh = {k: _plain(k, v, currency, chinese=True) for k, v in fields.items()}
     en = {k: _plain(k, v, currency, chinese=False) for k, v in fields.items()}
     return {"zh": texts[0].format(**zh).strip(), "en": texts[1].format(**en).strip()}
+
+
+def both(value: Any, currency: str = "") -> Both:
+    """Return a code, or several reasons, in both languages."""
+    return {
+        "zh": _plain("", value, currency, chinese=True),
+        "en": _plain("", value, currency, chinese=False),
+    }
 
 
 def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:

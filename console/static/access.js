@@ -9,6 +9,8 @@ export async function lookWho() {
 
 export const maySee = (view) => me === null || me.views.includes(view);
 
+export const mayDo = (permission) => me === null || me.permissions.includes(permission);
+
 export function frameAccess(t) {
   const button = document.querySelector("#out");
   const search = document.querySelector("#search");

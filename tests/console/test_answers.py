@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,73 @@ def test_rules_say_which_are_not_verified_and_the_learner_how_sure_it_is(ready: 
     learner = told(ready, "/api/learner")
     assert learner["version"] > 0
     assert all(w["deviation"] > 0 for w in learner["weights"])
+
+
+def posted(served: ServedConsole, body: bytes, **headers: str) -> tuple[int, str]:
+    """Ask for letters to be sent in again, as the page does unless headers say otherwise."""
+    parts = urlsplit(served.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection.request("POST", "/api/letters/again", body, {"X-Reprieve-Console": "1", **headers})
+    answer = connection.getresponse()
+    found = answer.status, answer.read().decode()
+    connection.close()
+    return found
+
+
+def test_a_letter_is_sent_in_again_once_and_only_where_the_own_page_asks(tmp_path: Path) -> None:
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        for _ in range(3):
+            runtime.publish_raw("payments", b"A1", POISON)
+        runtime.run()
+    with ServedConsole(tmp_path) as served:
+        letters = told(served, "/api/letters")["letters"]
+        one = json.dumps({"ids": [letters[0]["id"]]}).encode()
+        for headers in (
+            {"X-Reprieve-Console": ""},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Origin": "https://evil.example"},
+        ):
+            assert posted(served, one, **headers)[0] == 403
+        assert posted(served, one, Origin=served.url, **{"Sec-Fetch-Site": "same-origin"})[0] == 200
+        assert json.loads(posted(served, one)[1]) == {"sent": 0, "before": 1, "refused": 0}
+        # That one was refused anew, so there are four; one of them was sent in again.
+        assert json.loads(posted(served, b'{"code": "unreadable"}')[1]) == {"sent": 3, "before": 1, "refused": 3}
+        assert posted(served, b'{"ids": []}')[0] == posted(served, b"no JSON")[0] == 400
+        with LocalRuntime.open(tmp_path, default_book()):
+            status, said = posted(served, b'{"code": "unreadable"}')
+        assert status == 409
+        assert "in use by process" in said
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        assert len(list(runtime._store.of_topic("payments"))) == 3 + 1 + 3
+
+
+def test_a_reading_that_fails_is_said_and_ends_the_console(tmp_path: Path) -> None:
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        runtime.publish_raw("payments", b"A1", POISON)
+        runtime.run()
+    with ServedConsole(tmp_path) as served:
+        while asked(served.url, "/readyz")[0] != 200:
+            pass
+        with closing(sqlite3.connect(tmp_path / "reprieve.db")) as db, db:
+            db.execute("DROP TABLE log")
+        with pytest.raises(Fatal, match="no such table: log"):
+            served.wait()
+        status, _, said = asked(served.url, "/readyz")
+        assert (status, b"no such table" in said) == (503, True)
+        assert "no such table" in told(served, "/api/overview")["health"]["failure"]
+
+
+def test_what_waits_in_a_data_directory_is_counted(tmp_path: Path) -> None:
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        for _ in range(5):
+            runtime.publish_raw("payments", b"A1", POISON)
+        with ServedConsole(tmp_path) as served:
+            while told(served, "/api/overview")["health"].get("lag") != 5:
+                pass
+            runtime.run()
+            while told(served, "/api/overview")["health"]["lag"] != 0:
+                pass
+            assert told(served, "/api/overview")["health"]["newest_commit_ms"] > 0
 
 
 def test_a_folder_without_data_and_a_port_in_use_are_one_sentence(

@@ -1,0 +1,143 @@
+"""The console over Kafka: how long it takes to catch up, how large its file is, and how far behind the event a page is.
+
+python -m bench.console --accounts 200000
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from chaos.stage import Stage
+from deploy.local.kafka import KafkaCluster
+from schemas import events as ev
+from simulator.world import START
+
+AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
+# Payments of the account whose story is long, and rounds of the latency.
+LONG, ROUNDS = 10_000, 20
+
+
+def opened(name: str) -> ev.AccountOpened:
+    """Return the opening of an account on which nothing is due for long."""
+    due = START + timedelta(days=900)
+    return ev.AccountOpened(
+        event_id=f"open-{name}",
+        occurred_at=AT,
+        source="bench",
+        account_id=name,
+        borrower_id=f"B{name}",
+        product="personal_loan",
+        jurisdiction="CN",
+        currency="CNY",
+        opened_on=START,
+        annual_rate_bps=0,
+        principal=10_000_000,
+        instalments=(ev.Instalment(number=1, due_on=due, principal=10_000_000, interest=0, fees=0),),
+    )
+
+
+def paid(name: str, number: int) -> ev.PaymentReceived:
+    """Return a payment."""
+    return ev.PaymentReceived(
+        event_id=f"{name}-{number}",
+        occurred_at=AT,
+        source="bench",
+        account_id=name,
+        payment_id=f"{name}-{number}",
+        amount=100,
+        currency="CNY",
+        value_on=START + timedelta(days=number % 300),
+        channel="transfer",
+    )
+
+
+def history(accounts: int) -> Iterator[ev.Event]:
+    """Yield accounts with three payments each, and one with a long story."""
+    for n in range(accounts):
+        yield opened(f"A{n:07d}")
+    for number in range(3):
+        for n in range(accounts):
+            yield paid(f"A{n:07d}", number)
+    for number in range(3, LONG):
+        yield paid("A0000000", number)
+
+
+def asked(url: str, path: str) -> Any:
+    """Return what the console answers; None where it is not ready."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return text if answer.status == 200 else None
+
+
+def measured(stage: Stage, accounts: int) -> None:
+    """Print what was measured on a stage."""
+    stage.start("one")
+    began = time.perf_counter()
+    stage.publish(history(accounts))
+    stage.settle(patience=1_800)
+    print(f"published and processed in {time.perf_counter() - began:.0f} s", flush=True)
+    folder = stage.folder / "console"
+    command = [sys.executable, "-m", "streams.cli", "console", "--kafka", "--port=0", f"--data={folder}"]
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [*command, f"--config={stage.folder / 'one.toml'}"], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+(?=;)", process.stdout.readline())
+        assert found is not None
+        url = found[0]
+        while asked(url, "/readyz") is None:
+            time.sleep(0.2)
+        size = sum(f.stat().st_size for f in folder.iterdir())
+        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text("utf-8"))
+        assert peak is not None
+        print(f"caught up in {time.perf_counter() - began:.1f} s, {size / 2**20:.0f} MiB, {int(peak[1]) >> 10} MiB RSS")
+        began = time.perf_counter()
+        story = json.loads(asked(url, "/api/accounts/A0000000"))
+        print(f"{story['timeline']['count']} events of one account told in {time.perf_counter() - began:.2f} s")
+        delays = []
+        for n in range(ROUNDS):
+            name = f"Z{n:05d}"
+            stage.publish([opened(name)])
+            began = time.perf_counter()
+            while json.loads(asked(url, "/api/overview"))["accounts"] != accounts + n + 1:
+                time.sleep(0.01)
+            delays.append(time.perf_counter() - began)
+        delays.sort()
+        print(f"an account sent is counted after {delays[ROUNDS // 2]:.2f} s (median), {delays[-1]:.2f} s at most")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main() -> None:
+    """Measure on a broker of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accounts", type=int, default=200_000)
+    accounts = parser.parse_args().accounts
+    with tempfile.TemporaryDirectory() as folder, KafkaCluster(Path(folder) / "kafka") as cluster:
+        (Path(folder) / "stage").mkdir()
+        with Stage(cluster.bootstrap, Path(folder) / "stage", "bench", partitions=3) as stage:
+            measured(stage, accounts)
+
+
+if __name__ == "__main__":
+    main()

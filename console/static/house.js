@@ -1,0 +1,69 @@
+// Rules, the learner, and dead letters.
+import { mayDo } from "./access.js";
+import { bars, card, change, el, grid, mark, number, pairs, svg, t, table, wide } from "./page.js";
+
+export function rulesView(r) {
+  const value = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
+  return [el("h1", {}, t("rules")), el("p.soft", {}, t("rules_how")),
+    wide(`${t("in_force")}: ${r.in_force}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" })),
+    ...r.packs.map((p) => {
+      const open = p.rules.filter((x) => !x.verified).length;
+      return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null),
+        table([t("rule"), t("value"), t("checked"), t("source")], p.rules.map((x) => [x.path, value(x.value), mark(x.verified ? "good" : "warn", t(x.verified ? "verified" : "unverified")), x.source]), { 1: "text", 3: "text" }));
+    })];
+}
+
+const any = (names) => names.map((n) => (n === "*" ? t("any") : n)).join(", ");
+
+export function learnerView(l) {
+  return [el("h1", {}, t("learner")), el("p.soft", {}, t("learner_how")), el("div.grid.two", {},
+    card(t("version"), pairs([[t("version"), number(l.version), "n"], [t("rows"), number(l.rows), "n"], [t("guardrail"), l.tripped || t("none"), l.tripped ? "n.bad" : "n.good"]])),
+    card(t("led_by"), Object.keys(l.groups).length ? bars(Object.entries(l.groups).map(([k, n]) => [`group_${k}`, n])) : el("p.soft", {}, t("none"))),
+    wide(t("weight"), l.weights.length ? table([t("figure"), t("value"), t("sure"), t("belief")], l.weights.map((w) => [t(`figure_${w.name}`), w.mean.toFixed(3), `± ${w.deviation.toFixed(3)}`, belief(w, l.weights)]), { 1: "n", 2: "n", 3: "text" }) : el("p", {}, t("learner_none"))))];
+}
+
+function belief(w, all) {
+  const most = Math.max(...all.map((x) => Math.abs(x.mean) + x.deviation)), x = (v) => 100 + (95 * v) / most;
+  return svg("svg", { viewBox: "0 0 200 12", class: "belief", "aria-hidden": "true" }, svg("line", { x1: 100, x2: 100, y1: 0, y2: 12, class: "axis" }),
+    svg("line", { x1: x(w.mean - w.deviation), x2: x(w.mean + w.deviation), y1: 6, y2: 6, class: "range" }), svg("circle", { cx: x(w.mean), cy: 6, r: 3, class: "mean" }));
+}
+
+export function lettersView(l, again) {
+  const left = l.letters.filter((x) => !x.replayed);
+  const codes = Object.entries(l.by_code).map(([code, n]) => {
+    const waits = left.some((x) => x.code === code);
+    if (waits && !mayDo("replay_letters")) return [code, number(n), ""];
+    return [code, number(n), waits ? button(t("again_all"), () => again({ code }, `${t("sure_all")} ${code}`)) : mark("good", t("replayed"))];
+  });
+  return [el("h1", {}, `${t("letters")} (${number(l.count)})`), el("p.soft", {}, t("replay_how")), el("p", { id: "result", role: "status" }),
+    l.letters.length ? grid(
+      wide(t("by_code"), table([t("code"), t("count"), t("again")], codes, { 1: "n" })),
+      wide(`${t("letters_newest")} (${number(l.letters.length)})`, table([t("code"), t("message"), t("topic"), t("again")], l.letters.map((x) => [x.code, x.message, `${x.topic}/${x.partition}/${x.offset}`, x.replayed ? mark("good", t("replayed")) : !mayDo("replay_letters") ? "" : button(t("again_one"), () => again({ ids: [x.id] }, `${t("sure_one")} ${x.topic}/${x.partition}/${x.offset}`))]), { 1: "text" })))
+      : el("p", {}, mark("good", t("letters_none")))];
+}
+
+const button = (text, act) => el("button", { type: "button", onclick: act }, text);
+
+// Asks whether it is meant, sends letters in again, and says what came of it.
+export function sender(redraw) {
+  return (which, question) => {
+    const ask_ = el("dialog", { "aria-labelledby": "question" }, el("p", { id: "question" }, question), el("p.soft", {}, t("sure_how")), el("form.row", { method: "dialog" }, el("button.main", { value: "yes" }, t("yes")), el("button", { value: "no" }, t("no"))));
+    document.body.append(ask_);
+    ask_.addEventListener("close", async () => {
+      const meant = ask_.returnValue === "yes";
+      ask_.remove();
+      if (!meant) return;
+      let said;
+      try {
+        const sent = await change("/api/letters/again", which);
+        said = [sent.refused ? "warn" : "good", `${number(sent.sent)} ${t("sent_again")}, ${number(sent.before)} ${t("sent_before")}${sent.refused === undefined ? "" : `, ${number(sent.refused)} ${t("refused_anew")}`}`];
+      } catch (error) {
+        said = ["bad", error.message];
+      }
+      await redraw();
+      const result = document.querySelector("#result");
+      if (result) { result.className = said[0]; result.textContent = said[1]; }
+    });
+    ask_.showModal();
+  };
+}

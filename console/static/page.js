@@ -1,0 +1,74 @@
+// What all views are made of: words, numbers, elements.
+import { WORDS } from "./words.js";
+
+let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+export const spoken = () => language;
+export function speak(next) { language = next; localStorage.setItem("language", next); }
+
+const locale = () => (language === "zh" ? "zh-CN" : "en");
+export const t = (key) => WORDS[language][key] ?? String(key).replaceAll("_", " ");
+export const number = (n) => new Intl.NumberFormat(locale()).format(n);
+// Of a currency that Intl does not know, and of none, two decimals are as good a guess as any.
+function digits(currency) {
+  try { return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits; } catch { return 2; }
+}
+export function money(minor, currency) {
+  const places = digits(currency);
+  return `${new Intl.NumberFormat(locale(), { minimumFractionDigits: places, maximumFractionDigits: places }).format(minor / 10 ** places)} ${currency}`;
+}
+export function ago(seconds) {
+  const [n, unit] = seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : seconds < 129600 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];
+  return new Intl.RelativeTimeFormat(locale(), { numeric: "always" }).format(-Math.max(0, Math.round(n)), unit);
+}
+
+// Everything that comes from events is put in as text, never as markup.
+export function el(tag, attributes = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const made = document.createElement(name);
+  if (classes.length) made.className = classes.join(" ");
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "style") Object.assign(made.style, value);
+    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.flat().filter((c) => c !== null && c !== undefined));
+  return made;
+}
+export function svg(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children.filter((c) => c !== null));
+  return made;
+}
+export const card = (title, ...children) => el("section.card", {}, el("h2", {}, title), ...children);
+export const wide = (title, ...children) => el("section.card.wide", {}, el("h2", {}, title), ...children);
+export const grid = (...children) => el("div.grid", {}, ...children);
+export const none = () => el("p.soft", {}, t("none"));
+export const link = (kind, id) => el("a", { href: `#/${kind}/${encodeURIComponent(id)}` }, id);
+export const mark = (kind, text) => el(`span.mark${kind ? `.${kind}` : ""}`, {}, text);
+export const pairs = (rows) => el("dl", {}, rows.flatMap(([name, value, kind]) => [el("dt", {}, name), el(kind ? `dd.${kind}` : "dd", {}, value)]));
+
+// kinds: by column, "n" for numbers and "text" for what may be broken into lines: then a telephone shows rows as blocks.
+export function table(head, rows, kinds = {}) {
+  if (!rows.length) return none();
+  const cell = (tag, i, attributes, value) => el(`${tag}${kinds[i] ? `.${kinds[i]}` : ""}`, attributes, value);
+  return el("div.scroll", { tabindex: "0", role: "group", "aria-label": head.filter(Boolean).join(", ") }, el(`table${Object.values(kinds).includes("text") ? ".stack" : ""}`, {},
+    el("thead", {}, el("tr", {}, head.map((h, i) => (h ? cell("th", i, { scope: "col" }, h) : el("td", {}))))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value, i) => cell("td", i, { "data-head": head[i] }, value)))))));
+}
+export function bars(rows, kind = () => "") {
+  const most = Math.max(1, ...rows.map(([, n]) => n));
+  return el("ol.steps", {}, rows.map(([key, n]) => el("li", {}, el("span", {}, t(key)), el("span.n", {}, number(n)),
+    el("span.track", { "aria-hidden": "true" }, el(`span.bar${kind(key)}`, { style: { width: `${(100 * n) / most}%` } })))));
+}
+
+export async function ask(path) {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Error((await answer.text()).trim() || answer.statusText);
+  return answer.json();
+}
+export async function change(path, body) {
+  const answer = await fetch(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+  if (!answer.ok) throw new Error((await answer.text()).trim() || answer.statusText);
+  return answer.json();
+}
