@@ -43,7 +43,7 @@ RIGHTS = Rights(
         ("GET", "/api/rules"): "rules",
         ("GET", "/api/learner"): "learner",
         ("GET", "/api/letters"): "letters",
-        ("POST", "/api/letters/replay"): "replay_letters",
+        ("POST", "/api/letters/again"): "replay_letters",
         ("GET", "/api/audit"): "audit",
     },
     views={

@@ -37,7 +37,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "GET /api/rules": frozenset({"operator", "risk", "auditor"}),
     "GET /api/learner": frozenset({"risk", "auditor"}),
     "GET /api/letters": frozenset({"operator", "auditor"}),
-    "POST /api/letters/replay": frozenset({"operator"}),
+    "POST /api/letters/again": frozenset({"operator"}),
     "GET /api/audit": frozenset({"auditor"}),
 }
 # For whom nobody has to show who he is: the doors, the page's own files, and whether it is alive.
