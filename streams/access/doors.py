@@ -12,15 +12,15 @@ from msgspec import convert, json, to_builtins
 from schemas.errors import Transient
 from streams.access.guard import REFUSED, Access, too_many
 from streams.access.oidc import Leaving, Refused
-from streams.access.rights import ANYBODY, IDENTITY, PUBLIC, Identity
+from streams.access.rights import ANYBODY, DOOR, IDENTITY, Identity
 
 # What an app's table must say of these doors.
 DOORS = {
-    ("GET", "/login"): PUBLIC,
-    ("POST", "/login"): PUBLIC,
-    ("GET", "/login/issuer"): PUBLIC,
-    ("GET", "/login/back"): PUBLIC,
-    ("POST", "/logout"): PUBLIC,
+    ("GET", "/login"): DOOR,
+    ("POST", "/login"): DOOR,
+    ("GET", "/login/issuer"): DOOR,
+    ("GET", "/login/back"): DOOR,
+    ("POST", "/logout"): DOOR,
     ("GET", "/api/me"): ANYBODY,
 }
 _HEADERS = {

@@ -19,7 +19,7 @@ from streams.access.keys import Keys
 from streams.access.limits import Limits
 from streams.access.oidc import Issuer, Refused
 from streams.access.origins import SAFE_METHODS, client, networks, of_our_own_page
-from streams.access.rights import IDENTITY, PUBLIC, SOMEBODY_HERE, Identity, Rights
+from streams.access.rights import IDENTITY, OPEN, PUBLIC, SOMEBODY_HERE, Identity, Rights
 from streams.access.sessions import Session, Sessions
 from streams.access.tokens import Tokens
 from streams.settings import AccessSettings
@@ -92,7 +92,7 @@ class Access:
             ambient = session is not None and "Authorization" not in request.headers
             if not self.of_our_own_page(request, ambient=ambient):
                 raise refused("other_site", 403, "This was asked by a page of another site.")
-        if needed == PUBLIC:
+        if needed in OPEN:
             return await handler(request)
         identity = await self.identity(request, session)
         if identity is None:
@@ -116,7 +116,7 @@ class Access:
             # The token may have been revoked meanwhile, or have ended.
             held = self.tokens.valid(session.subject.removeprefix("token:")) if self.tokens is not None else None
             return None if held is None else held.identity()
-        return session.identity()
+        return None if self.issuer is None else session.identity()
 
     async def _bearer(self, request: web.Request, shown: str) -> Identity | None:
         address = self.address(request)

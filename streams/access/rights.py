@@ -11,8 +11,10 @@ from schemas.errors import WrongUse
 
 # The people who use our pages. A token or an issuer's claim gives one or more of these.
 ROLES = ("operator", "hotline", "risk", "auditor")
-# What needs no role: what nobody needs to show who he is for, and what anybody may who has.
-PUBLIC, ANYBODY = "public", "anybody"
+# What needs no role: what is open to all, machines too; the doors, where people show who they are; and what anybody may
+# who has shown it.
+PUBLIC, DOOR, ANYBODY = "public", "door", "anybody"
+OPEN = frozenset({PUBLIC, DOOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Rights:
             if not roles <= set(ROLES):
                 raise WrongUse(f"{permission} is given to {', '.join(sorted(roles - set(ROLES)))}, which are no roles.")
         for what, permission in [*self.routes.items(), *self.views.items()]:
-            if permission not in (PUBLIC, ANYBODY) and permission not in self.roles:
+            if permission not in OPEN | {ANYBODY} and permission not in self.roles:
                 raise WrongUse(f"{what} asks for {permission}, which is given to nobody.")
 
     def needed(self, method: str, path: str) -> str | None:
@@ -59,7 +61,7 @@ class Rights:
 
     def may(self, identity: Identity, permission: str) -> bool:
         """Say whether somebody has a permission."""
-        return permission in (PUBLIC, ANYBODY) or bool(self.roles.get(permission, frozenset()) & identity.roles)
+        return permission in OPEN | {ANYBODY} or bool(self.roles.get(permission, frozenset()) & identity.roles)
 
     def permissions(self, identity: Identity) -> list[str]:
         """Return all permissions that somebody has, in order."""

@@ -167,7 +167,8 @@ def test_no_stretch_of_time_has_more_requests_than_its_burst_and_its_share(
 def test_whoever_comes_past_the_proxy_is_refused(lender: Path, tmp_path: Path) -> None:
     settings = access_settings(tmp_path, None, behind_proxy=True, trusted_proxies=["10.0.0.0/8"])
     with guarded(lender, settings, Clock()) as console:
-        assert console.client(X_Forwarded_For="10.1.1.1").ask("GET", "/login").status == 200
+        assert console.client().ask("GET", "/livez").status == 200
+        assert console.client(X_Forwarded_For="10.1.1.1").ask("GET", "/login").status == 403
         answer = console.client(X_Forwarded_For="10.1.1.1").ask("POST", "/login", {"token": "x"})
         assert (answer.status, "by the proxy" in answer.body) == (403, True)
         assert console.client().ask("GET", "/api/overview").status == 403
