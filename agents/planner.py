@@ -53,6 +53,14 @@ NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[[Any], str]]] = {
     ev.EducationCompleted: ("education", lambda e: e.item_id),
 }
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FROM_OUTSIDE = (
+    ev.ProfileReported,
+    ev.ConsentGranted,
+    ev.ConsentWithdrawn,
+    ev.ErasureRequested,
+    ev.OfferAnswered,
+    ev.EducationCompleted,
+)
 PERSONAL = (ev.ProfileReported, ev.ConsentGranted, ev.ConsentWithdrawn, ev.EducationCompleted)
 
 
@@ -129,13 +137,14 @@ class PlannerAgent:
             plausible.check_room(event, len(s.consents) + len(s.education) + len(s.readings))
         policy = _policy(s, env.policies)
         said_on = event.occurred_at.astimezone(ZoneInfo(policy.business_time_zone)).date()
-        closed = env.closed_through.toordinal() if env.closed_through else 0
-        plausible.check_ahead(event, said_on.toordinal(), closed, policy.most_days_ahead)
         following = env.closed_through + timedelta(days=1) if env.closed_through else said_on
         if isinstance(event, ev.WorkoutRequested | ev.WorkoutEnded | ev.PlanProgressed):
             today = event.business_date
         else:
             today = max(said_on, following)
+        # What the account says carries the instant of its cause, which may be when a history was loaded.
+        if isinstance(event, FROM_OUTSIDE):
+            plausible.check_ahead(event, said_on.toordinal(), following.toordinal() - 1, policy.most_days_ahead)
         desk = Desk(s, event, today.toordinal(), env.learned, self._ranker, self._estimate)
         gone: list[tuple[str, ev.Event]] = []
         if isinstance(event, ev.WorkoutRequested):

@@ -261,6 +261,13 @@ def test_a_clock_that_is_wrong_by_years_erases_nobody(runtime: LocalRuntime) -> 
     assert runtime.state("planner", "B1") is None
 
 
+def test_a_history_may_be_loaded_by_closes_that_say_when_it_was_loaded(runtime: LocalRuntime) -> None:
+    loaded = date(2046, 5, 1)
+    said = runtime.feed([opened(), *[closed(after(n), occurred=loaded) for n in range(70)]])
+    assert refused(runtime) == []
+    assert any(isinstance(e, ev.OfferPublished) for e in said)
+
+
 def test_a_payment_valued_before_the_account_opened_counts_from_its_opening() -> None:
     state, odd = outcome([opened(), paid(1, date(1950, 1, 1)), *closes(0, 40)])
     assert (state.received, state.missed, odd) == (10_000, 0, [])
