@@ -46,6 +46,8 @@ parts: $(VENV)/.python
 		&& { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && apt-get download -qq -o APT::Sandbox::User=root prometheus >/dev/null \
 		&& dpkg -x prometheus_*.deb prometheus && cp prometheus/usr/bin/promtool prometheus/usr/bin/prometheus bin/; } \
 		|| echo "prometheus is missing and cannot be had; its tests are skipped"
+	@command -v go >/dev/null && cd tests/go && go build -o built/ ./... \
+		|| echo "Go or its modules are missing; the tests of compose and Kubernetes files are skipped"
 
 test: $(VENV)/.dev parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

@@ -21,6 +21,8 @@ AWAITED = frozenset(
         "command webhooks",
         "command intake",
         "option console --kafka",
+        "option dead-letters list --kafka",
+        "option dead-letters replay --kafka",
         "file deploy/grafana/provisioning",
         "file deploy/grafana/dashboards",
     }
