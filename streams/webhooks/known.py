@@ -19,14 +19,15 @@ CONTEXT: dict[str, frozenset[type[ev.Event]]] = {
 class Known:
     """Consents and accounts, as far as they were read.
 
-    consenting: partners that may be told of a borrower only with consent. read_at: when all that Kafka had of them was
-    read last, by the monotonic clock.
+    processors: partners that need no consent; of all others, even those that are declared no more, payloads of a
+    borrower are dropped when he is erased. read_at: when all that Kafka had of them was read last, by the monotonic
+    clock.
     """
 
-    def __init__(self, outbox: Outbox, consenting: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Outbox, processors: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._outbox = outbox
         self._db = outbox.db
-        self._consenting = tuple(consenting)
+        self._processors = tuple(processors)
         self._clock = clock
         self.read_at = float("-inf")
 
@@ -62,13 +63,13 @@ class Known:
             "INSERT INTO erased VALUES (?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
             (event.borrower_id, at),
         )
-        marks = ",".join("?" * len(self._consenting))
+        marks = ",".join("?" * len(self._processors))
         # Payloads are dropped; what tells a partner to forget the borrower still goes out.
         self._db.execute(
             "UPDATE delivery SET state = 'withheld', ended = ?, why = 'erased', payload = NULL WHERE borrower_id = ? "
-            f"AND state IN ('pending', 'parked') AND partner IN ({marks}) "
+            f"AND state IN ('pending', 'parked') AND partner NOT IN ({marks}) "
             "AND type NOT IN ('ErasureRequested', 'ConsentWithdrawn')",
-            (int(time.time() * 1000), event.borrower_id, *self._consenting),
+            (int(time.time() * 1000), event.borrower_id, *self._processors),
         )
 
     def borrower_of(self, event: ev.Event) -> str | None:

@@ -54,6 +54,9 @@ class Queueing:
     def may(self, partner: str, kind: str, borrower: str, event: ev.Event | None = None) -> bool:
         """Say whether a partner may be told of a borrower now."""
         part = self._receiving[partner]
+        if kind not in part.events:
+            # It was asked for when it was queued, and is no more.
+            return False
         if kind in _NOTICES:
             # Who was told must hear that he has to forget: of an erasure, and of a consent that was his own.
             own = not isinstance(event, ev.ConsentWithdrawn) or event.purpose == part.purpose

@@ -46,7 +46,7 @@ class Webhooks:
         self._settings = settings.webhooks
         receiving = {p.id: p.receives for p in partners.values() if p.receives is not None}
         self.outbox = Outbox(settings.webhooks.data_dir)
-        self.known = Known(self.outbox, [name for name, part in receiving.items() if part.consent == "needed"])
+        self.known = Known(self.outbox, [name for name, part in receiving.items() if part.consent == "processor"])
         queueing = Queueing(partners, self.outbox, self.known)
         self.taking = Taking(self.outbox, self.known, queueing)
         self._senders = [Sender(name, self._settings, self.outbox, self.known, queueing) for name in sorted(receiving)]

@@ -106,7 +106,7 @@ class Sender:
     async def _deliver(self, caller: Caller, one: Delivery) -> None:
         # Asked at the last moment: nothing is awaited between this and the request.
         if not self._queueing.may(self.partner, one.type, one.borrower_id):
-            self._outbox.withhold(one, self._now(), "no consent any more")
+            self._outbox.withhold(one, self._now(), "it may not be told any more")
             ENDED.labels(self.partner, "withheld").inc()
             return
         try:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from schemas.errors import Transient
 from schemas.openapi import TOLD
 from simulator.runs import simulate
 from streams.intake.doors import KafkaDoor
+from streams.webhooks.outbox import Outbox
 
 EVENTS = sorted(set(TOLD) - {"ErasureRequested", "ConsentWithdrawn"})
 SENDS = {
@@ -140,7 +143,10 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
             if isinstance(e, ev.OfferPublished) and e.options and e.offer_id not in over and e.borrower_id in consenting
             and not any(isinstance(p, ev.PlanActivated) and p.offer_id == e.offer_id for p in said)
         )  # fmt: skip
-        other = min(consenting - {offer.borrower_id})
+        of = {e.event_id: borrower_of(e, owner) for e in said if type(e).__name__ in EVENTS}
+        # Somebody of whom something waits to be told; the process that would tell it is dead.
+        sent = set(endpoint.calls)
+        other = min(consenting & {of[name] for name in of.keys() - sent} - {offer.borrower_id})
         hotline.send([consent("ConsentWithdrawn", other, datetime.now(UTC))], "withdrawal")
         answer = {
             "type": "OfferAnswered", "event_id": "answer-1", "feedback_id": "F-1", "offer_id": offer.offer_id,
@@ -151,11 +157,7 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
         stage.settle()
         said = stage.said()
         plan = next(e for e in said if isinstance(e, ev.PlanActivated) and e.offer_id == offer.offer_id)
-        of = {
-            e.event_id: getattr(e, "borrower_id", None) or owner[getattr(e, "account_id", "")]
-            for e in said
-            if type(e).__name__ in EVENTS
-        }
+        of = {e.event_id: borrower_of(e, owner) for e in said if type(e).__name__ in EVENTS}
         known = {e.event_id for e in said if type(e).__name__ in EVENTS and of[e.event_id] in consenting}
         wanted = {name for name in known if of[name] != other}
         hooks.start()
@@ -164,6 +166,7 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
         assert hotline.process.end() == 0
     assert endpoint.faults == []
     assert wanted <= set(endpoint.calls) <= known, "somebody who does not consent was told of"
+    assert {name for name in endpoint.calls if of[name] == other} <= sent, "told of after the withdrawal"
     told = msgspec.json.decode(endpoint.bodies[plan.event_id])
     assert (told["type"], told["data"]["offer_id"]) == ("PlanActivated", offer.offer_id)
     assert "clauses" not in told["data"]
@@ -171,8 +174,19 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
     assert first.index(offer.event_id) < first.index(plan.event_id)
     answers = [e for e in consumed(stage, "feedback") if e.event_id == "answer-1"]
     assert len({e.occurred_at for e in answers}) == 1
+    outbox = Outbox(tmp_path / "out")
+    outbox.set_place(f"{stage.prefix}offers", 0, 10**9)
+    outbox.close()
+    command = [sys.executable, "-m", "streams.cli", "webhooks", "run", "--config", str(settings)]
+    ahead = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ahead.returncode == 1
+    assert "Kafka was restored to an earlier day" in ahead.stderr
     plans = [e for e in said if isinstance(e, ev.PlanActivated) and e.offer_id == offer.offer_id]
     assert len(plans) == len(offer.account_ids)
+
+
+def borrower_of(event: ev.Event, owner: Mapping[str, str]) -> str:
+    return str(getattr(event, "borrower_id", None) or owner[getattr(event, "account_id", "")])
 
 
 def consumed(stage: Stage, topic: str) -> list[ev.Event]:

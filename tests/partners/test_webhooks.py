@@ -388,6 +388,27 @@ def test_a_partner_gets_its_fields_and_never_the_words_to_the_borrower(tmp_path:
     played(play)
 
 
+def test_what_a_partner_may_no_longer_get_does_not_go_out_after_its_part_of_the_file_has_shrunk(tmp_path: Path) -> None:
+    offer = example(ev.OfferPublished)
+
+    async def play() -> None:
+        receiver = Receiver(SECRETS[0], lambda *_: 200)
+        made = settings(tmp_path)
+        async with served(receiver.handle) as url:
+            async with at_work(made, partner("shop", "http://127.0.0.1:1/")) as (hooks, feed):
+                feed.give([*consents("B0"), granted(offer.borrower_id, "partner:shop"), offer, expired(1, "B0")])
+                await until(lambda: len(hooks.outbox.listed("shop", ["pending"], 9)) == 2, "both")
+            less = partner("shop", url, events=["OfferPublished"], fields={"OfferPublished": ["offer_id"]})
+            async with at_work(made, less) as (hooks, _):
+                over = {("shop", "delivered"), ("shop", "withheld")}
+                await until(lambda: hooks.outbox.standing().keys() == over, "the end of both")
+        assert [said["data"] for _, said in receiver.calls] == [
+            {"event_id": offer.event_id, "offer_id": offer.offer_id}
+        ]
+
+    played(play)
+
+
 def test_plans_find_their_borrower_by_the_account(tmp_path: Path) -> None:
     opened, kept = example(ev.AccountOpened), example(ev.PlanInstalmentKept)
 
