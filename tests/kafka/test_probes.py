@@ -40,7 +40,7 @@ def test_workers_say_what_is_so_of_them_through_a_take_over_and_while_the_broker
 ) -> None:
     events = list(simulate(accounts=ACCOUNTS, days=12, seed=11, start=date(2026, 1, 5)))
     # Shorter than the broker is away.
-    stage.health = {"stall_seconds": 4}
+    stage.health = {"stall_seconds": 3}
     stage.start("one")
     stage.wait(lambda: stage.asked("/readyz")[0] == 200, "readiness")
     stage.publish(events)
@@ -69,7 +69,7 @@ def test_workers_say_what_is_so_of_them_through_a_take_over_and_while_the_broker
     kafka.pause(0)
     try:
         looks = [stage.asked("/livez", "two")]
-        ends = time.monotonic() + 8
+        ends = time.monotonic() + 6
         while time.monotonic() < ends:
             looks.append(stage.asked("/livez", "two"))
     finally:

@@ -21,7 +21,7 @@ from streams.settings import HealthSettings
 from tests.streams.lane_house import House, Owner
 
 # The history is taken in so many parts.
-PARTS = 5
+PARTS = 4
 
 
 async def run(folder: Path) -> None:
