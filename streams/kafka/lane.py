@@ -167,7 +167,7 @@ class Lane:
         if step.outputs or step.refused:
             self._say_step(step, key, record)
         if step.erased:
-            seat.rows.erased.add(key)
+            seat.rows.erase(key)
         if key in seat.rows.waiting and isinstance(event, ev.AccountOpened):
             self._unpark(seat, key)
 
