@@ -119,7 +119,7 @@ def test_an_erasure_takes_the_data_key_out_of_the_files_and_out_of_a_compacted_c
         left = dict(one.changelog)
         assert not any(keys[b"B1"] in (value or b"") for value in left.values())
         again = wrapped_of(state_of(one.store.get(STATE + b"B1") or b""), b"")
-        one.feed(replace(erasure("B1", DAY), event_id="once more"))
+        one.feed(replace(erasure("B1", DAY), event_id="once-more"))
         assert leaks(tmp_path, {again: "key"}) == {}
         # All that is left of him opens with the new key, and says nothing.
         assert one.seat.desk.state("B1").readings == ()
