@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from streams.endings import ended
 from streams.kafka.metrics import REBUILT, RESTORED
-from streams.kafka.rows import PLACE, digest
+from streams.kafka.rows import ERASED, PLACE, digest
 from streams.kafka.store import Corrupt, PartitionStore
 from streams.settings import Settings
 
@@ -123,6 +123,8 @@ class ChangelogReader:
                 continue
             store = self._stores[tp]
             store.write([(record.key, record.value) for record in records], records[-1].offset + 1)
+            if any(record.key == ERASED for record in records):
+                store.clear_erased()
             count += len(records)
             await asyncio.sleep(0)
         self.rows += count

@@ -204,7 +204,7 @@ class Lane:
         if step.facts and type(event) in HEARD:
             self.batch.counted.update(counts_of(event))
         if step.erased:
-            seat.rows.erased.add(key)
+            seat.rows.erase(key)
         if key in seat.rows.waiting and isinstance(event, ev.AccountOpened):
             self._unpark(seat, key)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from os import urandom
 
 from msgspec import msgpack
 
 from streams.desk import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.kafka.rows import (
     DUE,
+    ERASED,
     FACT,
     LAST,
     META,
@@ -43,8 +45,9 @@ class LaneRows:
         # The row keys of facts that the batch wrote, and of all parked records, by key.
         self._facts: dict[str, list[bytes]] = {}
         self._parked = self._parked_keys()
-        # Keys of which the batch erased what was personal.
-        self.erased: set[str] = set()
+        self._erased: set[str] = set()
+        # A process that was killed may have written the rows of an erasure, and not cleared its files.
+        store.clear_erased()
 
     def _parked_keys(self) -> dict[str, list[bytes]]:
         found: dict[str, list[bytes]] = {}
@@ -63,11 +66,15 @@ class LaneRows:
         """Write the committed batch to the store, with the changelog's offset behind it."""
         self.store.write(self._written.items(), offset, self._stale)
         self._written, self._stale, self._facts = {}, [], {}
-        for key in sorted(self.erased):
+        if self._erased:
             # What lay below the new rows must be gone from the files too, not only out of sight.
-            self.store.compact(STATE + key.encode(), STATE + key.encode() + b"\0")
-            self.store.compact(FACT + fact_id(key, "").encode(), FACT + (key + AFTER_SEPARATOR).encode())
-        self.erased = set()
+            self.store.clear_erased()
+            self._erased = set()
+
+    def erase(self, key: str) -> None:
+        """Note that the batch erased what was personal of a key; whoever follows the changelog clears his files too."""
+        self._erased.add(key)
+        self._written[ERASED] = SEPARATOR.join([urandom(8).hex(), *sorted(self._erased)]).encode()
 
     def _get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         written = self._written

@@ -9,10 +9,11 @@ A row's key begins with a letter for its kind:
 | parked record | `p` key 0x1F topic/partition/offset | the record and its deadline as MessagePack |
 | meta | `m` name | text |
 
-RocksDB has two kinds more, which no changelog carries, since they follow from the others: the due index
-(`d`, the day in 4 bytes, the key), and the place in the changelog up to which all rows are in (`o`: the offset
-behind the last row in 8 bytes, a CRC-32 of that row). An entry of the index may be stale; the state's own day
-is what counts.
+RocksDB has three kinds more, which no changelog carries, since they follow from the others: the due index
+(`d`, the day in 4 bytes, the key), the place in the changelog up to which all rows are in (`o`: the offset
+behind the last row in 8 bytes, a CRC-32 of that row), and of which erasure the files have been cleared (`x`: the
+value of the meta row `erased`, which has a word made up for the batch and the borrowers whom it erased). An entry of
+the index may be stale; the state's own day is what counts.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from streams.desk import SEPARATOR
+from streams.desk import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.kafka.batch import Record
 
-STATE, FACT, PARKED, META, DUE, PLACE = b"s", b"f", b"p", b"m", b"d", b"o"
+STATE, FACT, PARKED, META, DUE, PLACE, CLEARED = b"s", b"f", b"p", b"m", b"d", b"o", b"x"
+ERASED = META + b"erased"
 _STATE = STATE[0]
 # Days are before the year 11,000,000, so an index entry has a fixed width.
 _DAY = 4
@@ -57,6 +59,12 @@ def parked(record: Record | ParkedRecord, deadline: int | None) -> ParkedRecord:
         record.timestamp,
         deadline,
     )
+
+
+def ranges_of(key: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """Return where the state and the facts of a key stand: from a row on, up to one that is left out."""
+    state = STATE + key.encode()
+    return (state, state + b"\0"), (FACT + fact_id(key, "").encode(), FACT + (key + AFTER_SEPARATOR).encode())
 
 
 def state_row(key: str, value: bytes, due: int | None) -> tuple[bytes, bytes]:

@@ -26,7 +26,8 @@ from rocksdict import (
 )
 
 from schemas.errors import Fatal
-from streams.kafka.rows import PLACE, due_entry, place_row
+from streams.desk import SEPARATOR
+from streams.kafka.rows import CLEARED, ERASED, PLACE, due_entry, place_row, ranges_of
 
 log: Any = structlog.get_logger(__name__)
 
@@ -124,11 +125,17 @@ class PartitionStore:
         except Exception as error:
             raise _meaning(error, self.folder) from error
 
-    def compact(self, first: bytes, behind: bytes) -> None:
-        """Have the files hold nothing but the present rows of a range; what was written over is gone from them."""
+    def clear_erased(self) -> None:
+        """Have the files hold nothing but the present rows of keys that were erased, where they may hold older ones."""
+        names = self.get(ERASED)
+        if names is None or names == self.get(CLEARED):
+            return
         try:
             self._db.flush()
-            self._db.compact_range(first, behind, self._thorough)
+            for key in names.decode().split(SEPARATOR)[1:]:
+                for first, behind in ranges_of(key):
+                    self._db.compact_range(first, behind, self._thorough)
+            self._db.put(CLEARED, names)
         except Exception as error:
             raise _meaning(error, self.folder) from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from click.testing import CliRunner
 from msgspec.structs import replace
 
 from chaos.stage import Stage
@@ -22,10 +23,12 @@ from schemas.codec import Codec
 from simulator.runs import simulate
 from state.borrower import BorrowerState
 from state.storage import unpack
+from streams.cli import cli
 from streams.kafka.broker import changelog
 from streams.kafka.partitioning import partition_of
 from streams.kafka.rows import STATE, state_of
 from streams.kafka.store import PartitionStore
+from streams.privacy.audit import KafkaAudit
 from streams.privacy.key_file import FileKeys
 from streams.privacy.letters import opened_letter
 from streams.privacy.sealed import open_state
@@ -160,6 +163,23 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
     opened = {opened_letter(e, vault).value for e in letters}
     assert {poison, wrong, wrong[:-3]} <= opened
     assert {e.code for e in letters} == {"unreadable", "wrong_key", "unknown_offer"}
+
+    # Who is shown it on Kafka is on record there.
+    async def looked() -> None:
+        audit = KafkaAudit(stage.settings(), stage.codec, "test")
+        for purpose in ("hotline", "complaint"):
+            await audit.record([(who, ["means.region"])], "li.wei", purpose)
+
+    asyncio.run(looked())
+    found = CliRunner().invoke(cli, ["audit", "verify", "--kafka", "--config", str(stage.folder / "one.toml")])
+    assert found.exit_code == 0, found.output
+    assert "2 records, 0 broken chains" in found.output
+    found = CliRunner().invoke(cli, ["audit", "list", "--kafka", "--config", str(stage.folder / "one.toml"), "--json"])
+    assert sorted(json.loads(line)["type"] for line in found.output.splitlines()) == [
+        "PersonalDataErased",
+        "PersonalDataRead",
+        "PersonalDataRead",
+    ]
 
     assert stage.end("one") == 0
     # Not one mark in any topic but the two that upstream published to.

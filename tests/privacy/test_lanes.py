@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from agents.planner import PlannerAgent
 from schemas import events as ev
@@ -117,12 +118,34 @@ def test_an_erasure_takes_the_data_key_out_of_the_files_and_out_of_a_compacted_c
         assert leaks(tmp_path, {keys[b"B2"]: "key"})
         left = dict(one.changelog)
         assert not any(keys[b"B1"] in (value or b"") for value in left.values())
+        again = wrapped_of(state_of(one.store.get(STATE + b"B1") or b""), b"")
+        one.feed(replace(erasure("B1", DAY), event_id="once-more"))
+        assert leaks(tmp_path, {again: "key"}) == {}
         # All that is left of him opens with the new key, and says nothing.
         assert one.seat.desk.state("B1").readings == ()
     with driven(tmp_path) as two:
         facts = two.seat.desk.history("B1")
         assert {name.split(":")[0] for name, _ in facts} == {"grant", "profile", "erasure"}
         assert not seen(repr(facts).encode(), FORMS)
+
+
+def test_a_follower_and_a_worker_that_was_killed_before_it_cleared_its_files_clear_them_too(tmp_path: Path) -> None:
+    with driven(tmp_path / "one") as one:
+        one.feed(granted("B1", DAY), report("B1", DAY))
+        before = dict(one.changelog)
+        key = wrapped_of(state_of(one.store.get(STATE + b"B1") or b""), b"")
+        one.feed(erasure("B1", DAY))
+        after = dict(one.changelog)
+    behind = PartitionStore(tmp_path / "two")
+    behind.write(before.items(), 2)
+    behind._db.flush()
+    behind.write(after.items(), 3)
+    behind._db.flush()
+    behind.close()
+    assert leaks(tmp_path / "two", {key: "key"})
+    with driven(tmp_path / "two") as two:
+        assert leaks(tmp_path / "two", {key: "key"}) == {}
+        assert two.seat.desk.history("B1")
 
 
 def test_a_batch_that_was_not_committed_leaves_the_data_key_that_was(tmp_path: Path) -> None:
