@@ -25,7 +25,7 @@ def grant(settings: Settings, who: Mapping[str, str]) -> list[str]:
 
     Nothing is taken away: a user may be somebody else's too. Raises Fatal where Kafka refuses.
     """
-    admin = _kafka.AdminClient(_options(settings))
+    admin = _kafka.AdminClient(librdkafka_options(settings))
     wanted = {b for role, owned in rights(settings).items() for right in owned for b in _bindings(who[role], right)}
     there = set(_done(admin.describe_acls(_any())))
     missing = sorted(wanted - there, key=_told)
@@ -103,7 +103,7 @@ def _done(asked: Future[Any]) -> Any:
         ) from error
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def librdkafka_options(settings: Settings) -> dict[str, Any]:
     """Return librdkafka's options for the same connection that aiokafka has."""
     kafka = settings.kafka
     options: dict[str, Any] = {

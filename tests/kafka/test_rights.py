@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -12,14 +13,10 @@ from typing import Any
 
 import pytest
 import trustme
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    GroupAuthorizationFailedError,
-    KafkaError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError as AiokafkaError
 from click.testing import CliRunner
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -32,7 +29,7 @@ from schemas import events as ev
 from schemas.errors import Fatal, WrongUse
 from simulator.runs import simulate
 from streams.cli import cli
-from streams.kafka.granting import grant
+from streams.kafka.granting import grant, librdkafka_options
 from streams.kafka.rights import ROLES, commands, principals
 from streams.kafka.topology import apply, plans
 from streams.settings import Settings
@@ -171,73 +168,85 @@ def test_every_topic_has_a_reader_and_a_writer_in_the_table(topics: list[str]) -
 def test_each_reads_and_writes_what_is_his_and_nothing_else(
     role: str, cluster: KafkaCluster, folder: Path, topics: list[str]
 ) -> None:
-    found = asyncio.run(_tried(settings_for(cluster, folder, role), topics))
-    assert found["reads"] == {t for t in topics if role in READERS[t]}
-    assert found["writes"] == {t for t in topics if role in WRITERS[t]}
+    options = librdkafka_options(settings_for(cluster, folder, role))
+    assert _read(options, topics) == {t: role in READERS[t] for t in topics}
+    assert _written(options, topics) == {t: role in WRITERS[t] for t in topics}
 
 
-async def _tried(settings: Settings, topics: list[str]) -> dict[str, set[str]]:
-    """Return which topics a user reads and writes, each tried."""
-    options = settings.kafka.client_options()
-    reads, writes = set(), set()
+def _read(options: dict[str, Any], topics: list[str]) -> dict[str, bool]:
+    """Return of each topic whether its record came or was refused."""
+    found: dict[str, bool] = {}
+    consumer = Consumer(options | {"group.id": "none", "enable.auto.commit": False})
+    try:
+        consumer.assign([TopicPartition(f"{NAME}.{topic}", 0, 0) for topic in topics])
+        deadline = time.monotonic() + 30
+        while set(found) != set(topics):
+            assert time.monotonic() < deadline, f"neither came nor was refused: {set(topics) - set(found)}"
+            message = consumer.poll(0.2)
+            if message is not None and message.topic() is not None:
+                error = message.error()
+                assert error is None or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED, error
+                found.setdefault(message.topic().removeprefix(f"{NAME}."), error is None)
+    finally:
+        consumer.close()
+    return found
+
+
+def _written(options: dict[str, Any], topics: list[str]) -> dict[str, bool]:
+    """Return of each topic whether a record was taken or refused."""
+    found: dict[str, bool] = {}
+    producer = Producer(options | {"message.timeout.ms": 20_000})
+
+    def told(topic: str, error: KafkaError | None) -> None:
+        assert error is None or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED, error
+        found[topic] = error is None
+
     for topic in topics:
-        place = TopicPartition(settings.topics.prefix + topic, 0)
-        async with AIOKafkaConsumer(**options, auto_offset_reset="earliest") as consumer:
-            try:
-                consumer.assign([place])
-                await asyncio.wait_for(consumer.getone(), 20)
-                reads.add(topic)
-            except TopicAuthorizationFailedError:
-                pass
-    # What an idempotent producer is refused it cannot send again, so each topic has one of its own.
-    for topic in topics:
-        producer = AIOKafkaProducer(**options, acks=1, enable_idempotence=False)
-        await producer.start()
-        try:
-            await producer.send_and_wait(settings.topics.prefix + topic, b"x", key=b"k", partition=0)
-            writes.add(topic)
-        except TopicAuthorizationFailedError:
-            pass
-        finally:
-            await producer.stop()
-    return {"reads": reads, "writes": writes}
+        producer.produce(f"{NAME}.{topic}", b"x", b"k", 0, on_delivery=lambda error, _, topic=topic: told(topic, error))
+    assert producer.flush(30) == 0
+    return found
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
 def test_each_is_in_his_own_group_and_only_workers_and_the_console_have_transactions(
     role: str, cluster: KafkaCluster, folder: Path, topics: list[str]
 ) -> None:
-    settings = settings_for(cluster, folder, role)
+    options = librdkafka_options(settings_for(cluster, folder, role))
     mine = next((f"{NAME}.{t}" for t in topics if role in READERS[t]), f"{NAME}.offers")
     for owner, group in GROUPS.items():
-        joined = asyncio.run(_joins(settings, mine, group))
-        assert joined == (owner == role), group
+        assert _joins(options, mine, group) == (owner == role), group
     for name in (f"{NAME}-0", f"{NAME}-letters", "another-0"):
         own = (role == "worker" and name != "another-0") or (role == "console" and name == f"{NAME}-letters")
-        assert asyncio.run(_transacts(settings, name)) == own, name
+        assert _transacts(options, name) == own, name
 
 
-async def _joins(settings: Settings, topic: str, group: str) -> bool:
-    consumer = AIOKafkaConsumer(topic, **settings.kafka.client_options(), group_id=group)
+def _joins(options: dict[str, Any], topic: str, group: str) -> bool:
+    joined: list[object] = []
+    consumer = Consumer(options | {"group.id": group, "enable.auto.commit": False})
     try:
-        await consumer.start()
-    except GroupAuthorizationFailedError:
-        return False
-    except TopicAuthorizationFailedError:
-        return False
+        consumer.subscribe([topic], on_assign=lambda _, partitions: joined.append(partitions))
+        deadline = time.monotonic() + 30
+        while not joined:
+            assert time.monotonic() < deadline, f"{group} was neither joined nor refused"
+            message = consumer.poll(0.2)
+            if message is not None and message.error() is not None:
+                assert message.error().code() in (
+                    KafkaError.GROUP_AUTHORIZATION_FAILED,
+                    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+                )
+                return False
     finally:
-        await consumer.stop()
+        consumer.close()
     return True
 
 
-async def _transacts(settings: Settings, name: str) -> bool:
-    producer = AIOKafkaProducer(**settings.kafka.client_options(), transactional_id=name)
+def _transacts(options: dict[str, Any], name: str) -> bool:
     try:
-        await producer.start()
-    except TransactionalIdAuthorizationFailed:
+        Producer(options | {"transactional.id": name}).init_transactions(20)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+            raise
         return False
-    finally:
-        await producer.stop()
     return True
 
 
@@ -248,13 +257,13 @@ def test_nobody_but_the_administrator_makes_topics_or_gives_rights(cluster: Kafk
             settings = settings_for(cluster, folder, user)
             with pytest.raises(Fatal, match="does not let this user give rights"):
                 grant(settings, principals(settings, {"worker": f"User:{user}"}))
-            with pytest.raises((Fatal, KafkaError)):
+            with pytest.raises((Fatal, AiokafkaError)):
                 asyncio.run(apply(settings_for(cluster, folder, user, "rights.more")))
     admin = settings_for(cluster, folder, "admin")
     assert grant(admin, principals(admin, {})) == []
     more = settings_for(cluster, folder, "admin", f"{NAME}.more")
     assert asyncio.run(apply(more))
-    with pytest.raises((Fatal, KafkaError)):
+    with pytest.raises((Fatal, AiokafkaError)):
         asyncio.run(apply(settings_for(cluster, folder, "admin", "elsewhere")))
 
 
