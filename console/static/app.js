@@ -8,8 +8,13 @@ let shown = 0;
 
 const t = (key) => WORDS[language][key] ?? key;
 const number = (n) => new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en").format(n);
-// Intl takes the decimals of a currency from ISO 4217, as the program does.
-const decimals = currency => /^[A-Z]{3}$/.test(currency ?? "") ? new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits : 2;
+// ISO 4217, as in state/currencies.py; Intl has CLDR's, which differ.
+const DECIMALS = [
+  [0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"],
+  [3, "BHD IQD JOD KWD LYD OMR TND"],
+  [4, "CLF UYW"],
+];
+const decimals = currency => (DECIMALS.find(([, codes]) => currency && codes.includes(currency)) ?? [2])[0];
 const money = (minor, currency) => {
   const digits = decimals(currency);
   const form = new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en", { minimumFractionDigits: digits, maximumFractionDigits: digits });

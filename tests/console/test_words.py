@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from console.server import STATIC
 from console.words import WORDS, worded
 from schemas import events as ev
 from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
+from state.currencies import UNLIKE
 
 # What goes between agents, to the whole house or to auditors is in nobody's timeline.
 UNSEEN = {
@@ -41,3 +43,9 @@ def test_words_are_whole_in_both_languages(event: ev.Event) -> None:
     assert not any("一" <= letter <= "鿿" for letter in said["en"])
     assert "{" not in said["zh"] + said["en"]
     assert "None" not in said["zh"] + said["en"]
+
+
+def test_the_page_writes_money_with_the_decimals_that_the_program_knows() -> None:
+    script = (STATIC / "app.js").read_text("utf-8")
+    for decimals, codes in UNLIKE:
+        assert f'[{decimals}, "{codes}"]' in script
