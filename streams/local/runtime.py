@@ -302,16 +302,8 @@ class LocalRuntime:
     def _refuse(self, row: Row, bad: BadInput, identity: str = "") -> None:
         _, topic, offset, key, value, headers, timestamp, _ = row
         self._summary.refused += 1
-        letter = dead_letter(
-            SOURCE,
-            (topic, 0, offset),
-            key,
-            value,
-            read_headers(headers),
-            timestamp,
-            bad,
-            identity or f"{topic}/{offset}",
-        )
+        named, place = read_headers(headers), (topic, 0, offset)
+        letter = dead_letter(SOURCE, place, key, value, named, timestamp, bad, identity or f"{topic}/{offset}")
         self._say(letter, row)
 
     def _park(self, row: Row, key: str) -> None:
