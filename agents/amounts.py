@@ -17,6 +17,11 @@ def money(amount: int, currency: str) -> str:
     return f"{'-' if amount < 0 else ''}{units:,}" + (f".{rest:0{decimals}d}" if decimals else "")
 
 
+def priced(amount: int, currency: str) -> str:
+    """Return minor units as people write them, with the currency's code: 123,456.78 CNY."""
+    return f"{money(amount, currency)} {currency}".strip()
+
+
 def whole(amounts: ev.Amounts) -> int:
     """Return the sum of the components."""
     return amounts.principal + amounts.interest + amounts.fees + amounts.penalty

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+from agents.amounts import priced
 from agents.corrections import SAID
-from console.currencies import money
 from console.words import Both, both, worded
 from schemas import events as ev
 from schemas.days import story_order
@@ -87,7 +87,7 @@ def _transitions(events: Iterable[ev.Event]) -> list[dict[str, Any]]:
 
 
 def _lateness(e: ev.DelinquencyChanged) -> Both:
-    overdue = money(e.overdue_amount, e.currency)
+    overdue = priced(e.overdue_amount, e.currency)
     return {
         "zh": f"逾期{e.days_past_due}天，{e.missed}期未还，逾期金额{overdue}",
         "en": f"{e.days_past_due} days past due, {e.missed} missed, {overdue} overdue",

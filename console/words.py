@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime
 from typing import Any
 
-from agents.amounts import money
+from agents.amounts import priced
 from schemas import events as ev
 
 Both = dict[str, str]
@@ -215,7 +215,7 @@ def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, int) and name in MONEY:
-        return f"{money(value, currency)} {currency}".strip()
+        return priced(value, currency)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, tuple | list):

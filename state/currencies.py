@@ -6,12 +6,12 @@ any that the list does not know: what is not known is shown as most money is.
 
 from __future__ import annotations
 
-_NONE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-_THREE = "BHD IQD JOD KWD LYD OMR TND"
-_FOUR = "CLF UYW"
-_DECIMALS = {
-    code: decimals for decimals, codes in ((0, _NONE), (3, _THREE), (4, _FOUR)) for code in codes.split()
-}  # fmt: skip
+UNLIKE = (
+    (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
+    (3, "BHD IQD JOD KWD LYD OMR TND"),
+    (4, "CLF UYW"),
+)
+_DECIMALS = {code: decimals for decimals, codes in UNLIKE for code in codes.split()}
 
 
 def decimals_of(currency: str) -> int:

@@ -8,13 +8,16 @@ export function speak(next) { language = next; localStorage.setItem("language", 
 const locale = () => (language === "zh" ? "zh-CN" : "en");
 export const t = (key) => WORDS[language][key] ?? String(key).replaceAll("_", " ");
 export const number = (n) => new Intl.NumberFormat(locale()).format(n);
-// Of a currency that Intl does not know, and of none, two decimals are as good a guess as any.
-function digits(currency) {
-  try { return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits; } catch { return 2; }
-}
+// ISO 4217, as in state/currencies.py; Intl has CLDR's, which differ.
+const DECIMALS = [
+  [0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"],
+  [3, "BHD IQD JOD KWD LYD OMR TND"],
+  [4, "CLF UYW"],
+];
+const digits = (currency) => (DECIMALS.find(([, codes]) => currency && codes.split(" ").includes(currency)) ?? [2])[0];
 export function money(minor, currency) {
   const places = digits(currency);
-  return `${new Intl.NumberFormat(locale(), { minimumFractionDigits: places, maximumFractionDigits: places }).format(minor / 10 ** places)} ${currency}`;
+  return `${new Intl.NumberFormat(locale(), { minimumFractionDigits: places, maximumFractionDigits: places }).format(minor / 10 ** places)} ${currency ?? ""}`.trim();
 }
 export function ago(seconds) {
   const [n, unit] = seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : seconds < 129600 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];

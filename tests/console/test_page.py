@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from console.currencies import money
+from agents.amounts import priced
 from console.serving import ServedConsole
 from console.words import worded
 from schemas import events as ev
@@ -159,7 +159,7 @@ def test_the_page_writes_money_as_the_server_does(page: Page) -> None:
         shown = page.evaluate(
             "currency => import('/static/page.js').then(m => m.money(1234567, currency))", arg=currency
         )
-        assert shown == money(1_234_567, currency)
+        assert shown == priced(1_234_567, currency)
 
 
 def test_every_word_of_the_page_is_there_in_both_languages(page: Page) -> None:

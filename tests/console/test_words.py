@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from console.currencies import money
+from agents.amounts import priced
+from console.server import STATIC
 from console.words import WORDS, worded
 from schemas import events as ev
 from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
+from state.currencies import UNLIKE
 
 # What goes between agents, to the whole house or to auditors is in nobody's timeline.
 UNSEEN = {
@@ -49,11 +51,17 @@ def test_words_are_whole_in_both_languages(event: ev.Event) -> None:
 
 def test_money_has_the_decimals_of_its_currency() -> None:
     amounts = [("CNY", "-1,234.05 CNY"), ("JPY", "-123,405 JPY"), ("KWD", "-123.405 KWD"), ("CLF", "-12.3405 CLF")]
-    assert [money(-123_405, currency) for currency, _ in amounts] == [text for _, text in amounts]
-    assert (money(5, "KWD"), money(5, "JPY"), money(5, "")) == ("0.005 KWD", "5 JPY", "0.05")
+    assert [priced(-123_405, currency) for currency, _ in amounts] == [text for _, text in amounts]
+    assert (priced(5, "KWD"), priced(5, "JPY"), priced(5, "")) == ("0.005 KWD", "5 JPY", "0.05")
 
 
 def test_an_offer_of_no_plan_says_that_a_person_is_asked_for() -> None:
     offer = next(e for e in EXAMPLES if isinstance(e, ev.OfferPublished))
     assert "a person" in worded(replace(offer, options=()), "CNY")["en"]
     assert "one way" in worded(replace(offer, options=offer.options[:1]), "CNY")["en"]
+
+
+def test_the_page_writes_money_with_the_decimals_that_the_program_knows() -> None:
+    script = (STATIC / "page.js").read_text("utf-8")
+    for decimals, codes in UNLIKE:
+        assert f'[{decimals}, "{codes}"]' in script
