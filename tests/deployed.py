@@ -20,6 +20,7 @@ AWAITED = frozenset(
         "settings intake",
         "command webhooks",
         "command intake",
+        "command keys",
         "option console --kafka",
         "option dead-letters list --kafka",
         "option dead-letters replay --kafka",

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_it_says_who_runs_it_and_carries_every_package_of_ours_in_its_version() 
 
 def test_without_privileges_home_or_a_writable_root_it_shows_the_whole_loop(box: Box, image: Path) -> None:
     code, said = box.run("reprieve", "--version", environment=environment())
-    assert (code, said) == (0, "reprieve, version 0.1.0\n")
+    assert (code, said) == (0, f"reprieve, version {version('reprieve')}\n")
     days = ("--history", "120", "--days", "20", "--accounts", "60", "--exit")
     code, said = box.run("reprieve", "demo", *days, environment=environment(), patience=120)
     assert code == 0, said
