@@ -28,7 +28,7 @@ from streams.settings import HealthSettings
 
 log: Any = structlog.get_logger(__name__)
 
-# Seconds between two looks.
+# Seconds between two looks, at most.
 _PULSE = 1.0
 # Seconds that the server may take to begin and to end.
 _PATIENCE = 5.0
@@ -104,7 +104,8 @@ class _Pulse:
     async def beat(self) -> None:
         while True:
             self._seen = time.monotonic(), self._look()
-            await asyncio.sleep(_PULSE)
+            # Often enough that a late look is not taken for a loop that stands.
+            await asyncio.sleep(min(_PULSE, self._stall / 4))
 
     def ill(self) -> str | None:
         """Return why the process should be started anew, None where it lives."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -184,3 +189,26 @@ def test_a_lane_waits_while_it_has_records_and_a_commit_that_hangs_does_not_move
         await runner.stop(1)
 
     asyncio.run(run())
+
+
+def test_a_worker_that_waits_for_its_broker_lives_and_is_not_ready(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")} | {
+        # Nobody listens on port 1.
+        "REPRIEVE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "REPRIEVE_WORKER__DATA_DIR": str(tmp_path / "data"),
+        "REPRIEVE_WORKER__LOG_FORMAT": "json",
+        "REPRIEVE_HEALTH__STALL_SECONDS": "2",
+    }
+    command = [sys.executable, "-m", "streams.cli", "worker", "--health-port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as worker:
+        try:
+            assert worker.stderr is not None
+            port = json.loads(worker.stderr.readline())["port"]
+            ends = time.monotonic() + 3
+            while time.monotonic() < ends:
+                assert asked(port, "/livez") == (200, "ok\n")
+            assert asked(port, "/readyz") == (503, "its lanes are not open yet\n")
+            text = asked(port, "/metrics")[1]
+            assert re.search(r"^reprieve_broker_wait_seconds [0-9.]*[1-9]", text, re.MULTILINE)
+        finally:
+            worker.terminate()
