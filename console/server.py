@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from functools import partial
@@ -16,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from console.answers import asked_again, dead_letters, learner, rules
 from console.ledger import Ledger
-from console.pulse import Pulse
+from console.live import CHECK, Live
 from console.rights import RIGHTS
-from console.source import Source, sentence
+from console.source import Source
 from console.stories import account_story, borrower_story
 from schemas import events as ev
 from schemas.errors import Fatal, ReprieveError, WrongUse
@@ -39,13 +36,9 @@ from streams.privacy.audit import operator
 from streams.privacy.looking import History, borrower_shown
 from streams.settings import AccessSettings
 
-log: Any = structlog.get_logger(__name__)
-
 STATIC = Path(__file__).parent / "static"
-PAGE = 5_000
-# Seconds between looks at the log, between looks at the health, at least between two messages to a page, and over
-# how many a rate is taken.
-LOOK, CHECK, TELL, RATE = 0.1, 1.0, 0.25, 10.0
+# Seconds at least between two messages to a page.
+TELL = 0.25
 SAFE = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'",
@@ -73,21 +66,9 @@ class Console:
     ) -> None:
         self._source = source
         self._hosts = hosts
-        self._failed = failed
         self._access = access or Access(AccessSettings(), RIGHTS)
         self._ledger: Ledger | None = None
-        self.pulse = Pulse()
-        self._position = 0
-        self._built = ""
-        self._changed = asyncio.Condition()
-        self._rates: deque[tuple[float, int]] = deque()
-        self._checked = 0.0
-        self._health: dict[str, Any] = {}
-        self._caught_up = False
-        self._failure: BaseException | None = None
-        # Goes up with each change; the snapshot of one is encoded once for all pages.
-        self._version = 0
-        self._encoded = (-1, b"")
+        self.live = Live(source, failed)
 
     def application(self) -> web.Application:
         """Return the web application."""
@@ -120,92 +101,17 @@ class Console:
         self._source.start()
         try:
             self._ledger = self._source.open()
-            task = asyncio.create_task(self._kept_up())
+            task = asyncio.create_task(self.live.keep_up(self._ledger))
             yield
             await ended(task)
             self._ledger.close()
         finally:
             self._source.stop()
 
-    async def _kept_up(self) -> None:
-        """Follow what is committed; what ends it is said by /readyz, on the page, and to whoever serves."""
-        try:
-            await self._follow()
-        except Exception as error:
-            self._failure = error
-            if not isinstance(error, ReprieveError):
-                log.error("console_failed", exc_info=error)
-            await self._tell()
-            self._failed(error)
-
-    async def _follow(self) -> None:
-        ledger = self._open()
-        while True:
-            if self._source.failure is not None:
-                raise self._source.failure
-            built = self._source.built(ledger)
-            if built != self._built:
-                self._built, self._position, self.pulse = built, 0, Pulse()
-            whole = self._source.caught_up()
-            rows = ledger.after(self._position, PAGE)
-            for position, event in rows:
-                self._position = position
-                if event is not None:
-                    self.pulse.take(event)
-            self._check(ledger)
-            if rows:
-                await self._tell()
-            if len(rows) < PAGE:
-                self._caught_up = self._caught_up or whole
-                await asyncio.sleep(LOOK)
-            else:
-                await asyncio.sleep(0)
-
-    def _check(self, ledger: Ledger) -> None:
-        """Look now and then at how whoever processes events is doing."""
-        now = time.monotonic()
-        if now - self._checked < CHECK:
-            return
-        self._checked = now
-        if not self._caught_up:
-            # Reading what was there before is no throughput.
-            self._rates.clear()
-        self._rates.append((now, self.pulse.came))
-        while now - self._rates[0][0] > RATE:
-            self._rates.popleft()
-        began, before = self._rates[0]
-        rate = round((self.pulse.came - before) / (now - began)) if now > began else 0
-        health = {"rate": rate, "console_lag": 0, **self._source.health(ledger)}
-        if health != self._health:
-            self._health = health
-            self._version += 1
-
-    async def _tell(self) -> None:
-        self._version += 1
-        async with self._changed:
-            self._changed.notify_all()
-
     def _open(self) -> Ledger:
         if self._ledger is None:
             raise Fatal("The console is not started.")
         return self._ledger
-
-    def _snapshot(self) -> bytes:
-        """Return all that the overview shows, encoded once a change."""
-        version, encoded = self._encoded
-        if version != self._version:
-            shown = self.pulse.snapshot()
-            if "processed" in self._health:
-                shown["events"]["in"] = self._health["processed"]
-            shown["health"] = {
-                **self._health,
-                "now_ms": int(time.time() * 1000),
-                "ready": self._caught_up,
-                "failure": None if self._failure is None else sentence(self._failure),
-            }
-            encoded = msgspec.json.encode(shown)
-            self._encoded = self._version, encoded
-        return encoded
 
     # -- answers
 
@@ -234,14 +140,11 @@ class Console:
         return web.Response(text="ok\n")
 
     async def _ready(self, request: web.Request) -> web.Response:
-        if self._failure is not None:
-            return web.Response(text=sentence(self._failure) + "\n", status=503)
-        return web.Response(
-            text="ok\n" if self._caught_up else "reading the log\n", status=200 if self._caught_up else 503
-        )
+        unready = self.live.unready()
+        return web.Response(text=f"{unready or 'ok'}\n", status=503 if unready else 200)
 
     async def _overview(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._snapshot(), content_type="application/json")
+        return web.Response(body=self.live.snapshot(), content_type="application/json")
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={**SAFE, "Content-Type": "text/event-stream"})
@@ -249,14 +152,14 @@ class Console:
         seen = -1
         with contextlib.suppress(ConnectionResetError, asyncio.CancelledError):
             while True:
-                if seen != self._version:
-                    seen = self._version
-                    await response.write(b"data: " + self._snapshot() + b"\n\n")
+                if seen != self.live.version:
+                    seen = self.live.version
+                    await response.write(b"data: " + self.live.snapshot() + b"\n\n")
                     await asyncio.sleep(TELL)
-                async with self._changed:
-                    if seen == self._version:
+                async with self.live.changed:
+                    if seen == self.live.version:
                         with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._changed.wait(), CHECK)
+                            await asyncio.wait_for(self.live.changed.wait(), CHECK)
                 await response.write(b": alive\n\n")
         return response
 
@@ -326,10 +229,10 @@ class Console:
         return _json(rules(self._source.in_force(self._open())))
 
     async def _learner(self, request: web.Request) -> web.Response:
-        return _json(learner(self._open(), self.pulse))
+        return _json(learner(self._open(), self.live.pulse))
 
     async def _letters(self, request: web.Request) -> web.Response:
-        return _json(dead_letters(self._open(), self.pulse))
+        return _json(dead_letters(self._open(), self.live.pulse))
 
     async def _letters_again(self, request: web.Request) -> web.Response:
         try:

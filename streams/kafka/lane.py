@@ -8,30 +8,24 @@ since what one says belongs to another partition as often as not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
 from typing import Any
 
-from msgspec import Struct
-
-from agents.base import Agent, Step
+from agents.base import Step
 from agents.plausible import check_close
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.headers import headers_for
 from schemas.topics import TOPIC_OF, key_of
-from state.account import AccountState
 from state.learning import Learned
 from state.policy import PolicyBook
-from state.portfolio import Portfolio
-from state.storage import unpack
-from streams.desk import Desk, read_back, written
+from streams.desk import read_back, written
 from streams.kafka.batch import Batch, Record, Saying
 from streams.kafka.business import HEARD, counts_of
-from streams.kafka.lane_rows import LaneRows
 from streams.kafka.metrics import see_learned
 from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord, parked
+from streams.kafka.seat import PORTFOLIO, Seat, counted, turn_of
 from streams.letters import dead_letter
 from streams.privacy.check import check
 from streams.privacy.letters import sealed_letter
@@ -44,29 +38,6 @@ from streams.reading import read_event
 from streams.tracing import Untraced
 
 SOURCE = "reprieve.kafka"
-PORTFOLIO = "portfolio"
-# Topics whose records open what others refer to come first, so that fewer records have to wait.
-_FIRST = {"accounts": 0, "profiles": 1, "collections": 2, "plans": 3, "workout-requests": 4}
-
-
-class Seat:
-    """An agent at a lane: its rows, its desk, and the day that it has closed."""
-
-    def __init__(
-        self,
-        agent: Agent[Any],
-        kind: type[Struct],
-        rows: LaneRows,
-        book: PolicyBook,
-        cached: int,
-        vault: Vault | None = None,
-    ) -> None:
-        self.agent = agent
-        self.rows = rows
-        self.desk: Desk[Any] = Desk(agent, kind, rows, book, cached, vault)
-        self.topics = input_topics(agent)
-        day = self.rows.meta("closed_through")
-        self.closed_through = None if day is None else date.fromisoformat(day)
 
 
 class Lane:
@@ -102,31 +73,17 @@ class Lane:
             if seat.agent.name in SEALED:
                 check(seat.rows, vault)
         # What the accounts come to, and what it was when it was last committed.
-        self.portfolio = self._counted(book)
+        self.portfolio = counted(seats, book)
         self.portfolio_then = self.portfolio.copy()
         learned = seats[0].rows.meta("learned")
         if learned is not None:
             self._learn(read_back(learned))
 
-    def _counted(self, book: PolicyBook) -> Portfolio:
-        """Return what the accounts come to, as it was kept, or counted anew where it was not."""
-        for seat in self.seats:
-            if seat.agent.name == "account":
-                text = self.seats[0].rows.meta(PORTFOLIO)
-                kept = Portfolio(book) if text is None else Portfolio.of(text, book)
-                if text is None or kept is None:
-                    kept = Portfolio(book)
-                    for state in seat.rows.all_states():
-                        kept.move(None, unpack(state, AccountState))
-                seat.desk.watch = kept.move
-                return kept
-        return Portfolio(book)
-
     # -- a batch
 
     def take(self, records: Mapping[str, Sequence[Record]]) -> None:
         """Decide on records by topic, without its prefix; the batch holds what comes of them."""
-        topics = sorted(records, key=lambda name: _FIRST.get(name, 9))
+        topics = sorted(records, key=turn_of)
         given = [item for topic in topics for item in self._read_all(topic, records[topic])]
         # Once for the whole batch: reading ahead again would forget what the batch has recorded so far.
         for seat in self.seats:
@@ -350,8 +307,3 @@ class Lane:
         self.batch.first_refused.setdefault(letter.code, (letter.topic, letter.partition, letter.offset, trace))
         value = self._codec.encode(letter, self._prefix + "dead-letters")
         self.batch.said.append(Saying("dead-letters", self.partition, letter.key, value, headers_for(letter, trace)))
-
-
-def input_topics(agent: Agent[Any]) -> list[str]:
-    """Return the topics that an agent reads, without their prefix."""
-    return sorted({TOPIC_OF[kind].name for kind in agent.accepts}, key=lambda name: (_FIRST.get(name, 9), name))

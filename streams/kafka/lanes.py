@@ -22,11 +22,12 @@ from streams.kafka.batch import Record
 from streams.kafka.broker import LaneBroker, Probe, changelog, patiently
 from streams.kafka.changelogs import ChangelogReader, Standby, open_store
 from streams.kafka.gauges import GAUGES
-from streams.kafka.lane import Lane, Seat, input_topics
+from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.metrics import LANES, STANDBYS
 from streams.kafka.progress import NAME, Progress
 from streams.kafka.runner import Runner
+from streams.kafka.seat import Seat, input_topics
 from streams.kafka.store import PartitionStore
 from streams.kafka.transactions import Fenced
 from streams.privacy.vault import Vault

@@ -24,9 +24,10 @@ from simulator.runs import simulate
 from state.account import AccountState
 from state.pack import default_book
 from streams.kafka.broker import LaneBroker, Probe
-from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.rows import ParkedRecord
+from streams.kafka.seat import Seat
 from streams.kafka.store import PartitionStore
 from streams.kafka.transactions import Fenced, Transactions
 

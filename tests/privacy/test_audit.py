@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from console.server import ServedConsole
+from console.serving import ServedConsole
 from schemas import events as ev
 from schemas.errors import Fatal, WrongUse
 from state.pack import default_book

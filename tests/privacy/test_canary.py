@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from console.ledger import Ledger
-from console.server import ServedConsole
+from console.serving import ServedConsole
 from schemas import events as ev
 from schemas.jsonlines import to_line
 from schemas.topics import TOPICS

@@ -20,9 +20,10 @@ from schemas.topics import TOPIC_OF, key_of
 from state.borrower import BorrowerState
 from state.pack import default_book
 from streams.cli import cli
-from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.rows import META, STATE, state_of
+from streams.kafka.seat import Seat
 from streams.kafka.store import PartitionStore
 from streams.privacy.letters import opened_letter
 from streams.privacy.master import MasterKeys

@@ -16,10 +16,11 @@ from schemas.topics import TOPIC_OF, key_of
 from state.pack import default_book
 from streams.at_work import agents_at_work
 from streams.kafka.gauges import LaneGauges
-from streams.kafka.lane import Lane, Seat, input_topics
+from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.partitioning import partition_of
 from streams.kafka.runner import Runner
+from streams.kafka.seat import Seat, input_topics
 from streams.kafka.store import PartitionStore
 from streams.tracing import Untraced
 from tests.streams.test_lane import Given

@@ -24,10 +24,11 @@ from schemas.codec import Codec
 from schemas.topics import TOPIC_OF, TOPICS, key_of
 from state.pack import default_book
 from streams.at_work import agents_at_work
-from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.partitioning import partition_of
 from streams.kafka.runner import Runner
+from streams.kafka.seat import Seat
 from streams.kafka.store import PartitionStore
 
 PARTITIONS = 3

@@ -25,9 +25,10 @@ from schemas.errors import Fatal
 from state.account import AccountState
 from state.pack import default_book
 from streams.health import Stalls, Standing, health
-from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.runner import Runner
+from streams.kafka.seat import Seat
 from streams.kafka.store import PartitionStore
 from streams.settings import HealthSettings
 from tests.streams.test_lane import OPENED, Codec, record

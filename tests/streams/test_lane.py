@@ -16,8 +16,9 @@ from schemas.codec import Codec
 from schemas.topics import TOPIC_OF, key_of
 from state.account import AccountState
 from state.pack import default_book
-from streams.kafka.lane import Lane, Seat
+from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
+from streams.kafka.seat import Seat
 from streams.kafka.store import PartitionStore
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
