@@ -38,7 +38,7 @@ def accounts(found: Counter[tuple[str, ...]]) -> int:
 def test_workers_say_what_is_so_of_them_through_a_take_over_and_while_the_broker_is_away(
     stage: Stage, kafka: KafkaCluster
 ) -> None:
-    events = list(simulate(accounts=ACCOUNTS, days=12, seed=11, start=date(2026, 1, 5)))
+    events = list(simulate(accounts=ACCOUNTS, days=36, seed=11, start=date(2026, 1, 5)))
     # Shorter than the broker is away.
     stage.health = {"stall_seconds": 3}
     stage.start("one")

@@ -185,3 +185,41 @@ def test_the_guide_has_every_metric_with_what_it_is(repository: Path) -> None:
     guide = (repository / "docs" / "observability.md").read_text("utf-8").splitlines()
     told = [line for line in guide if line.startswith("| `reprieve_")]
     assert told == rows(), "python -m streams.kafka.metrics_table"
+
+
+def counters() -> Counter[tuple[str, ...]]:
+    """Return all that is counted so far in this process, by metric and labels."""
+    samples = [sample for family in REGISTRY.collect() for sample in family.samples]
+    return Counter(
+        {(s.name, *s.labels.values()): int(s.value) for s in samples if re.fullmatch(r"reprieve_\w+_total", s.name)}
+    )
+
+
+def test_what_is_counted_is_what_was_read_said_and_answered(tmp_path: Path) -> None:
+    house, owner, before = House(tmp_path, 2), Owner(), counters()
+
+    async def run() -> None:
+        house.open(owner, 0)
+        house.open(owner, 1)
+        house.publish(history())
+        # The same answers again: read, and no answers.
+        house.publish(event for event in history() if isinstance(event, ev.OfferAnswered))
+        house.append("payments", 0, b"A1", b"no event")
+        await house.settle(owner)
+        for runner in owner.running():
+            await runner.stop(5)
+
+    asyncio.run(run())
+    found = counters() - before
+    for topic in ("accounts", "payments", "collections", "profiles", "feedback", "clock", "plans", "workout-requests"):
+        records = sum(len(log) for (name, _), log in house.logs.items() if name == topic)
+        assert found["reprieve_records_read_total", topic] == records, topic
+    for topic in ("delinquency", "offers", "plans", "decisions", "dead-letters"):
+        assert found["reprieve_records_said_total", topic] == len(house.said(topic)) > 0, topic
+    moves = Counter((e.from_, e.to) for _, e in house.said("delinquency") if isinstance(e, ev.DelinquencyChanged))
+    assert moves == {k[1:]: v for k, v in found.items() if k[0] == "reprieve_bucket_transitions_total"}
+    answers = Counter((e.answer, e.channel) for e in history() if isinstance(e, ev.OfferAnswered))
+    assert answers == {k[1:]: v for k, v in found.items() if k[0] == "reprieve_offer_answers_total"}
+    assert sum(answers.values()) > 0
+    assert found["reprieve_records_refused_total", "unreadable"] == 1
+    house.close()
