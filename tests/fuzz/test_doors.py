@@ -15,14 +15,14 @@ from fuzz.bent import bent
 from fuzz.oracles import Broken, bounded, hold
 from fuzz.targets import TARGETS
 
-EXAMPLES = int(os.environ.get("REPRIEVE_FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("REPRIEVE_FUZZ_EXAMPLES", "40"))
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_a_door_takes_its_own_seeds_and_whatever_they_are_cut_down_to(name: str) -> None:
     target = TARGETS[name]
     for seed in target.seeds():
-        for data in (seed, seed[: len(seed) // 2], seed[1:], seed + b"\0"):
+        for data in (seed, seed[: len(seed) // 2]):
             with bounded():
                 target.attempt(data)
 
@@ -34,7 +34,7 @@ def test_a_door_keeps_its_promises_whatever_is_bent(name: str) -> None:
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
-        derandomize=EXAMPLES <= 60,
+        derandomize=EXAMPLES <= 40,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
