@@ -1,11 +1,10 @@
 """A data directory of the local runtime, or the console's own file of a Kafka deployment, read beside who writes it.
 
-Only what is committed is seen. Nothing is written: SQLite's write-ahead log lets one process write while others read.
+Only what is committed is seen, and nothing is written.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,47 +12,23 @@ from msgspec import Struct
 
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import BadInput, Fatal
+from schemas.errors import BadInput
 from state.storage import unpack
 from streams.at_work import agents_at_work
 from streams.desk import read_fact
-from streams.local.store import Tables
-from streams.privacy.check import NAME
-from streams.privacy.key_file import FileKeys
-from streams.privacy.log import LogSeal
-from streams.privacy.opening import local_keys
+from streams.local.beside import FILE, ReadTables
 from streams.privacy.sealed import SEALED, ReadRows, open_state
 from streams.privacy.vault import Vault
 
 KINDS: dict[str, type[Struct]] = {agent.name: kind for agent, kind in agents_at_work()}
-FILE = "reprieve.db"
 
 
-class Ledger(Tables):
-    """What is committed of it. For the thread that opened it.
-
-    vault: opens what is sealed; a data directory of the local runtime has its own.
-    """
+class Ledger(ReadTables):
+    """What is committed of it. For the thread that opened it."""
 
     def __init__(self, folder: Path, file: str = FILE, vault: Vault | None = None) -> None:
-        path = folder / file
-        if not path.exists():
-            raise Fatal(f"There is no data in {folder}. Publish events into it first, or name another with --data.")
-        super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
-        try:
-            self.meta("book")
-        except sqlite3.DatabaseError as error:
-            self.db.close()
-            raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
+        super().__init__(folder, file, vault)
         self._codec = Codec()
-        # A data directory of an earlier release has no master keys, and nothing in it is sealed.
-        own = vault is None and self.meta(NAME)
-        self._vault = Vault(FileKeys(local_keys(folder)).ring()) if own else vault
-        self.seal = LogSeal(self._vault)
-
-    def close(self) -> None:
-        """Close the file."""
-        self.db.close()
 
     def after(self, position: int, limit: int) -> list[tuple[int, ev.Event | None]]:
         """Return what the log has behind a position, in order; None stands for what nobody can read."""
@@ -64,11 +39,11 @@ class Ledger(Tables):
     def state(self, agent: str, key: str) -> Struct | None:
         """Return what an agent keeps of a key, None where it knows nothing of it."""
         found = dict(self.states(agent, [key])).get(key)
-        return None if found is None else unpack(open_state(self._vault, agent, key, found), KINDS[agent])
+        return None if found is None else unpack(open_state(self.vault, agent, key, found), KINDS[agent])
 
     def history(self, agent: str, key: str) -> list[tuple[str, ev.Event]]:
         """Return the facts of a key: what came in, and what was said of it."""
-        rows = ReadRows(self, self._vault) if agent in SEALED else self
+        rows = ReadRows(self, self.vault) if agent in SEALED else self
         # Facts and the state that has their data key as of one moment: an erasure changes both.
         self.db.execute("BEGIN")
         try:

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
-from console.ledger import FILE, Ledger
+from console.ledger import Ledger
 from schemas.errors import Fatal
 from state.pack import book_for, default_book
+from streams.local.beside import FILE
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from pathlib import Path
 
 from schemas.codec import Codec
-from schemas.errors import BadInput, WrongUse
-from streams.local.store import Tables
+from schemas.errors import BadInput
+from streams.local.beside import ReadTables
 from streams.webhooks.following import SAID, Taking
 from streams.webhooks.known import CONTEXT
 
@@ -22,10 +21,7 @@ class LocalFeed:
     """Follows the log of a data directory, which is in one order. Use as a context manager."""
 
     def __init__(self, folder: Path, taking: Taking) -> None:
-        path = folder / "reprieve.db"
-        if not path.exists():
-            raise WrongUse(f"There is no data in {folder}. Publish events into it first, or name another with --data.")
-        self._log = Tables(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+        self._log = ReadTables(folder)
         self._codec = Codec()
         self._taking = taking
 
@@ -33,7 +29,7 @@ class LocalFeed:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._log.db.close()
+        self._log.close()
 
     async def run(self) -> None:
         """Take what is committed, as it comes."""
@@ -47,13 +43,13 @@ class LocalFeed:
     def _page(self) -> int:
         outbox = self._taking.outbox
         at = outbox.places().get(_PLACE, 0)
-        query = "SELECT position, topic, value FROM log WHERE position >= ? ORDER BY position LIMIT ?"
+        query = "SELECT * FROM log WHERE position >= ? ORDER BY position LIMIT ?"
         rows = self._log.db.execute(query, (at, _PAGE)).fetchall()
         if rows:
             with outbox.transaction():
-                for _, topic, value in rows:
-                    if topic in SAID or topic in CONTEXT:
-                        self._take(topic, value)
+                for row in rows:
+                    if row[1] in SAID or row[1] in CONTEXT:
+                        self._take(row[1], self._log.seal.opened(row)[4])
                 outbox.set_place(*_PLACE, rows[-1][0] + 1)
         return len(rows)
 

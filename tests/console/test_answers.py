@@ -164,7 +164,7 @@ def posted(served: ServedConsole, body: bytes, **headers: str) -> tuple[int, str
     """Ask for letters to be sent in again, as the page does unless headers say otherwise."""
     parts = urlsplit(served.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
-    connection.request("POST", "/api/letters/again", body, {"X-Reprieve-Console": "1", **headers})
+    connection.request("POST", "/api/letters/again", body, headers)
     answer = connection.getresponse()
     found = answer.status, answer.read().decode()
     connection.close()
@@ -179,11 +179,7 @@ def test_a_letter_is_sent_in_again_once_and_only_where_the_own_page_asks(tmp_pat
     with ServedConsole(tmp_path) as served:
         letters = told(served, "/api/letters")["letters"]
         one = json.dumps({"ids": [letters[0]["id"]]}).encode()
-        for headers in (
-            {"X-Reprieve-Console": ""},
-            {"Sec-Fetch-Site": "same-site"},
-            {"Origin": "https://evil.example"},
-        ):
+        for headers in ({"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}):
             assert posted(served, one, **headers)[0] == 403
         assert posted(served, one, Origin=served.url, **{"Sec-Fetch-Site": "same-origin"})[0] == 200
         assert json.loads(posted(served, one)[1]) == {"sent": 0, "before": 1, "refused": 0}

@@ -267,13 +267,23 @@ def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: B
             payment_id=f"p{n:05d}",
             amount=100,
             currency="CNY",
-            value_on=START + timedelta(days=n % 300),
+            value_on=START + timedelta(days=n // 100),
             channel="transfer",
         )
         for n in range(10_000)
     ]
+    closes = [
+        ev.DayClosed(
+            event_id=f"day-{n}",
+            occurred_at=START_AT + timedelta(days=n),
+            source="test",
+            business_date=START + timedelta(days=n),
+            calendar="none",
+        )
+        for n in range(100)
+    ]
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
-        runtime.feed([opened, *paid])
+        runtime.feed([opened, *(e for n, day in enumerate(closes) for e in (*paid[100 * n : 100 * n + 100], day))])
     with ServedConsole(tmp_path) as served:
         page = browser.new_page()
         page.goto(served.url)

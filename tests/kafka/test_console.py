@@ -47,7 +47,7 @@ def asked(url: str, path: str, body: Any = None, **headers: str) -> tuple[int, A
     if body is None:
         connection.request("GET", path)
     else:
-        connection.request("POST", path, json.dumps(body), {"X-Reprieve-Console": "1", **headers})
+        connection.request("POST", path, json.dumps(body), headers)
     answer = connection.getresponse()
     text = answer.read()
     connection.close()
@@ -198,7 +198,7 @@ def test_a_letter_is_sent_in_again_once_however_often_and_by_whomever_it_is_aske
         assert POISON.hex() not in json.dumps(asked(program.url, "/api/letters"))
         unreadable = next(x for x in letters_shown(program.url) if x["code"] == "unreadable")
         assert (unreadable["topic"], unreadable["partition"], unreadable["offset"]) == ("payments", 2, 0)
-        refusals = ({"X-Reprieve-Console": "0"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"})
+        refusals = ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"})
         for headers in refusals:
             assert asked(program.url, "/api/letters/again", {"code": "unreadable"}, **headers)[0] == 403
         for body in ({}, {"ids": [], "code": None}, {"ids": ["x"], "code": "x"}, {"id": "x"}, ["x"]):

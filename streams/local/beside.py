@@ -1,0 +1,42 @@
+"""A data directory, read beside the process that writes it, which SQLite's write-ahead log allows."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from schemas.errors import Fatal
+from streams.local.store import Tables
+from streams.privacy.check import NAME
+from streams.privacy.key_file import FileKeys
+from streams.privacy.log import LogSeal
+from streams.privacy.opening import local_keys
+from streams.privacy.vault import Vault
+
+FILE = "reprieve.db"
+
+
+class ReadTables(Tables):
+    """What is committed, for the thread that opened it. `vault` opens what is sealed; `seal`, rows of the log.
+
+    vault: without one the directory's own. Raises Fatal where there is no data, or none of ours.
+    """
+
+    def __init__(self, folder: Path, file: str = FILE, vault: Vault | None = None) -> None:
+        path = folder / file
+        if not path.exists():
+            raise Fatal(f"There is no data in {folder}. Publish events into it first, or name another with --data.")
+        super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+        try:
+            self.meta("book")
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
+        # A data directory of an earlier release has no master keys, and nothing in it is sealed.
+        own = vault is None and self.meta(NAME)
+        self.vault = Vault(FileKeys(local_keys(folder)).ring()) if own else vault
+        self.seal = LogSeal(self.vault)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
