@@ -52,7 +52,8 @@ class LocalFeed:
         outbox = self._taking.outbox
         at = outbox.places().get(place, 0)
         marks = ",".join("?" * len(topics))
-        query = f"SELECT position, topic, value FROM log WHERE position >= ? AND topic IN ({marks}) ORDER BY position LIMIT ?"
+        where = f"position >= ? AND topic IN ({marks})"
+        query = f"SELECT position, topic, value FROM log WHERE {where} ORDER BY position LIMIT ?"
         rows = self._log.db.execute(query, (at, *topics, _PAGE)).fetchall()
         if rows:
             with outbox.transaction():
