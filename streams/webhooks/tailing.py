@@ -12,7 +12,7 @@ from streams.local.beside import ReadTables
 from streams.webhooks.following import SAID, Taking
 from streams.webhooks.known import CONTEXT
 
-_PLACE = ("local-log", 0)
+_CONTEXT, _SAID = ("local-context", 0), ("local-said", 0)
 _PAGE = 500
 _LOOK = 0.1
 
@@ -35,22 +35,26 @@ class LocalFeed:
         """Take what is committed, as it comes."""
         while True:
             asked = time.monotonic()
-            if self._page() < _PAGE:
-                self._taking.known.read_at = asked
+            # As on Kafka: all that there is of consents and accounts, then some of what was said.
+            while self._page(_CONTEXT, tuple(CONTEXT)) == _PAGE:
+                await asyncio.sleep(0)
+            self._taking.known.read_at = asked
+            if self._page(_SAID, SAID) < _PAGE:
                 await asyncio.sleep(_LOOK)
             await asyncio.sleep(0)
 
-    def _page(self) -> int:
+    def _page(self, place: tuple[str, int], topics: tuple[str, ...]) -> int:
+        """Take the next records of topics; returns how many there were."""
         outbox = self._taking.outbox
-        at = outbox.places().get(_PLACE, 0)
-        query = "SELECT * FROM log WHERE position >= ? ORDER BY position LIMIT ?"
-        rows = self._log.db.execute(query, (at, _PAGE)).fetchall()
+        at = outbox.places().get(place, 0)
+        marks = ",".join("?" * len(topics))
+        query = f"SELECT * FROM log WHERE position >= ? AND topic IN ({marks}) ORDER BY position LIMIT ?"
+        rows = self._log.db.execute(query, (at, *topics, _PAGE)).fetchall()
         if rows:
             with outbox.transaction():
                 for row in rows:
-                    if row[1] in SAID or row[1] in CONTEXT:
-                        self._take(row[1], self._log.seal.opened(row)[4])
-                outbox.set_place(*_PLACE, rows[-1][0] + 1)
+                    self._take(row[1], self._log.seal.opened(row)[4])
+                outbox.set_place(*place, rows[-1][0] + 1)
         return len(rows)
 
     def _take(self, topic: str, value: bytes | None) -> None:
