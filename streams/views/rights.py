@@ -10,7 +10,7 @@ _WRITING = (
     "+get +set +hget +hgetall +hset +del +unlink +sadd +smembers +zadd +zrem +publish +scan +watch +unwatch +multi "
     "+exec +discard"
 )
-_READING = "+get +hgetall +smembers +zrange +subscribe +unsubscribe"
+_READING = "+get +hgetall +smembers +zrange +zrevrange +subscribe +unsubscribe"
 
 
 def rules(prefix: str) -> dict[str, str]:

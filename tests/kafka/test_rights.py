@@ -377,6 +377,20 @@ def test_redis_refuses_what_views_do_not_need(user: str, folder: Path, guarded_r
         client.ping()
 
 
+def test_a_reader_of_views_may_ask_all_that_there_is_to_ask(folder: Path, guarded_redis: RedisServer) -> None:
+    async def ask() -> list[object]:
+        async with AsyncRedis.from_url(**redis_options(guarded_redis, folder, "reader")) as redis:
+            views = Views(redis, "v:")
+            return [
+                await views.view("account", "nobody"),
+                await views.highest("bad_debts:XXX"),
+                await views.at("expiring", 0, 0),
+                bool(await views.currencies()),
+            ]
+
+    assert asyncio.run(ask())[:3] == [None, [], []]
+
+
 def test_lines_for_kafkas_own_tool_say_the_same_as_the_data(tmp_path: Path) -> None:
     run = CliRunner()
     found = json.loads(run.invoke(cli, ["topics", "acl", "--json", "--user", "worker=User:CN=worker one"]).output)
