@@ -45,9 +45,9 @@ def history() -> list[ev.Event]:
         marked.append(event)
         if isinstance(event, ev.ProfileReported):
             who, day = event.borrower_id, event.as_of
-            marked += [granted(who, day), report(who, day, event.event_id[:8])]
+            marked += [granted(who, day), report(who, day, f"of-{day}")]
             # To an offer that never was: what was said is in a dead letter, sealed.
-            marked.append(answer(who, day, event.event_id[:8], "declined", reasons=("distress",), rating=1))
+            marked.append(answer(who, day, f"never-{day}", "declined", reasons=("distress",), rating=1))
     return marked
 
 
@@ -162,7 +162,7 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
     assert all((e.key, e.value, e.headers) == (None, None, {}) for e in letters)
     opened = {opened_letter(e, vault).value for e in letters}
     assert {poison, wrong, wrong[:-3]} <= opened
-    assert {e.code for e in letters} == {"unreadable", "wrong_key", "unknown_offer"}
+    assert {e.code for e in letters} == {"unreadable", "wrong_key", "unexpected_type", "unknown_offer"}
 
     # Who is shown it on Kafka is on record there.
     async def looked() -> None:
