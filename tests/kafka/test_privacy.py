@@ -41,10 +41,12 @@ FORMS = shapes()
 def history() -> list[ev.Event]:
     """Return events of a few borrowers, in which all that they and others say of them is marked."""
     marked: list[ev.Event] = []
+    known: set[str] = set()
     for event in simulate(accounts=20, days=20, seed=11, start=date(2026, 1, 5)):
         marked.append(event)
-        if isinstance(event, ev.ProfileReported):
+        if isinstance(event, ev.ProfileReported) and event.borrower_id not in known:
             who, day = event.borrower_id, event.as_of
+            known.add(who)
             marked += [granted(who, day), report(who, day, f"of-{day}")]
             # To an offer that never was: what was said is in a dead letter, sealed.
             marked.append(answer(who, day, f"never-{day}", "declined", reasons=("distress",), rating=1))
