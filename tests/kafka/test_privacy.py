@@ -41,13 +41,15 @@ FORMS = shapes()
 def history() -> list[ev.Event]:
     """Return events of a few borrowers, in which all that they and others say of them is marked."""
     marked: list[ev.Event] = []
+    known: set[str] = set()
     for event in simulate(accounts=20, days=20, seed=11, start=date(2026, 1, 5)):
         marked.append(event)
-        if isinstance(event, ev.ProfileReported):
+        if isinstance(event, ev.ProfileReported) and event.borrower_id not in known:
             who, day = event.borrower_id, event.as_of
-            marked += [granted(who, day), report(who, day, event.event_id[:8])]
+            known.add(who)
+            marked += [granted(who, day), report(who, day, f"of-{day}")]
             # To an offer that never was: what was said is in a dead letter, sealed.
-            marked.append(answer(who, day, event.event_id[:8], "declined", reasons=("distress",), rating=1))
+            marked.append(answer(who, day, f"never-{day}", "declined", reasons=("distress",), rating=1))
     return marked
 
 
@@ -162,7 +164,7 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
     assert all((e.key, e.value, e.headers) == (None, None, {}) for e in letters)
     opened = {opened_letter(e, vault).value for e in letters}
     assert {poison, wrong, wrong[:-3]} <= opened
-    assert {e.code for e in letters} == {"unreadable", "wrong_key", "unknown_offer"}
+    assert {e.code for e in letters} == {"unreadable", "wrong_key", "unexpected_type", "unknown_offer"}
 
     # Who is shown it on Kafka is on record there.
     async def looked() -> None:
