@@ -33,6 +33,8 @@ from streams.settings import Settings
 INBOUND = [topic.name for topic in TOPICS.values() if topic.inbound]
 # Seconds between two looks at the group, over how many the rate is taken, and after how many Kafka counts as away.
 _LOOK, _RATE, _AWAY = 1.0, 15.0, 5.0
+# Seconds that sending letters in again may take; what was not sent by then can be sent later.
+_SENDING = 120.0
 
 
 class Watch:
@@ -225,10 +227,9 @@ class KafkaSource:
         """Send letters in again; workers process them as they come."""
         with self._sending:
             try:
-                sent = asyncio.run(
-                    send_again(self._settings, self._codec, lambda x: x.event_id in ids or x.code == code)
-                )
-            except (KafkaError, OSError) as error:
+                sending = send_again(self._settings, self._codec, lambda x: x.event_id in ids or x.code == code)
+                sent = asyncio.run(asyncio.wait_for(sending, _SENDING))
+            except (KafkaError, OSError, TimeoutError) as error:
                 raise Fatal(
                     f"Kafka does not answer: {type(error).__name__} {error}. What is marked as sent was sent; look "
                     "again, and send the rest."
