@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from console.cache import FILE, Cache
 from console.follower import Follower
 from console.ledger import Ledger
 from console.source import seconds_since
+from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import Fatal
 from schemas.topics import TOPICS
@@ -35,6 +37,8 @@ from streams.settings import Settings
 INBOUND = [topic.name for topic in TOPICS.values() if topic.inbound]
 # Seconds between two looks at the group, over how many the rate is taken, and after how many Kafka counts as away.
 _LOOK, _RATE, _AWAY = 1.0, 15.0, 5.0
+# Seconds that sending letters in again may take; what was not sent by then can be sent later.
+_SENDING = 120.0
 
 
 class Watch:
@@ -248,12 +252,16 @@ class KafkaSource:
         """Send letters in again; workers process them as they come."""
         with self._sending:
             try:
-                sent = asyncio.run(
-                    send_again(self._settings, self._codec, self._vault, lambda x: x.event_id in ids or x.code == code)
-                )
-            except (KafkaError, OSError) as error:
+                wanted = partial(_is_wanted, ids, code)
+                sending = send_again(self._settings, self._codec, self._vault, wanted)
+                sent = asyncio.run(asyncio.wait_for(sending, _SENDING))
+            except (KafkaError, OSError, TimeoutError) as error:
                 raise Fatal(
                     f"Kafka does not answer: {type(error).__name__} {error}. What is marked as sent was sent; look "
                     "again, and send the rest."
                 ) from error
         return {"sent": sent.sent, "before": sent.before}
+
+
+def _is_wanted(ids: Collection[str], code: str | None, letter: ev.DeadLetter) -> bool:
+    return letter.event_id in ids or letter.code == code

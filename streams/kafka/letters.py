@@ -68,9 +68,9 @@ async def send_again(settings: Settings, codec: Codec, vault: Vault | None, want
         transaction_timeout_ms=int(settings.worker.transaction_timeout_seconds * 1000),
         max_request_size=_RECORD_BYTES,
     )
-    # From here on nobody else can commit under the id, and what was open is ended: `replayed` is final.
-    await producer.start()
     try:
+        # From here on nobody else can commit under the id, and what was open is ended: `replayed` is final.
+        await producer.start()
         return await _sent(settings, codec, vault, wanted, producer)
     except (ProducerFenced, InvalidProducerEpoch) as error:
         raise Fatal(
@@ -151,8 +151,8 @@ async def _committed(settings: Settings, topic: str) -> AsyncIterator[Any]:
         enable_auto_commit=False,
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         name = settings.topics.prefix + topic
         parts = (await consumer._client.fetch_all_metadata()).partitions_for_topic(name)
         if not parts:
