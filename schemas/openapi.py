@@ -12,6 +12,8 @@ from schemas import events as ev
 from schemas.jsonlines import to_line
 from schemas.topics import TOPICS
 
+# What says that bytes are base64 (`contentEncoding`) holds nobody to it.
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 # What partners may send, and what they are told; the partners' file says who of them which.
 TAKEN: dict[str, type[ev.Event]] = {
     record.__name__: record for topic in TOPICS.values() if topic.inbound and topic.key for record in topic.records
@@ -133,9 +135,16 @@ def _loose(schema: Any, parts: Mapping[str, Any]) -> Any:
 
 
 def _tidied(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema whose text is one of sentences, not of a docstring's lines."""
+    """Return a schema whose text is one of sentences, not of a docstring's lines, and whose bytes are base64."""
     about = " ".join(part.strip() for part in schema.get("description", "").splitlines() if part.strip())
-    return {**schema, "description": about}
+    return {**_with_base64(schema), "description": about}
+
+
+def _with_base64(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        more = {"pattern": _BASE64} if schema.get("contentEncoding") == "base64" else {}
+        return {key: _with_base64(part) for key, part in schema.items()} | more
+    return [_with_base64(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _sent(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -83,7 +84,9 @@ def test_examples_fit_the_schemas_of_what_is_sent_and_told(document: dict[str, A
 def is_said_by_no_schema(problem: dict[str, Any]) -> bool:
     """Say whether a refusal is of an instant, of what a source is held to, or of a whole number written 1.0."""
     held = {"occurred_at", "as_of", "kind", "channel", "purpose"}
-    return problem.get("field") in held or "expected int, got float" in problem["detail"]
+    return (
+        problem.get("field") in held or re.search(r"expected int( \| null)?, got float", problem["detail"]) is not None
+    )
 
 
 class Signing(requests.auth.AuthBase):
