@@ -193,7 +193,7 @@ class Stage:
         if not served:
             return 0, ""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{served[-1]['port']}{path}", timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{served[-1]['port']}{path}", timeout=PATIENCE) as answer:  # nosec B310
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

@@ -66,7 +66,7 @@ class Known:
         marks = ",".join("?" * len(self._processors))
         # Payloads are dropped; what tells a partner to forget the borrower still goes out.
         self._db.execute(
-            "UPDATE delivery SET state = 'withheld', ended = ?, why = 'erased', payload = NULL WHERE borrower_id = ? "
+            "UPDATE delivery SET state = 'withheld', ended = ?, why = 'erased', payload = NULL WHERE borrower_id = ? "  # nosec B608
             f"AND state IN ('pending', 'parked') AND partner NOT IN ({marks}) "
             "AND type NOT IN ('ErasureRequested', 'ConsentWithdrawn')",
             (int(time.time() * 1000), event.borrower_id, *self._processors),

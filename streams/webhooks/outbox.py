@@ -139,7 +139,7 @@ class Outbox:
             SELECT {_COLUMNS} FROM delivery d WHERE partner = ? AND state = 'pending' AND next <= ? AND NOT EXISTS (
                 SELECT 1 FROM delivery e WHERE e.partner = d.partner AND e.borrower_id = d.borrower_id
                 AND e.state = 'pending' AND e.seq < d.seq
-            ) ORDER BY next, seq LIMIT ?"""
+            ) ORDER BY next, seq LIMIT ?"""  # nosec B608
         return [Delivery(*row) for row in self.db.execute(query, (partner, now, most))]
 
     def delivered(self, one: Delivery, now: int) -> None:
@@ -163,7 +163,7 @@ class Outbox:
         was = "'pending', 'withheld', 'parked'" if state == "delivered" else "'pending'"
         payload = "payload" if keep else "NULL"
         self.db.execute(
-            f"UPDATE delivery SET state = ?, ended = ?, why = ?, attempts = attempts + 1, payload = {payload} "
+            f"UPDATE delivery SET state = ?, ended = ?, why = ?, attempts = attempts + 1, payload = {payload} "  # nosec B608
             f"WHERE seq = ? AND state IN ({was})",
             (state, now, why, one.seq),
         )
@@ -211,11 +211,11 @@ class Outbox:
         if ids:
             where, values = f"{where} AND event_id IN ({','.join('?' * len(ids))})", [*values, *ids]
         with self.transaction():
-            self.db.execute(f"DELETE FROM gone WHERE partner IN (SELECT partner FROM delivery WHERE {where})", values)
+            self.db.execute(f"DELETE FROM gone WHERE partner IN (SELECT partner FROM delivery WHERE {where})", values)  # nosec B608
             if partner is not None and not ids:
                 self.db.execute("DELETE FROM gone WHERE partner = ?", (partner,))
             done = self.db.execute(
-                f"UPDATE delivery SET state = 'pending', next = ?, queued = ?, ended = NULL, why = '' WHERE {where}",
+                f"UPDATE delivery SET state = 'pending', next = ?, queued = ?, ended = NULL, why = '' WHERE {where}",  # nosec B608
                 (now, now, *values),
             )
         return done.rowcount
@@ -232,7 +232,7 @@ class Outbox:
         where, values = f"state IN ({','.join('?' * len(wanted))})", [*wanted]
         if partner is not None:
             where, values = f"{where} AND partner = ?", [*wanted, partner]
-        query = f"SELECT {_COLUMNS} FROM delivery WHERE {where} ORDER BY seq LIMIT ?"
+        query = f"SELECT {_COLUMNS} FROM delivery WHERE {where} ORDER BY seq LIMIT ?"  # nosec B608
         return [Delivery(*row) for row in self.db.execute(query, (*values, most))]
 
     def standing(self) -> dict[tuple[str, str], tuple[int, int]]:

@@ -48,7 +48,7 @@ class LocalFeed:
         outbox = self._taking.outbox
         at = outbox.places().get(place, 0)
         marks = ",".join("?" * len(topics))
-        query = f"SELECT * FROM log WHERE position >= ? AND topic IN ({marks}) ORDER BY position LIMIT ?"
+        query = f"SELECT * FROM log WHERE position >= ? AND topic IN ({marks}) ORDER BY position LIMIT ?"  # nosec B608
         rows = self._log.db.execute(query, (at, *topics, _PAGE)).fetchall()
         if rows:
             with outbox.transaction():
