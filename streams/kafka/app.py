@@ -12,7 +12,7 @@ from faust.app.base import BootStrategy
 from schemas.codec import Codec
 from state.policy import PolicyBook
 from streams.kafka.assignor import LaneAssignor
-from streams.kafka.lanes import Lanes
+from streams.kafka.lanes import Lanes, rebalance_seconds
 from streams.kafka.tables import LaneTables
 from streams.privacy.vault import Vault
 from streams.settings import Settings
@@ -68,7 +68,7 @@ def make_app(settings: Settings, book: PolicyBook, codec: Codec, vault: Vault | 
         datadir=str(settings.worker.data_dir / "faust"),
         broker_session_timeout=session,
         broker_request_timeout=max(settings.kafka.request_timeout_seconds, session),
-        broker_rebalance_timeout=max(60.0, session),
+        broker_rebalance_timeout=rebalance_seconds(settings),
         broker_max_poll_interval=_POLL_SECONDS,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.worker.instance_id,

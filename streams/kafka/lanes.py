@@ -43,6 +43,11 @@ _PATIENCE = 5.0
 _MOST_FENCED, _REJOIN_SECONDS = 10, 1.0
 
 
+def rebalance_seconds(settings: Settings) -> float:
+    """Return how long a rebalance of the group may take."""
+    return max(60.0, settings.worker.session_timeout_seconds)
+
+
 class Lanes:
     """The lanes of a worker.
 
@@ -77,6 +82,7 @@ class Lanes:
         self._room = asyncio.Event()
         # Whether all that was assigned is open, how often was fetched, and who reads changelogs back.
         self.settled = False
+        self._left = time.monotonic()
         self._looks = 0
         self._reader: ChangelogReader | None = None
         self.topics = tuple(
@@ -147,6 +153,7 @@ class Lanes:
     async def stop(self) -> None:
         """Stop all lanes after their batch in hand; stores stay open, so that they can be taken up again."""
         self.settled = False
+        self._left = time.monotonic()
         if self._opening is not None:
             await ended(self._opening)
         runners, self._runners = self._runners, {}
@@ -312,7 +319,9 @@ class Lanes:
         if self._opening is not None:
             return {"opening lanes": -1 if self._reader is None else self._reader.rows}
         if not self.settled:
-            return {"joining the group": 0}
+            # A rebalance takes as long as the slowest member, and nobody tells whether the coordinator is away.
+            patience = rebalance_seconds(self._settings)
+            return {} if time.monotonic() - self._left < patience else {"joining the group": 0}
         waits = {f"partition {p}": runner.commits for p, runner in self._runners.items() if runner.waits}
         return waits | ({"fetching": self._looks} if self._runners else {})
 
