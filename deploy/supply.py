@@ -184,11 +184,11 @@ def audit() -> int:
     return asked.returncode
 
 
-def sbom(file: Path, lock: Path = ROOT / LOCKS[0]) -> int:
+def sbom(file: Path) -> int:
     """Write a list of all that is locked: names, versions, hashes. The same lock gives the same bytes."""
     file.parent.mkdir(parents=True, exist_ok=True)
     given = ["--pyproject", "pyproject.toml", "--output-reproducible", "--of", "JSON", "-o", str(file.resolve())]
-    return _run("-W", "ignore", "-m", "cyclonedx_py", "requirements", str(lock), *given)
+    return _run("-W", "ignore", "-m", "cyclonedx_py", "requirements", LOCKS[0], *given)
 
 
 def _run(*arguments: str) -> int:
