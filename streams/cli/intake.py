@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import book_named, policy_option
 
 
@@ -19,19 +19,17 @@ from streams.cli.common import book_named, policy_option
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Where it listens (intake.port); 0 takes any free port.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="A local runtime's, instead of Kafka.")
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Of Prometheus' metrics, on loopback.")
+@health_port_option
 @policy_option
 def intake_command(
     config: Path | None,
     partners: Path | None,
     port: int | None,
     data: Path | None,
-    metrics_port: int | None,
+    health_port: int | None,
     policy: str | None,
 ) -> None:
     """Take signed events of partners in, over HTTP, until told to stop."""
-    from prometheus_client import start_http_server
-
     from streams.intake.doors import Door, KafkaDoor, LocalDoor
     from streams.intake.running import run_intake
     from streams.kafka.worker import set_up_logging
@@ -40,12 +38,11 @@ def intake_command(
     from streams.registry import codec_for
 
     flags: dict[str, Any] = {"partners_file": partners, "port": port}
-    settings = settings_of(config, intake={name: value for name, value in flags.items() if value is not None})
+    flags = {name: value for name, value in flags.items() if value is not None}
+    settings = settings_of(config, intake=flags, **health_flags(health_port))
     file = settings.intake.partners_file or settings.webhooks.partners_file
     roster = read_roster(file, "intake.partners_file")
     set_up_logging(settings)
-    if metrics_port is not None:
-        start_http_server(metrics_port, addr="127.0.0.1")
     door: Door = (
         KafkaDoor(settings, codec_for(settings))
         if data is None
@@ -56,7 +53,7 @@ def intake_command(
     def told(address: str) -> None:
         click.echo(f"taking events of {sending} sources at {address}/v1/events; Ctrl-C ends it", err=True)
 
-    work = run_intake(settings.intake, roster, door, told)
+    work = run_intake(settings, roster, door, told)
     if data is None:
         asked(work, settings)
     else:

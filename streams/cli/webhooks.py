@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.errors import Transient
-from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import json_option, say_json
 
 if TYPE_CHECKING:
@@ -34,23 +34,19 @@ def webhooks_group() -> None:
 @config_option
 @partners_option
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="A local runtime's, instead of Kafka.")
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Of Prometheus' metrics, on loopback.")
+@health_port_option
 @click.option("--skip-lost", is_flag=True, help="Go on where Kafka has deleted records before they were read.")
 def run_command(
-    config: Path | None, partners: Path | None, data: Path | None, metrics_port: int | None, skip_lost: bool
+    config: Path | None, partners: Path | None, data: Path | None, health_port: int | None, skip_lost: bool
 ) -> None:
     """Deliver what is committed, as it comes, until told to stop."""
-    from prometheus_client import start_http_server
-
     from streams.kafka.worker import set_up_logging
     from streams.partners.roster import read_roster
     from streams.webhooks.running import run_webhooks
 
-    settings = _settings(config, partners)
+    settings = _settings(config, partners, **health_flags(health_port))
     roster = read_roster(settings.webhooks.partners_file, "webhooks.partners_file")
     set_up_logging(settings)
-    if metrics_port is not None:
-        start_http_server(metrics_port, addr="127.0.0.1")
     receiving = sum(partner.receives is not None for partner in roster.values())
     click.echo(f"delivering to {receiving} partners; Ctrl-C ends it", err=True)
     work = run_webhooks(settings, roster, data=data, skip_lost=skip_lost)
@@ -157,9 +153,9 @@ def _outbox(settings: Settings) -> Iterator[Outbox]:
         outbox.close()
 
 
-def _settings(config: Path | None, partners: Path | None) -> Settings:
-    flags: dict[str, Any] = {} if partners is None else {"webhooks": {"partners_file": partners}}
-    return settings_of(config, **flags)
+def _settings(config: Path | None, partners: Path | None, **flags: Any) -> Settings:
+    named = {} if partners is None else {"webhooks": {"partners_file": partners}}
+    return settings_of(config, **named, **flags)
 
 
 def _described(partner: Any) -> dict[str, str]:

@@ -10,10 +10,11 @@ from aiohttp import web
 
 from schemas.errors import Fatal
 from streams.endings import told_to_end
+from streams.health import health
 from streams.intake.doors import Door
 from streams.intake.server import Intake
 from streams.partners.roster import Partner
-from streams.settings import IntakeSettings
+from streams.settings import IntakeSettings, Settings
 
 
 @asynccontextmanager
@@ -40,8 +41,8 @@ async def serving(settings: IntakeSettings, partners: Mapping[str, Partner], doo
         await door.close()
 
 
-async def run_intake(settings: IntakeSettings, partners: Mapping[str, Partner], door: Door, told: Any) -> None:
+async def run_intake(settings: Settings, partners: Mapping[str, Partner], door: Door, told: Any) -> None:
     """Serve until the process is told to end. told: called with the address."""
-    async with serving(settings, partners, door) as address:
+    async with health(settings.health), serving(settings.intake, partners, door) as address:
         told(address)
         await told_to_end()

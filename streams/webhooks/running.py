@@ -14,6 +14,7 @@ import structlog
 
 from schemas.errors import Fatal
 from streams.endings import ended, told_to_end
+from streams.health import Standing, health
 from streams.partners.roster import Partner
 from streams.settings import Settings
 from streams.webhooks.following import KafkaFeed, Taking
@@ -96,6 +97,11 @@ async def run_webhooks(
     from streams.registry import codec_for
 
     with Webhooks(settings, partners) as webhooks:
+
+        def standing() -> Standing:
+            late = webhooks.known.age() > settings.webhooks.consent_fresh_seconds
+            return Standing(unready="consents cannot be read; nothing that needs one goes out" if late else None)
+
         feed: Any = (
             KafkaFeed(settings, codec_for(settings), webhooks.taking, skip_lost=skip_lost)
             if data is None
@@ -103,9 +109,10 @@ async def run_webhooks(
         )
         delivering, over = asyncio.create_task(webhooks.run(feed)), asyncio.create_task(told_to_end())
         try:
-            await asyncio.wait((delivering, over), return_when=asyncio.FIRST_COMPLETED)
-            if delivering.done():
-                delivering.result()
+            async with health(settings.health, standing):
+                await asyncio.wait((delivering, over), return_when=asyncio.FIRST_COMPLETED)
+                if delivering.done():
+                    delivering.result()
         except sqlite3.Error as error:
             raise Fatal(
                 f"The outbox in {settings.webhooks.data_dir} cannot be written: {error}. Make room for it, or see to "

@@ -111,9 +111,9 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
     first, second, third = events[: ends[9]], events[ends[9] : ends[-3]], events[ends[-3] :]
     days = [e for e in third if isinstance(e, ev.DayClosed)]
     who = next(e.borrower_id for e in first if isinstance(e, ev.ProfileReported))
-    port = free_port()
+    stage.health = {"port": free_port()}
     stage.publish(first)
-    stage.start("one", metrics_port=port, log_level="DEBUG")
+    stage.start("one", log_level="DEBUG")
     # What nobody can read, and what lies about itself, with names and numbers in it.
     poison = f"{NAME} {PHONE} {INCOME}".encode()
     wrong = Codec().encode(report(who, date(2026, 1, 5), "wrong"))
@@ -125,10 +125,10 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
     before = sum(stage.committed().values())
     stage.wait(lambda: sum(stage.committed().values()) > before, "progress")
     stage.kill("one")
-    stage.start("one", metrics_port=port, log_level="DEBUG")
+    stage.start("one", log_level="DEBUG")
     stage.publish(second)
     stage.settle()
-    with closing(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics")) as page:
+    with closing(urllib.request.urlopen(f"http://127.0.0.1:{stage.health['port']}/metrics")) as page:
         assert not leaks_in(page.read())
 
     vault = Vault(FileKeys(stage.keys).ring())
