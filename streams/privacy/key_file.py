@@ -60,8 +60,11 @@ def read_entries(path: Path) -> list[Entry]:
             f"The master keys {path} cannot be read: {error.strerror}. Personal data are sealed under them: put the "
             "file back, or make one for a new deployment with `reprieve keys make`."
         ) from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise Fatal(f"The master keys {path} may be read by others (mode {stat.S_IMODE(mode):04o}). Do: chmod 600.")
+    # Its group may read it: a secret that Kubernetes mounts for a user belongs to his group.
+    if stat.S_IMODE(mode) & 0o037:
+        raise Fatal(
+            f"The master keys {path} may be read by others (mode {stat.S_IMODE(mode):04o}). Do: chmod 600, or 440."
+        )
     try:
         found = msgspec.json.decode(text, type=_File).keys
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

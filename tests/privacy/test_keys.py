@@ -84,7 +84,9 @@ def test_a_file_of_keys_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     rotate(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o640)
+    path.chmod(0o440)
+    assert FileKeys(path).ring().current
+    path.chmod(0o444)
     with pytest.raises(Fatal, match="may be read by others"):
         FileKeys(path).ring()
     with pytest.raises(Fatal, match="is there already"):
