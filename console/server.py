@@ -48,6 +48,7 @@ SAFE = {
     "Cache-Control": "no-store",
 }
 FOUND = 20
+_PROBES = ("/livez", "/readyz")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -119,8 +120,9 @@ class Console:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        # A page of another site that has its name resolve to us must not read borrowers' stories.
-        if request.host.rpartition(":")[0] not in self._hosts and request.host not in self._hosts:
+        # A page of another site that has its name resolve to us must not read borrowers' stories; probes read none.
+        known = request.host.rpartition(":")[0] in self._hosts or request.host in self._hosts
+        if not known and request.path not in _PROBES:
             return web.Response(status=403, text="This host name is not served here.\n", headers=SAFE)
         safe = SAFE | ({"Strict-Transport-Security": "max-age=31536000"} if self._access.secure else {})
         try:

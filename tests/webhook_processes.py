@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import random
@@ -27,6 +28,12 @@ class Process:
     def __init__(self, log: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._log, self._arguments, self._environment = log, arguments, environment
         self._running: subprocess.Popen[bytes] | None = None
+        # A test that fails in the middle leaves it behind.
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        if self._running is not None and self._running.poll() is None:
+            self.kill()
 
     def start(self) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")}

@@ -138,6 +138,7 @@ def test_what_is_not_known_is_said_and_nothing_breaks(ready: ServedConsole) -> N
 
 def test_only_its_own_name_is_answered_and_every_answer_is_guarded(ready: ServedConsole) -> None:
     assert asked(ready.url, "/api/overview", host="evil.example")[0] == 403
+    assert asked(ready.url, "/livez", host="10.0.0.7:8700")[0] == 200
     for path in ("/", "/api/overview", "/static/app.js"):
         status, headers, _ = asked(ready.url, path)
         assert status == 200
