@@ -59,7 +59,7 @@ ROLES: dict[str, Role] = {
     "bureau": Role("takes arrears and credit standing", reads=("delinquency", "plans"), group=True),
     "partner-gateway": Role(
         "takes partners' signed events in, and sends offers and plans out as far as there is consent",
-        reads=("offers", "plans", "profiles"),
+        reads=("offers", "plans", "profiles", "accounts"),
         writes=("profiles", "feedback", "collections"),
     ),
     "console": Role(
@@ -92,6 +92,8 @@ def _rights(settings: Settings, name: str, role: Role) -> Iterator[Right]:
     for topic in reads | writes:
         operations = (*seen, *(["Read"] if topic in reads else []), *(["Write"] if topic in writes else []))
         yield Right("Topic", topic, operations)
+    for topic in known - reads - writes if seen else ():
+        yield Right("Topic", topic, ("Describe", *seen))
     if name == "console":
         # How far workers are, without joining them.
         yield Right("Group", application, ("Describe",))

@@ -49,9 +49,9 @@ class LaneWorker(Worker):
 def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises Fatal with one sentence where it cannot go on."""
     set_up_logging(settings)
+    vault = asyncio.run(vault_for(settings))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    vault = loop.run_until_complete(vault_for(settings))
     app = make_app(settings, book, codec, vault)
     worker = LaneWorker(
         app,

@@ -177,7 +177,6 @@ def test_a_disk_that_is_ahead_of_the_cluster_is_built_anew(stage: Stage) -> None
     assert stage.end() == 0
     further = stage.data()
     with Stage(stage.bootstrap, stage.folder / "restored", stage.group + "-restored") as restored:
-        restored.folder.mkdir()
         restored.publish(first)
         restored.start()
         restored.settle()

@@ -55,8 +55,8 @@ def seen(data: bytes, forms: dict[bytes, str]) -> set[str]:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder."""
-    yield from (path for path in sorted(folder.rglob("*")) if path.is_file())
+    """Yield all files below a folder, but for Kafka's indexes: these are megabytes of offsets and instants alone."""
+    yield from (p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix not in (".index", ".timeindex"))
 
 
 def leaks(folder: Path, forms: dict[bytes, str]) -> dict[str, set[str]]:

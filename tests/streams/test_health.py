@@ -30,6 +30,7 @@ from streams.kafka.lane_rows import LaneRows
 from streams.kafka.runner import Runner
 from streams.kafka.seat import Seat
 from streams.kafka.store import PartitionStore
+from streams.privacy.key_file import make
 from streams.settings import HealthSettings
 from tests.streams.test_lane import OPENED, Codec, record
 
@@ -199,7 +200,9 @@ def test_a_worker_that_waits_for_its_broker_lives_and_is_not_ready(tmp_path: Pat
         "REPRIEVE_WORKER__DATA_DIR": str(tmp_path / "data"),
         "REPRIEVE_WORKER__LOG_FORMAT": "json",
         "REPRIEVE_HEALTH__STALL_SECONDS": "2",
+        "REPRIEVE_PRIVACY__MASTER_KEYS_FILE": str(tmp_path / "keys.json"),
     }
+    make(tmp_path / "keys.json")
     command = [sys.executable, "-m", "streams.cli", "worker", "--health-port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as worker:
         try:
