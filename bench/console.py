@@ -116,8 +116,9 @@ def measured(stage: Stage, accounts: int) -> None:
         delays = []
         for n in range(ROUNDS):
             name = f"Z{n:05d}"
-            stage.publish([opened(name)])
+            # Making a producer and closing it is in it, so this is the most that it can be.
             began = time.perf_counter()
+            stage.publish([opened(name)])
             while json.loads(asked(url, "/api/overview"))["accounts"] != accounts + n + 1:
                 time.sleep(0.01)
             delays.append(time.perf_counter() - began)
