@@ -43,7 +43,7 @@ PASSWORD = "correct-horse"
 NAME = "rights"
 # Said again, by hand: who reads and who writes what. A topic that a deployment does not have is left out.
 READERS: dict[str, set[str]] = {
-    "accounts": {"worker", "console", "auditor"},
+    "accounts": {"worker", "console", "auditor", "partner-gateway"},
     "payments": {"worker", "console", "auditor"},
     "collections": {"worker", "console", "auditor"},
     "profiles": {"worker", "console", "auditor", "partner-gateway"},
@@ -315,6 +315,7 @@ def test_a_lender_runs_with_no_more_rights_than_each_role_has(
         stage.assert_exact(events)
         views = Settings.load(
             kafka=connection(cluster, folder, "views"),
+            privacy=base.privacy.model_dump(),
             topics=base.topics.model_dump(),
             redis={"url": guarded_redis.url, "prefix": "v:"},
             worker=base.worker.model_dump(exclude={"data_dir"}),
