@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# One worker a core: the property tests are pure computation.
-WORKERS ?= 2
+# One more than cores: tests on Kafka wait as much as they compute.
+WORKERS ?= 3
 
 .PHONY: setup demo up down parts test check scan audit sbom bench chaos fuzz compiled lock clean
 
@@ -50,7 +50,7 @@ parts: $(VENV)/.python
 		|| echo "Go or its modules are missing; the tests of compose and Kubernetes files are skipped"
 
 test: $(VENV)/.dev parts
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
