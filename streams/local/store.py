@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -45,6 +45,18 @@ LOOK_UP = 4_000
 
 # position, topic, offset, key, value, headers, timestamp, inbound
 Row = tuple[int, str, int, bytes | None, bytes | None, bytes, int, int]
+
+
+@contextmanager
+def atomically(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit all that is written within, or none of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
 
 
 class Tables:
@@ -107,16 +119,9 @@ class Store(Tables):
         if self._lock is not None:
             self._lock.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Commit all that is written within, or none of it."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
+        return atomically(self.db)
 
     # -- meta
 

@@ -7,8 +7,8 @@ out without its outcome being written goes out again under the same id.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from schemas.errors import Fatal, WrongUse
 from streams.folders import taken
+from streams.local.store import atomically
 
 # Times are milliseconds since the epoch. Deliveries of one borrower to one partner go out in the order of `seq`.
 TABLES = """
@@ -97,16 +98,9 @@ class Outbox:
         if self._lock is not None:
             self._lock.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Write all that is done in it, or nothing."""
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
+        return atomically(self.db)
 
     # -- how far it is read
 
