@@ -211,7 +211,9 @@ class Stage:
         deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
-                logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.workers)
+                logs = "\n".join(
+                    f"--- {name} {self.asked('/livez', name)}\n{self.log(name)[-3000:]}" for name in self.workers
+                )
                 raise AssertionError(f"{what} did not come within {patience:.0f} s\n{logs}")
             time.sleep(pause)
 

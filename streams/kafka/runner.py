@@ -55,7 +55,7 @@ class Runner:
         self.commits = 0
         self._since = time.monotonic()
         self._room = room
-        self._begin = begin
+        self._next = dict(begin)
         self._meet = meet
         self._inbox: dict[str, deque[Record]] = {}
         self._days: deque[Record] = deque()
@@ -112,12 +112,14 @@ class Runner:
 
     def give(self, topic: str, records: Sequence[Record]) -> None:
         """Hand over records that were fetched."""
-        begin = self._begin.get(topic, 0)
-        if records[0].offset < begin:
-            # The group's offsets are behind the lane's own, as a coordinator tells them that was frozen.
-            records = [record for record in records if record.offset >= begin]
+        due = self._next.get(topic, 0)
+        if records[0].offset < due:
+            # The group's offsets are behind the lane's own, as a coordinator tells them that was frozen; or a seek
+            # that was given up for lost came through after all.
+            records = [record for record in records if record.offset >= due]
             if not records:
                 return
+        self._next[topic] = records[-1].offset + 1
         if topic == "clock":
             self._days.extend(records)
         else:

@@ -38,6 +38,19 @@ class LaneRecovery(Recovery):
         self._generation_id = generation_id
         self.signal_recovery_start.set()
 
+    async def _wait(self, coro: Any, timeout: float | None = None) -> None:
+        """Wait until it is done. Raises RebalanceAgain, ServiceStopped, and TimeoutError after `timeout` seconds.
+
+        Faust's own takes what came too late for the end of the service: recovery would be over, and say nothing.
+        """
+        found = await self.wait_first(coro, self.signal_recovery_start, timeout=timeout)  # type: ignore[arg-type]
+        if self.signal_recovery_start in found.done:
+            raise RebalanceAgain
+        if found.stopped:
+            if self._stopped.is_set() or self._crashed.is_set():
+                raise ServiceStopped
+            raise TimeoutError(f"no answer within {timeout} s")
+
     def _partitions(self, tps: Iterable[TP]) -> frozenset[int]:
         names = set(self.tables.changelog_topics)
         return frozenset(tp.partition for tp in tps if tp.topic in names)
