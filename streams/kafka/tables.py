@@ -15,6 +15,8 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
 from mode import Service
+from mode.services import WaitArgT
+from mode.utils.times import Seconds
 
 from streams.kafka.broker import patiently
 
@@ -38,13 +40,13 @@ class LaneRecovery(Recovery):
         self._generation_id = generation_id
         self.signal_recovery_start.set()
 
-    async def _wait(self, coro: Any, timeout: float | None = None) -> None:
+    async def _wait(self, coro: WaitArgT, timeout: Seconds | None = None) -> None:
         """Wait until it is done. Raises RebalanceAgain, ServiceStopped, and TimeoutError after `timeout` seconds.
 
         Faust's own takes what came too late for the end of the service: recovery would be over, and say nothing.
         """
         found = await self.wait_first(coro, self.signal_recovery_start, timeout=timeout)  # type: ignore[arg-type]
-        if self.signal_recovery_start in found.done:
+        if self.signal_recovery_start.is_set():
             raise RebalanceAgain
         if found.stopped:
             if self._stopped.is_set() or self._crashed.is_set():
