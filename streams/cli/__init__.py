@@ -89,4 +89,7 @@ def main() -> None:
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    # What a script starts in the background ignores Ctrl-C, and would ignore this too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)
