@@ -131,7 +131,7 @@ class Trial:
         said = self.stage.log(name)[-2000:]
         # One that was only just started has not yet learned to end in order; one whose disk was full a moment ago may
         # say so first.
-        in_order = code in (0, -signal.SIGTERM) or (code == 1 and "reprieve: The disk of" in said)
+        in_order = code in (0, -signal.SIGTERM, 128 + signal.SIGTERM) or (code == 1 and "reprieve: The disk of" in said)
         assert in_order, f"worker {name} ended with {code}: {said}"
         self._start(name)
 

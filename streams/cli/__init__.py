@@ -86,9 +86,18 @@ def main() -> None:
         # Whoever read our output has had enough; that is no fault.
         sys.stderr.close()
         sys.exit(0)
+    except SystemExit as ended:
+        # Cut short on SIGTERM: as a shell says it, which is no failure to whoever asked for it.
+        if _told and ended.code:
+            sys.exit(128 + signal.SIGTERM)
+        raise
+
+
+_told: list[int] = []
 
 
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    _told.append(number)
     # What a script starts in the background ignores Ctrl-C, and would ignore this too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
