@@ -25,12 +25,12 @@ from agents.account_facts import APPLY, check, check_opening, effective_day, fac
 from agents.base import Environment, Refusal, Step
 from agents.corrections import EPOCH, SAID, Said, body, business_date_of, publish, record
 from agents.progress import noted_contact, progress_of
-from agents.regions import close_day
+from agents.regions import carried, close_day
 from agents.workout import workout_event
 from schemas import events as ev
 from schemas.errors import BadInput, UnknownAccount
 from state.account import AccountFact, AccountState, Pending
-from state.policy import Policy, PolicyBook
+from state.policy import PolicyBook
 
 # How far ahead of the last close a day may be to be open: a weekend and a holiday.
 OPEN_DAYS = 4
@@ -48,6 +48,7 @@ class AccountAgent:
     accepts: frozenset[type[ev.Event]] = frozenset(get_args(AccountFact))
 
     def __init__(self) -> None:
+        self._policies: PolicyBook | None = None
         self._rules: dict[tuple[str, str], Rules] = {}
 
     def fact_key(self, event: ev.Event) -> str:
@@ -71,10 +72,10 @@ class AccountAgent:
             if not isinstance(fact, ev.AccountOpened):
                 raise UnknownAccount(fact.account_id)
             rules = self.rules(env.policies, fact.jurisdiction, fact.product)
-            check_opening(fact, rules, _ordinal(env.closed_through))
+            check_opening(fact, rules.on(env.open_day), _ordinal(env.closed_through))
             return self._advanced(opened(fact), rules, fact, _ordinal(env.closed_through), [(fact_key(fact), fact)])
         rules = self.rules(env.policies, state.jurisdiction, state.product)
-        check(fact, state, rules)
+        check(fact, state, rules.on(env.open_day))
         if env.known is not None:
             return self._again(state, fact, env.known, rules, env)
         step = self._take(copy(state), fact, rules, env)
@@ -89,11 +90,17 @@ class AccountAgent:
 
     def rules(self, policies: PolicyBook, jurisdiction: str, product: str) -> Rules:
         """Return the rules of a kind of account, computed once a policy."""
-        policy: Policy = policies.policy_for(jurisdiction, product)
+        if policies is not self._policies:
+            self._policies, self._rules = policies, {}
         rules = self._rules.get((jurisdiction, product))
-        if rules is None or rules.policy is not policy:
-            rules = self._rules[(jurisdiction, product)] = Rules(policy)
+        if rules is None:
+            later = tuple((first, Rules(book.policy_for(jurisdiction, product))) for first, book in policies.later)
+            rules = self._rules[(jurisdiction, product)] = Rules(policies.policy_for(jurisdiction, product), later)
         return rules
+
+    def outdated(self, state: AccountState, policies: PolicyBook, through: int) -> bool:
+        """Say whether other policies apply by a business date than on the day that was folded last."""
+        return policies.changes(state.through, through)
 
     # -- taking a fact
 
@@ -108,7 +115,7 @@ class AccountAgent:
             s.reversals = tuple(r for r in s.reversals if r != fact.payment_id)
             return Step(s, (), facts)
         day = max(effective_day(fact, rules), s.opened)
-        plausible.check_ahead(fact, day, _ordinal(env.closed_through), rules.policy.most_days_ahead)
+        plausible.check_ahead(fact, day, _ordinal(env.closed_through), rules.on(env.open_day).policy.most_days_ahead)
         if day <= s.through:
             return self._anew(s, dict(facts), fact, rules, env)
         s.pending = insert(s.pending, Pending(day, fact))
@@ -169,7 +176,7 @@ class AccountAgent:
             outputs = publish(s, cause, said, standing)
             facts += record(outputs)
             outputs += progress_of(s, outputs, standing)
-            request = workout_event(s, rules, cause, through)
+            request = workout_event(s, rules.on(through), cause, through)
             if request is not None:
                 outputs.append(request)
         return Step(s, outputs, facts)
@@ -214,7 +221,7 @@ class AccountAgent:
         outputs = publish(fresh, cause, said, standing)
         recorded = record(outputs)
         outputs += progress_of(s, outputs, standing)
-        request = workout_event(fresh, rules, cause, closed)
+        request = workout_event(fresh, rules.on(closed), cause, closed)
         if request is not None:
             outputs.append(request)
         return Step(fresh, outputs, [*changed.items(), *recorded])
@@ -274,9 +281,13 @@ def advance(s: AccountState, rules: Rules, through: int) -> list[Said]:
         day = s.due or through + 1
         if s.pending:
             day = min(day, s.pending[0].day)
+        if rules.later:
+            day = min(day, rules.next_stop(s.through) or day)
         if day > through:
             return said
-        d = Day(s, rules, day)
+        d = Day(s, rules.on(day), day)
+        if rules.later and d.rules is not rules.on(day - 1):
+            s.classes = carried(s.classes, rules.on(day - 1).policy, d.policy)
         today = 0
         while today < len(s.pending) and s.pending[today].day <= day:
             today += 1

@@ -30,12 +30,17 @@ EVIDENCE_KEPT = 50
 
 
 class Rules:
-    """A policy with what can be computed from it once."""
+    """A policy with what can be computed from it once, and those that take its place.
 
-    __slots__ = ("charge_off_after", "counter_thresholds", "policy", "thresholds", "zone")
+    later: rules that apply from a business date (ordinal) on, in the order of these. zone: of business dates; a change
+    of policy leaves it, since it would move facts to other days.
+    """
 
-    def __init__(self, policy: Policy) -> None:
+    __slots__ = ("charge_off_after", "counter_thresholds", "later", "policy", "thresholds", "zone")
+
+    def __init__(self, policy: Policy, later: tuple[tuple[int, Rules], ...] = ()) -> None:
         self.policy = policy
+        self.later = later
         self.zone = ZoneInfo(policy.business_time_zone)
         grace, bad, stages = policy.delinquency.grace_days, policy.bad_debt, policy.impairment
         days = {
@@ -55,6 +60,19 @@ class Rules:
             (counter if rule.material_counter else days).update(t.from_days for t in rule.thresholds)
         self.thresholds = tuple(sorted(d for d in days if d > 0))
         self.counter_thresholds = tuple(sorted(d for d in counter if d > 0))
+
+    def on(self, day: int) -> Rules:
+        """Return the rules that apply on a business date."""
+        rules = self
+        for first, other in self.later:
+            if day < first:
+                break
+            rules = other
+        return rules
+
+    def next_stop(self, after: int) -> int | None:
+        """Return the next day that is folded whatever happens on it: rules end with it, or others begin."""
+        return next((day for first, _ in self.later for day in (first - 1, first) if day > after), None)
 
 
 class Day:

@@ -8,7 +8,7 @@ the key's history are handed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha1
 from typing import Generic, Protocol, TypeVar
@@ -62,6 +62,15 @@ class Environment:
     learned: Learned | None = None
     fact: Callable[[str], Event | None] | None = None
 
+    @property
+    def open_day(self) -> int:
+        """The business date (ordinal) that is open, by whose rules what comes in is judged."""
+        return (self.closed_through.toordinal() if self.closed_through else 0) + 1
+
+    def on(self, day: int) -> Environment:
+        """Return this with the policies that apply on a business date (ordinal)."""
+        return replace(self, policies=self.policies.on(day)) if self.policies.later else self
+
     def recorded(self, fact_key: str) -> Event | None:
         """Return the fact that is recorded under a fact key of the same key, None where there is none."""
         return dict(self.history()).get(fact_key) if self.fact is None else self.fact(fact_key)
@@ -103,6 +112,10 @@ class Agent(Protocol[S]):
 
     def due(self, state: S) -> int | None:
         """Return the proleptic ordinal of the next business date whose close matters, None for never."""
+        ...
+
+    def outdated(self, state: S, policies: PolicyBook, through: int) -> bool:
+        """Say whether a state has to be looked at by a business date (ordinal) since policies changed, due or not."""
         ...
 
     def handle(self, state: S | None, event: Event, env: Environment) -> Step[S]:

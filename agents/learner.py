@@ -16,7 +16,7 @@ from schemas import events as ev
 from schemas.errors import BadInput
 from state.learner import LearnerState
 from state.learning import WIDTH
-from state.policy import Learning
+from state.policy import Learning, PolicyBook
 
 SOURCE = "reprieve.learner"
 BPS = 10_000
@@ -41,6 +41,10 @@ class LearnerAgent:
         """Return the day at whose close there is something to tell."""
         return state.tell_on or None
 
+    def outdated(self, state: LearnerState, policies: PolicyBook, through: int) -> bool:
+        """Say that other policies apply to what is decided from then on, and leave what was decided."""
+        return False
+
     def handle(self, state: LearnerState | None, event: ev.Event, env: Environment) -> Step[LearnerState]:
         """Add evidence. It is not kept as a fact: the runtime hands it over exactly once.
 
@@ -64,8 +68,8 @@ class LearnerAgent:
     def close(self, state: LearnerState, day: ev.DayClosed, env: Environment) -> Step[LearnerState]:
         """Let what is old fade, look at the guardrails, and tell what was learned."""
         s = _copied(state)
-        rules = env.policies.policy_for("", "").learning
         today = day.business_date.toordinal()
+        rules = env.policies.on(today).policy_for("", "").learning
         if s.through:
             for _ in range(min(today - s.through, _LONGEST_FADE)):
                 s.sums.fade(rules.fade_bps)

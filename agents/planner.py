@@ -88,9 +88,14 @@ class PlannerAgent:
         days = [day for day in (state.decide_on, state.tell_on, offer.expires if offer else 0) if day]
         return min(days, default=None)
 
+    def outdated(self, state: BorrowerState, policies: PolicyBook, through: int) -> bool:
+        """Say that other policies apply to what is decided from then on, and leave what was decided."""
+        return False
+
     def handle(self, state: BorrowerState | None, event: ev.Event, env: Environment) -> Step[BorrowerState]:
         """Take a fact. Raises BadInput where it breaks a rule, or contradicts what its id said before."""
         plausible.check(event)
+        env = env.on(_day_of(event, env))
         s = copy(state) if state is not None else BorrowerState(event.borrower_id)  # type: ignore[attr-defined]
         if state is not None and is_past(event, state):
             answered = isinstance(event, ev.OfferAnswered)
@@ -114,6 +119,7 @@ class PlannerAgent:
         """Let offers run out and decide on new ones, at the close of a business date."""
         s = copy(state)
         today = day.business_date.toordinal()
+        env = env.on(today)
         desk = Desk(s, day, today, env.learned, self._ranker, self._estimate)
         offer = s.open_offer()
         if offer is not None and offer.expires <= today:
@@ -310,6 +316,13 @@ def _decide_at(s: BorrowerState, day: int) -> None:
     """See to a decision at the close of a day, or sooner where one is due sooner."""
     if s.cases or s.plans:
         s.decide_on = min(s.decide_on, day) if s.decide_on else day
+
+
+def _day_of(event: ev.Event, env: Environment) -> int:
+    """Return the business date by whose policies an event is judged: that of which it speaks, or the open one."""
+    if isinstance(event, ev.WorkoutRequested | ev.WorkoutEnded | ev.PlanProgressed):
+        return event.business_date.toordinal()
+    return env.open_day
 
 
 def _policy(s: BorrowerState, policies: PolicyBook) -> Policy:

@@ -18,6 +18,7 @@ from schemas import events as ev
 from state.account import AccountState
 from state.delinquency import bucket_of, days_late, is_material, measure, paused_days
 from state.ledger import half_up, late_fee, tolerance
+from state.policy import Policy
 
 DEFAULTED: tuple[ev.BadDebtStatus, ...] = ("recognised", "charged_off", "recovering")
 
@@ -195,6 +196,24 @@ def _classes(d: Day) -> None:
             reasons=tuple(reasons),
         )
         s.classes = {**s.classes, rule.policy: to}
+
+
+def carried(classes: dict[str, int], old: Policy, new: Policy) -> dict[str, int]:
+    """Return the ranks of an account's classes where other rules take over.
+
+    A class keeps its name; one that is no more becomes the last that begins no later. A classification that is no more
+    is dropped.
+    """
+    before = {rule.policy: rule.thresholds for rule in old.classifications}
+    found = {}
+    for rule in new.classifications:
+        rank = classes.get(rule.policy, 0)
+        if rank and rule.policy in before:
+            was = before[rule.policy][rank]
+            same = [i for i, t in enumerate(rule.thresholds) if t.name == was.name]
+            milder = [i for i, t in enumerate(rule.thresholds) if t.from_days <= was.from_days]
+            found[rule.policy] = (same or milder)[-1]
+    return {name: rank for name, rank in found.items() if rank}
 
 
 def _collection(d: Day) -> None:

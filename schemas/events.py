@@ -1003,6 +1003,19 @@ class PlanReviewRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
     caused_by: str
 
 
+class PolicyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Other policies apply from a business date on; written to every partition.
+
+    change_id: Unique id of this change.
+    effective_on: The first business date; of two changes for one, that which occurred later counts.
+    files: Texts (YAML) by name: of the book, named book, and of the packs that it names.
+    """
+
+    change_id: Id
+    effective_on: date
+    files: dict[str, str]
+
+
 class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """What a source says of a borrower's means.
 
@@ -1115,6 +1128,7 @@ AnyEvent = (
     | PlanProgressed
     | PlanReplaced
     | PlanReviewRequested
+    | PolicyChanged
     | ProfileReported
     | PromiseMade
     | WorkoutEnded
@@ -1170,6 +1184,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "PlanProgressed": PlanProgressed,
     "PlanReplaced": PlanReplaced,
     "PlanReviewRequested": PlanReviewRequested,
+    "PolicyChanged": PolicyChanged,
     "ProfileReported": ProfileReported,
     "PromiseMade": PromiseMade,
     "WorkoutEnded": WorkoutEnded,

@@ -37,7 +37,7 @@ TOPICS: dict[str, Topic] = {
             True,
         ),
         Topic("feedback", "borrower_id", (ev.OfferAnswered, ev.EducationCompleted), True),
-        Topic("clock", None, (ev.DayClosed,), True),
+        Topic("clock", None, (ev.DayClosed, ev.PolicyChanged), True),
         Topic(
             "delinquency",
             "account_id",

@@ -12,7 +12,11 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from state.pack_book import Book, Place, parse_book
+import yaml
+from msgspec import to_builtins
+
+from state.pack_book import ANY, Book, Place, parse_book
+from state.pack_files import BOOK, book_of
 from state.pack_merge import HOUSE, RuleMark, provenance, resolve
 from state.pack_problem import PackError, PackProblem, nearest
 from state.pack_text import Pack, Rule, parse_pack
@@ -31,7 +35,9 @@ __all__ = [
     "Rule",
     "RuleMark",
     "book_for",
+    "book_of",
     "default_book",
+    "files_of",
     "load_book",
     "load_pack",
     "load_packs",
@@ -80,8 +86,7 @@ def load_packs(name_or_path: str) -> tuple[Pack, ...]:
 @lru_cache(maxsize=1)
 def load_book() -> Book:
     """Return the book that comes with the package."""
-    text = (files("state") / "packs" / "book.yaml").read_text(encoding="utf-8")
-    return parse_book(text, "book.yaml", frozenset(pack_names()))
+    return parse_book(_text_of("book.yaml"), "book.yaml", frozenset(pack_names()))
 
 
 def default_book() -> PolicyBook:
@@ -105,6 +110,27 @@ def book_for(name_or_path: str) -> PolicyBook:
     return book
 
 
+def files_of(name_or_path: str) -> dict[str, str]:
+    """Return the texts of the book that `book_for` makes of a name or path, by name; `book_of` makes it of them.
+
+    Raises `PackError` as `book_for` does.
+    """
+    if name_or_path == DEFAULT_BOOK:
+        book = load_book()
+        names = {name for row in book.rows for name in row.packs}
+        return {BOOK: _text_of("book.yaml"), **{name: _text_of(f"{name}.yaml") for name in sorted(names)}}
+    packs, places = load_packs(name_or_path), load_book().places
+    texts = {p.name: _text_of(p.file) if p.name in pack_names() else _read(Path(p.file)) for p in packs}
+    row = {"jurisdictions": [ANY], "products": [ANY], "packs": [p.name for p in packs]}
+    said = {name: {k: v for k, v in to_builtins(place).items() if v is not None} for name, place in places.items()}
+    written = {"book": packs[-1].name, "version": packs[-1].version, "rows": [row], "places": said}
+    return {BOOK: yaml.safe_dump(written, sort_keys=False), **texts}
+
+
+def _text_of(file: str) -> str:
+    return (files("state") / "packs" / file).read_text(encoding="utf-8")
+
+
 def _by_book(book: Book) -> Callable[[str, str], Policy]:
     def policy(jurisdiction: str, product: str) -> Policy:
         names = book.packs_for(jurisdiction, product)
@@ -116,7 +142,7 @@ def _by_book(book: Book) -> Callable[[str, str], Policy]:
 @lru_cache(maxsize=64)
 def _packaged(name: str) -> Pack:
     file = f"{name}.yaml"
-    return parse_pack((files("state") / "packs" / file).read_text(encoding="utf-8"), file)
+    return parse_pack(_text_of(file), file)
 
 
 def _read(path: Path) -> str:

@@ -7,7 +7,7 @@ verified. Here only values are left, since a decision needs no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -291,19 +291,45 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PolicyBook:
-    """Which policy applies to an account. `resolve` is called once a (jurisdiction, product)."""
+    """Which policy applies to an account, and from when on. `resolve` is called once a (jurisdiction, product).
 
-    __slots__ = ("_cache", "_resolve", "name")
+    later: books that take its place, each from a business date (ordinal) on, in the order of these.
+    """
 
-    def __init__(self, name: str, resolve: Callable[[str, str], Policy]) -> None:
+    __slots__ = ("_cache", "_resolve", "later", "name")
+
+    def __init__(
+        self,
+        name: str,
+        resolve: Callable[[str, str], Policy],
+        later: tuple[tuple[int, PolicyBook], ...] = (),
+    ) -> None:
         self.name = name
+        self.later = later
         self._resolve = resolve
         self._cache: dict[tuple[str, str], Policy] = {}
 
     def policy_for(self, jurisdiction: str, product: str) -> Policy:
-        """Return the policy of a jurisdiction and product; an unknown one gets the house's."""
+        """Return the policy of a jurisdiction and product before any change; an unknown one gets the house's."""
         key = (jurisdiction, product)
         policy = self._cache.get(key)
         if policy is None:
             policy = self._cache[key] = self._resolve(jurisdiction, product)
         return policy
+
+    def on(self, day: int) -> PolicyBook:
+        """Return the book that applies on a business date (ordinal), 0 for one before all changes."""
+        book = self
+        for first, other in self.later:
+            if day < first:
+                break
+            book = other
+        return book
+
+    def changes(self, after: int, through: int) -> bool:
+        """Say whether another book begins to apply behind a business date (ordinals), through another."""
+        return any(after < first <= through for first, _ in self.later)
+
+    def with_later(self, later: Iterable[tuple[int, PolicyBook]]) -> PolicyBook:
+        """Return this book with others that take its place."""
+        return PolicyBook(self.name, self.policy_for, tuple(sorted(later, key=lambda change: change[0])))

@@ -57,15 +57,20 @@ class Portfolio:
         self.lines: dict[tuple[str, ...], Line] = {}
         self.names: dict[str, list[str]] = {}
         self.changed = False
+        self.adopt(book)
+
+    def adopt(self, book: PolicyBook) -> None:
+        """Name classes by a book, which agrees with the one before it on all days that were folded."""
         self._book = book
-        self._classes: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._classes: dict[tuple[str, str, int], tuple[str, ...]] = {}
 
     def move(self, before: AccountState | None, after: AccountState) -> None:
         """Count an account as it is now, where it was counted as it was before."""
-        if before is not None and _alike(before, after):
+        moved = before is not None and self._book.changes(before.through, after.through)
+        if before is not None and not moved and _alike(before, after):
             return
         self.changed = True
-        if before is not None and _same_places(before, after):
+        if before is not None and not moved and _same_places(before, after):
             # What most payments do: the account is where it was, and owes less.
             owed = _owed(after) - _owed(before)
             for key in self._places(after):
@@ -101,11 +106,13 @@ class Portfolio:
         return places + [("class", currency, p, str(classes.get(p, 0))) for p in self._classes_of(s)]
 
     def _classes_of(self, s: AccountState) -> tuple[str, ...]:
-        found = self._classes.get((s.jurisdiction, s.product))
+        book = self._book.on(s.through)
+        key = (s.jurisdiction, s.product, id(book))
+        found = self._classes.get(key)
         if found is None:
-            rules = self._book.policy_for(s.jurisdiction, s.product).classifications
+            rules = book.policy_for(s.jurisdiction, s.product).classifications
             self.names |= {rule.policy: [t.name for t in rule.thresholds] for rule in rules}
-            found = self._classes[s.jurisdiction, s.product] = tuple(rule.policy for rule in rules)
+            found = self._classes[key] = tuple(rule.policy for rule in rules)
         return found
 
     def _line(self, key: tuple[str, ...], count: int, amount: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Generic, Protocol, TypeVar
@@ -53,6 +53,10 @@ class Keeping(Protocol):
 
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
+        ...
+
+    def keys(self, agent: str) -> list[str]:
+        """Return all keys that have a state, sorted."""
         ...
 
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
@@ -107,6 +111,10 @@ class Desk(Generic[S]):
         """Let decisions go by what the learner told last."""
         self._environment.learned = learned
 
+    def adopt(self, book: PolicyBook) -> None:
+        """Let decisions go by another book."""
+        self._environment.policies = book
+
     # -- a batch
 
     def read_ahead(self, events: Iterable[tuple[str, ev.Event]]) -> None:
@@ -148,10 +156,16 @@ class Desk(Generic[S]):
         env = self._environment
         env.closed_through = closed_through
         env.known = None
-        keys = self._store.due(self.agent.name, through)
+        due = self._store.due(self.agent.name, through)
+        keys, others = due, env.policies.changes(env.open_day - 1, through)
+        if others:
+            keys = self._store.keys(self.agent.name)
+        known = set(due)
         for start in range(0, len(keys), page):
             here = keys[start : start + page]
             self._read_states(here)
+            if others:
+                here = self._concerned(here, known, through)
             steps = []
             for key in here:
                 env.history = lambda key=key: self.history(key)  # type: ignore[misc]
@@ -161,6 +175,11 @@ class Desk(Generic[S]):
                 steps.append(step)
             self.flush()
             yield steps
+
+    def _concerned(self, keys: Sequence[str], due: Collection[str], through: int) -> list[str]:
+        """Return of keys those that are due, or that a change of policy concerns."""
+        policies, outdated = self._environment.policies, self.agent.outdated
+        return [key for key in keys if key in due or outdated(self._states[key], policies, through)]
 
     def _note(self, key: str, step: Step[S]) -> None:
         if self.watch is not None:

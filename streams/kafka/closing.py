@@ -19,9 +19,11 @@ The record on `clock` counts as read then. A crash in between goes on at the ste
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+
+from msgspec import json
 
 from agents.base import derived_id
 from schemas import events as ev
@@ -35,14 +37,14 @@ ALL = "all"
 
 @dataclass(slots=True)
 class Closing:
-    """The close of one business date at a lane: the record that asked for it, and what must be read first.
+    """The close of one business date at a lane, or a change of policy, which comes behind all that came before it.
 
-    fence: by topic, the offset that must be read; None before it was asked for in this step. others: it waits for
-    other partitions.
+    record: that which asked for it. fence: by topic, the offset that must be read; None before it was asked for in this
+    step. others: it waits for other partitions.
     """
 
     record: Record
-    day: ev.DayClosed
+    asked: ev.DayClosed | ev.PolicyChanged
     ready: bool = False
     fence: dict[str, int] | None = None
     others: bool = False
@@ -53,6 +55,15 @@ class Barriers:
     """How far each partition has come: by phase and agent, the last business date (ordinal) by partition."""
 
     reached: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(text: str | None) -> Barriers:
+        """Return barriers from their text."""
+        return Barriers() if text is None else json.decode(text, type=Barriers)
+
+    def text(self) -> str:
+        """Return them as text, to be kept beside the states."""
+        return json.encode(self).decode()
 
     def note(self, event: ev.BarrierReached) -> None:
         """Note a barrier."""
@@ -83,6 +94,12 @@ def barrier(day: ev.DayClosed, partition: int, phase: str, agent: str) -> ev.Bar
         partition=partition,
         phase=phase,
     )
+
+
+def begun(record: Record, asked: ev.DayClosed | ev.PolicyChanged, closed: Iterable[date | None]) -> Closing:
+    """Return what a record of the clock begins; closed: through which day each agent has closed."""
+    done = isinstance(asked, ev.DayClosed) and all(has_closed(through, asked.business_date) for through in closed)
+    return Closing(record, asked, ready=done)
 
 
 def has_closed(through: date | None, day: date) -> bool:

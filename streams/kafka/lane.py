@@ -8,10 +8,10 @@ since what one says belongs to another partition as often as not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from agents.base import Step
-from agents.plausible import check_close
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
@@ -27,6 +27,7 @@ from streams.kafka.partitioning import partition_of, wrong_partition
 from streams.kafka.rows import ParkedRecord, parked
 from streams.kafka.seat import PORTFOLIO, Seat, counted, turn_of
 from streams.letters import dead_letter
+from streams.policies import Policies
 from streams.privacy.check import check
 from streams.privacy.letters import sealed_letter
 from streams.privacy.log import PERSONAL_TOPICS
@@ -64,16 +65,16 @@ class Lane:
         self._codec = codec
         self._prefix = prefix
         self._rekey = rekey
-        house = book.policy_for("", "")
-        self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
+        self._policies = Policies(book, seats[0].rows)
         self._vault = vault
         self._wire = None if vault is None else vault.wire
         self._seat_of = {kind: seat for seat in seats for kind in seat.agent.accepts}
         for seat in seats:
             if seat.agent.name in SEALED:
                 check(seat.rows, vault)
+            seat.desk.adopt(self._policies.book)
         # What the accounts come to, and what it was when it was last committed.
-        self.portfolio = counted(seats, book)
+        self.portfolio = counted(seats, self._policies.book)
         self.portfolio_then = self.portfolio.copy()
         learned = seats[0].rows.meta("learned")
         if learned is not None:
@@ -195,13 +196,22 @@ class Lane:
 
     # -- a day's close
 
-    def day_of(self, record: Record) -> ev.DayClosed:
-        """Return the close that a record of the clock asks for. Raises BadInput where it may not be believed."""
+    @property
+    def _closed(self) -> date | None:
+        return max((s.closed_through for s in self.seats if s.closed_through is not None), default=None)
+
+    def of_clock(self, record: Record) -> ev.DayClosed | ev.PolicyChanged | None:
+        """Return what a record of the clock asks for, None where that was done. Raises BadInput where it may not be."""
         event = self.read("clock", record)
-        assert isinstance(event, ev.DayClosed)
-        closed = max((s.closed_through for s in self.seats if s.closed_through is not None), default=None)
-        check_close(event, closed, self._most_skipped)
-        return event
+        assert isinstance(event, ev.DayClosed | ev.PolicyChanged)
+        return event if self._policies.check(event, self._closed) else None
+
+    def change(self, change: ev.PolicyChanged) -> None:
+        """Go by other policies, from their day on."""
+        self._policies.take(change)
+        for seat in self.seats:
+            seat.desk.adopt(self._policies.book)
+        self.portfolio.adopt(self._policies.book)
 
     def close(self, seat: Seat, record: Record, day: ev.DayClosed, page: int) -> Iterator[None]:
         """Close a business date for one agent, a page of keys at a time.
@@ -236,9 +246,7 @@ class Lane:
                 yield from (record.value or b"" for record in seat.rows.parked(key))
 
     def _park(self, seat: Seat, record: Record | ParkedRecord, key: str) -> None:
-        day = seat.closed_through
-        deadline = None if day is None else day.toordinal() + self._wait
-        seat.rows.park(key, parked(record, deadline))
+        seat.rows.park(key, parked(record, self._policies.deadline(seat.closed_through)))
 
     def _unpark(self, seat: Seat, key: str) -> None:
         waited = seat.rows.parked(key)
@@ -247,6 +255,7 @@ class Lane:
             self._decide(record, key, self._codec.decode(record.value or b""))
 
     def _expire(self, seat: Seat, day: int) -> None:
+        wait = self._policies.house(seat.closed_through).unknown_account_wait_days
         for key in sorted(seat.rows.waiting):
             waited = seat.rows.parked(key)
             seat.rows.unpark(key)
@@ -254,7 +263,7 @@ class Lane:
                 if record.deadline is not None and record.deadline < day:
                     self.refuse(record, UnknownAccount(key), read=True)
                 else:
-                    seat.rows.park(key, parked(record, record.deadline or day + self._wait))
+                    seat.rows.park(key, parked(record, record.deadline or day + wait))
 
     # -- what goes out
 

@@ -115,6 +115,12 @@ class LaneRows:
         self._stale += [entry for stale in entries.values() for entry in stale]
         return due
 
+    def keys(self, agent: str) -> list[str]:
+        """Return all keys that have a state, sorted."""
+        stored = (key for key, _ in self.store.scan(STATE, STATE + LAST))
+        written = (key for key in self._written if key[:1] == STATE)
+        return sorted({key[1:].decode() for source in (stored, written) for key in source})
+
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
         """Store states, with the day when each is due; the latest of a key stands."""
         written, entries = self._written, self._due

@@ -11,15 +11,13 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from msgspec import json
-
 from schemas import events as ev
 from schemas.errors import BadInput
 from schemas.topics import TOPICS
 from streams.endings import ended
 from streams.kafka.accounting import committed
 from streams.kafka.batch import Broker, Record
-from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier, has_closed
+from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier, begun, has_closed
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS
 
@@ -62,7 +60,7 @@ class Runner:
         self._closing: Closing | None = None
         self._wake = asyncio.Event()
         self._stopping = False
-        self._barriers = self._recalled()
+        self._barriers = Barriers.of(lane.seats[0].rows.meta("barriers"))
         inputs = sorted({topic for seat in lane.seats for topic in seat.topics})
         self._outside = [topic for topic in inputs if TOPICS[topic].inbound]
         self._inside = [topic for topic in inputs if not TOPICS[topic].inbound]
@@ -251,10 +249,6 @@ class Runner:
 
     # -- closing a day
 
-    def _recalled(self) -> Barriers:
-        text = self.lane.seats[0].rows.meta("barriers")
-        return Barriers() if text is None else json.decode(text, type=Barriers)
-
     def _note(self, records: Sequence[Record]) -> None:
         for record in records:
             try:
@@ -264,18 +258,19 @@ class Runner:
                 continue
             assert isinstance(event, ev.BarrierReached)
             self._barriers.note(event)
-        self.lane.seats[0].rows.set_meta("barriers", json.encode(self._barriers).decode())
+        self.lane.seats[0].rows.set_meta("barriers", self._barriers.text())
         self.lane.batch.offsets["barriers"] = records[-1].offset + 1
 
     async def _begin_close(self, record: Record) -> None:
+        asked = None
         try:
-            event = self.lane.day_of(record)
+            asked = self.lane.of_clock(record)
         except BadInput as bad:
             self.lane.refuse(record, bad)
+        if asked is None:
             await self._past(record)
             return
-        done = all(has_closed(seat.closed_through, event.business_date) for seat in self.lane.seats)
-        self._closing = Closing(record, event, ready=done)
+        self._closing = begun(record, asked, [seat.closed_through for seat in self.lane.seats])
 
     async def _past(self, record: Record) -> None:
         """Count a record of the clock as read."""
@@ -285,15 +280,22 @@ class Runner:
 
     async def _advance(self, closing: Closing) -> bool:
         """Go one step on with a day's close, if that can be; returns whether it could."""
-        day = closing.day.business_date
+        asked = closing.asked
         closing.others = False
         if not closing.ready:
             if not await self._all_read(closing, self._outside):
                 return False
-            self._tell(closing, READY, ALL)
+            if isinstance(asked, ev.PolicyChanged):
+                self.lane.change(asked)
+                self._closing = None
+                await self._past(closing.record)
+                return True
+            self._tell(asked, READY, ALL)
             closing.ready = True
             await self._commit()
             return True
+        assert isinstance(asked, ev.DayClosed)
+        day = asked.business_date
         before = (READY, ALL)
         for seat in self.lane.seats:
             if not has_closed(seat.closed_through, day):
@@ -302,11 +304,11 @@ class Runner:
                     return False
                 if not await self._all_read(closing, self._inside):
                     return False
-                for _ in self.lane.close(seat, closing.record, closing.day, self._limit):
+                for _ in self.lane.close(seat, closing.record, asked, self._limit):
                     await self._commit()
                     if self._stopping:
                         return False
-                self._tell(closing, CLOSED, seat.agent.name)
+                self._tell(asked, CLOSED, seat.agent.name)
                 await self._commit()
                 return True
             before = (CLOSED, seat.agent.name)
@@ -344,5 +346,5 @@ class Runner:
         # Markers of transactions take offsets that no record has: the consumer's position is past them.
         return max(self._processed.get(topic, 0), self._places.get(topic, (0, 0))[0]) >= fence
 
-    def _tell(self, closing: Closing, phase: str, agent: str) -> None:
-        self.lane.say_everywhere(barrier(closing.day, self.lane.partition, phase, agent))
+    def _tell(self, day: ev.DayClosed, phase: str, agent: str) -> None:
+        self.lane.say_everywhere(barrier(day, self.lane.partition, phase, agent))

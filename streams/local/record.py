@@ -9,7 +9,7 @@ from msgspec import msgpack
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput
-from schemas.topics import TOPICS
+from schemas.topics import TOPIC_OF, TOPICS, key_of
 from streams.letters import dead_letter
 from streams.local.store import Row
 from streams.privacy.letters import sealed_letter
@@ -56,6 +56,13 @@ def letter_of(row: Row, bad: BadInput, identity: str, vault: Vault | None, *, re
     name, carried = identity or f"{topic}/{offset}", read_headers(headers)
     letter = dead_letter(SOURCE, (topic, 0, offset), key, value, carried, timestamp, bad, name)
     return sealed_letter(letter, vault, read=read)
+
+
+def row_of(event: ev.Event, codec: Codec) -> Row:
+    """Return an event of the agents' own as a record that stands nowhere."""
+    key, at = key_of(event), int(event.occurred_at.timestamp() * 1000)
+    topic = TOPIC_OF[type(event)].name
+    return (0, topic, -1, None if key is None else key.encode(), codec.encode(event), NO_HEADERS, at, 1)
 
 
 def read_headers(data: bytes) -> list[tuple[str, bytes]]:

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from msgspec import Struct
 
 from agents.base import Step
-from agents.plausible import check_close
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
@@ -29,13 +27,15 @@ from streams.desk import Desk, fewer_collections, read_back, written
 from streams.local.erasing import folded, overwritten
 from streams.local.journal import Journal
 from streams.local.opening import owned, vault_in
-from streams.local.record import NO_HEADERS, Given, Unfit, letter_of, read_record
+from streams.local.record import Given, Unfit, letter_of, read_record, row_of
 from streams.local.store import Row, Store
+from streams.policies import Policies
 from streams.privacy.log import LogSeal
 from streams.privacy.quiet import told
 from streams.privacy.vault import Vault
 
 BATCH = 10_000
+CLOCK = (ev.DayClosed, ev.PolicyChanged)
 
 
 @dataclass(slots=True)
@@ -72,12 +72,11 @@ class LocalRuntime:
         self._takers: dict[type[ev.Event], list[Desk[Any]]] = {
             kind: [d for d in self._desks if kind in d.agent.accepts] for kind in TOPIC_OF
         }
-        house = book.policy_for("", "")
-        self._wait, self._most_skipped = house.unknown_account_wait_days, house.most_days_skipped
         owned(store, book)
         folded(store)
         self._journal = Journal(store, self._codec)
         self._done, self.closed_through, self._parked = self._reached()
+        self._policies = Policies(book, store)
         self._recall()
         self._said: list[ev.Event] = []
         # Borrowers of whom the batch erased what was personal.
@@ -103,9 +102,7 @@ class LocalRuntime:
     def __enter__(self) -> LocalRuntime:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -170,7 +167,9 @@ class LocalRuntime:
         return int(self._store.meta("done") or 0), day, self._store.parked_keys()
 
     def _recall(self) -> None:
-        """Take up what the learner told last."""
+        """Take up the policies, and what the learner told last."""
+        for desk in self._desks:
+            desk.adopt(self._policies.book)
         told = self._store.meta("learned")
         if told is not None:
             for desk in self._desks:
@@ -183,6 +182,7 @@ class LocalRuntime:
         self._erased = set()
         self._journal.reload()
         self._done, self.closed_through, self._parked = self._reached()
+        self._policies.recall()
         self._recall()
 
     def _process(self, rows: Sequence[Row]) -> None:
@@ -190,15 +190,15 @@ class LocalRuntime:
         for row in rows:
             try:
                 event = read_record(row, self._codec, self.vault)
-                if isinstance(event, ev.DayClosed):
-                    check_close(event, self.closed_through, self._most_skipped)
+                if isinstance(event, CLOCK) and not self._policies.check(event, self.closed_through):
+                    continue
             except BadInput as bad:
                 given.append(Unfit(row, bad))
                 continue
-            if isinstance(event, ev.DayClosed):
+            if isinstance(event, CLOCK):
                 self._all(given)
                 given = []
-                self._one(Given(row, event, ""), self._close_day)
+                self._one(Given(row, event, ""), self._tick)
             else:
                 given.append(Given(row, event, (row[3] or b"").decode()))
         self._all(given)
@@ -273,16 +273,15 @@ class LocalRuntime:
             if self._takers[type(event)]:
                 follow.append(Given(row, event, key_of(event) or ""))
         for refusal in step.refused:
-            event = refusal.event
-            key = key_of(event)
-            millis = int(event.occurred_at.timestamp() * 1000)
-            value = self._codec.encode(event)
-            topic = TOPIC_OF[type(event)].name
-            row = (0, topic, -1, None if key is None else key.encode(), value, NO_HEADERS, millis, 1)
-            self._refuse(row, BadInput(refusal.code, refusal.message), event.event_id)
+            row = row_of(refusal.event, self._codec)
+            self._refuse(row, BadInput(refusal.code, refusal.message), refusal.event.event_id)
         return follow
 
-    def _close_day(self, given: Given) -> None:
+    def _tick(self, given: Given) -> None:
+        if isinstance(given.event, ev.PolicyChanged):
+            self._policies.take(given.event)
+            self._recall()
+            return
         day = given.event
         assert isinstance(day, ev.DayClosed)
         if self.closed_through is not None and day.business_date <= self.closed_through:
@@ -297,7 +296,8 @@ class LocalRuntime:
         self.closed_through = day.business_date
         self._store.set_meta("closed_through", day.business_date.isoformat())
         if self._parked:
-            expired = self._store.overdue(day.business_date.toordinal(), self._wait)
+            wait = self._policies.house(self.closed_through).unknown_account_wait_days
+            expired = self._store.overdue(day.business_date.toordinal(), wait)
             for position in expired:
                 row = self._store.record(position)
                 self._refuse(row, UnknownAccount((row[3] or b"").decode(errors="replace")))
@@ -316,8 +316,7 @@ class LocalRuntime:
         self._say(letter_of(row, bad, identity, self.vault, read=read), row)
 
     def _park(self, row: Row, key: str) -> None:
-        deadline = None if self.closed_through is None else self.closed_through.toordinal() + self._wait
-        self._store.park(row[0], key, deadline)
+        self._store.park(row[0], key, self._policies.deadline(self.closed_through))
         self._parked.add(key)
 
     def _unparked(self, key: str) -> list[Given]:

@@ -180,6 +180,10 @@ class Store(Tables):
         query = "SELECT key FROM state INDEXED BY state_due WHERE agent = ? AND due <= ?"
         return sorted(key for (key,) in self.db.execute(query, (agent, through)))
 
+    def keys(self, agent: str) -> list[str]:
+        """Return all keys that have a state, sorted."""
+        return [key for (key,) in self.db.execute("SELECT key FROM state WHERE agent = ? ORDER BY key", (agent,))]
+
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
         """Store states; the latest of a key stands."""
         self.db.executemany(

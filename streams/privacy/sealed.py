@@ -41,6 +41,10 @@ class Rows(Readable, Protocol):
         """Return the keys that are due."""
         ...
 
+    def keys(self, agent: str) -> list[str]:
+        """Return all keys that have a state."""
+        ...
+
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
         """Store states."""
         ...
@@ -124,6 +128,10 @@ class SealedRows(ReadRows):
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day."""
         return self._rows.due(agent, through)
+
+    def keys(self, agent: str) -> list[str]:
+        """Return all keys that have a state."""
+        return self._rows.keys(agent)
 
     def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield those facts that are recorded, by id."""

@@ -71,6 +71,11 @@ def book(p: Policy | None = None) -> PolicyBook:
     return PolicyBook("test", lambda jurisdiction, product: chosen)
 
 
+def changing(first: Policy, *later: tuple[date, Policy]) -> PolicyBook:
+    """Return a book in which one policy is for every account until others take its place."""
+    return book(first).with_later((day.toordinal(), book(p)) for day, p in later)
+
+
 def at(day: date, hour: int = 9) -> datetime:
     """Return an instant of a day."""
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
@@ -79,9 +84,9 @@ def at(day: date, hour: int = 9) -> datetime:
 class Desk:
     """Accounts with their facts, fed in any order."""
 
-    def __init__(self, p: Policy | None = None) -> None:
+    def __init__(self, p: Policy | PolicyBook | None = None) -> None:
         self.agent = AccountAgent()
-        self.book = book(p)
+        self.book = p if isinstance(p, PolicyBook) else book(p)
         self.states: dict[str, AccountState] = {}
         self.facts: dict[str, dict[str, ev.Event]] = {}
         self.outputs: list[ev.Event] = []
@@ -130,8 +135,9 @@ class Desk:
         if self.closed is not None and event.business_date <= self.closed:
             return
         for key in sorted(self.states):
-            due = self.agent.due(self.states[key])
-            if due is not None and due <= event.business_date.toordinal():
+            due, through = self.agent.due(self.states[key]), event.business_date.toordinal()
+            outdated = self.agent.outdated(self.states[key], self.book, through)
+            if outdated or (due is not None and due <= through):
                 self.visits += 1
                 self._take(key, self.agent.close(self.states[key], event, self._environment(key, None)))
         self.closed = event.business_date

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import date
 
-from desk import Desk, Story, at, bare, policy
+from desk import Desk, Story, at, bare, changing, policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -132,8 +132,16 @@ def plain(state: AccountState) -> dict[str, object]:
     return {f: getattr(state, f) for f in state.__struct_fields__}
 
 
+@st.composite
+def books(draw: st.DrawFn):  # type: ignore[no-untyped-def]
+    """Return a policy, which others take the place of now and then."""
+    changes = draw(st.sampled_from([0, 0, 1, 2]))
+    days = [Story().day(draw(offsets)) for _ in range(changes)]
+    return changing(draw(policies()), *{day: draw(policies()) for day in days}.items())
+
+
 @settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(p=policies(), events=histories(), seed=st.integers(0, 2**32))
+@given(p=books(), events=histories(), seed=st.integers(0, 2**32))
 def test_every_order_and_repetition_gives_the_same_state_and_the_same_standing_outputs(p, events, seed):  # type: ignore[no-untyped-def]
     closes = list(Story().closes(1, LAST))
     first = Desk(p)
@@ -149,7 +157,7 @@ def test_every_order_and_repetition_gives_the_same_state_and_the_same_standing_o
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(p=policies(), events=histories(), seed=st.integers(0, 2**32))
+@given(p=books(), events=histories(), seed=st.integers(0, 2**32))
 def test_money_is_conserved_and_no_balance_is_negative(p, events, seed):  # type: ignore[no-untyped-def]
     desk = Desk(p)
     rng = random.Random(seed)
@@ -175,7 +183,7 @@ def test_money_is_conserved_and_no_balance_is_negative(p, events, seed):  # type
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(p=policies(), events=histories())
+@given(p=books(), events=histories())
 def test_without_a_plan_what_was_asked_for_and_charged_is_paid_or_still_owed(p, events):  # type: ignore[no-untyped-def]
     events = [e for e in events if not isinstance(e, ev.PlanActivated)]
     desk = Desk(p)
@@ -191,7 +199,7 @@ def test_without_a_plan_what_was_asked_for_and_charged_is_paid_or_still_owed(p, 
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(p=policies(), events=histories())
+@given(p=books(), events=histories())
 def test_after_broken_plans_what_was_asked_for_and_charged_is_paid_waived_or_owed_again(p, events):  # type: ignore[no-untyped-def]
     desk = Desk(p)
     desk.feed(*in_time([*events, *Story().closes(1, LAST + 200)]))
@@ -212,7 +220,7 @@ REGIONS = {
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(p=policies(), events=histories(), seed=st.integers(0, 2**32))
+@given(p=books(), events=histories(), seed=st.integers(0, 2**32))
 def test_what_stands_of_the_output_rebuilds_the_regions_of_the_state(p, events, seed):  # type: ignore[no-untyped-def]
     desk = Desk(p)
     arrivals = [*events, *Story().closes(1, LAST)]

@@ -1,0 +1,223 @@
+"""A change of policy counts from a business date on: before it nothing is touched, behind it nothing is of the old one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from desk import Desk, Story, at, book, changing, policy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from test_account_orders import LAST, histories, in_time, policies
+
+from agents.policies import MOST_CHANGES, changed, check_change
+from schemas import events as ev
+from schemas.errors import BadInput
+from state.pack import files_of
+from state.policy import Charges, Classification, ClassThreshold, Delinquency, Impairment
+
+OLD = policy()
+LENIENT = policy(
+    name="lenient",
+    delinquency=Delinquency(grace_days=10, pausing_holds=("dispute", "breathing_space")),
+    impairment=Impairment(stage2_over_days=45),
+)
+CHEAP = policy(charges=Charges(penalty_rate_bps=1_800, cap_bps=10_000))
+DEAR = policy(charges=Charges(penalty_rate_bps=3_600, cap_bps=10_000))
+
+
+def late(*dues: int) -> tuple[Story, ev.AccountOpened]:
+    """Return a story and an account in it of which nothing is ever paid."""
+    story = Story()
+    return story, story.opened(*dues)
+
+
+def test_each_instalment_is_missed_by_the_rules_of_its_day() -> None:
+    story, opened = late(10, 40)
+    desk = Desk(changing(OLD, (story.day(30), LENIENT)))
+    desk.feed(opened, *story.closes(1, 60))
+    missed = [(e.number, e.business_date) for e in desk.said(ev.InstalmentMissed)]  # type: ignore[attr-defined]
+    # The first on the day behind its due date, the second only when ten days of grace are over.
+    assert missed == [(1, story.day(11)), (2, story.day(51))]
+
+
+def test_a_day_on_which_rules_change_is_looked_at_though_nothing_else_happens_on_it() -> None:
+    story, opened = late(10)
+    desk = Desk(changing(OLD, (story.day(25), LENIENT)))
+    desk.feed(opened, *story.closes(1, 24))
+    bucket = desk.states["A1"].bucket
+    desk.feed(*story.closes(25, 25))
+    # At 15 days past due nothing is due but the change; the same days are within no grace of ten.
+    assert (bucket, desk.states["A1"].bucket) == ("dpd_1_30", "dpd_1_30")
+    assert desk.states["A1"].through == story.day(25).toordinal()
+
+
+def test_grace_that_grows_over_the_days_past_due_takes_the_account_back_into_grace() -> None:
+    story, opened = late(10)
+    desk = Desk(changing(OLD, (story.day(15), LENIENT)))
+    desk.feed(opened, *story.closes(1, 15))
+    changes = [(e.business_date, e.from_, e.to) for e in desk.said(ev.DelinquencyChanged)]  # type: ignore[attr-defined]
+    assert changes == [(story.day(11), "current", "dpd_1_30"), (story.day(15), "dpd_1_30", "grace")]
+
+
+def test_penalty_interest_runs_at_the_rate_of_each_day_to_the_unit() -> None:
+    # 10,000 are due on day 9. Days 10 to 39 cost 18 % a year of 365 days, days 40 to 99 cost 36 %:
+    # 10,000 x (30 x 18 % + 60 x 36 %) / 365 = 739.73.
+    story, opened = late(9)
+    desk = Desk(changing(CHEAP, (story.day(40), DEAR)))
+    desk.feed(opened, *story.closes(1, 98), story.paid(99, 1), *story.closes(99, 99))
+    assert desk.states["A1"].charged == 740
+
+
+def test_a_class_keeps_its_name_where_ranks_move_and_one_that_is_no_more_becomes_the_one_below() -> None:
+    five = OLD.classifications[0]
+    finer = Classification("five", (ClassThreshold("pass", 0), ClassThreshold("watch", 1), *five.thresholds[1:]), 60)
+    coarse = Classification("five", (ClassThreshold("pass", 0), ClassThreshold("loss", 181)), 60)
+    story, opened = late(10)
+    for rules, wanted in ((finer, "special_mention"), (coarse, "pass")):
+        desk = Desk(changing(OLD, (story.day(30), replace(OLD, classifications=(rules,)))))
+        desk.feed(opened, *story.closes(1, 29))
+        assert five.thresholds[desk.states["A1"].classes["five"]].name == "special_mention"
+        desk.feed(*story.closes(30, 30))
+        assert rules.thresholds[desk.states["A1"].classes.get("five", 0)].name == wanted
+
+
+def test_a_classification_that_is_no_more_is_dropped_and_another_begins() -> None:
+    other = Classification("other", (ClassThreshold("fine", 0), ClassThreshold("late", 5)))
+    story, opened = late(10)
+    desk = Desk(changing(OLD, (story.day(30), replace(OLD, classifications=(other,)))))
+    desk.feed(opened, *story.closes(1, 40))
+    assert desk.states["A1"].classes == {"other": 1}
+    said = [(e.policy, e.business_date, e.to) for e in desk.said(ev.ClassificationChanged)]  # type: ignore[attr-defined]
+    assert said == [("five", story.day(11), "special_mention"), ("other", story.day(30), "late")]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(p=policies(), events=histories(), day=st.integers(2, LAST))
+def test_a_change_to_the_same_rules_leaves_no_trace(p, events, day):  # type: ignore[no-untyped-def]
+    arrivals = in_time([*events, *Story().closes(1, LAST)])
+    there, never = Desk(changing(p, (Story().day(day), replace(p)))), Desk(p)
+    there.feed(*arrivals)
+    never.feed(*arrivals)
+    assert there.outputs == never.outputs
+    # It was looked at on two days more, of which the measures in it are; what it is and owes differs in nothing.
+    got, wanted = there.states["A1"], never.states["A1"]
+    for name in (
+        "receivables",
+        "paid",
+        "credit",
+        "received",
+        "charged",
+        "bucket",
+        "stage",
+        "classes",
+        "bad_debt",
+        "plan",
+    ):
+        assert getattr(got, name) == getattr(wanted, name), name
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(old=policies(), new=policies(), events=histories(), day=st.integers(20, LAST), ahead=st.integers(1, 15))
+def test_it_does_not_matter_how_long_before_its_day_a_change_is_known(old, new, events, day, ahead):  # type: ignore[no-untyped-def]
+    arrivals = in_time([*events, *Story().closes(1, LAST)])
+    both = changing(old, (Story().day(day), new))
+    always, learned = Desk(both), Desk(old)
+    always.feed(*arrivals)
+    for event in arrivals:
+        if isinstance(event, ev.DayClosed) and event.business_date >= Story().day(day - ahead):
+            learned.book = both
+        learned.feed(event)
+    assert learned.states == always.states
+    assert learned.standing() == always.standing()
+
+
+@pytest.mark.parametrize("change", [9, 11, 30, 41, 59])
+def test_no_money_is_lost_by_a_change_whenever_it_comes(change: int) -> None:
+    story, opened = late(10, 40, 70)
+    desk = Desk(changing(OLD, (story.day(change), replace(LENIENT, charges=CHEAP.charges))))
+    desk.feed(opened, *story.closes(1, 60), story.paid(61, 15_000), *story.closes(61, 75))
+    state = desk.states["A1"]
+    assert state.received == 15_000 == state.paid.total() + state.credit
+    assert state.paid.principal + state.owed().principal == 30_000
+
+
+# -- which changes are believed
+
+
+STORY = Story()
+FILES = files_of("cn_card")
+
+
+def change(day: int, name: str = "C1", hour: int = 9, files: dict[str, str] | None = None) -> ev.PolicyChanged:
+    """Return a change of policy that counts from a day of the story."""
+    return ev.PolicyChanged(
+        event_id=f"e-{name}",
+        occurred_at=at(STORY.day(0), hour),
+        source="risk",
+        change_id=name,
+        effective_on=STORY.day(day),
+        files=files or FILES,
+    )
+
+
+def test_of_two_changes_for_one_day_the_one_decided_later_counts_whichever_comes_first() -> None:
+    first, second = change(10, "C1", 9), change(10, "C2", 15, files_of("us_ffiec"))
+    for arrived in ((first, second), (second, first)):
+        made = changed(book(OLD), arrived)
+        assert [day for day, _ in made.later] == [STORY.day(10).toordinal()]
+        assert made.on(STORY.day(9).toordinal()).policy_for("CN", "x") is OLD
+        assert made.on(STORY.day(10).toordinal()).policy_for("CN", "x").name == "house+us_ffiec"
+
+
+def test_two_changes_on_one_day_are_each_of_their_own_date() -> None:
+    made = changed(book(OLD), [change(20, "C2"), change(10, "C1", files=files_of("us_ffiec"))])
+    names = [made.on(STORY.day(day).toordinal()).policy_for("CN", "x").name for day in (9, 10, 19, 20)]
+    assert names == ["test", "house+us_ffiec", "house+us_ffiec", "house+cn_card"]
+
+
+def test_a_change_that_was_sent_before_changes_nothing() -> None:
+    assert not check_change(change(10), [change(10)], STORY.day(3), 366)
+
+
+BROKEN = FILES | {"cn_card": FILES["cn_card"].replace("cn_card", "cn_kard", 1)}
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "words"),
+    [
+        (change(10, files=files_of("us_ffiec")), "conflicting_duplicate", "under a new id"),
+        (change(5, "C2"), "out_of_range", "is closed, and what was said of closed days stands"),
+        (change(3, "C2"), "out_of_range", "Send it with a later date"),
+        (change(500, "C2"), "out_of_range", "more than 366 days"),
+        (
+            replace(change(9, "C2"), effective_on=at(STORY.day(0)).date() + timedelta(days=400_000)),
+            "out_of_range",
+            "2199",
+        ),
+        (change(9, "C2", files={"house": "pack: house"}), "invalid_policy", "There is no book"),
+        (change(9, "C2", files={**FILES, "book": "rows: ["}), "invalid_policy", "reprieve policy check"),
+        (
+            change(9, "C2", files={**FILES, "book": FILES["book"].replace("cn_card", "cn_lost")}),
+            "invalid_policy",
+            "cn_lost",
+        ),
+        (change(9, "C2", files=BROKEN), "invalid_policy", "calls itself cn_kard"),
+        (change(9, "C2", files={n: t for n, t in FILES.items() if n != "house"}), "invalid_policy", "house"),
+        (change(9, "C2", files={**FILES, "house": "x" * 300_000}), "invalid_policy", "house"),
+    ],
+)
+def test_a_change_that_cannot_be_meant_is_refused(sent: ev.PolicyChanged, code: str, words: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        check_change(sent, [change(10)], STORY.day(5), 366)
+    assert refused.value.code == code
+    assert words in refused.value.message
+
+
+def test_changes_have_room_for_forty_years() -> None:
+    known = [change(10 + n, f"C{n}") for n in range(MOST_CHANGES)]
+    assert check_change(change(9, "other"), known[:-1], STORY.day(5), 366)
+    with pytest.raises(BadInput) as refused:
+        check_change(change(9, "other"), known, STORY.day(5), 366)
+    assert refused.value.code == "too_many"
