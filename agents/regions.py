@@ -207,13 +207,12 @@ def carried(classes: dict[str, int], old: Policy, new: Policy) -> dict[str, int]
     before = {rule.policy: rule.thresholds for rule in old.classifications}
     found = {}
     for rule in new.classifications:
-        rank = classes.get(rule.policy, 0)
-        if rank and rule.policy in before:
-            was = before[rule.policy][rank]
+        if rule.policy in classes and rule.policy in before:
+            was = before[rule.policy][classes[rule.policy]]
             same = [i for i, t in enumerate(rule.thresholds) if t.name == was.name]
             milder = [i for i, t in enumerate(rule.thresholds) if t.from_days <= was.from_days]
             found[rule.policy] = (same or milder)[-1]
-    return {name: rank for name, rank in found.items() if rank}
+    return found
 
 
 def _collection(d: Day) -> None:

@@ -1,4 +1,4 @@
-"""A change of policy counts from a business date on: before it nothing is touched, behind it nothing is of the old one."""
+"""A change of policy counts from a business date on: before it nothing is touched, behind it all is of the new one."""
 
 from __future__ import annotations
 

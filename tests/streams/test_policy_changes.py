@@ -1,0 +1,165 @@
+"""A change of policy comes in as any event: once, in its place among the others, and the same for every runtime."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agents.policies import changed
+from schemas import events as ev
+from simulator.runs import simulate
+from state.account import AccountState
+from state.pack import default_book, files_of
+from state.portfolio import Portfolio
+from state.storage import unpack
+from streams.local.runtime import LocalRuntime
+from tests.streams.lane_house import House, Owner
+
+START, DAYS = date(2026, 1, 5), 120
+OTHER, THIRD = files_of("us_ffiec"), files_of("eu_dod")
+
+
+def change(name: str, on: date, files: dict[str, str], at: ev.Event) -> ev.PolicyChanged:
+    """Return a change of policy that is sent with an event."""
+    return ev.PolicyChanged(
+        event_id=f"policy-{name}",
+        occurred_at=at.occurred_at,
+        source="risk",
+        change_id=name,
+        effective_on=on,
+        files=files,
+    )
+
+
+@cache
+def history() -> tuple[ev.Event, ...]:
+    """Return a population's events, with two changes sent on one day: one for the next day, one for later."""
+    events = list(simulate(accounts=40, days=DAYS, seed=11, start=START))
+    at = next(
+        n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date >= START + timedelta(55)
+    )
+    close = events[at]
+    assert isinstance(close, ev.DayClosed)
+    changes = [
+        change("first", close.business_date + timedelta(1), OTHER, close),
+        change("second", close.business_date + timedelta(30), THIRD, close),
+    ]
+    return (*events[: at + 1], *changes, *events[at + 1 :])
+
+
+def changes() -> list[ev.PolicyChanged]:
+    """Return the changes in it."""
+    return [e for e in history() if isinstance(e, ev.PolicyChanged)]
+
+
+@cache
+def alone() -> tuple[ev.Event, ...]:
+    """Return what one process says to it."""
+    with LocalRuntime.open(None, default_book()) as runtime:
+        return tuple(runtime.feed(history()))
+
+
+def test_what_is_said_of_a_day_is_said_by_the_policies_of_that_day() -> None:
+    first, second = (c.effective_on for c in changes())
+    decided: dict[int, set[str]] = {0: set(), 1: set(), 2: set()}
+    for event in alone():
+        if isinstance(event, ev.DecisionLogged):
+            period = (event.business_date >= first) + (event.business_date >= second)
+            decided[period].add(event.policy_version.split("@")[0])
+    assert decided[1] == {"house+us_ffiec"}
+    assert decided[2] == {"house+eu_dod"}
+    assert decided[0]
+    assert not decided[0] & (decided[1] | decided[2])
+
+
+def test_until_the_first_change_nothing_is_said_otherwise() -> None:
+    with LocalRuntime.open(None, default_book()) as runtime:
+        never = runtime.feed([e for e in history() if not isinstance(e, ev.PolicyChanged)])
+    at = changes()[0].occurred_at
+    assert [e for e in alone() if e.occurred_at < at] == [e for e in never if e.occurred_at < at]
+    assert [e.event_id for e in alone()] != [e.event_id for e in never]
+
+
+def test_a_runtime_that_is_closed_and_opened_at_any_time_goes_on_by_the_same_policies(tmp_path: Path) -> None:
+    events, said = history(), []
+    at = events.index(changes()[0])
+    for first, last in ((0, at), (at, at + 1), (at + 1, at + 40), (at + 40, len(events))):
+        with LocalRuntime.open(tmp_path / "data", default_book()) as runtime:
+            said += runtime.feed(events[first:last])
+    assert said == list(alone())
+
+
+def test_a_batch_that_did_not_happen_leaves_the_policies_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = history()
+    at = events.index(changes()[0])
+    with LocalRuntime.open(None, default_book()) as runtime:
+        said = runtime.feed(events[:at])
+        with monkeypatch.context() as broken:
+            broken.setattr(runtime._journal, "flush", lambda: 1 // 0)
+            with pytest.raises(ZeroDivisionError):
+                runtime.feed(changes())
+        assert runtime._policies.book.later == ()
+        runtime.run()
+        assert [day for day, _ in runtime._policies.book.later] == [c.effective_on.toordinal() for c in changes()]
+        said += runtime.feed(events[at + 2 :])
+    assert said == list(alone())
+
+
+def test_lanes_say_what_one_process_says_and_count_their_portfolio_right(tmp_path: Path) -> None:
+    house, one, two = House(tmp_path, 3), Owner(), Owner()
+
+    async def run() -> None:
+        events = history()
+        at = events.index(changes()[0])
+        for partition in range(3):
+            house.open(one, partition)
+        # Taken over behind the change and before its day, and once more behind it.
+        for first, last in ((0, at + 2), (at + 2, at + 60), (at + 60, len(events))):
+            house.publish(events[first:last])
+            await house.settle(one, two)
+            await house.leave(one if 2 in one.runners else two, 2)
+            house.open(two if first else one, 2)
+        await house.settle(one, two)
+        for owner in (one, two):
+            for runner in owner.running():
+                await runner.stop(5)
+
+    asyncio.run(run())
+    topics = {topic for topic, _ in house.logs if topic not in ("barriers", "learning", "clock")}
+    said = {e.event_id: e for topic in topics for _, e in house.said(topic)}
+    wanted = {e.event_id: e for e in alone() if not isinstance(e, ev.ModelUpdated)}
+    assert {name: said[name] for name in wanted} == wanted
+    assert not [e for e in said.values() if isinstance(e, ev.DeadLetter)]
+
+    kept: Counter[tuple[str, ...]] = Counter()
+    fresh = Portfolio(changed(house.book, changes()))
+    for owner in (one, two):
+        for runner in owner.running():
+            kept.update({key: count for key, (count, _) in runner.lane.portfolio_then.items() if key[0] != "recovered"})
+            for state in runner.lane.seats[0].rows.all_states():
+                fresh.move(None, unpack(state, AccountState))
+    counted = {key: count for key, (count, _) in fresh.copy().items() if count}
+    assert {key: count for key, count in kept.items() if count} == counted
+    assert {key[2] for key in counted if key[0] == "class"} == {"eu_dod"}
+    house.close()
+
+
+def test_what_cannot_be_meant_is_a_dead_letter_and_business_goes_on() -> None:
+    events = history()
+    first, second = changes()
+    late = replace(first, change_id="late", event_id="late", effective_on=START)
+    odd = replace(first, change_id="odd", event_id="odd", files={"book": "no book"})
+    other = replace(first, event_id="again", files=THIRD)
+    sent = [first, late, odd, other, first, replace(first, event_id="same"), second]
+    with LocalRuntime.open(None, default_book()) as runtime:
+        at = events.index(first)
+        said = runtime.feed([*events[:at], *sent, *events[at + 2 :]])
+    letters = [(e.topic, e.code) for e in said if isinstance(e, ev.DeadLetter)]
+    assert letters == [("clock", "out_of_range"), ("clock", "invalid_policy"), ("clock", "conflicting_duplicate")]
+    assert [e for e in said if not isinstance(e, ev.DeadLetter)] == list(alone())
