@@ -21,7 +21,7 @@ from state.storage import unpack
 from streams.local.runtime import LocalRuntime
 from tests.streams.lane_house import House, Owner
 
-START, DAYS = date(2026, 1, 5), 120
+START, DAYS = date(2026, 1, 5), 140
 OTHER, THIRD = files_of("us_ffiec"), files_of("eu_dod")
 
 
@@ -42,7 +42,7 @@ def history() -> tuple[ev.Event, ...]:
     """Return a population's events, with two changes sent on one day: one for the next day, one for later."""
     events = list(simulate(accounts=40, days=DAYS, seed=11, start=START))
     at = next(
-        n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date >= START + timedelta(55)
+        n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date >= START + timedelta(80)
     )
     close = events[at]
     assert isinstance(close, ev.DayClosed)
