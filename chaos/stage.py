@@ -258,8 +258,11 @@ class Stage:
     def _tps(self, topics: Sequence[str]) -> list[TopicPartition]:
         return [TopicPartition(self.prefix + topic, part) for topic in topics for part in range(self.partitions)]
 
-    def assert_exact(self, events: Sequence[ev.Event], letters: Counter[str] | None = None) -> None:
-        """Hold what was said against the pure agents' answer: nothing lost, nothing twice, nothing else."""
+    def assert_exact(self, events: Sequence[ev.Event], letters: Counter[str] | None = None) -> Counter[str]:
+        """Hold what was said against the pure agents' answer: nothing lost, nothing twice, nothing else.
+
+        Returns how many events of each kind were compared.
+        """
         said = self.said()
         refused = Counter(e.code for e in said if isinstance(e, ev.DeadLetter))
         assert refused == (letters or Counter()), f"dead letters: {refused}, wanted: {letters}"
@@ -275,3 +278,4 @@ class Stage:
         assert (lost, extra) == (Counter(), Counter()), f"lost: {lost}, extra: {extra}"
         other = [(event, found[name]) for name, event in wanted.items() if found[name] != event]
         assert not other, f"said otherwise: {other[0]}"
+        return Counter(type(event).__name__ for event in wanted.values())

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from chaos.disk import Disk, compiled
@@ -25,11 +25,24 @@ from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import addresses
 from schemas import events as ev
 from simulator.runs import simulate
+from state.pack import files_of
 
 START = date(2026, 1, 5)
 # Seconds that a frozen process sleeps: some below the group's session timeout of 3 s, some above.
 FREEZES = (0.5, 2.0, 5.0)
 WORKERS = ("one", "two", "three")
+
+
+def _change(number: int, day: date) -> ev.PolicyChanged:
+    """Return the trial's first or second change of policy."""
+    return ev.PolicyChanged(
+        event_id=f"policy-{number}",
+        occurred_at=datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=1),
+        source="chaos",
+        change_id=f"C{number}",
+        effective_on=day,
+        files=files_of(("us_ffiec", "eu_dod")[number - 1]),
+    )
 
 
 class Trial:
@@ -69,10 +82,16 @@ class Trial:
         self._frozen: list[threading.Timer] = []
         self._published: list[ev.Event] = []
 
-    def run(self, faults: int, accounts: int = 60) -> None:
-        """Do so many faults while events come in, then let the workers end their work, and judge."""
-        days = max(20, faults // 2)
-        events = list(simulate(accounts=accounts, days=days, seed=self.chance.randrange(2**32), start=START))
+    def run(self, faults: int, accounts: int = 120) -> Counter[str]:
+        """Do so many faults while events come in, then let the workers end their work, and judge.
+
+        Returns how many events of each kind were compared.
+        """
+        # Before instalments are missed, offered plans for and paid again there is little to be wrong about.
+        days = max(100, faults)
+        changes = [_change(n, START + timedelta(days=days * n // 3)) for n in (1, 2)]
+        seed = self.chance.randrange(2**32)
+        events = list(simulate(accounts=accounts, days=days, seed=seed, start=START, changes=changes))
         ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
         for name in WORKERS[:2]:
             self._start(name)
@@ -84,7 +103,7 @@ class Trial:
                 self._strike()
         self._heal()
         self.stage.settle()
-        self.stage.assert_exact(events, self.poison)
+        return self.stage.assert_exact(events, self.poison)
 
     def _publish(self, events: list[ev.Event]) -> None:
         self.stage.publish(events)

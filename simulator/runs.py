@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from schemas import events as ev
@@ -13,14 +13,22 @@ from state.pack import book_for
 CLOSED_UP_TO = 20_000
 
 
-def simulate(accounts: int, days: int, seed: int, start: date = START, policy: str = "default") -> Iterator[ev.Event]:
+def simulate(
+    accounts: int,
+    days: int,
+    seed: int,
+    start: date = START,
+    policy: str = "default",
+    changes: Sequence[ev.PolicyChanged] = (),
+) -> Iterator[ev.Event]:
     """Yield a population's events in the order of arrival, each day's close included.
 
     Up to 20,000 accounts the engine is in the loop, so there are answers to its offers and payments of its
-    plans; beyond that there are none. The same arguments give the same events.
+    plans; beyond that there are none, and no changes of policy. Such a change comes behind the close of the day before
+    the one from which it counts. The same arguments give the same events.
     """
     if accounts <= CLOSED_UP_TO:
-        yield from closed_loop(accounts, days, seed, start, policy)
+        yield from closed_loop(accounts, days, seed, start, policy, changes)
     else:
         yield from open_loop(accounts, days, seed, start)
 
@@ -34,7 +42,12 @@ def open_loop(accounts: int, days: int, seed: int, start: date = START) -> Itera
 
 
 def closed_loop(
-    accounts: int, days: int, seed: int, start: date = START, policy: str = "default"
+    accounts: int,
+    days: int,
+    seed: int,
+    start: date = START,
+    policy: str = "default",
+    changes: Sequence[ev.PolicyChanged] = (),
 ) -> Iterator[ev.Event]:
     """Yield the events of a population that answers what the engine says of these very events, under a policy.
 
@@ -49,5 +62,7 @@ def closed_loop(
         for n in range(days):
             yield from arrived
             said = runtime.feed(arrived)
-            arrived = list(world.day(start + timedelta(days=n), said))
+            today = start + timedelta(days=n)
+            arrived = list(world.day(today, said))
+            arrived += [change for change in changes if change.effective_on == today + timedelta(days=1)]
         yield from arrived

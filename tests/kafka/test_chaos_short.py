@@ -32,8 +32,11 @@ def cluster(kafka_parts: None, proxy: Proxy, tmp_path_factory: pytest.TempPathFa
 def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: Proxy, tmp_path: Path) -> None:
     trial = Trial(tmp_path, cluster, proxy, seed=20_261_124)
     with trial.stage:
-        trial.run(15, accounts=40)
+        compared = trial.run(15, accounts=60)
     assert trial.struck == 15
+    assert compared.total() > 200
+    assert compared["OfferPublished"]
+    assert compared["Corrected"]
 
 
 def test_a_worker_that_cannot_join_its_group_ends_when_it_is_told_to(
