@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from schemas import events as ev
 from state.learner import LearnerState
 from state.learning import FEATURES, Learned
 from state.pack import load_book, load_pack, pack_names
+from state.pack_files import BOOK
 from state.pack_merge import provenance
 
 # Dead letters on the page, newest first, and letters that may be named in one request.
@@ -36,8 +38,11 @@ def asked_again(body: bytes) -> Again:
     return msgspec.json.decode(body, type=Again)
 
 
-def rules(in_force: str | None) -> dict[str, Any]:
-    """Return all policy packs, with where each rule comes from and whether somebody verified it."""
+def rules(in_force: str | None, changes: Sequence[ev.PolicyChanged]) -> dict[str, Any]:
+    """Return all policy packs, with where each rule comes from and whether somebody verified it.
+
+    in_force: the book with which the deployment began. changes: those that came since.
+    """
     packs = [load_pack(name) for name in pack_names()]
     rows = [
         {"jurisdictions": list(row.jurisdictions), "products": list(row.products), "packs": list(row.packs)}
@@ -45,6 +50,16 @@ def rules(in_force: str | None) -> dict[str, Any]:
     ]
     return {
         "in_force": in_force,
+        "changes": [
+            {
+                "id": c.change_id,
+                "effective_on": c.effective_on.isoformat(),
+                "occurred_at": c.occurred_at.isoformat(),
+                "source": c.source,
+                "packs": [name for name in c.files if name != BOOK],
+            }
+            for c in sorted(changes, key=lambda c: (c.effective_on, c.occurred_at, c.change_id))
+        ],
         "book": rows,
         "packs": [
             {

@@ -28,12 +28,13 @@ from streams.kafka.progress import NAME as READ
 from streams.kafka.rows import FACT, META, STATE, digest, state_of
 from streams.local.record import NO_HEADERS
 from streams.local.store import TABLES
+from streams.policies import is_of_changes
 from streams.privacy.sealed import asked, scope_of
 from streams.privacy.vault import Vault, is_sealed, open_part
 
 FILE = "console.db"
 # Goes up where the tables or what is put in them changes: an older file is then made anew.
-_LAYOUT = "2"
+_LAYOUT = "3"
 _MORE = """
 CREATE TABLE IF NOT EXISTS place (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -48,8 +49,6 @@ CREATE TABLE IF NOT EXISTS uncounted (
 ) WITHOUT ROWID;
 """
 _EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted")
-# Rows of a lane's changelog that tell how far it has come.
-_TOLD = {META + READ.encode(): READ, META + b"closed_through": "closed_through"}
 # What was taken in and is counted: facts of these kinds count when they are first recorded.
 _TAKEN_IN = (ev.AccountOpened, ev.OfferAnswered)
 
@@ -203,10 +202,10 @@ class Cache:
                 facts.append((name, value))
                 if value is not None and not self._has_fact(agent, name):
                     new.append((name, record.timestamp))
-            elif key in _TOLD and value is not None:
+            elif kind == META and value is not None and _is_told(name := key[1:].decode()):
                 self.db.execute(
                     "INSERT OR REPLACE INTO lane VALUES (?, ?, ?, ?, ?)",
-                    (agent, partition, _TOLD[key], value.decode(), record.timestamp),
+                    (agent, partition, name, value.decode(), record.timestamp),
                 )
         self._put("state", "key", agent, states)
         self._put("fact", "id", agent, facts)
@@ -315,6 +314,11 @@ def _shown(event: ev.Event) -> ev.Event:
     if isinstance(event, ev.DecisionLogged):
         return replace(event, candidates=(), feasible=(), shown=())
     return event
+
+
+def _is_told(name: str) -> bool:
+    """Say whether a lane's named value tells how far it has come, or by which policies."""
+    return name in (READ, "closed_through") or is_of_changes(name)
 
 
 def _closed(day: str, at: int) -> ev.DayClosed:

@@ -29,6 +29,7 @@ from streams.endings import ended
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.letters import send_again
 from streams.kafka.progress import Progress
+from streams.policies import changes_in
 from streams.privacy.audit import Audit, KafkaAudit, Shown
 from streams.privacy.opening import vault_of
 from streams.registry import codec_for
@@ -194,6 +195,11 @@ class KafkaSource:
     def in_force(self, ledger: Ledger) -> str | None:
         """Return the policy book that the settings name."""
         return self._book
+
+    def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
+        """Return the changes that the workers have taken; every partition has the same."""
+        query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
+        return changes_in(dict(ledger.db.execute(query)).get)
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
         """Return how far workers and the console itself are behind."""

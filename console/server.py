@@ -228,7 +228,8 @@ class Console:
         return web.Response(text=page, content_type="text/html")
 
     async def _rules(self, request: web.Request) -> web.Response:
-        return _json(rules(self._source.in_force(self._open())))
+        ledger = self._open()
+        return _json(rules(self._source.in_force(ledger), self._source.changes(ledger)))
 
     async def _learner(self, request: web.Request) -> web.Response:
         return _json(learner(self._open(), self.live.pulse))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from console.ledger import Ledger
+from schemas import events as ev
 from schemas.errors import Fatal
 from state.pack import book_for, default_book
 from streams.local.beside import FILE
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of
+from streams.policies import changes_in
 from streams.privacy.audit import Audit, FileAudit
 
 
@@ -48,7 +50,11 @@ class Source(Protocol):
         ...
 
     def in_force(self, ledger: Ledger) -> str | None:
-        """Return the name of the policy book in force."""
+        """Return the name of the policy book with which it began."""
+        ...
+
+    def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
+        """Return the changes of policy that came since, in the order in which they were taken."""
         ...
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
@@ -94,6 +100,10 @@ class LocalSource:
     def in_force(self, ledger: Ledger) -> str | None:
         """Return the policy book that the directory was made with."""
         return ledger.meta("book")
+
+    def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
+        """Return the changes that the directory has taken."""
+        return changes_in(ledger.meta)
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
         """Return what there is to say of one process: what waits, and when it last wrote."""

@@ -92,7 +92,7 @@ def load_book() -> Book:
 def default_book() -> PolicyBook:
     """Return the policies by jurisdiction and product, as the package's book says."""
     book = load_book()
-    return PolicyBook(DEFAULT_BOOK, _by_book(book))
+    return PolicyBook(DEFAULT_BOOK, _by_book(book), files=files_of(DEFAULT_BOOK))
 
 
 def book_for(name_or_path: str) -> PolicyBook:
@@ -102,12 +102,8 @@ def book_for(name_or_path: str) -> PolicyBook:
     """
     if name_or_path == DEFAULT_BOOK:
         return default_book()
-    packs, places = load_packs(name_or_path), load_book()
-    book = PolicyBook(
-        name_or_path, lambda jurisdiction, _: resolve(packs, packs[-1].name, places.place_of(jurisdiction))
-    )
-    book.policy_for("", "")
-    return book
+    texts = files_of(name_or_path)
+    return PolicyBook(name_or_path, book_of(texts).policy_for, files=texts)
 
 
 def files_of(name_or_path: str) -> dict[str, str]:
@@ -120,11 +116,15 @@ def files_of(name_or_path: str) -> dict[str, str]:
         names = {name for row in book.rows for name in row.packs}
         return {BOOK: _text_of("book.yaml"), **{name: _text_of(f"{name}.yaml") for name in sorted(names)}}
     packs, places = load_packs(name_or_path), load_book().places
-    texts = {p.name: _text_of(p.file) if p.name in pack_names() else _read(Path(p.file)) for p in packs}
+    texts = {p.name: _text_of(p.file) if _is_packaged(p) else _read(Path(p.file)) for p in packs}
     row = {"jurisdictions": [ANY], "products": [ANY], "packs": [p.name for p in packs]}
     said = {name: {k: v for k, v in to_builtins(place).items() if v is not None} for name, place in places.items()}
     written = {"book": packs[-1].name, "version": packs[-1].version, "rows": [row], "places": said}
     return {BOOK: yaml.safe_dump(written, sort_keys=False), **texts}
+
+
+def _is_packaged(pack: Pack) -> bool:
+    return pack.name in pack_names() and pack == _packaged(pack.name)
 
 
 def _text_of(file: str) -> str:

@@ -39,7 +39,7 @@ def _book_of(files: tuple[tuple[str, str], ...]) -> PolicyBook:
         # A pack that lacks what another one would bring is found here, not when the first account asks.
         for jurisdiction in row.jurisdictions:
             _policy(book, packs, jurisdiction, row.products[0])
-    return PolicyBook(book.name, lambda jurisdiction, product: _policy(book, packs, jurisdiction, product))
+    return PolicyBook(book.name, lambda jurisdiction, product: _policy(book, packs, jurisdiction, product), files=texts)
 
 
 def _policy(book: Book, packs: Mapping[str, Pack], jurisdiction: str, product: str) -> Policy:

@@ -7,7 +7,7 @@ verified. Here only values are left, since a decision needs no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -293,19 +293,22 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
 class PolicyBook:
     """Which policy applies to an account, and from when on. `resolve` is called once a (jurisdiction, product).
 
-    later: books that take its place, each from a business date (ordinal) on, in the order of these.
+    later: books that take its place, each from a business date (ordinal) on, in the order of these. files: the texts
+    that `state.pack_files.book_of` makes it of, where it was made of such.
     """
 
-    __slots__ = ("_cache", "_resolve", "later", "name")
+    __slots__ = ("_cache", "_resolve", "files", "later", "name")
 
     def __init__(
         self,
         name: str,
         resolve: Callable[[str, str], Policy],
         later: tuple[tuple[int, PolicyBook], ...] = (),
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.later = later
+        self.files = files
         self._resolve = resolve
         self._cache: dict[tuple[str, str], Policy] = {}
 
@@ -332,4 +335,4 @@ class PolicyBook:
 
     def with_later(self, later: Iterable[tuple[int, PolicyBook]]) -> PolicyBook:
         """Return this book with others that take its place."""
-        return PolicyBook(self.name, self.policy_for, tuple(sorted(later, key=lambda change: change[0])))
+        return PolicyBook(self.name, self.policy_for, tuple(sorted(later, key=lambda change: change[0])), self.files)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
-from typing import Protocol
+from typing import Any, Protocol
 
+import structlog
 from msgspec import json
 
 from agents.plausible import check_close
 from agents.policies import changed, check_change
 from schemas import events as ev
+from schemas.errors import Fatal
+from state.pack_files import book_of
 from state.policy import Policy, PolicyBook
 
-_NAMES, _EACH = "policies", "policy:"
+log: Any = structlog.get_logger(__name__)
+
+_OWNER, _FIRST, _NAMES, _EACH = "book", "policy_files", "policies", "policy:"
 
 
 class Named(Protocol):
@@ -27,18 +33,59 @@ class Named(Protocol):
         ...
 
 
+def is_of_changes(name: str) -> bool:
+    """Say whether a named value is one of those that `changes_in` reads."""
+    return name == _NAMES or name.startswith(_EACH)
+
+
+def changes_in(meta: Callable[[str], str | None]) -> list[ev.PolicyChanged]:
+    """Return the changes that are kept among named values, in the order in which they were taken."""
+    names = json.decode(meta(_NAMES) or "[]", type=list[str])
+    return [json.decode(meta(_EACH + name) or "", type=ev.PolicyChanged) for name in names]
+
+
 class Policies:
-    """`book` is what applies now and later. Changes are kept among named values, each as one of its own."""
+    """`book` is what applies now and later. Changes are kept among named values, each as one of its own.
+
+    So is the whole text of the book that a deployment began with: another release, or a pack whose file was edited,
+    changes no rule of days that are closed.
+    """
 
     def __init__(self, first: PolicyBook, rows: Named) -> None:
-        self._first = first
         self._rows = rows
+        self._first = self._kept(first)
         self.recall()
+
+    def _kept(self, given: PolicyBook) -> PolicyBook:
+        """Return the book that was given where it is the first one, else the one that is kept."""
+        kept, owner = self._rows.meta(_FIRST), self._rows.meta(_OWNER)
+        if owner is None:
+            self._rows.set_meta(_OWNER, given.name)
+        if given.files is None:
+            return given
+        if kept is None:
+            self._rows.set_meta(_FIRST, json.encode(given.files).decode())
+            return given
+        files = json.decode(kept, type=dict[str, str])
+        if files == given.files:
+            return given
+        if all(change.files != given.files for change in changes_in(self._rows.meta)):
+            if owner not in (None, given.name):
+                raise Fatal(
+                    f"What is kept here was decided under the policy {owner}, not {given.name}. Start with {owner}; "
+                    f"a change is an event: `reprieve policy change {given.name} --from DATE`, then `reprieve publish`."
+                )
+            log.warning(
+                "policy_not_in_force",
+                policy=given.name,
+                detail="its text is not the one that is kept here, by which decisions go on",
+                remedy="publish the change: reprieve policy change",
+            )
+        return PolicyBook(given.name, book_of(files).policy_for, files=files)
 
     def recall(self) -> None:
         """Go by the changes that are kept."""
-        names = json.decode(self._rows.meta(_NAMES) or "[]", type=list[str])
-        self._changes = [json.decode(self._rows.meta(_EACH + n) or "", type=ev.PolicyChanged) for n in names]
+        self._changes = changes_in(self._rows.meta)
         self.book = changed(self._first, self._changes)
 
     def house(self, closed_through: date | None) -> Policy:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from agents.policies import check_change
 from schemas import compatibility
-from schemas.errors import Fatal, Transient, WrongUse
-from schemas.events import Event
-from schemas.jsonlines import from_line
-from state.pack import book_for, load_pack, pack_names, pack_to_json, render_pack
+from schemas.errors import BadInput, Fatal, Transient, WrongUse
+from schemas.events import Event, PolicyChanged
+from schemas.jsonlines import from_line, to_line
+from state.pack import book_for, files_of, load_pack, pack_names, pack_to_json, render_pack
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option, say_json
 
@@ -43,6 +45,43 @@ def check_command(file: Path) -> None:
     """Check a policy pack; every problem is named with its line, its field and the remedy."""
     book_for(str(file))
     click.echo(f"{file} is a valid policy pack.")
+
+
+@policy_group.command("change")
+@click.argument("pack")
+@click.option(
+    "--from",
+    "effective_on",
+    type=click.DateTime(["%Y-%m-%d"]),
+    required=True,
+    help="The first business date for which it applies.",
+)
+@click.option("--id", "change_id", help="Names the change; made of pack and date unless said.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
+def change_command(pack: str, effective_on: datetime, change_id: str | None, output: Path | None) -> None:
+    """Write a change of policy as an event: PACK, a file or `default`, applies from a business date on.
+
+    The event carries the whole text of the rules. Publish it (`reprieve publish`) before its day is closed.
+    """
+    day = effective_on.date()
+    name = change_id or f"{Path(pack).stem}-{day}"
+    change = PolicyChanged(
+        event_id=f"policy-{name}",
+        occurred_at=datetime.now(UTC),
+        source="reprieve.policy",
+        change_id=name,
+        effective_on=day,
+        files=files_of(pack),
+    )
+    try:
+        check_change(change, (), None, 0)
+        line = to_line(change)
+    except BadInput as bad:
+        raise WrongUse(bad.message) from bad
+    if output is None:
+        click.echo(line, nl=False)
+    else:
+        output.write_bytes(line)
 
 
 @click.group("schemas")

@@ -20,7 +20,7 @@ def owned(store: Store, book: PolicyBook) -> None:
     elif owner != book.name:
         raise Fatal(
             f"The data directory was made under the policy {owner}, not {book.name}. Use --policy {owner}, "
-            "or replay its events into another directory."
+            "publish the change as an event (`reprieve policy change`), or replay its events into another directory."
         )
 
 

@@ -28,6 +28,7 @@ UNSEEN = {
     "PersonalDataErased",
     "PersonalDataRead",
     "PlanProgressed",
+    "PolicyChanged",
 }
 EXAMPLES = [
     from_line(line) for line in (Path(__file__).parents[2] / "schemas" / "examples.jsonl").read_bytes().splitlines()

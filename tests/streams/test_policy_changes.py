@@ -9,15 +9,20 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 
 from agents.policies import changed
 from schemas import events as ev
+from schemas.errors import Fatal, WrongUse
+from schemas.jsonlines import from_line
 from simulator.runs import simulate
 from state.account import AccountState
-from state.pack import default_book, files_of
+from state.pack import book_for, book_of, default_book, files_of
+from state.policy import PolicyBook
 from state.portfolio import Portfolio
 from state.storage import unpack
+from streams.cli import cli
 from streams.local.runtime import LocalRuntime
 from tests.streams.lane_house import House, Owner
 
@@ -163,3 +168,71 @@ def test_what_cannot_be_meant_is_a_dead_letter_and_business_goes_on() -> None:
     letters = [(e.topic, e.code) for e in said if isinstance(e, ev.DeadLetter)]
     assert letters == [("clock", "out_of_range"), ("clock", "invalid_policy"), ("clock", "conflicting_duplicate")]
     assert [e for e in said if not isinstance(e, ev.DeadLetter)] == list(alone())
+
+
+EDITED = {
+    **files_of("default"),
+    "house": files_of("default")["house"].replace("grace_days: {value: 0", "grace_days: {value: 9"),
+}
+
+
+def edited(name: str = "default") -> PolicyBook:
+    """Return the package's book as another release may have it."""
+    assert files_of("default") != EDITED
+    return PolicyBook(name, book_of(EDITED).policy_for, files=EDITED)
+
+
+def test_another_release_of_the_rules_changes_nothing_until_a_change_is_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, said = history(), []
+    at = events.index(changes()[0])
+    with LocalRuntime.open(tmp_path / "data", default_book()) as runtime:
+        said += runtime.feed(events[: at // 2])
+    with LocalRuntime.open(tmp_path / "data", edited()) as runtime:
+        said += runtime.feed(events[at // 2 :])
+    assert said == list(alone())
+    assert "policy_not_in_force" in capsys.readouterr().out
+
+
+def test_a_lane_goes_on_only_under_the_policy_that_it_knows(tmp_path: Path) -> None:
+    house, owner = House(tmp_path, 1), Owner()
+
+    async def opened(book: PolicyBook) -> None:
+        house.book = book
+        house.open(owner, 0)
+        house.publish([e for e in history()[:60] if not isinstance(e, ev.PolicyChanged)])
+        await house.settle(owner)
+        await house.leave(owner, 0)
+
+    asyncio.run(opened(default_book()))
+    asyncio.run(opened(edited()))
+    with pytest.raises(
+        Fatal, match=r"decided under the policy default, not cn_card\. Start with default; .* change cn_card"
+    ):
+        asyncio.run(opened(book_for("cn_card")))
+    # Once the change was published, who starts under it means the same.
+    house.publish([replace(changes()[0], files=files_of("cn_card"), effective_on=date(2026, 12, 1))])
+    asyncio.run(opened(default_book()))
+    asyncio.run(opened(book_for("cn_card")))
+    house.close()
+
+
+def test_the_command_writes_a_change_that_is_taken(tmp_path: Path) -> None:
+    arguments = ["policy", "change", "us_ffiec", "--from", "2026-03-01", "--output", str(tmp_path / "change.jsonl")]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    written = from_line((tmp_path / "change.jsonl").read_bytes().splitlines()[0])
+    assert isinstance(written, ev.PolicyChanged)
+    with LocalRuntime.open(None, default_book()) as runtime:
+        assert runtime.feed([written]) == []
+        assert [day for day, _ in runtime._policies.book.later] == [date(2026, 3, 1).toordinal()]
+
+
+@pytest.mark.parametrize(
+    ("pack", "day", "words"),
+    [("no_such", "2026-03-01", "There is no such pack"), ("cn_card", "1826-03-01", "outside the years 1900 to 2199")],
+)
+def test_the_command_refuses_what_would_be_refused(pack: str, day: str, words: str) -> None:
+    found = CliRunner().invoke(cli, ["policy", "change", pack, "--from", day])
+    assert isinstance(found.exception, WrongUse)
+    assert words in str(found.exception)
