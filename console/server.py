@@ -158,10 +158,11 @@ class Console:
                     seen = self.live.version
                     await response.write(b"data: " + self.live.snapshot() + b"\n\n")
                     await asyncio.sleep(TELL)
-                async with self.live.changed:
-                    if seen == self.live.version:
-                        with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self.live.changed.wait(), CHECK)
+                # Not `wait_for`: its task may end without the lock that is given back here.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CHECK), self.live.changed:
+                        if seen == self.live.version:
+                            await self.live.changed.wait()
                 await response.write(b": alive\n\n")
         return response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 from console.serving import ServedConsole
 from schemas import events as ev
 from simulator.world import START, World
-from state.pack import default_book
+from state.pack import default_book, files_of
 from streams.local.runtime import LocalRuntime
 
 ACCOUNTS, DAYS, SEED = 200, 330, 7
@@ -29,6 +29,16 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(DAYS):
             said = runtime.feed(arrived)
             arrived = list(world.day(START + timedelta(days=n), said))
+        # Nothing of it counts yet: its day is to come.
+        change = ev.PolicyChanged(
+            event_id="policy-1",
+            occurred_at=datetime(2026, 11, 1, tzinfo=UTC),
+            source="risk committee",
+            change_id="learner-leads",
+            effective_on=START + timedelta(days=DAYS + 30),
+            files=files_of("learning_on"),
+        )
+        runtime.publish([change])
         runtime.publish_raw("payments", b"A1", b"\xffnot Avro")
         runtime.run()
     return folder

@@ -156,6 +156,9 @@ def test_rules_say_which_are_not_verified_and_the_learner_how_sure_it_is(ready: 
     rules = told(ready, "/api/rules")
     assert rules["in_force"] == default_book().name
     assert any(not r["verified"] for p in rules["packs"] for r in p["rules"])
+    (change,) = rules["changes"]
+    assert (change["id"], change["source"]) == ("learner-leads", "risk committee")
+    assert change["packs"] == ["house", "learning_on"]
     learner = told(ready, "/api/learner")
     assert learner["version"] > 0
     assert all(w["deviation"] > 0 for w in learner["weights"])

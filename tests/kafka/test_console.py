@@ -31,12 +31,20 @@ from schemas import events as ev
 from schemas.errors import Fatal
 from simulator.runs import simulate
 from simulator.world import START
-from state.pack import default_book
+from state.pack import default_book, files_of
 from streams.cli import cli
 from streams.letters import REPLAYED
 from streams.local.runtime import LocalRuntime
 
 POISON = b"\xffnot Avro"
+CHANGE = ev.PolicyChanged(
+    event_id="policy-1",
+    occurred_at=datetime(START.year, START.month, START.day, tzinfo=UTC),
+    source="risk",
+    change_id="C1",
+    effective_on=START + timedelta(days=40),
+    files=files_of("us_ffiec"),
+)
 AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
 
 
@@ -151,7 +159,7 @@ def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 
 def test_it_serves_what_the_local_runtime_serves_after_it_was_killed_at_any_point(stage: Stage, tmp_path: Path) -> None:
-    events, dice = list(simulate(accounts=40, days=90, seed=11)), random.Random(3)
+    events, dice = list(simulate(accounts=40, days=90, seed=11, changes=[CHANGE])), random.Random(3)
     stage.start("one")
     half = len(events) // 2
     stage.publish(events[:half])
