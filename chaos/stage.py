@@ -24,6 +24,7 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPICS
 from state.pack import book_for
+from streams.kafka.batches import read_any_headers
 from streams.kafka.publishing import consume, publish
 from streams.kafka.topology import apply
 from streams.local.runtime import LocalRuntime
@@ -229,6 +230,7 @@ class Stage:
         return asyncio.run(group_offsets(self.bootstrap, self.group))
 
     async def _settled(self) -> bool:
+        read_any_headers()
         found = await group_offsets(self.bootstrap, self.group)
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
         await consumer.start()

@@ -221,10 +221,11 @@ class KafkaSource:
                 behind += max(0, end - done)
                 processed += max(0, min(done, end) - begin) if ends else 0
             lag += behind
-            lanes[part] = {"partition": part, "lag": behind, "newest_commit_ms": at or None}
+            lanes[part] = {"partition": part, "lag": behind if ends else None, "newest_commit_ms": at or None}
         return {
             "kind": "kafka",
-            "lag": lag,
+            # Before Kafka has said where topics end, nobody knows.
+            "lag": lag if ends else None,
             "processed": processed,
             "rate": self._rate(processed),
             "workers": watch.members,

@@ -36,7 +36,7 @@ export const trouble = (h) => h.failure ?? (h.problem ? t(h.problem) : null);
 export function healthCard(h) {
   const since = h.newest_commit_ms ? ago((h.now_ms - h.newest_commit_ms) / 1000) : "–";
   const rows = [
-    [t("waiting"), number(h.lag ?? 0), h.lag ? "n.warn" : "n.good"],
+    [t("waiting"), h.lag === null ? "–" : number(h.lag), h.lag === null ? "n" : h.lag ? "n.warn" : "n.good"],
     [t("throughput"), `${number(h.rate ?? 0)} ${t("per_second")}`, "n"],
     [t("newest_commit"), since, "n"],
   ];
@@ -44,5 +44,5 @@ export function healthCard(h) {
   rows.push([t("console_lag"), h.console_lag === null ? "–" : number(h.console_lag), "n"]);
   const wrong = trouble(h);
   return card(t("health"), el("p", {}, wrong ? mark("bad", t("look_here")) : h.ready ? mark("good", t("all_well")) : mark("warn", t("reading")), wrong ? ` ${wrong}` : null), pairs(rows),
-    h.lanes?.length ? el("details", {}, el("summary", {}, t("by_partition")), table([t("partition"), t("waiting"), t("newest_commit")], h.lanes.map((l) => [number(l.partition), number(l.lag), l.newest_commit_ms ? ago((h.now_ms - l.newest_commit_ms) / 1000) : "–"]), { 1: "n", 2: "n" })) : null);
+    h.lanes?.length ? el("details", {}, el("summary", {}, t("by_partition")), table([t("partition"), t("waiting"), t("newest_commit")], h.lanes.map((l) => [number(l.partition), l.lag === null ? "–" : number(l.lag), l.newest_commit_ms ? ago((h.now_ms - l.newest_commit_ms) / 1000) : "–"]), { 1: "n", 2: "n" })) : null);
 }

@@ -12,6 +12,7 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import Fatal
 from schemas.topics import TOPIC_OF, key_of
+from streams.kafka.batches import read_any_headers
 from streams.kafka.partitioning import partition_of
 from streams.settings import Settings
 
@@ -72,6 +73,7 @@ async def consume(settings: Settings, codec: Codec, topics: Sequence[str], *, fo
 
     follow: go on with what comes. Raises Fatal where there is no such topic.
     """
+    read_any_headers()
     consumer = AIOKafkaConsumer(
         **settings.kafka.client_options(),
         isolation_level="read_committed",

@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from schemas.errors import Fatal
+from streams.kafka.batches import read_any_headers
 from streams.kafka.broker import Pauses, patiently
 from streams.kafka.transactions import DENIED
 
@@ -35,6 +36,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         app = cast("LaneApp", self.app)
         settings, conf = app.settings, app.conf
+        read_any_headers()
         self._assignor = app.assignor
         session = settings.worker.session_timeout_seconds
         return aiokafka.AIOKafkaConsumer(
