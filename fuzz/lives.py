@@ -19,6 +19,7 @@ from agents.base import Agent, Environment
 from agents.learner import LearnerAgent
 from agents.planner import PlannerAgent
 from agents.plausible import check_close
+from agents.policies import changed, check_change
 from fuzz import seeds
 from fuzz.oracles import Broken, Target, hold
 from schemas import events as ev
@@ -29,7 +30,7 @@ from state.account import AccountState
 from state.borrower import BorrowerState
 from state.learner import LearnerState
 from state.learning import FEATURES
-from state.pack import default_book
+from state.pack import default_book, files_of
 from state.policy import PolicyBook
 from state.storage import pack, unpack
 
@@ -41,6 +42,8 @@ HUGE = (2**31, 10**11, 10**14, 10**14 + 1, 2**53, 2**62, 2**63 - 1)
 CURRENCIES = ("USD", "CNY", "JPY", "KWD", "XXX", "USD", "USD", "USD")
 PLACES = (("US", "personal_loan"), ("CN", "credit_card"), ("EU", "personal_loan"), ("ZZ", "x"), ("GB", "mortgage"))
 DATES = (date(1, 1, 1), date(9999, 12, 31), date(2024, 2, 29), date(1900, 1, 1), date(2199, 12, 31))
+PACKS = ("default", "us_ffiec", "eu_dod", "cn_card", "house")
+CLOCK = (ev.DayClosed, ev.PolicyChanged)
 TEXTS = ("x", "\u202e1A", "\u200b", "é", "e\u0301", "不", "𝔘", "a" * 64, "0")
 REASONS: tuple[ev.AnswerReason, ...] = (
     "too_high", "too_long", "rate", "income_change", "dispute", "distress", "distrust", "other",
@@ -96,16 +99,22 @@ class Life:
         self.state: Struct | None = None
         self.facts: dict[str, ev.Event] = {}
         self.closed: date | None = None
+        self._first, self._changes = book, list[ev.PolicyChanged]()
         self._codec = Codec()
 
     def take(self, event: ev.Event) -> list[ev.Event]:
-        """Hand over an event, or close a day; returns what is said."""
-        known = None if isinstance(event, ev.DayClosed) else self.facts.get(self.agent.fact_key(event))
+        """Hand over an event, close a day, or change policies; returns what is said."""
+        known = None if isinstance(event, CLOCK) else self.facts.get(self.agent.fact_key(event))
         env = Environment(self.book, self.closed, known, lambda: sorted(self.facts.items()))
         try:
             if isinstance(event, ev.DayClosed):
                 check_close(event, self.closed, self.book.policy_for("", "").most_days_skipped)
                 return self._closed(event, env)
+            if isinstance(event, ev.PolicyChanged):
+                if check_change(event, self._changes, self.closed, 366):
+                    self._changes.append(event)
+                    self.book = changed(self._first, self._changes)
+                return []
             step = self.agent.handle(self.state, event, env)
         except BadInput as bad:
             hold(bool(bad.code) and bad.message.endswith("."), "a refusal without a code or a sentence")
@@ -117,8 +126,8 @@ class Life:
         if self.closed is not None and event.business_date <= self.closed:
             return said
         if self.state is not None:
-            due = self.agent.due(self.state)
-            if due is not None and due <= event.business_date.toordinal():
+            due, through = self.agent.due(self.state), event.business_date.toordinal()
+            if (due is not None and due <= through) or self.agent.outdated(self.state, self.book, through):
                 said = self._stepped(self.agent.close(self.state, event, env))
         self.closed = event.business_date
         return said
@@ -145,6 +154,11 @@ def _said(outputs: Sequence[ev.Event]) -> None:
 @cache
 def _book() -> PolicyBook:
     return default_book()
+
+
+@cache
+def _files(name: str) -> dict[str, str]:
+    return files_of(name)
 
 
 # -- an account
@@ -213,11 +227,17 @@ def _opening(spell: Spelling) -> ev.AccountOpened:
 
 
 def _account_event(spell: Spelling, number: int, today: date) -> ev.Event:
-    kind = spell.byte() % 18
+    kind = spell.byte() % 19
     if kind < 5:
         day = today + timedelta(days=1 + spell.byte() % 40)
         at = datetime(day.year, day.month, day.day, tzinfo=UTC)
         return ev.DayClosed(event_id=f"d{day}", occurred_at=at, source="fuzz", business_date=day, calendar="none")
+    if kind == 18:
+        at, files = datetime(today.year, today.month, today.day, tzinfo=UTC), _files(spell.one(PACKS))
+        name, day = f"c{spell.byte() % 8}", spell.day(today)
+        return ev.PolicyChanged(
+            event_id=name, occurred_at=at, source="fuzz", change_id=name, effective_on=day, files=files
+        )
     base = _base(spell, number, today, str(kind))
     name = f"{spell.one(TEXTS)}{spell.byte() % 4}"[-64:]
     if kind < 8:

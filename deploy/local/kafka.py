@@ -137,7 +137,7 @@ class KafkaCluster(Served):
 
     def pause(self, broker: int) -> None:
         """Freeze a broker."""
-        self._servers[broker].send(signal.SIGSTOP)
+        self._servers[broker].freeze()
 
     def resume(self, broker: int) -> None:
         """Let a frozen broker go on."""

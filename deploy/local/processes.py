@@ -66,6 +66,15 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def freeze(self) -> None:
+        """Stop it where it is, and wait until all its threads stand; it has to be a child of this process."""
+        self.send(signal.SIGSTOP)
+        deadline = time.monotonic() + _FAREWELL
+        while self.pid is not None and time.monotonic() < deadline:
+            if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is not None:
+                return
+            time.sleep(0.001)
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it and wait until it has ended."""
         self.send(signal.SIGCONT)
