@@ -14,7 +14,6 @@ from state.policy import PolicyBook
 from streams.kafka.assignor import LaneAssignor
 from streams.kafka.lanes import Lanes, rebalance_seconds
 from streams.kafka.tables import LaneTables
-from streams.privacy.vault import Vault
 from streams.settings import Settings
 
 # A lane never lets the group wait for longer: a rebalance ends its batch in hand first.
@@ -57,8 +56,8 @@ class LaneApp(faust.App):
         super()._crash(reason)
 
 
-def make_app(settings: Settings, book: PolicyBook, codec: Codec, vault: Vault | None = None) -> LaneApp:
-    """Return the app of a worker; nothing is connected before it is started. Without a vault rows are in the clear."""
+def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
+    """Return the app of a worker; nothing is connected before it is started."""
     session = settings.worker.session_timeout_seconds
     app = LaneApp(
         settings.worker.application_id,
@@ -80,7 +79,7 @@ def make_app(settings: Settings, book: PolicyBook, codec: Codec, vault: Vault | 
         web_enabled=False,
     )
     app.settings = settings
-    app.lanes = Lanes(settings, book, codec, app.fail, app.rejoin, vault)
+    app.lanes = Lanes(settings, book, codec, app.fail, app.rejoin)
     for name in [*app.lanes.input_names, *app.lanes.changelog_names]:
         app.topics.add(app.topic(name, key_type=bytes, value_type=bytes, acks=False))
     return app

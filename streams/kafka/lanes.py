@@ -54,6 +54,9 @@ class Lanes:
     failed: told what ended a lane that should not have ended. rejoin: asks the group anew who has which partition.
     """
 
+    # Seals rows that are personal; without it they are in the clear. Given before lanes are opened.
+    vault: Vault | None = None
+
     def __init__(
         self,
         settings: Settings,
@@ -61,14 +64,12 @@ class Lanes:
         codec: Codec,
         failed: Callable[[BaseException], None],
         rejoin: Callable[[], None],
-        vault: Vault | None = None,
     ) -> None:
         self._settings = settings
         self._book = book
         self._codec = codec
         self._failed = failed
         self._rejoin = rejoin
-        self._vault = vault
         self._agents = agents_at_work()
         self._runners: dict[int, Runner] = {}
         self._brokers: dict[int, LaneBroker] = {}
@@ -227,7 +228,7 @@ class Lanes:
         settings = self._settings
         share = max(settings.worker.cached_states // max(len(self._brokers), 1), 1_000)
         seats = [
-            Seat(agent, kind, LaneRows(self._stores[agent.name, partition]), self._book, share, self._vault)
+            Seat(agent, kind, LaneRows(self._stores[agent.name, partition]), self._book, share, self.vault)
             for agent, kind in self._agents
         ]
         lane = Lane(
@@ -238,7 +239,7 @@ class Lanes:
             self._codec,
             prefix=settings.topics.prefix,
             rekey=settings.worker.wrong_partition == "rekey",
-            vault=self._vault,
+            vault=self.vault,
         )
         if self._tracing is not None:
             lane.tracer = self._tracing.lane(partition)

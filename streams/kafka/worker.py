@@ -49,10 +49,9 @@ class LaneWorker(Worker):
 def run_worker(settings: Settings, book: PolicyBook, codec: Codec) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises Fatal with one sentence where it cannot go on."""
     set_up_logging(settings)
-    vault = asyncio.run(vault_for(settings))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = make_app(settings, book, codec, vault)
+    app = make_app(settings, book, codec)
     worker = LaneWorker(
         app,
         loop=loop,
@@ -80,6 +79,7 @@ async def _run(worker: Worker, app: LaneApp, codec: Codec) -> None:
         return Standing(stalls.ill(under_way, excused=is_away()), unready)
 
     async with health(settings.health, standing):
+        app.lanes.vault = await vault_for(settings)
         await _agreed(settings)
         if settings.registry.url is not None:
             ask = functools.partial(asyncio.to_thread, codec.prepare, subjects(settings))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections import Counter
 from datetime import date
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chaos.stage import Stage
+from deploy.local.processes import free_port
 from schemas.topics import TOPIC_OF
 from simulator.runs import simulate
 
@@ -74,3 +77,15 @@ def share(stage: Stage) -> list[int]:
     """Return the numbers of lanes of those workers that have any."""
     found = [metrics(stage, name)["reprieve_lanes",] for name in ("one", "two")]
     return [int(count) for count in found if count]
+
+
+def test_a_worker_whose_kms_is_away_lives_and_is_not_ready(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = {"REPRIEVE_PRIVACY__KMS_URL": f"http://127.0.0.1:{free_port()}", "REPRIEVE_PRIVACY__KMS_TOKEN": "t"}
+    monkeypatch.setattr(stage, "_environment", lambda name: away)
+    stage.keys.write_text(json.dumps({"keys": [{"id": "k1", "wrapped": "AAAA"}]}), "utf-8")
+    stage.start()
+    stage.wait(lambda: bool(stage.told("broker_away")), "a question that nobody answers")
+    assert {line["doing"] for line in stage.told("broker_away")} == {"asking for the master keys"}
+    assert stage.asked("/livez")[0] == 200
+    assert stage.asked("/readyz") == (503, "its lanes are not open yet\n")
+    assert stage.end() in (-signal.SIGTERM, 128 + signal.SIGTERM)
