@@ -82,13 +82,13 @@ class Trial:
         self._frozen: list[threading.Timer] = []
         self._published: list[ev.Event] = []
 
-    def run(self, faults: int, accounts: int = 120) -> Counter[str]:
+    def run(self, faults: int, accounts: int = 120, days: int = 100) -> Counter[str]:
         """Do so many faults while events come in, then let the workers end their work, and judge.
 
         Returns how many events of each kind were compared.
         """
         # Before instalments are missed, offered plans for and paid again there is little to be wrong about.
-        days = max(100, faults)
+        days = max(days, faults)
         changes = [_change(n, START + timedelta(days=days * n // 3)) for n in (1, 2)]
         seed = self.chance.randrange(2**32)
         events = list(simulate(accounts=accounts, days=days, seed=seed, start=START, changes=changes))

@@ -32,7 +32,7 @@ def cluster(kafka_parts: None, proxy: Proxy, tmp_path_factory: pytest.TempPathFa
 def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: Proxy, tmp_path: Path) -> None:
     trial = Trial(tmp_path, cluster, proxy, seed=20_261_124)
     with trial.stage:
-        compared = trial.run(15, accounts=60)
+        compared = trial.run(15, accounts=60, days=75)
     assert trial.struck == 15
     assert compared.total() > 200
     assert compared["OfferPublished"]
