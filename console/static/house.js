@@ -5,7 +5,7 @@ import { bars, card, change, el, grid, mark, number, pairs, svg, t, table, wide 
 export function rulesView(r) {
   const value = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
   return [el("h1", {}, t("rules")), el("p.soft", {}, t("rules_how")),
-    wide(`${t("in_force")}: ${r.in_force}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" })),
+    wide(`${t(r.changes.length ? "began_with" : "in_force")}: ${r.in_force}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" })),
     r.changes.length ? wide(t("policy_changes"), table([t("effective_on"), t("policy_change"), t("pack"), t("decided")], r.changes.map((c) => [c.effective_on, c.id, c.packs.join(" + "), `${c.source}, ${c.occurred_at.slice(0, 10)}`]), { 1: "text", 2: "text", 3: "text" })) : null,
     ...r.packs.map((p) => {
       const open = p.rules.filter((x) => !x.verified).length;
