@@ -277,6 +277,8 @@ def _end(desk: Desk, event: ev.WorkoutEnded) -> None:
     s.quiet_since = max(s.quiet_since, day)
     offer = s.open_offer()
     if offer is not None and account in offer.account_ids:
+        # Of two accounts that end at one close either may be heard of first; what ended them is the same.
+        desk.cause = replace(event, event_id=event.caused_by)
         desk.withdraw(event.reason)
     _decide_at(s, day)
 

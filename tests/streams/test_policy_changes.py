@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from datetime import date, timedelta
 from functools import cache
@@ -248,3 +249,33 @@ def test_the_command_refuses_what_would_be_refused(pack: str, day: str, words: s
     found = CliRunner().invoke(cli, ["policy", "change", pack, "--from", day])
     assert isinstance(found.exception, WrongUse)
     assert words in str(found.exception)
+
+
+def test_an_offer_over_two_accounts_that_end_at_one_close_is_withdrawn_alike_by_lanes(tmp_path: Path) -> None:
+    # Found by chaos: a change of policy ended both, and whichever the planner heard of first was named as the cause.
+    told = [
+        change(f"C{n}", date(2026, 1, 5) + timedelta(days=100 * n // 3), files, history()[0])
+        for n, files in ((1, OTHER), (2, THIRD))
+    ]
+    events = list(
+        simulate(accounts=120, days=100, seed=random.Random(5001).randrange(2**32), start=START, changes=told)
+    )
+    with LocalRuntime.open(None, default_book()) as runtime:
+        wanted = runtime.feed(events)
+    ends = Counter((e.borrower_id, e.business_date) for e in wanted if isinstance(e, ev.WorkoutEnded))
+    withdrawn = [e for e in wanted if isinstance(e, ev.OfferWithdrawn)]
+    assert any(ends[e.borrower_id, e.business_date] == 2 for e in withdrawn)
+    house, owner = House(tmp_path, 3), Owner()
+
+    async def run() -> None:
+        for partition in range(3):
+            house.open(owner, partition)
+        house.publish(events)
+        await house.settle(owner)
+        for runner in owner.running():
+            await runner.stop(5)
+
+    asyncio.run(run())
+    said = [e for _, e in house.said("offers") if isinstance(e, ev.OfferWithdrawn)]
+    assert sorted(said, key=lambda e: e.event_id) == sorted(withdrawn, key=lambda e: e.event_id)
+    house.close()
