@@ -6,7 +6,7 @@ these days, and a late fact is folded under them. So the rules of every day are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from agents import plausible
@@ -63,9 +63,13 @@ def check_change(
     return True
 
 
+def in_order(changes: Iterable[ev.PolicyChanged]) -> list[ev.PolicyChanged]:
+    """Return changes in the order in which they take effect; of two for one date the last one counts."""
+    return sorted(changes, key=lambda c: (c.effective_on, c.occurred_at, c.change_id))
+
+
 def changed(book: PolicyBook, changes: Sequence[ev.PolicyChanged]) -> PolicyBook:
     """Return a book with the changes that took place in it, in whatever order they came."""
     if not changes:
         return book
-    in_order = sorted(changes, key=lambda c: (c.effective_on, c.occurred_at, c.change_id))
-    return book.with_later({c.effective_on.toordinal(): book_of(c.files) for c in in_order}.items())
+    return book.with_later({c.effective_on.toordinal(): book_of(c.files) for c in in_order(changes)}.items())

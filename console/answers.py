@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from agents.policies import in_order
 from agents.watching import MODEL
 from console.ledger import Ledger
 from console.pulse import Pulse
@@ -58,7 +59,7 @@ def rules(in_force: str | None, changes: Sequence[ev.PolicyChanged]) -> dict[str
                 "source": c.source,
                 "packs": [name for name in c.files if name != BOOK],
             }
-            for c in sorted(changes, key=lambda c: (c.effective_on, c.occurred_at, c.change_id))
+            for c in in_order(changes)
         ],
         "book": rows,
         "packs": [
