@@ -45,6 +45,7 @@ class AccountAgent:
     """Decides on the facts of one account. Stateless but for rules computed once a policy."""
 
     name = "account"
+    daily = True
     accepts: frozenset[type[ev.Event]] = frozenset(get_args(AccountFact))
 
     def __init__(self) -> None:

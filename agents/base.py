@@ -101,9 +101,13 @@ class Step(Generic[S]):
 
 
 class Agent(Protocol[S]):
-    """A stateful agent. `S` is a msgspec.Struct: the runtime stores it with `state.storage`."""
+    """A stateful agent. `S` is a msgspec.Struct: the runtime stores it with `state.storage`.
+
+    daily: its states are folded day by day, so that a change of policy may concern any of them.
+    """
 
     name: str
+    daily: bool
     accepts: frozenset[type[Event]]
 
     def fact_key(self, event: Event) -> str:

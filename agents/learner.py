@@ -31,6 +31,7 @@ class LearnerAgent:
     """Keeps one model. It knows no borrower: what reaches it are rows of figures."""
 
     name = "learner"
+    daily = False
     accepts: frozenset[type[ev.Event]] = frozenset({ev.EvidenceGathered})
 
     def fact_key(self, event: ev.Event) -> str:

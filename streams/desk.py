@@ -157,10 +157,10 @@ class Desk(Generic[S]):
         env.closed_through = closed_through
         env.known = None
         due = self._store.due(self.agent.name, through)
-        keys, others = due, env.policies.changes(env.open_day - 1, through)
+        keys, others = due, env.policies.changes(env.open_day - 1, through) and self.agent.daily
+        known = set(due) if others else set()
         if others:
             keys = self._store.keys(self.agent.name)
-        known = set(due)
         for start in range(0, len(keys), page):
             here = keys[start : start + page]
             self._read_states(here)
