@@ -8,13 +8,14 @@ letter once. What an agent refuses anew becomes a new dead letter with an id of 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from msgspec import json
 
 from schemas import events as ev
@@ -22,7 +23,7 @@ from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal
 from schemas.topics import TOPICS
 from streams.kafka.partitioning import partition_of
-from streams.kafka.transactions import DENIED
+from streams.kafka.transactions import DENIED, cause_of, early_ends_told, fault
 from streams.letters import REPLAYED, Letter
 from streams.privacy.letters import opened_letter
 from streams.privacy.vault import Vault
@@ -32,6 +33,8 @@ REPLAYED_TOPIC = "replayed"
 # Letters a transaction, and bytes: it is to be over long before Kafka would end it.
 _LETTERS, _BYTES = 200, 8 * 1024 * 1024
 _RECORD_BYTES = 8 * 1024 * 1024
+# A broker that goes away, or does not know what became of a transaction, is asked anew this often.
+_ATTEMPTS = 3
 
 Wanted = Callable[[ev.DeadLetter], bool]
 
@@ -62,6 +65,29 @@ async def send_again(settings: Settings, codec: Codec, vault: Vault | None, want
     vault: opens letters that are sealed.
     Raises Fatal where another process began to send meanwhile; what is marked as sent was sent, and nothing else.
     """
+    tried: set[str] = set()
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return await _attempt(settings, codec, vault, wanted, tried)
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise Fatal(
+                "Another process began to send dead letters in again, so this one stopped. No letter was sent twice: "
+                "see which are left with `reprieve dead-letters list --kafka`."
+            ) from error
+        except DENIED as error:
+            raise Fatal(
+                f"Kafka refuses to take dead letters in again: {type(error).__name__} {error}. Give this user Write "
+                "on the topics, and Write and Describe on the transactional id "
+                f"{settings.worker.application_id}-letters."
+            ) from error
+        except KafkaError:
+            # Whether the last transaction was committed is known once the id is started anew.
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _attempt(settings: Settings, codec: Codec, vault: Vault | None, wanted: Wanted, tried: set[str]) -> Sent:
     producer = AIOKafkaProducer(
         **settings.kafka.client_options(),
         transactional_id=f"{settings.worker.application_id}-letters",
@@ -71,33 +97,33 @@ async def send_again(settings: Settings, codec: Codec, vault: Vault | None, want
     try:
         # From here on nobody else can commit under the id, and what was open is ended: `replayed` is final.
         await producer.start()
-        return await _sent(settings, codec, vault, wanted, producer)
-    except (ProducerFenced, InvalidProducerEpoch) as error:
-        raise Fatal(
-            "Another process began to send dead letters in again, so this one stopped. No letter was sent twice: see "
-            "which are left with `reprieve dead-letters list --kafka`."
-        ) from error
-    except DENIED as error:
-        raise Fatal(
-            f"Kafka refuses to take dead letters in again: {type(error).__name__} {error}. Give this user Write on the "
-            f"topics, and Write and Describe on the transactional id {settings.worker.application_id}-letters."
-        ) from error
+        with early_ends_told(producer):
+            return await _sent(settings, codec, vault, wanted, tried, producer)
     finally:
         await producer.stop()
+        cause_of(producer)
 
 
 async def _sent(
-    settings: Settings, codec: Codec, vault: Vault | None, wanted: Wanted, producer: AIOKafkaProducer
+    settings: Settings,
+    codec: Codec,
+    vault: Vault | None,
+    wanted: Wanted,
+    tried: set[str],
+    producer: AIOKafkaProducer,
 ) -> Sent:
+    """Send what is wanted and was not sent before. tried: takes what may have been sent by this call."""
     held: list[ev.DeadLetter] = []
     sent = before = size = 0
     async for found in letters(settings, codec):
         if not wanted(found.letter):
             continue
         if found.resolved:
-            before += 1
+            mine = found.letter.event_id in tried
+            sent, before = sent + mine, before + (not mine)
             continue
         held.append(opened_letter(found.letter, vault))
+        tried.add(found.letter.event_id)
         size += len(held[-1].value or b"")
         if len(held) >= _LETTERS or size >= _BYTES:
             await _commit(settings, producer, held)
@@ -109,23 +135,19 @@ async def _sent(
 
 
 async def _commit(settings: Settings, producer: AIOKafkaProducer, chosen: list[ev.DeadLetter]) -> None:
-    prefix = settings.topics.prefix
+    pending: list[asyncio.Future[Any]] = []
+
+    async def send(topic: str, value: bytes | None, **more: Any) -> None:
+        pending.append(await producer.send(settings.topics.prefix + topic, value, **more))
+        pending[-1].add_done_callback(fault)
+
     async with producer.transaction():
-        pending = []
         for letter in chosen:
-            headers = {**letter.headers, REPLAYED: letter.event_id.encode()}
-            partition = _partition(letter, settings.topics.partitions)
-            pending.append(
-                await producer.send(
-                    prefix + letter.topic,
-                    letter.value,
-                    key=letter.key,
-                    partition=partition,
-                    headers=list(headers.items()),
-                )
-            )
+            name, partition = letter.event_id.encode(), _partition(letter, settings.topics.partitions)
+            headers = list({**letter.headers, REPLAYED: name}.items())
+            await send(letter.topic, letter.value, key=letter.key, partition=partition, headers=headers)
             mark = json.encode({"topic": letter.topic, "partition": partition, "at": datetime.now(UTC)})
-            pending.append(await producer.send(prefix + REPLAYED_TOPIC, mark, key=letter.event_id.encode()))
+            await send(REPLAYED_TOPIC, mark, key=name)
         for one in pending:
             await one
 

@@ -87,7 +87,7 @@ class Transactions:
         producer = self._producer
         await producer.start()
         key, value = BEACON
-        with _early_ends_told():
+        with early_ends_told(producer):
             # A transaction can begin only when the broker has given the id anew.
             await producer.begin_transaction()
             sent = {topic: await self._send(topic, self._partition, [(key, value, [])]) for topic in changelogs}
@@ -101,6 +101,7 @@ class Transactions:
             await asyncio.wait_for(self._producer.stop(), _FAREWELL)
         except Exception:
             await self._drop()
+        cause_of(self._producer)
 
     async def _drop(self) -> None:
         """Close what a producer holds that could not stop in time."""
@@ -121,7 +122,7 @@ class Transactions:
         aiokafka raises while the broker is away; then the outcome is unknown until the id is started anew.
         """
         try:
-            with _early_ends_told():
+            with early_ends_told(self._producer):
                 return await self._commit(said, changelogs, offsets, token)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise Fenced(str(error)) from error
@@ -176,22 +177,43 @@ class Transactions:
         append = builder.append
         for key, value, headers in records:
             if append(timestamp=None, key=key, value=value, headers=headers) is None:
-                sent.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
+                sent.append((await self._send_batch(builder, topic, partition), builder.record_count()))
                 builder = producer.create_batch()
                 append = builder.append
                 append(timestamp=None, key=key, value=value, headers=headers)
         if builder.record_count():
-            sent.append((await producer.send_batch(builder, topic, partition=partition), builder.record_count()))
+            sent.append((await self._send_batch(builder, topic, partition), builder.record_count()))
         return sent
+
+    async def _send_batch(self, builder: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        done: asyncio.Future[Any] = await self._producer.send_batch(builder, topic, partition=partition)
+        done.add_done_callback(fault)
+        return done
 
 
 @contextlib.contextmanager
-def _early_ends_told() -> Iterator[None]:
-    """Raise KafkaError where aiokafka's sender met an error, and has ended the transaction, before more was asked."""
+def early_ends_told(producer: AIOKafkaProducer) -> Iterator[None]:
+    """Raise why a transaction ended where aiokafka's sender met an error, and has ended it, before more was asked.
+
+    aiokafka says then only that there is no transaction; whether another has taken the id stands in its sender.
+    """
     try:
         yield
     except (IllegalOperation, AssertionError) as error:
-        raise KafkaError(f"the transaction ended early: {error}") from error
+        raise cause_of(producer) or KafkaError(f"the transaction ended early: {error}") from error
+
+
+def cause_of(producer: AIOKafkaProducer) -> BaseException | None:
+    """Return what ended a producer or its transaction, if anything did, and take as heard what else failed by it."""
+    waiting = [batch._drain_waiter for some in producer._message_accumulator._batches.values() for batch in some]
+    ends = (producer._sender.sender_task, producer._txn_manager._transaction_waiter)
+    found = [fault(future) for future in (*ends, *waiting) if future is not None]
+    return next((x for x in found if x is not None), None)
+
+
+def fault(future: asyncio.Future[Any]) -> BaseException | None:
+    """Return what a future failed with. asyncio logs the failures that nobody asks for."""
+    return future.exception() if future.done() and not future.cancelled() else None
 
 
 _Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,8 +34,11 @@ from simulator.runs import simulate
 from simulator.world import START
 from state.pack import default_book, files_of
 from streams.cli import cli
+from streams.kafka.letters import letters, send_again
 from streams.letters import REPLAYED
 from streams.local.runtime import LocalRuntime
+from streams.privacy.opening import vault_of
+from streams.settings import Settings
 
 POISON = b"\xffnot Avro"
 CHANGE = ev.PolicyChanged(
@@ -237,6 +241,44 @@ def test_a_letter_is_sent_in_again_once_however_often_and_by_whomever_it_is_aske
         left = {json.loads(line)["letter"]["event_id"] for line in listed.stdout.splitlines()}
         assert left == {x["id"] for x in letters_shown(program.url) if not x["replayed"]}
         assert len(left) == 2
+
+
+def test_whoever_is_stopped_by_another_who_sends_is_told_so_and_each_letter_goes_once(stage: Stage) -> None:
+    stage.start("one")
+    for number in range(24):
+        stage.put("payments", 2, b"A1", POISON + bytes([number]))
+    stage.settle()
+    stage.end("one")
+    settings = Settings.load(stage.folder / "one.toml")
+    vault = vault_of(settings.privacy)
+
+    async def all_at_once() -> tuple[set[str], int]:
+        ids = sorted([x.letter.event_id async for x in letters(settings, stage.codec)])
+
+        async def some(seed: int) -> int:
+            dice, sent = random.Random(seed), 0
+            for _ in range(8):
+                pair = dice.sample(ids, 2)
+                await asyncio.sleep(dice.uniform(0, 0.1))
+                try:
+                    sent += (await send_again(settings, stage.codec, vault, partial(_is_one_of, pair))).sent
+                except Fatal as error:
+                    if "Another process" not in str(error):
+                        raise
+            return sent
+
+        sent = sum(await asyncio.gather(*map(some, range(4))))
+        return set(ids), sent + (await send_again(settings, stage.codec, vault, lambda x: True)).sent
+
+    ids, sent = asyncio.run(all_at_once())
+    assert Counter(dict(r.headers)[REPLAYED].decode() for r in again(stage)) == Counter(ids)
+    # Who was stopped says no number, though its letter may have gone.
+    assert len(ids) == 24
+    assert 0 < sent <= 24
+
+
+def _is_one_of(ids: list[str], letter: ev.DeadLetter) -> bool:
+    return letter.event_id in ids
 
 
 def test_what_is_said_of_lag_and_workers_is_true(stage: Stage) -> None:
