@@ -25,7 +25,8 @@ def activate(d: Day, fact: ev.PlanActivated) -> None:
 
     What was owed and the plan's principal may differ by what happened between the offer and its
     acceptance: too much is taken off the last instalments, too little is added behind them in
-    instalments no larger than the plan's, so that nobody has to pay more a month than he accepted.
+    instalments no larger than the plan's, so that nobody has to pay more a month than he accepted. What the
+    borrower then has to pay is said, so that nothing falls due that he was not told of.
     """
     s = d.s
     d.post_penalty()
@@ -41,10 +42,20 @@ def activate(d: Day, fact: ev.PlanActivated) -> None:
         min(fact.waived.fees, owed.fees),
         min(fact.waived.penalty, owed.penalty),
     )
-    schedule = fit(fact.instalments, owed.minus(waived).total())
+    financed = owed.minus(waived).total()
+    schedule = fit(fact.instalments, financed)
     plan = Plan(fact.plan_id, fact.offer_id, d.day, replaced, waived, annual_rate_bps=fact.annual_rate_bps)
     s.plan = plan if before is None else succeed(d, before, plan)
     s.had_plan = True
+    difference = financed - sum(i.principal for i in fact.instalments)
+    if difference:
+        d.say(
+            ev.PlanScheduleAdjusted,
+            plan_id=plan.plan_id,
+            offer_id=plan.offer_id,
+            difference=difference,
+            instalments=tuple(schedule),
+        )
     s.waived = s.waived.plus(waived)
     s.receivables = tuple(
         sorted(

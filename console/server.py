@@ -30,7 +30,7 @@ from state.pack import default_book
 from streams.access.doors import Doors
 from streams.access.guard import BODY_BYTES, Access
 from streams.access.rights import IDENTITY, SOMEBODY_HERE
-from streams.agreement import agreement
+from streams.agreement import agreement, standing
 from streams.endings import ended
 from streams.privacy.audit import operator
 from streams.privacy.looking import History, borrower_shown
@@ -220,12 +220,12 @@ class Console:
 
     async def _agreement(self, request: web.Request) -> web.Response:
         key, plan = request.match_info["id"], request.match_info["plan"]
-        found = [e for _, e in self._open().history("account", key) if isinstance(e, ev.PlanActivated)]
-        made = next((p for p in found if p.plan_id == plan), None)
+        plans, adjusted = standing(e for _, e in self._open().history("account", key))
+        made = next((p for p in plans if p.plan_id == plan), None)
         if made is None:
             raise _absent(f"Account {key} has no plan {plan}.")
         locale: Any = request.query.get("locale")
-        page = agreement(made, locale if locale in ("zh", "en") else None)
+        page = agreement(made, locale if locale in ("zh", "en") else None, adjusted=adjusted.get(plan))
         return web.Response(text=page, content_type="text/html")
 
     async def _rules(self, request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from schemas.days import story_order
 from schemas.topics import TOPIC_OF
 from state.account import AccountState
 from state.borrower import BorrowerState
+from streams.agreement import standing
 
 TIMELINE, TRANSITIONS = 400, 100
 
@@ -24,7 +25,7 @@ def account_story(
     """Return an account's story; its timeline begins with the newest. offers: those that cover it."""
     events = [e for name, e in history if not (name.startswith(SAID) and isinstance(e, ev.Corrected))]
     owed = s.owed()
-    plans = [e for e in events if isinstance(e, ev.PlanActivated)]
+    plans, adjusted = standing(events)
     return {
         "account": s.account_id,
         "borrower": s.borrower_id,
@@ -54,7 +55,7 @@ def account_story(
                 "plan": p.plan_id,
                 "day": p.activated_on.isoformat(),
                 "active": s.plan is not None and s.plan.plan_id == p.plan_id,
-                "instalments": [[i.due_on.isoformat(), i.amount] for i in p.instalments],
+                "instalments": [[i.due_on.isoformat(), i.amount] for i in adjusted.get(p.plan_id, p).instalments],
             }
             for p in sorted(plans, key=lambda p: p.activated_on)
         ],

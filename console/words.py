@@ -65,6 +65,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "还款顺延{months}个月，下期{next_due_on}",
         "Plan postponed by {months} months, next due {next_due_on}",
     ),
+    "PlanScheduleAdjusted": (
+        "达成协议前欠款变动{difference}，现共{instalments}期",
+        "Debt changed by {difference} before acceptance: {instalments} instalments now",
+    ),
     "PlanReviewRequested": ("收入变化，重新评估协议", "Means have changed; the plan is reviewed"),
     "CollectionStopped": ("停止催收：{reason}", "Collection stopped: {reason}"),
     "CollectionResumed": ("恢复催收：{reason}", "Collection resumed: {reason}"),
@@ -186,7 +190,7 @@ PATTERNS = (
     (r"uncollectable", "无法收回"),
     (r"settled", "已结清"),
 )
-MONEY = frozenset({"amount", "principal", "overdue_amount", "allowance", "unpaid"})
+MONEY = frozenset({"amount", "principal", "overdue_amount", "allowance", "unpaid", "difference"})
 
 
 def worded(event: ev.Event, currency: str) -> Both:

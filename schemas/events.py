@@ -1003,6 +1003,24 @@ class PlanReviewRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
     caused_by: str
 
 
+class PlanScheduleAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What the account owed changed between the offer and its acceptance; this schedule counts, and no instalment grew.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    difference: What is to be repaid less what was offered to be, minor units; more is asked for behind the last instalment, less is taken off the last ones.
+    instalments: The whole schedule.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    difference: Long
+    instalments: tuple[PlanInstalment, ...]
+
+
 class PolicyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Other policies apply from a business date on; written to every partition.
 
@@ -1128,6 +1146,7 @@ AnyEvent = (
     | PlanProgressed
     | PlanReplaced
     | PlanReviewRequested
+    | PlanScheduleAdjusted
     | PolicyChanged
     | ProfileReported
     | PromiseMade
@@ -1184,6 +1203,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "PlanProgressed": PlanProgressed,
     "PlanReplaced": PlanReplaced,
     "PlanReviewRequested": PlanReviewRequested,
+    "PlanScheduleAdjusted": PlanScheduleAdjusted,
     "PolicyChanged": PolicyChanged,
     "ProfileReported": ProfileReported,
     "PromiseMade": PromiseMade,

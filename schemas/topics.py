@@ -69,6 +69,7 @@ TOPICS: dict[str, Topic] = {
             "account_id",
             (
                 ev.PlanActivated,
+                ev.PlanScheduleAdjusted,
                 ev.PlanReviewRequested,
                 ev.PlanReplaced,
                 ev.PlanPostponed,

@@ -17,6 +17,19 @@ from state.pack import default_book
 from streams.local.runtime import LocalRuntime
 
 ACCOUNTS, DAYS, SEED = 400, 330, 7
+# A change of policy in short; a real one carries whole packs.
+BOOK = """book: spring
+version: 2
+rows:
+  - {jurisdictions: ['*'], products: ['*'], packs: [grace]}
+"""
+GRACE = """pack: grace
+version: 1
+title: What changes, in short (a change carries whole packs)
+sections:
+  delinquency:
+    grace_days: {value: 5, verified: false, source: risk committee}
+"""
 AT = datetime(2025, 6, 2, 9, 30, tzinfo=UTC)
 
 
@@ -91,6 +104,13 @@ def seldom() -> Iterator[ev.Event]:
         headers={},
         code="unreadable",
         message="The record begins with 0xFF, which is neither of the framings that are read.",
+    )
+
+    yield ev.PolicyChanged(
+        **_base("policy", "risk"),
+        change_id="policy-2025-07",
+        effective_on=date(2025, 7, 1),
+        files={"book": BOOK, "grace": GRACE},
     )
 
 

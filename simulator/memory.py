@@ -14,9 +14,10 @@ from simulator.population import index_of
 
 @dataclass(slots=True)
 class ActivePlan:
-    """A plan under way, with how many of its instalments the borrower has left unpaid."""
+    """A plan under way: what was agreed, the schedule that counts, and how much of it the borrower has left unpaid."""
 
     terms: ev.PlanActivated
+    schedule: tuple[ev.PlanInstalment, ...]
     behind: int = 0
 
 
@@ -85,9 +86,14 @@ class Memory:
                     acted.append(said)
                 case ev.PlanActivated():
                     trouble = self.of(said.account_id)
-                    trouble.plan = ActivePlan(said)
+                    trouble.plan = ActivePlan(said, said.instalments)
                     trouble.arrears = trouble.since = 0
                     acted.append(said)
+                case ev.PlanScheduleAdjusted():
+                    plan = self.of(said.account_id).plan
+                    if plan is not None and plan.terms.plan_id == said.plan_id:
+                        plan.schedule = said.instalments
+                        acted.append(said)
                 case ev.PlanBroken():
                     self.of(said.account_id).plan = None
                 case ev.PlanInstalmentMissed():

@@ -8,7 +8,7 @@ accounts takes no more memory than its troubles.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -201,11 +201,16 @@ class World:
             case ev.OfferPublished():
                 self._consider(said, today)
             case ev.PlanActivated():
-                self._begin(said, today)
+                self._begin(said.account_id, said.plan_id, said.instalments, today)
+            case ev.PlanScheduleAdjusted():
+                plan = self._plan(said.account_id, said.plan_id)
+                agreed = len(plan.terms.instalments) if plan is not None else 0
+                self._begin(said.account_id, said.plan_id, said.instalments[agreed:], today)
             case ev.PlanInstalmentMissed():
-                if said.number >= self._length(said.account_id):
-                    # What a plan asks for behind its last instalment is paid when it is asked for.
-                    self._later(today, 2, lambda day: self._pay_plan(said.account_id, said.plan_id, said.number, day))
+                plan = self._plan(said.account_id, said.plan_id)
+                if plan is not None and said.number == plan.schedule[-1].number:
+                    # No instalment follows with which what is behind would be paid.
+                    self._later(today, 2, partial(self._pay_plan, plan.terms.account_id, said.plan_id, said.number + 1))
             case ev.PlanCompleted():
                 borrower, account = self._account(said.account_id)
                 if account.months:
@@ -264,14 +269,10 @@ class World:
 
     # -- plans
 
-    def _length(self, account_id: str) -> int:
-        trouble = self.memory.troubles.get(account_id)
-        return len(trouble.plan.terms.instalments) if trouble and trouble.plan else 1 << 31
-
-    def _begin(self, plan: ev.PlanActivated, today: date) -> None:
-        for item in plan.instalments:
+    def _begin(self, account_id: str, plan_id: str, due: Iterable[ev.PlanInstalment], today: date) -> None:
+        for item in due:
             wait = max(0, item.due_on.toordinal() - today.toordinal())
-            self._later(today, wait, partial(self._pay_plan, plan.account_id, plan.plan_id, item.number))
+            self._later(today, wait, partial(self._pay_plan, account_id, plan_id, item.number))
 
     def _pay_plan(self, account_id: str, plan_id: str, number: int, today: date) -> Iterator[ev.Event]:
         """Pay a plan's instalment, with what is behind on it, if it is one that the borrower pays."""
@@ -282,7 +283,7 @@ class World:
         others = [t.plan for a in borrower.accounts if (t := self.memory.troubles.get(a.account_id)) and t.plan]
         deal = planpaying.deal_of(plan, account, others)
         wait = planpaying.pays(borrower, plan, deal, number, self._month(today))
-        amount = next((i.amount for i in plan.terms.instalments if i.number == number), 0)
+        amount = next((i.amount for i in plan.schedule if i.number == number), 0)
         if wait is None:
             return
         if wait:

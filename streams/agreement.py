@@ -6,6 +6,7 @@ translation, and say so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -43,6 +44,9 @@ WORDS: dict[Locale, dict[str, str]] = {
         "of_principal": "其中本金",
         "of_interest": "其中利息",
         "left": "剩余本金",
+        "schedule_now": "现行还款计划表",
+        "more": "在发出方案至达成协议期间，欠款增加{amount}，列于末期之后，各期金额不增加。",
+        "less": "在发出方案至达成协议期间，欠款减少{amount}，自末期起扣减。",
         "rate": "年利率",
         "translation": "本页为译文，仅供参考；以达成协议时所用语言的文本为准。",
     },
@@ -73,6 +77,11 @@ WORDS: dict[Locale, dict[str, str]] = {
         "of_principal": "Principal",
         "of_interest": "Interest",
         "left": "Principal left",
+        "schedule_now": "Schedule that counts",
+        "more": "Between the offer and the agreement {amount} was added to the debt. It is asked for behind the last "
+        "instalment; no instalment is larger.",
+        "less": "Between the offer and the agreement the debt fell by {amount}. The last instalments are smaller or "
+        "no longer needed.",
         "rate": "Annual rate",
         "translation": "This is a translation, for information. The text in the language of the agreement counts.",
     },
@@ -87,10 +96,16 @@ _PAGES = Environment(
 )
 
 
-def agreement(plan: ev.PlanActivated, locale: Locale | None = None, lender: str = "") -> str:
+def agreement(
+    plan: ev.PlanActivated,
+    locale: Locale | None = None,
+    lender: str = "",
+    adjusted: ev.PlanScheduleAdjusted | None = None,
+) -> str:
     """Return the agreement as HTML, without script and without any other host.
 
-    locale: None for the language in which it was made. lender: the lender's name, if it is to be named.
+    locale: None for the language in which it was made. lender: the lender's name, if it is to be named. adjusted: what
+    the account said of its schedule when the plan began, if it said anything.
     """
     said: Locale = "zh" if plan.locale == "zh" else "en"
     shown = locale or said
@@ -109,17 +124,38 @@ def agreement(plan: ev.PlanActivated, locale: Locale | None = None, lender: str 
         clauses=clauses,
         structure=structure,
         sums=[sum(column) for column in zip(*structure.values(), strict=True)],
-        rows=_rows(plan),
-        total=sum(i.amount for i in plan.instalments),
+        schedules=[
+            (title, note, _rows(instalments), sum(i.amount for i in instalments))
+            for title, note, instalments in _schedules(plan, adjusted, WORDS[shown])
+        ],
         money=partial(money, currency=plan.currency),
     )
 
 
-def _rows(plan: ev.PlanActivated) -> list[tuple[ev.PlanInstalment, int]]:
+def standing(
+    events: Iterable[ev.Event],
+) -> tuple[list[ev.PlanActivated], dict[str, ev.PlanScheduleAdjusted]]:
+    """Return the plans of an account's history, and what was said of the schedules of those that were adjusted."""
+    known = list(events)
+    plans = [e for e in known if isinstance(e, ev.PlanActivated)]
+    return plans, {e.plan_id: e for e in known if isinstance(e, ev.PlanScheduleAdjusted)}
+
+
+def _schedules(
+    plan: ev.PlanActivated, adjusted: ev.PlanScheduleAdjusted | None, words: dict[str, str]
+) -> Iterator[tuple[str, str, tuple[ev.PlanInstalment, ...]]]:
+    yield words["schedule"], "", plan.instalments
+    if adjusted is not None:
+        amount = money(abs(adjusted.difference), currency=plan.currency)
+        note = words["more" if adjusted.difference > 0 else "less"].format(amount=amount)
+        yield words["schedule_now"], note, adjusted.instalments
+
+
+def _rows(instalments: Sequence[ev.PlanInstalment]) -> list[tuple[ev.PlanInstalment, int]]:
     """Return the instalments, each with the principal that is left after it."""
-    left = sum(i.principal for i in plan.instalments)
+    left = sum(i.principal for i in instalments)
     rows = []
-    for i in plan.instalments:
+    for i in instalments:
         left -= i.principal
         rows.append((i, left))
     return rows

@@ -8,9 +8,8 @@ from typing import cast
 import click
 
 from agents.option_words import Locale
-from schemas import events as ev
 from schemas.errors import WrongUse
-from streams.agreement import agreement
+from streams.agreement import agreement, standing
 from streams.cli.common import data_option, opened
 
 
@@ -26,13 +25,13 @@ def agreement_command(
 ) -> None:
     """Write the repayment agreement of an account as HTML: balance, clauses and schedule."""
     with opened(data) as runtime:
-        facts = [e for _, e in runtime.history("account", account_id) if isinstance(e, ev.PlanActivated)]
-    found = [p for p in facts if plan_id in (None, p.plan_id)]
+        plans, adjusted = standing(e for _, e in runtime.history("account", account_id))
+    found = [p for p in plans if plan_id in (None, p.plan_id)]
     if not found:
         which = f"no plan {plan_id}" if plan_id else "no plan"
         raise WrongUse(f"Account {account_id} has {which} in {data}. See `reprieve account {account_id}`.")
     latest = max(found, key=lambda p: (p.activated_on, p.occurred_at, p.plan_id))
-    page = agreement(latest, cast("Locale | None", locale), lender)
+    page = agreement(latest, cast("Locale | None", locale), lender, adjusted.get(latest.plan_id))
     if output is None:
         click.echo(page, nl=False)
     else:

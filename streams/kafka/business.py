@@ -60,6 +60,7 @@ _OF: Mapping[type[ev.Event], Callable[[Any], list[Count]]] = {
     ev.PlanBroken: lambda e: [(PLANS, ("broken",))],
     ev.PlanCompleted: lambda e: [(PLANS, ("completed",))],
     ev.PlanReplaced: lambda e: [(PLANS, ("replaced",))],
+    ev.PlanScheduleAdjusted: lambda e: [(PLANS, ("adjusted",))],
     ev.PlanPostponed: lambda e: [(PLANS, ("postponed",))],
     ev.PlanInstalmentKept: lambda e: [(INSTALMENTS, ("kept",))],
     ev.PlanInstalmentMissed: lambda e: [(INSTALMENTS, ("missed",))],

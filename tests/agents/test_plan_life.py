@@ -94,6 +94,61 @@ class TestPayments:
         assert desk.states["A1"].owed().total() == 40_000
 
 
+class TestSchedule:
+    @settings(max_examples=120, deadline=None, derandomize=True)
+    @given(
+        parts=st.lists(st.integers(1, 20_000), min_size=1, max_size=5),
+        before=st.integers(0, 39_000),
+        interest=st.sampled_from([0, 170]),
+    )
+    def test_what_changed_before_acceptance_is_said_with_the_schedule_that_counts(
+        self, parts: list[int], before: int, interest: int
+    ) -> None:
+        s = Story()
+        desk = Desk()
+        plan = s.plan(95, *((110 + 31 * n, part) for n, part in enumerate(parts)), interest=interest)
+        said = desk.feed(*in_arrears(s), *([s.paid(94, before)] if before else []), plan, *s.closes(95, 95))
+        financed = 40_000 - before
+        adjusted = only(said, ev.PlanScheduleAdjusted)
+        asked = [(r.number, r.due, r.principal, r.interest) for r in desk.states["A1"].receivables if r.plan]
+        if sum(parts) == financed:
+            assert adjusted == []
+            return
+        (change,) = adjusted
+        assert change.difference == financed - sum(parts)
+        schedule = change.instalments
+        assert [(i.number, i.due_on.toordinal(), i.principal, i.interest) for i in schedule] == asked
+        assert [i.number for i in schedule] == list(range(1, len(schedule) + 1))
+        assert sum(i.principal for i in schedule) == financed
+        assert all(i.amount == i.principal + i.interest for i in schedule)
+        agreed = plan.instalments
+        assert schedule[: len(agreed)][:-1] == agreed[: len(schedule)][:-1]
+        most = max(*(i.amount for i in agreed), -(-change.difference // len(agreed)))
+        assert max(i.amount for i in schedule) <= most
+        assert all(b.due_on > a.due_on for a, b in pairwise(schedule))
+
+    def test_a_payment_that_is_heard_of_late_corrects_the_schedule(self) -> None:
+        s, other = Story(), Story()
+        parts = tuple((d, 10_000) for d in (110, 140, 170))
+        desk, prompt = Desk(), Desk()
+        desk.feed(*in_arrears(s), s.plan(95, *parts), *s.closes(95, 99), s.paid(93, 4_000), *s.closes(100, 180))
+        prompt.feed(*in_arrears(other), other.paid(93, 4_000), other.plan(95, *parts), *other.closes(95, 180))
+        assert [c.difference for c in only(desk.outputs, ev.PlanScheduleAdjusted)] == [10_000, 6_000]
+        assert "PlanScheduleAdjusted" in [c.superseded_type for c in only(desk.outputs, ev.Corrected)]
+        assert desk.standing() == prompt.standing()
+
+    def test_whoever_pays_by_the_schedule_that_was_said_completes_the_plan(self) -> None:
+        s = Story()
+        desk = Desk()
+        said = desk.feed(*in_arrears(s), s.plan(95, (110, 15_000), (140, 15_000)), *s.closes(95, 95))
+        (change,) = only(said, ev.PlanScheduleAdjusted)
+        for n, i in enumerate(change.instalments):
+            on = (i.due_on - s.day(0)).days
+            desk.feed(s.paid(on, i.amount), *s.closes(95 + n, on))
+        (done,) = desk.said(ev.PlanCompleted)
+        assert (len(change.instalments), done.kept, done.missed) == (3, 3, 0)  # type: ignore[attr-defined]
+
+
 class TestPause:
     @settings(max_examples=120, deadline=None, derandomize=True)
     @given(st.integers(95, 190), st.integers(0, 130), st.booleans())

@@ -14,7 +14,7 @@ from agents.amounts import money
 from schemas import events as ev
 from simulator.world import World
 from state.pack import default_book
-from streams.agreement import WORDS, agreement
+from streams.agreement import WORDS, agreement, standing
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
 
@@ -130,10 +130,34 @@ def test_the_command_writes_the_latest_agreement_or_says_that_there_is_none(live
     args = ["agreement", plan.account_id, "--data", str(folder), "--locale", "zh"]
     done = CliRunner().invoke(cli, [*args, "--output", str(target)])
     assert done.exit_code == 0, done.output
-    assert target.read_text("utf-8") == agreement(latest, "zh")
+    with LocalRuntime.open(folder, default_book()) as runtime:
+        _, adjusted = standing(e for _, e in runtime.history("account", plan.account_id))
+    assert target.read_text("utf-8") == agreement(latest, "zh", adjusted=adjusted.get(latest.plan_id))
     absent = CliRunner().invoke(cli, [*args, "--plan", "P0"])
     assert isinstance(absent.exception, SystemExit | Exception)
     assert "P0" in str(absent.exception) + absent.output
+
+
+def test_what_changed_before_acceptance_stands_on_the_page_with_the_schedule_that_counts(lived) -> None:  # type: ignore[no-untyped-def]
+    folder, plans, _ = lived
+    changed = 0
+    with LocalRuntime.open(folder, default_book()) as runtime:
+        for account in sorted({p.account_id for p in plans}):
+            made, adjusted = standing(e for _, e in runtime.history("account", account))
+            for plan in made:
+                change = adjusted.get(plan.plan_id)
+                page = Page(agreement(plan, "en", adjusted=change))
+                schedule = [row for row in page.rows if row and row[0].isdigit()][len(plan.instalments) :]
+                assert (WORDS["en"]["schedule_now"] in page.text) == bool(schedule) == (change is not None)
+                if change is None:
+                    continue
+                changed += 1
+                assert money(abs(change.difference), plan.currency) in page.text
+                assert [row[:3] for row in schedule] == [
+                    [str(i.number), i.due_on.isoformat(), money(i.amount, plan.currency)] for i in change.instalments
+                ]
+                assert schedule[-1][-1] == money(0, plan.currency)
+    assert changed > 3
 
 
 def test_nothing_that_an_id_contains_becomes_markup(lived) -> None:  # type: ignore[no-untyped-def]
