@@ -54,6 +54,7 @@ def activate(d: Day, fact: ev.PlanActivated) -> None:
             plan_id=plan.plan_id,
             offer_id=plan.offer_id,
             difference=difference,
+            agreed=len(fact.instalments),
             instalments=tuple(schedule),
         )
     s.waived = s.waived.plus(waived)

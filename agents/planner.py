@@ -291,7 +291,7 @@ def _follow(s: BorrowerState, event: ev.PlanProgressed) -> None:
         return
     if event.outcome in ("completed", "broken"):
         plan = replace(plan, ended=not event.taken_back)
-    elif event.outcome == "postponed":
+    elif event.outcome in ("postponed", "adjusted"):
         months = -event.number if event.taken_back else event.number
         plan = replace(plan, until=add_months(date.fromordinal(plan.until), months).toordinal())
     s.plans = {**s.plans, event.account_id: plan}

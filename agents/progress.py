@@ -16,6 +16,7 @@ OUTCOMES: dict[type[ev.Event], str] = {
     ev.PlanCompleted: "completed",
     ev.PlanReplaced: "replaced",
     ev.PlanPostponed: "postponed",
+    ev.PlanScheduleAdjusted: "adjusted",
 }
 Outcome = (
     ev.PlanInstalmentKept
@@ -24,6 +25,7 @@ Outcome = (
     | ev.PlanCompleted
     | ev.PlanReplaced
     | ev.PlanPostponed
+    | ev.PlanScheduleAdjusted
 )
 # A conversation is by voice, and with the borrower.
 SPOKEN = frozenset({"call", "visit"})
@@ -74,6 +76,8 @@ def _told(s: AccountState, event: ev.Event, about: ev.Event, outcome: str) -> ev
         number = about.number
     elif isinstance(about, ev.PlanPostponed):
         number = about.months
+    elif isinstance(about, ev.PlanScheduleAdjusted):
+        number = len(about.instalments) - about.agreed
     return ev.PlanProgressed(
         event_id=derived_id(event.event_id, "PlanProgressed", s.account_id),
         occurred_at=event.occurred_at,

@@ -957,8 +957,8 @@ class PlanProgressed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Internal: what became of an instalment of a plan, or of the plan, told to the planner.
 
     business_date: The day of which it speaks.
-    number: The instalment; months where it was postponed; 0 where it is about the whole plan.
-    outcome: kept, missed, broken, completed, replaced or postponed.
+    number: The instalment; months by which the end moved where it was postponed or adjusted; else 0.
+    outcome: kept, missed, broken, completed, replaced, postponed or adjusted.
     taken_back: It was said wrongly before, and no longer stands.
     """
 
@@ -1009,6 +1009,7 @@ class PlanScheduleAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True)
     business_date: The day of which it speaks.
     caused_by: event_id of the event that made it be said.
     difference: What is to be repaid less what was offered to be, minor units; more is asked for behind the last instalment, less is taken off the last ones.
+    agreed: How many instalments were agreed; those behind them were added.
     instalments: The whole schedule.
     """
 
@@ -1018,6 +1019,7 @@ class PlanScheduleAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True)
     plan_id: str
     offer_id: str
     difference: Long
+    agreed: NonNegativeInt
     instalments: tuple[PlanInstalment, ...]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from itertools import pairwise
 
+import msgspec
 import pytest
 from desk import Desk, Story, policy
 from hypothesis import given, settings
@@ -243,6 +244,28 @@ class TestMeans:
         desk.feed(teller.report(13, income=950_000))
         said = desk.run(13, 40)
         assert [(type(e).__name__, e.reason) for e in said] == [("OfferWithdrawn", "means_recovered")]
+
+    def test_a_plan_whose_end_moves_weighs_on_the_means_as_long_as_it_asks_for_money(self) -> None:
+        desk, _, plan = self.with_plan()
+        assert desk.state is not None
+        agreed = desk.state.plans["A1"].until
+        moved = ev.PlanProgressed(
+            event_id="moved",
+            occurred_at=at(11),
+            source="test",
+            borrower_id="B1",
+            account_id="A1",
+            plan_id=plan.plan_id,
+            offer_id=plan.offer_id,
+            business_date=day_of(11),
+            caused_by="x",
+            outcome="adjusted",
+            number=2,
+        )
+        desk.feed(moved)
+        assert 59 <= desk.state.plans["A1"].until - agreed <= 62
+        desk.feed(msgspec.structs.replace(moved, event_id="wrong", taken_back=True))
+        assert desk.state.plans["A1"].until == agreed
 
     def test_a_plan_paid_off_early_no_longer_counts_against_the_means(self) -> None:
         desk, teller, plan = self.with_plan()

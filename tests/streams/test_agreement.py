@@ -160,6 +160,20 @@ def test_what_changed_before_acceptance_stands_on_the_page_with_the_schedule_tha
     assert changed > 3
 
 
+def test_a_plan_weighs_on_the_means_to_the_end_of_the_schedule_that_counts(lived) -> None:  # type: ignore[no-untyped-def]
+    folder, plans, _ = lived
+    moved = 0
+    with LocalRuntime.open(folder, default_book()) as runtime:
+        for made in plans:
+            account, borrower = runtime.state("account", made.account_id), runtime.state("planner", made.borrower_id)
+            if account.plan is None or account.plan.plan_id != made.plan_id:
+                continue
+            last = max(r.due for r in account.receivables if r.plan)
+            assert borrower.plans[made.account_id].until == last
+            moved += last != made.instalments[-1].due_on.toordinal()
+    assert moved
+
+
 def test_nothing_that_an_id_contains_becomes_markup(lived) -> None:  # type: ignore[no-untyped-def]
     hostile = replace(lived[1][0], account_id="<script>alert(1)</script>", clauses={"x": "<b>bold</b>"})
     page = agreement(hostile)
