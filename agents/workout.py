@@ -28,7 +28,7 @@ def wants_plan(s: AccountState, rules: Rules) -> bool:
     return s.days_past_due > plans.request_over_days or s.missed >= max(1, plans.request_missed)
 
 
-def why_not(s: AccountState) -> str:
+def why_not(s: AccountState, rules: Rules) -> str:
     """Return the reason why an account that wanted a plan no longer does."""
     if s.plan is not None:
         return "plan_active"
@@ -36,7 +36,10 @@ def why_not(s: AccountState) -> str:
         return "terminated"
     if s.closed:
         return "closed"
-    return "plans_used_up" if s.overdue_since else "cured"
+    if not s.overdue_since:
+        return "cured"
+    # Behind still, but not as far as a plan is offered for: it paid some of it, or the policy asks for more now.
+    return "plans_used_up" if s.plans_broken > rules.policy.plans.max_broken else "less_behind"
 
 
 def debt_of(s: AccountState, rules: Rules, day: int) -> ev.Debt:
@@ -88,7 +91,7 @@ def workout_event(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> e
             account_id=s.account_id,
             business_date=date.fromordinal(day),
             caused_by=cause.event_id,
-            reason=why_not(s),
+            reason=why_not(s, rules),
         )
     return ev.WorkoutRequested(
         event_id=derived_id(cause.event_id, "WorkoutRequested", s.account_id, day),

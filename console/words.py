@@ -7,6 +7,8 @@ from datetime import date, datetime
 from typing import Any
 
 from agents.amounts import priced
+from agents.education import CATALOGUE
+from console.codes import CHINESE, ENGLISH, KINDS, PATTERNS
 from schemas import events as ev
 
 Both = dict[str, str]
@@ -86,110 +88,6 @@ OFFERS: dict[str, tuple[str, str]] = {
     ),
     "OfferPublished of none": ("目前没有可承受的方案，转由专人联系", "Nothing is affordable: a person is asked for"),
 }
-# What codes are called in Chinese; what is not here is shown as it is.
-CHINESE = {
-    "current": "正常",
-    "grace": "宽限期",
-    "dpd_1_30": "逾期1–30天",
-    "dpd_31_60": "逾期31–60天",
-    "dpd_61_90": "逾期61–90天",
-    "dpd_over_90": "逾期90天以上",
-    "none": "无",
-    "candidate": "呆账候选",
-    "recognised": "已认定呆账",
-    "charged_off": "已核销",
-    "recovering": "核销后回收",
-    "terminated": "终止",
-    "cured": "已治愈",
-    "good": "良好",
-    "arrears": "逾期",
-    "repairing": "修复中",
-    "restructured": "已重组",
-    "defaulted": "违约",
-    "pass": "正常类",
-    "special_mention": "关注类",
-    "substandard": "次级类",
-    "doubtful": "可疑类",
-    "loss": "损失类",
-    "credit_card": "信用卡",
-    "personal_loan": "个人贷款",
-    "accepted": "接受",
-    "declined": "拒绝",
-    "countered": "还价",
-    "no_answer": "未接通/未答复",
-    "reached": "接通",
-    "refused": "拒绝还款",
-    "wrong_party": "非本人",
-    "promised": "承诺还款",
-    "disputed": "有异议",
-    "hardship": "困难",
-    "complaint": "投诉",
-    "outbound": "呼出",
-    "inbound": "呼入",
-    "call": "电话",
-    "online": "线上",
-    "hotline": "热线",
-    "too_high": "金额太高",
-    "too_long": "期限太长",
-    "rate": "利率",
-    "income_change": "收入变化",
-    "dispute": "异议",
-    "distress": "困境",
-    "distrust": "不信任",
-    "breathing_space": "喘息期",
-    "plan": "分期协议",
-    "missed": "连续未还",
-    "normal": "正常类",
-    "penalty_interest": "罚息",
-    "late_fee": "滞纳金",
-    "sms": "短信",
-    "email": "邮件",
-    "letter": "信函",
-    "visit": "上门",
-    "app": "应用",
-    "counter": "柜面",
-    "bank_transfer": "银行转账",
-    "transfer": "转账",
-    "direct_debit": "自动扣款",
-    "recognise": "认定",
-    "reject": "驳回",
-    "charge_off": "核销",
-    "terminate": "终止",
-    "arrears_confirmed": "欠款属实",
-    "uncollectable": "无法收回",
-    "bureau": "征信",
-    "interview": "访谈",
-    "third_party": "第三方",
-    "declared": "本人申报",
-}
-ENGLISH = {
-    "dpd_1_30": "1–30 days",
-    "dpd_31_60": "31–60 days",
-    "dpd_61_90": "61–90 days",
-    "dpd_over_90": "over 90 days",
-}
-PATTERNS = (
-    (r"missed instalments (\d+) >= (\d+)", r"未还\1期，达到\2期"),
-    (r"days past due (\d+) > (\d+)", r"逾期\1天，超过\2天"),
-    (r"days past due (\d+) >= (\d+)", r"逾期\1天，达到\2天"),
-    (r"days past due (\d+)", r"逾期\1天"),
-    (r"counter days (\d+)", r"重大逾期连续\1天"),
-    (r"failed contact attempts (\d+) >= (\d+)", r"催收未果\1次，达到\2次"),
-    (r"impairment stage (\d)", r"减值第\1阶段"),
-    (r"candidate for (\d+) days", r"候选已\1天"),
-    (r"clean for (\d+) days", r"\1天无逾期"),
-    (r"payment of (\d+) after charge-off", r"核销后还款\1"),
-    (r"no payment for (\d+) days", r"\1天未还款"),
-    (r"all arrears paid", "逾期款项已还清"),
-    (r"arrears paid", "逾期款项已还清"),
-    (r"plan active", "分期协议生效中"),
-    (r"probation served", "观察期已满"),
-    (r"review (\S+): ", r"复核\1："),
-    (r"review ", "复核"),
-    (r"arrears_confirmed", "欠款属实"),
-    (r"uncollectable", "无法收回"),
-    (r"settled", "已结清"),
-)
 MONEY = frozenset({"amount", "principal", "overdue_amount", "allowance", "unpaid", "difference"})
 
 
@@ -210,8 +108,8 @@ def worded(event: ev.Event, currency: str) -> Both:
 def both(value: Any, currency: str = "") -> Both:
     """Return a code, or several reasons, in both languages."""
     return {
-        "zh": _plain("", value, currency, chinese=True),
-        "en": _plain("", value, currency, chinese=False),
+        "zh": _plain("reasons", value, currency, chinese=True),
+        "en": _plain("reasons", value, currency, chinese=False),
     }
 
 
@@ -225,14 +123,35 @@ def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
     if isinstance(value, tuple | list):
         if name in ("options", "instalments"):
             return str(len(value))
-        return ("；" if chinese else "; ").join(_plain("", v, currency, chinese=chinese) for v in value)
-    text = str(value)
-    if not chinese and text in ENGLISH:
-        return ENGLISH[text]
-    if not chinese:
-        return text.replace("_", " ") if re.fullmatch(r"[a-z0-9_]+", text) and not text[0].isdigit() else text
+        return ("；" if chinese else "; ").join(_plain(name, v, currency, chinese=chinese) for v in value)
+    return _chinese(name, str(value)) if chinese else _english(name, str(value))
+
+
+def _chinese(name: str, text: str) -> str:
     if text in CHINESE:
         return CHINESE[text]
     for pattern, said in PATTERNS:
         text = re.sub(pattern, said, text)
-    return text
+    if name == "item_id" and text in CATALOGUE:
+        return CATALOGUE[text]["zh"]
+    if name == "reasons":
+        # Codes within what the engine says of itself; what other systems say is left as it is.
+        text = re.sub(r"[a-z]+(?:_[a-z]+)*", lambda found: CHINESE.get(found[0], found[0]), text)
+    return _kinds(text, 0)
+
+
+def _english(name: str, text: str) -> str:
+    if name == "item_id" and text in CATALOGUE:
+        return CATALOGUE[text]["en"]
+    if text in ENGLISH:
+        return ENGLISH[text]
+    if re.fullmatch(r"[a-z0-9_]+", text) and not text[0].isdigit():
+        return text.replace("_", " ")
+    if name == "reasons":
+        text = re.sub(r"[a-z]+(?:_[a-z]+)+", lambda found: found[0].replace("_", " "), text)
+    return _kinds(text, 1)
+
+
+def _kinds(text: str, language: int) -> str:
+    """Return a text in which kinds of events have the names that people use."""
+    return re.sub(r"\b[A-Z][a-z]+[A-Z]\w+\b", lambda m: KINDS[m[0]][language] if m[0] in KINDS else m[0], text)

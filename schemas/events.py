@@ -1078,7 +1078,7 @@ class PromiseMade(Event, frozen=True, kw_only=True, gc=False, tag=True):
 class WorkoutEnded(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Internal: an account no longer wants a plan.
 
-    reason: cured, plan_active, closed, hold, terminated
+    reason: cured, less_behind, plan_active, plans_used_up, closed or terminated.
     """
 
     borrower_id: Id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,10 @@ from console.words import WORDS, worded
 from schemas import events as ev
 from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
+from simulator.runs import simulate
 from state.currencies import UNLIKE
+from state.pack import default_book
+from streams.local.runtime import LocalRuntime
 
 # What goes between agents, to the whole house or to auditors is in nobody's timeline.
 UNSEEN = {
@@ -48,6 +53,32 @@ def test_words_are_whole_in_both_languages(event: ev.Event) -> None:
     assert not any("一" <= letter <= "鿿" for letter in said["en"])
     assert "{" not in said["zh"] + said["en"]
     assert "None" not in said["zh"] + said["en"]
+
+
+def test_no_code_of_the_engine_is_left_in_the_words_of_a_history() -> None:
+    # What a pack is called is a name.
+    classes = {
+        rule.policy
+        for product in ("credit_card", "personal_loan")
+        for place in ("CN", "US", "GB", "DE")
+        for rule in default_book().policy_for(place, product).classifications
+    }
+    left: Counter[str] = Counter()
+    told: Counter[str] = Counter()
+    with LocalRuntime.open(None, default_book()) as runtime:
+        events = list(simulate(accounts=150, days=200, seed=7))
+        for event in (*events, *runtime.feed(events)):
+            name = type(event).__name__
+            if name in WORDS:
+                told[name] += 1
+                said = worded(event, "CNY")
+                left.update(
+                    code
+                    for text in said.values()
+                    for code in re.findall(r"[a-z]+(?:_[a-z]+)+|[A-Z][a-z]+[A-Z]\w+", text)
+                )
+    assert len(told) > 25
+    assert set(left) <= classes
 
 
 def test_money_has_the_decimals_of_its_currency() -> None:
