@@ -6,10 +6,11 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -63,3 +64,31 @@ def go_programs(repository: Path) -> Path:
         # Go's own cache keeps what was built before.
         subprocess.run(["go", "build", "-o", "built/", "./..."], cwd=folder, check=True, timeout=280)
     return folder / "built"
+
+
+# For one file: as long as it is open, its event loop is that of the thread, and nothing else can run one.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Yield a real Chromium."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def axe(node: Path) -> Callable[[Page], list[object]]:
+    """Return what asks axe for the faults of a page, by their ids and where they are."""
+    script = (node / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+    def faults(page: Page) -> list[object]:
+        # Through the debugger: a page's own policy forbids scripts from elsewhere.
+        page.evaluate(script)
+        asked = "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html).slice(0, 3)]))"
+        found: list[object] = page.evaluate(asked)
+        return found
+
+    return faults

@@ -1,15 +1,13 @@
-"""A small lender's data, the console over it with somebody at the door, a real issuer, and a real browser."""
+"""A small lender's data, the console over it with somebody at the door and a real issuer."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from door import PEOPLE, Clock, Guarded, access_settings, guarded
-from playwright.sync_api import Browser, sync_playwright
 from provider import Provider
 
 from schemas import events as ev
@@ -64,16 +62,3 @@ def tokens(settings: AccessSettings, clock: Clock) -> Tokens:
     """Return the tokens that the console knows."""
     assert settings.tokens_file is not None
     return Tokens(settings.tokens_file, clock)
-
-
-# For one file: as long as it is open, its event loop is that of the thread, and nothing else can run one.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Yield a real Chromium."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no chromium")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield made
-        made.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -153,6 +153,16 @@ def test_in_a_browser_somebody_signs_in_at_the_issuer_sees_his_views_and_signs_o
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
     page.goto(console.url)
     expect(page).to_have_url(f"{console.url}/login")
+
+
+@ONE
+def test_axe_finds_no_fault_at_the_door(page: Page, console: Guarded, axe: Callable[[Page], list[object]]) -> None:
+    page.goto(console.url)
+    assert axe(page) == []
+    page.get_by_label("Token").fill("not a token")
+    page.get_by_role("button", name="Sign in with a token").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert axe(page) == []
 
 
 @ONE

@@ -1,14 +1,12 @@
-"""A lived-in data directory, the console over it, and a real browser."""
+"""A lived-in data directory and the console over it."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from console.serving import ServedConsole
 from schemas import events as ev
@@ -49,16 +47,3 @@ def served(lived: Path) -> Iterator[ServedConsole]:
     """Yield the console over it."""
     with ServedConsole(lived) as made:
         yield made
-
-
-# For one file: as long as it is open, its event loop is that of the thread, and nothing else can run one.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Yield a real Chromium."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no chromium")
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield made
-        made.close()
