@@ -245,7 +245,7 @@ class TestMeans:
         said = desk.run(13, 40)
         assert [(type(e).__name__, e.reason) for e in said] == [("OfferWithdrawn", "means_recovered")]
 
-    def test_a_plan_whose_end_moves_weighs_on_the_means_as_long_as_it_asks_for_money(self) -> None:
+    def test_a_plan_whose_end_moves_counts_as_long_as_it_asks_for_money(self) -> None:
         desk, _, plan = self.with_plan()
         assert desk.state is not None
         agreed = desk.state.plans["A1"].until
