@@ -271,6 +271,8 @@ def refold(facts: Mapping[str, ev.Event], rules: Rules) -> AccountState:
 
 def insert(pending: tuple[Pending, ...], item: Pending) -> tuple[Pending, ...]:
     """Return the pending facts with one more, in the order in which they are folded."""
+    if not pending or pending[-1].day < item.day:
+        return (*pending, item)
     at = bisect_right(pending, pending_order(item), key=pending_order)
     return (*pending[:at], item, *pending[at:])
 

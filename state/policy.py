@@ -331,7 +331,7 @@ class PolicyBook:
 
     def changes(self, after: int, through: int) -> bool:
         """Say whether another book begins to apply behind a business date (ordinals), through another."""
-        return any(after < first <= through for first, _ in self.later)
+        return bool(self.later) and any(after < first <= through for first, _ in self.later)
 
     def with_later(self, later: Iterable[tuple[int, PolicyBook]]) -> PolicyBook:
         """Return this book with others that take its place."""

@@ -117,9 +117,12 @@ class Desk(Generic[S]):
 
     # -- a batch
 
-    def read_ahead(self, events: Iterable[tuple[str, ev.Event]]) -> None:
-        """Read the states and known facts that a batch of (key, event) will ask for."""
-        asked = [(key, fact_id(key, self.agent.fact_key(event))) for key, event in events]
+    def id_of(self, key: str, event: ev.Event) -> str:
+        """Return the id under which an event is a fact of a key."""
+        return key + SEPARATOR + self.agent.fact_key(event)
+
+    def read_ahead(self, asked: Sequence[tuple[str, str]]) -> None:
+        """Read the states and known facts that a batch will ask for, by key and fact id."""
         if not asked:
             return
         ids = sorted({name for _, name in asked})
@@ -134,11 +137,11 @@ class Desk(Generic[S]):
         for key, value in self._store.states(self.agent.name, missing):
             self._states[key] = unpack(value, self._kind)
 
-    def decide(self, key: str, event: ev.Event, closed_through: date | None) -> Step[S]:
-        """Return the agent's step on an event, taken down."""
+    def decide(self, key: str, event: ev.Event, closed_through: date | None, name: str | None = None) -> Step[S]:
+        """Return the agent's step on an event, taken down. name: its fact id, where that is known."""
         env = self._environment
         env.closed_through = closed_through
-        env.known = self._lookup(fact_id(key, self.agent.fact_key(event)))
+        env.known = self._lookup(name or self.id_of(key, event))
         env.history = lambda: self.history(key)
         env.fact = lambda name: self._lookup(fact_id(key, name))
         step = self.agent.handle(self.state(key), event, env)
@@ -187,7 +190,7 @@ class Desk(Generic[S]):
         self._states[key] = self._dirty[key] = step.state
         for fact_key, event in step.facts:
             self._facts.setdefault(key, {})[fact_key] = event
-            self._known[fact_id(key, fact_key)] = event
+            self._known[key + SEPARATOR + fact_key] = event
         if step.erased:
             self.erased.add(key)
 
@@ -226,7 +229,7 @@ class Desk(Generic[S]):
             self._dirty = {}
         if self._facts:
             self._store.put_facts(
-                (name, fact_id(key, fact_key), _encode(event))
+                (name, key + SEPARATOR + fact_key, _encode(event))
                 for key, facts in sorted(self._facts.items())
                 for fact_key, event in facts.items()
             )

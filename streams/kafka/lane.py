@@ -86,13 +86,15 @@ class Lane:
         """Decide on records by topic, without its prefix; the batch holds what comes of them."""
         topics = sorted(records, key=turn_of)
         given = [item for topic in topics for item in self._read_all(topic, records[topic])]
+        asked: dict[Seat, list[tuple[str, str]]] = {seat: [] for seat in self.seats}
+        for _, key, _, seat, name in given:
+            asked[seat].append((key, name))
         # Once for the whole batch: reading ahead again would forget what the batch has recorded so far.
-        for seat in self.seats:
-            accepts = seat.agent.accepts
-            seat.desk.read_ahead((key, event) for _, key, event in given if type(event) in accepts)
-        for record, key, event in given:
+        for seat, some in asked.items():
+            seat.desk.read_ahead(some)
+        for record, key, event, seat, name in given:
             try:
-                self._decide(record, key, event)
+                self._decide(record, key, event, seat, name)
             except ReprieveError:
                 raise
             except Exception as error:
@@ -124,16 +126,19 @@ class Lane:
         is_strange = self._codec.is_strange
         return list({value[:5]: value for value in values if is_strange(value)}.values())
 
-    def _read_all(self, topic: str, records: Sequence[Record]) -> Iterator[tuple[Record, str, ev.Event]]:
-        """Yield a topic's records that an agent takes, with their keys and events; what is unfit is refused."""
+    def _read_all(self, topic: str, records: Sequence[Record]) -> Iterator[tuple[Record, str, ev.Event, Seat, str]]:
+        """Yield a topic's records that an agent takes, with key, event, seat and fact id; what is unfit is refused."""
+        seat_of = self._seat_of
         for record in records:
             try:
                 event = self.read(topic, record)
             except BadInput as bad:
                 self.refuse(record, bad)
                 continue
-            if type(event) in self._seat_of:
-                yield record, (record.key or b"").decode(), event
+            seat = seat_of.get(type(event))
+            if seat is not None:
+                key = (record.key or b"").decode()
+                yield record, key, event, seat, seat.desk.id_of(key, event)
         self.batch.offsets[topic] = records[-1].offset + 1
         self.batch.note(topic, records)
 
@@ -142,15 +147,16 @@ class Lane:
         event = read_event(topic, record.key, record.value, self._codec)
         return unsealed(event, self._wire) if topic in PERSONAL_TOPICS else event
 
-    def _decide(self, record: Record | ParkedRecord, key: str, event: ev.Event) -> None:
-        seat = self._seat_of[type(event)]
+    def _decide(
+        self, record: Record | ParkedRecord, key: str, event: ev.Event, seat: Seat, name: str | None = None
+    ) -> None:
         desk = seat.desk
         # A key that has a state was found to belong here when it came first.
         if desk.state(key) is None and partition_of(key.encode(), self.partitions) != self.partition:
             self._misplaced(record, key)
             return
         try:
-            step = desk.decide(key, event, seat.closed_through)
+            step = desk.decide(key, event, seat.closed_through, name)
         except UnknownAccount:
             self._park(seat, record, key)
             return
@@ -252,7 +258,8 @@ class Lane:
         waited = seat.rows.parked(key)
         seat.rows.unpark(key)
         for record in waited:
-            self._decide(record, key, self._codec.decode(record.value or b""))
+            event = self._codec.decode(record.value or b"")
+            self._decide(record, key, event, self._seat_of[type(event)])
 
     def _expire(self, seat: Seat, day: int) -> None:
         wait = self._policies.house(seat.closed_through).unknown_account_wait_days

@@ -148,7 +148,7 @@ class LaneRows:
         for _, name, value in rows:
             row = FACT + name.encode()
             self._written[row] = value
-            self._facts.setdefault(name.split(SEPARATOR)[0], []).append(row)
+            self._facts.setdefault(name.partition(SEPARATOR)[0], []).append(row)
 
     # -- parked records
 

@@ -211,9 +211,8 @@ class LocalRuntime:
 
     def _all(self, given: Sequence[Given | Unfit]) -> None:
         for desk in self._desks:
-            desk.read_ahead(
-                (g.key, g.event) for g in given if isinstance(g, Given) and desk in self._takers[type(g.event)]
-            )
+            mine = [g for g in given if isinstance(g, Given) and desk in self._takers[type(g.event)]]
+            desk.read_ahead([(g.key, desk.id_of(g.key, g.event)) for g in mine])
         for g in given:
             if isinstance(g, Given):
                 self._one(g, self._take)
