@@ -101,6 +101,8 @@ class Desk(Generic[S]):
         self._cached = cached
         self._states: OrderedDict[str, S] = OrderedDict()
         self._dirty: dict[str, S] = {}
+        # Keys that the batch asked for and that have no state.
+        self._absent: set[str] = set()
         self._known: dict[str, ev.Event | None] = {}
         self._facts: dict[str, dict[str, ev.Event]] = {}
         # Keys of which the batch erased what is personal.
@@ -136,6 +138,7 @@ class Desk(Generic[S]):
         missing = sorted({key for key in keys if key not in self._states})
         for key, value in self._store.states(self.agent.name, missing):
             self._states[key] = unpack(value, self._kind)
+        self._absent.update(key for key in missing if key not in self._states)
 
     def decide(self, key: str, event: ev.Event, closed_through: date | None, name: str | None = None) -> Step[S]:
         """Return the agent's step on an event, taken down. name: its fact id, where that is known."""
@@ -205,7 +208,7 @@ class Desk(Generic[S]):
     def state(self, key: str) -> S | None:
         """Return a key's state, None where it has none."""
         state = self._states.get(key)
-        if state is None:
+        if state is None and key not in self._absent:
             row = next(self._store.states(self.agent.name, [key]), None)
             if row is None:
                 return None
@@ -235,6 +238,7 @@ class Desk(Generic[S]):
             )
             self._facts = {}
         self._known = {}
+        self._absent = set()
         self.erased = set()
         while len(self._states) > self._cached:
             self._states.popitem(last=False)
@@ -249,7 +253,7 @@ class Desk(Generic[S]):
         """Drop what a batch that did not happen left."""
         self._states.clear()
         self._dirty, self._facts, self._known = {}, {}, {}
-        self.erased = set()
+        self._absent, self.erased = set(), set()
         if self._sealed is not None:
             self._sealed.forget()
 
