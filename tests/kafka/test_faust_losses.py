@@ -252,9 +252,13 @@ def test_flushing_returns_while_messages_still_wait() -> None:
 
 def test_producers_repeat_what_they_are_not_sure_of(tmp_path: Path) -> None:
     """They are not idempotent unless the whole app is transactional. Ours are transactional, so idempotent too."""
-    app = faust.App("plain", broker="kafka://127.0.0.1:1", datadir=str(tmp_path), web_enabled=False)
-    producer = Producer(app.transport)
-    assert "enable_idempotence" not in producer._settings_default()
+
+    async def settings() -> dict[str, Any]:
+        app = faust.App("plain", broker="kafka://127.0.0.1:1", datadir=str(tmp_path), web_enabled=False)
+        return dict(Producer(app.transport)._settings_default())
+
+    # Within a loop: mode makes one where there is none, and never closes it.
+    assert "enable_idempotence" not in asyncio.run(settings())
 
 
 def test_a_web_server_without_a_login_is_on_by_default(tmp_path: Path) -> None:

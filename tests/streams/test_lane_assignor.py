@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,14 @@ from streams.settings import Settings
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_all_partitions_are_placed_though_the_metadata_name_no_topic(tmp_path: Path, workers: int) -> None:
-    app = make_app(Settings.load(worker={"data_dir": tmp_path}), default_book(), Codec())
-    topics = {*app.lanes.input_names, *app.lanes.changelog_names}
-    subscriptions = {f"worker-{n}": sorted(topics) for n in range(workers)}
-    ours = app.assignor._get_copartitioned_groups(topics, ClusterMetadata(), subscriptions)
-    assert {count: [set(group) for group in groups] for count, groups in ours.items()} == {12: [topics]}
-    # Faust's own places nothing, and the group rests so.
-    assert PartitionAssignor._get_copartitioned_groups(topics, ClusterMetadata(), subscriptions) == {}
+    async def scene() -> None:
+        app = make_app(Settings.load(worker={"data_dir": tmp_path}), default_book(), Codec())
+        topics = {*app.lanes.input_names, *app.lanes.changelog_names}
+        subscriptions = {f"worker-{n}": sorted(topics) for n in range(workers)}
+        ours = app.assignor._get_copartitioned_groups(topics, ClusterMetadata(), subscriptions)
+        assert {count: [set(group) for group in groups] for count, groups in ours.items()} == {12: [topics]}
+        # Faust's own places nothing, and the group rests so.
+        assert PartitionAssignor._get_copartitioned_groups(topics, ClusterMetadata(), subscriptions) == {}
+
+    # Within a loop: mode makes one where there is none, and never closes it.
+    asyncio.run(scene())
