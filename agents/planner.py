@@ -278,9 +278,9 @@ def _end(desk: Desk, event: ev.WorkoutEnded) -> None:
     s.quiet_since = max(s.quiet_since, day)
     offer = s.open_offer()
     if offer is not None and account in offer.account_ids:
-        # Of two accounts that end at one close either may be heard of first; what ended them is the same.
+        # Of two accounts that end at one close either may be heard of first, and each for a reason of its own.
         desk.cause = replace(event, event_id=event.caused_by)
-        desk.withdraw(event.reason)
+        desk.withdraw(event.reason if len(offer.account_ids) == 1 else "debts_changed")
     _decide_at(s, day)
 
 

@@ -285,6 +285,20 @@ class TestImpairmentAndStanding:
         ]
 
 
+class TestWishForAPlan:
+    @pytest.mark.parametrize(
+        ("amount", "broken", "reason"), [(20_000, 0, "cured"), (10_000, 0, "less_behind"), (0, 1, "plans_used_up")]
+    )
+    def test_it_ends_for_what_became_true(self, amount: int, broken: int, reason: str) -> None:
+        s = Story()
+        desk = Desk(policy(plans=Plans(request_over_days=30, request_missed=9, max_broken=0)))
+        desk.feed(s.opened(30, 60, 90), *s.closes(1, 64))
+        assert desk.outputs[-1].trigger == "fell_behind"  # type: ignore[attr-defined]
+        desk.states["A1"].plans_broken = broken
+        said = desk.feed(*([s.paid(65, amount)] if amount else [s.promised(65, 70, 1)]), *s.closes(65, 66))
+        assert [e.reason for e in said if isinstance(e, ev.WorkoutEnded)] == [reason]
+
+
 class TestPlan:
     SCHEDULE = ((110, 20_000), (140, 20_000))
 

@@ -135,10 +135,30 @@ def test_an_account_that_wants_no_plan_any_more_takes_its_offer_along_at_once() 
     desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
     (withdrawn,) = desk.feed(teller.ended(1, "A2"))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
-    assert (withdrawn.reason, withdrawn.business_date) == ("cured", day_of(1))
+    assert (withdrawn.reason, withdrawn.business_date) == ("debts_changed", day_of(1))
     (offer, _) = desk.close(1)
     assert isinstance(offer, ev.OfferPublished)
     assert offer.account_ids == ("A1",)
+
+
+def test_two_accounts_that_end_at_one_close_for_different_reasons_take_their_offer_along_alike_in_either_order() -> (
+    None
+):
+    found = []
+    for order in ((0, 1), (1, 0)):
+        desk, teller = PlannerDesk(BOOK), Teller()
+        desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+        ends = (teller.ended(1, "A1", "plans_used_up"), teller.ended(1, "A2", "closed"))
+        found.append(desk.feed(*(ends[n] for n in order)) + desk.run(1, 3))
+    assert names(found[0]) == ["OfferWithdrawn"]
+    assert found[0] == found[1]
+
+
+def test_the_only_account_of_an_offer_says_why_it_is_withdrawn() -> None:
+    desk, teller = desk_with_offer()
+    (withdrawn,) = desk.feed(teller.ended(1, reason="less_behind"))
+    assert isinstance(withdrawn, ev.OfferWithdrawn)
+    assert withdrawn.reason == "less_behind"
 
 
 def test_a_borrower_without_troubled_accounts_gets_nothing() -> None:
