@@ -264,7 +264,8 @@ class Desk:
         ended(self.s, offer.offer_id, end)
         self._say(
             ev.OfferWithdrawn(
-                event_id=derived_id(self.cause.event_id, "OfferWithdrawn", offer.offer_id),
+                # Once an offer, by whichever of several accounts it is that is heard of first.
+                event_id=derived_id(offer.offer_id, "OfferWithdrawn"),
                 occurred_at=self.cause.occurred_at,
                 source=SOURCE,
                 offer_id=offer.offer_id,

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from msgspec.structs import replace
 
 from deploy.local.kafka import group_offsets
 from schemas import events as ev
@@ -278,6 +279,14 @@ class Stage:
         lost = Counter(type(wanted[name]).__name__ for name in wanted.keys() - found.keys())
         extra = Counter(type(found[name]).__name__ for name in found.keys() - wanted.keys())
         assert (lost, extra) == (Counter(), Counter()), f"lost: {lost}, extra: {extra}"
-        other = [(event, found[name]) for name, event in wanted.items() if found[name] != event]
+        ends = Counter((e.borrower_id, e.business_date) for e in wanted.values() if isinstance(e, ev.WorkoutEnded))
+        other = []
+        for name, event in wanted.items():
+            heard = found[name]
+            if isinstance(heard, ev.OfferWithdrawn) and ends[heard.borrower_id, heard.business_date] > 1:
+                # Of several accounts that end on one day the lanes may hear first of another.
+                heard = replace(heard, caused_by=event.caused_by, occurred_at=event.occurred_at)  # type: ignore[attr-defined]
+            if heard != event:
+                other.append((event, heard))
         assert not other, f"said otherwise: {other[0]}"
         return Counter(type(event).__name__ for event in wanted.values())

@@ -154,6 +154,18 @@ def test_two_accounts_that_end_at_one_close_for_different_reasons_take_their_off
     assert found[0] == found[1]
 
 
+def test_an_offer_whose_accounts_are_paid_on_one_day_is_withdrawn_once_under_one_id_in_either_order() -> None:
+    found = []
+    for order in ((0, 1), (1, 0)):
+        desk, teller = PlannerDesk(BOOK), Teller()
+        desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+        ends = [replace(teller.ended(1, name), caused_by=f"pay-{name}") for name in ("A1", "A2")]
+        found += desk.feed(*(ends[n] for n in order))
+    first, second = found
+    assert first.event_id == second.event_id
+    assert replace(first, caused_by="") == replace(second, caused_by="")
+
+
 def test_the_only_account_of_an_offer_says_why_it_is_withdrawn() -> None:
     desk, teller = desk_with_offer()
     (withdrawn,) = desk.feed(teller.ended(1, reason="less_behind"))
