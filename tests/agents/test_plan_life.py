@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date, timedelta
 from itertools import pairwise
 
-import msgspec
 import pytest
 from desk import Desk, Story, policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from planner_desk import START, PlannerDesk, Teller, at, day_of, names, only
 
 from schemas import events as ev
@@ -194,6 +194,23 @@ class TestPause:
         assert len(only(said, ev.PlanInstalmentMissed)) == 2
 
 
+def progress(plan: ev.PlanActivated, outcome: str, number: int = 0) -> ev.PlanProgressed:
+    """Return what the planner is told of a plan on day 11."""
+    return ev.PlanProgressed(
+        event_id=outcome,
+        occurred_at=at(11),
+        source="test",
+        borrower_id="B1",
+        account_id="A1",
+        plan_id=plan.plan_id,
+        offer_id=plan.offer_id,
+        business_date=day_of(11),
+        caused_by="x",
+        outcome=outcome,
+        number=number,
+    )
+
+
 class TestMeans:
     """A borrower whose income falls while he keeps a plan, on the planner's own desk."""
 
@@ -249,40 +266,15 @@ class TestMeans:
         desk, _, plan = self.with_plan()
         assert desk.state is not None
         agreed = desk.state.plans["A1"].until
-        moved = ev.PlanProgressed(
-            event_id="moved",
-            occurred_at=at(11),
-            source="test",
-            borrower_id="B1",
-            account_id="A1",
-            plan_id=plan.plan_id,
-            offer_id=plan.offer_id,
-            business_date=day_of(11),
-            caused_by="x",
-            outcome="adjusted",
-            number=2,
-        )
+        moved = progress(plan, "adjusted", number=2)
         desk.feed(moved)
         assert 59 <= desk.state.plans["A1"].until - agreed <= 62
-        desk.feed(msgspec.structs.replace(moved, event_id="wrong", taken_back=True))
+        desk.feed(replace(moved, event_id="wrong", taken_back=True))
         assert desk.state.plans["A1"].until == agreed
 
     def test_a_plan_paid_off_early_no_longer_counts_against_the_means(self) -> None:
         desk, teller, plan = self.with_plan()
-        desk.feed(
-            ev.PlanProgressed(
-                event_id="done",
-                occurred_at=at(11),
-                source="test",
-                borrower_id="B1",
-                account_id="A1",
-                plan_id=plan.plan_id,
-                offer_id=plan.offer_id,
-                business_date=day_of(11),
-                caused_by="x",
-                outcome="completed",
-            )
-        )
+        desk.feed(progress(plan, "completed"))
         desk.feed(teller.report(12, income=600_000))
         assert desk.run(12, 30) == []
 
