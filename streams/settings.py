@@ -148,7 +148,7 @@ class WorkerSettings(_Group):
     session_timeout_seconds: Annotated[float, Field(ge=1, le=1800)] = 10
     standby_replicas: Annotated[int, Field(ge=0, le=10)] = 0
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 5_000
-    cached_states: Annotated[int, Field(ge=0)] = 100_000
+    cached_states: Annotated[int, Field(ge=0)] = 80_000
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=900)] = 60
     wrong_partition: Literal["refuse", "rekey"] = "refuse"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
