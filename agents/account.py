@@ -76,10 +76,12 @@ class AccountAgent:
             check_opening(fact, rules.on(env.open_day), _ordinal(env.closed_through))
             return self._advanced(opened(fact), rules, fact, _ordinal(env.closed_through), [(fact_key(fact), fact)])
         rules = self.rules(env.policies, state.jurisdiction, state.product)
-        check(fact, state, rules.on(env.open_day))
+        closed = _ordinal(env.closed_through)
+        today = rules.on(closed + 1)
+        check(fact, state, today)
         if env.known is not None:
             return self._again(state, fact, env.known, rules, env)
-        step = self._take(copy(state), fact, rules, env)
+        step = self._take(copy(state), fact, rules, env, closed, today)
         if isinstance(fact, ev.ContactAttempted):
             step.outputs = [*step.outputs, *noted_contact(state, fact)]
         return step
@@ -105,7 +107,9 @@ class AccountAgent:
 
     # -- taking a fact
 
-    def _take(self, s: AccountState, fact: AccountFact, rules: Rules, env: Environment) -> Step[AccountState]:
+    def _take(
+        self, s: AccountState, fact: AccountFact, rules: Rules, env: Environment, closed: int, today: Rules
+    ) -> Step[AccountState]:
         facts: list[tuple[str, ev.Event]] = [(fact_key(fact), fact)]
         plausible.check_room(fact, kept_of(s))
         if isinstance(fact, ev.PaymentFailed):
@@ -116,11 +120,10 @@ class AccountAgent:
             s.reversals = tuple(r for r in s.reversals if r != fact.payment_id)
             return Step(s, (), facts)
         day = max(effective_day(fact, rules), s.opened)
-        plausible.check_ahead(fact, day, _ordinal(env.closed_through), rules.on(env.open_day).policy.most_days_ahead)
+        plausible.check_ahead(fact, day, closed, today.policy.most_days_ahead)
         if day <= s.through:
             return self._anew(s, dict(facts), fact, rules, env)
         s.pending = insert(s.pending, Pending(day, fact))
-        closed = _ordinal(env.closed_through)
         if closed and day <= closed:
             return self._advanced(s, rules, fact, closed, facts)
         if closed and day <= closed + OPEN_DAYS and isinstance(fact, SAYABLE_EARLY):
