@@ -20,6 +20,7 @@ from pathlib import Path
 
 from chaos.disk import Disk, compiled
 from chaos.proxy import Proxy
+from chaos.races import apart
 from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import addresses
@@ -91,7 +92,7 @@ class Trial:
         days = max(days, faults)
         changes = [_change(n, START + timedelta(days=days * n // 3)) for n in (1, 2)]
         seed = self.chance.randrange(2**32)
-        events = list(simulate(accounts=accounts, days=days, seed=seed, start=START, changes=changes))
+        events = apart(list(simulate(accounts=accounts, days=days, seed=seed, start=START, changes=changes)))
         ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
         for name in WORKERS[:2]:
             self._start(name)

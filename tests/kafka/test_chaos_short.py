@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chaos.proxy import Proxy
+from chaos.races import apart
 from chaos.stage import Stage
-from chaos.trial import Trial
+from chaos.trial import START, Trial
 from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import addresses
+from schemas import events as ev
+from simulator.runs import simulate
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,24 @@ def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: Pro
     assert compared.total() > 200
     assert compared["OfferPublished"]
     assert compared["Corrected"]
+
+
+def test_an_answer_comes_on_a_day_on_which_nothing_else_is_heard_of_its_borrower() -> None:
+    events = list(simulate(accounts=120, days=100, seed=7, start=START))
+    told = apart(events)
+    owners = {e.account_id: e.borrower_id for e in events if isinstance(e, ev.AccountOpened)}
+    day, heard = 0, defaultdict[tuple[str, int], set[bool]](set)
+    for event in told:
+        day += isinstance(event, ev.DayClosed)
+        account = getattr(event, "account_id", None)
+        borrower = owners[account] if account else getattr(event, "borrower_id", "")
+        heard[borrower, day].add(isinstance(event, ev.OfferAnswered))
+    assert {frozenset(kinds) for kinds in heard.values()} == {frozenset({True}), frozenset({False})}
+    answers = [e for e in told if isinstance(e, ev.OfferAnswered)]
+    before = {e.event_id: e for e in events if isinstance(e, ev.OfferAnswered)}
+    assert len(answers) > 0.9 * len(before)
+    assert any(e.occurred_at > before[e.event_id].occurred_at for e in answers)
+    assert [e for e in told if e not in answers] == [e for e in events if not isinstance(e, ev.OfferAnswered)]
 
 
 def test_a_worker_that_cannot_join_its_group_ends_when_it_is_told_to(
