@@ -98,6 +98,9 @@ class Stories:
             case ev.PlanActivated():
                 number = len(event.instalments)
                 return f"has a plan of {number} instalments for {event.account_id}; collection stops", "accepted"
+            case ev.PlanScheduleAdjusted():
+                by = money(event.difference, currency)
+                return f"pays {len(event.instalments)} instalments, since the debt changed by {by}", None
             case ev.PlanInstalmentKept():
                 return f"keeps plan instalment {event.number}", "kept"
             case ev.PlanInstalmentMissed():
