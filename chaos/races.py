@@ -12,12 +12,15 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from schemas import events as ev
+from state.pack import default_book
+from streams.local.runtime import LocalRuntime
 
 
 def apart(events: Sequence[ev.Event]) -> list[ev.Event]:
     """Return a history in which each answer comes on a day on which nothing else is heard of its borrower.
 
-    Later than it was, where need be; one for which no such day is left is dropped. Days end with their close.
+    Later than it was, where need be; one for which no such day is left, or whose offer is then never made, is dropped.
+    Days end with their close.
     """
     days: list[list[ev.Event]] = [[]]
     for event in events:
@@ -40,11 +43,14 @@ def apart(events: Sequence[ev.Event]) -> list[ev.Event]:
             on = next(free, None)
             if on is not None:
                 told[on].append(replace(event, occurred_at=event.occurred_at + timedelta(days=on - number)))
-    return [
+    moved = [
         event
         for day, answers in zip(days, told, strict=True)
         for event in (*answers, *(e for e in day if not isinstance(e, ev.OfferAnswered)))
     ]
+    with LocalRuntime.open(None, default_book()) as runtime:
+        offers = {e.offer_id for e in runtime.feed(moved) if isinstance(e, ev.OfferPublished)}
+    return [e for e in moved if not isinstance(e, ev.OfferAnswered) or e.offer_id in offers]
 
 
 def _borrower(event: ev.Event, owners: dict[str, str]) -> str | None:
