@@ -76,12 +76,11 @@ class AccountAgent:
             check_opening(fact, rules.on(env.open_day), _ordinal(env.closed_through))
             return self._advanced(opened(fact), rules, fact, _ordinal(env.closed_through), [(fact_key(fact), fact)])
         rules = self.rules(env.policies, state.jurisdiction, state.product)
-        closed = _ordinal(env.closed_through)
-        today = rules.on(closed + 1)
+        today = rules.on(env.open_day)
         check(fact, state, today)
         if env.known is not None:
             return self._again(state, fact, env.known, rules, env)
-        step = self._take(copy(state), fact, rules, env, closed, today)
+        step = self._take(copy(state), fact, rules, env, today)
         if isinstance(fact, ev.ContactAttempted):
             step.outputs = [*step.outputs, *noted_contact(state, fact)]
         return step
@@ -108,7 +107,7 @@ class AccountAgent:
     # -- taking a fact
 
     def _take(
-        self, s: AccountState, fact: AccountFact, rules: Rules, env: Environment, closed: int, today: Rules
+        self, s: AccountState, fact: AccountFact, rules: Rules, env: Environment, today: Rules
     ) -> Step[AccountState]:
         facts: list[tuple[str, ev.Event]] = [(fact_key(fact), fact)]
         plausible.check_room(fact, kept_of(s))
@@ -119,7 +118,7 @@ class AccountAgent:
         if isinstance(fact, ev.PaymentReceived) and fact.payment_id in s.reversals:
             s.reversals = tuple(r for r in s.reversals if r != fact.payment_id)
             return Step(s, (), facts)
-        day = max(effective_day(fact, rules), s.opened)
+        day, closed = max(effective_day(fact, rules), s.opened), _ordinal(env.closed_through)
         plausible.check_ahead(fact, day, closed, today.policy.most_days_ahead)
         if day <= s.through:
             return self._anew(s, dict(facts), fact, rules, env)

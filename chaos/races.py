@@ -11,9 +11,8 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from chaos.stage import expected
 from schemas import events as ev
-from state.pack import default_book
-from streams.local.runtime import LocalRuntime
 
 
 def apart(events: Sequence[ev.Event]) -> list[ev.Event]:
@@ -48,8 +47,7 @@ def apart(events: Sequence[ev.Event]) -> list[ev.Event]:
         for day, answers in zip(days, told, strict=True)
         for event in (*answers, *(e for e in day if not isinstance(e, ev.OfferAnswered)))
     ]
-    with LocalRuntime.open(None, default_book()) as runtime:
-        offers = {e.offer_id for e in runtime.feed(moved) if isinstance(e, ev.OfferPublished)}
+    offers = {e.offer_id for e in expected(moved) if isinstance(e, ev.OfferPublished)}
     return [e for e in moved if not isinstance(e, ev.OfferAnswered) or e.offer_id in offers]
 
 

@@ -124,6 +124,8 @@ def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
         if name in ("options", "instalments"):
             return str(len(value))
         return ("；" if chinese else "; ").join(_plain(name, v, currency, chinese=chinese) for v in value)
+    if name == "item_id" and value in CATALOGUE:
+        return CATALOGUE[value]["zh" if chinese else "en"]
     return _chinese(name, str(value)) if chinese else _english(name, str(value))
 
 
@@ -132,8 +134,6 @@ def _chinese(name: str, text: str) -> str:
         return CHINESE[text]
     for pattern, said in PATTERNS:
         text = re.sub(pattern, said, text)
-    if name == "item_id" and text in CATALOGUE:
-        return CATALOGUE[text]["zh"]
     if name == "reasons":
         # Codes within what the engine says of itself; what other systems say is left as it is.
         text = re.sub(r"[a-z]+(?:_[a-z]+)*", lambda found: CHINESE.get(found[0], found[0]), text)
@@ -141,8 +141,6 @@ def _chinese(name: str, text: str) -> str:
 
 
 def _english(name: str, text: str) -> str:
-    if name == "item_id" and text in CATALOGUE:
-        return CATALOGUE[text]["en"]
     if text in ENGLISH:
         return ENGLISH[text]
     if re.fullmatch(r"[a-z0-9_]+", text) and not text[0].isdigit():

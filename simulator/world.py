@@ -203,14 +203,12 @@ class World:
             case ev.PlanActivated():
                 self._begin(said.account_id, said.plan_id, said.instalments, today)
             case ev.PlanScheduleAdjusted():
-                plan = self._plan(said.account_id, said.plan_id)
-                agreed = len(plan.terms.instalments) if plan is not None else 0
-                self._begin(said.account_id, said.plan_id, said.instalments[agreed:], today)
+                self._begin(said.account_id, said.plan_id, said.instalments[said.agreed :], today)
             case ev.PlanInstalmentMissed():
                 plan = self._plan(said.account_id, said.plan_id)
                 if plan is not None and said.number == plan.schedule[-1].number:
                     # No instalment follows with which what is behind would be paid.
-                    self._later(today, 2, partial(self._pay_plan, plan.terms.account_id, said.plan_id, said.number + 1))
+                    self._later(today, 2, partial(self._pay_plan, said.account_id, said.plan_id, said.number + 1))
             case ev.PlanCompleted():
                 borrower, account = self._account(said.account_id)
                 if account.months:

@@ -79,7 +79,7 @@ WORDS: dict[Locale, dict[str, str]] = {
         "left": "Principal left",
         "schedule_now": "Schedule that counts",
         "more": "Between the offer and the agreement {amount} was added to the debt. It is asked for behind the last "
-        "instalment; no instalment is larger.",
+        "instalment; those that were agreed stay as they are.",
         "less": "Between the offer and the agreement the debt fell by {amount}. The last instalments are smaller or "
         "no longer needed.",
         "rate": "Annual rate",

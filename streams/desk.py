@@ -121,7 +121,7 @@ class Desk(Generic[S]):
 
     def id_of(self, key: str, event: ev.Event) -> str:
         """Return the id under which an event is a fact of a key."""
-        return key + SEPARATOR + self.agent.fact_key(event)
+        return fact_id(key, self.agent.fact_key(event))
 
     def read_ahead(self, asked: Sequence[tuple[str, str]]) -> None:
         """Read the states and known facts that a batch will ask for, by key and fact id."""
@@ -193,7 +193,7 @@ class Desk(Generic[S]):
         self._states[key] = self._dirty[key] = step.state
         for fact_key, event in step.facts:
             self._facts.setdefault(key, {})[fact_key] = event
-            self._known[key + SEPARATOR + fact_key] = event
+            self._known[fact_id(key, fact_key)] = event
         if step.erased:
             self.erased.add(key)
 
@@ -232,7 +232,7 @@ class Desk(Generic[S]):
             self._dirty = {}
         if self._facts:
             self._store.put_facts(
-                (name, key + SEPARATOR + fact_key, _encode(event))
+                (name, fact_id(key, fact_key), _encode(event))
                 for key, facts in sorted(self._facts.items())
                 for fact_key, event in facts.items()
             )
