@@ -7,7 +7,6 @@ import json
 import urllib.request
 from contextlib import closing
 from datetime import date
-from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -51,11 +50,6 @@ def history() -> list[ev.Event]:
             # To an offer that never was: what was said is in a dead letter, sealed.
             marked.append(answer(who, day, f"never-{day}", "declined", reasons=("distress",), rating=1))
     return marked
-
-
-def segments(kafka: KafkaCluster, stage: Stage, topic: str) -> list[Path]:
-    """Return the files of a topic's segments."""
-    return sorted(path for path in kafka.folder.rglob(f"{stage.prefix}{topic}-*/*.log*"))
 
 
 def rows_of(stage: Stage) -> dict[str, bytes]:
@@ -137,7 +131,8 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
     assert INCOME in {reading.value for reading in state.readings}
     key = wrapped_of(rows[who], b"")
     planner = changelog(stage.settings(), "planner").removeprefix(stage.prefix)
-    assert any(key in path.read_bytes() for path in segments(kafka, stage, planner))
+    segments = f"{stage.prefix}{planner}-*/*.log*"
+    assert leaks(kafka.folder, {key: "data key"}, segments)
 
     soon(stage)
     forgotten = erasure(who, days[0].business_date)
@@ -151,9 +146,7 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
         # A segment is closed, and then compacted, when something is written behind it.
         stage.publish([day])
         stage.settle()
-    stage.wait(
-        lambda: not any(key in path.read_bytes() for path in segments(kafka, stage, planner)), "the end of the data key"
-    )
+    stage.wait(lambda: not leaks(kafka.folder, {key: "data key"}, segments), "the end of the data key")
     state = unpack(open_state(vault, "planner", who, rows_of(stage)[who]), BorrowerState)
     assert (state.readings, state.consents) == ((), ())
     proofs = [e for e in stage.said() if isinstance(e, ev.PersonalDataErased)]
@@ -192,7 +185,7 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
     assert {name: marks for name, marks in held.items() if not name.startswith(allowed)} == {}
     # Nor in what the worker wrote: its stores, its log.
     assert leaks(stage.folder, FORMS) == {}
-    assert not any(key in path.read_bytes() for path in stage.data().rglob("*") if path.is_file())
+    assert leaks(stage.data(), {key: "data key"}) == {}
     store = PartitionStore(stage.data() / f"planner-{where}")
     try:
         assert store.get(STATE + who.encode()) is not None
