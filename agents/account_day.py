@@ -211,7 +211,9 @@ def receivable_order(r: Receivable) -> tuple[int, bool, int]:
     return (r.due, r.plan, r.number)
 
 
-def receivable_of(number: int, due: date, principal: int, interest: int, fees: int) -> Receivable:
+def receivable_of(
+    number: int, due: date, principal: int, interest: int, fees: int, *, billed: bool = False
+) -> Receivable:
     """Return the receivable of an instalment that was asked for."""
     return Receivable(
         number,
@@ -221,6 +223,7 @@ def receivable_of(number: int, due: date, principal: int, interest: int, fees: i
         fees,
         0,
         principal + interest + fees,
+        billed=billed,
     )
 
 
@@ -307,12 +310,12 @@ def remeasure(d: Day) -> None:
 
 
 def outstanding_on(s: AccountState, day: int) -> Paid:
-    """Return what is owed on a day: all principal, and interest, fees and charges of what has fallen due."""
+    """Return what is owed on a day: all principal and charges, and interest and fees of what is due or was billed."""
     principal = interest = fees = penalty = 0
     for r in s.receivables:
         principal += r.principal
         penalty += r.penalty
-        if r.due <= day:
+        if r.due <= day or r.billed:
             interest += r.interest
             fees += r.fees
     return Paid(principal, interest, fees, penalty)

@@ -169,7 +169,8 @@ def check(event: ev.Event, state: AccountState, rules: Rules) -> None:
 
 def _billed(d: Day, fact: ev.InstalmentBilled) -> None:
     d.s.billed += fact.principal
-    d.add_receivables(receivable_of(fact.number, fact.due_on, fact.principal, fact.interest, fact.fees))
+    bill = receivable_of(fact.number, fact.due_on, fact.principal, fact.interest, fact.fees, billed=True)
+    d.add_receivables(bill)
 
 
 def _paid(d: Day, fact: ev.PaymentReceived) -> None:

@@ -43,7 +43,7 @@ def why_not(s: AccountState, rules: Rules) -> str:
 
 
 def debt_of(s: AccountState, rules: Rules, day: int) -> ev.Debt:
-    """Return the debt of an account at the close of a day. Interest that is not yet due is not owed."""
+    """Return the debt of an account at the close of a day."""
     m = measure(s.receivables, s.holds, day, rules.policy.delinquency)
     owed = outstanding_on(s, day)
     ahead = next((r for r in s.receivables if r.due >= day), s.receivables[-1] if s.receivables else None)
@@ -76,9 +76,10 @@ def workout_event(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> e
     now = ""
     if wants_plan(s, rules):
         holds = ",".join(sorted({h.kind for h in s.holds if h.covers(day)}))
-        now = f"{s.bucket}|{s.bad_debt}|{s.missed}|{s.plans_broken}|{holds}"
+        principal = outstanding_on(s, day).principal
+        now = f"{s.bucket}|{s.bad_debt}|{s.missed}|{s.plans_broken}|{holds}|{principal}"
         if s.plan is not None:
-            now = f"{s.plan.plan_id}|{s.plan.review}|{holds}"
+            now = f"{s.plan.plan_id}|{s.plan.review}|{holds}|{principal}"
     if now == s.requested:
         return None
     before, s.requested = s.requested, now

@@ -369,7 +369,7 @@ class Debt(Struct, frozen=True, kw_only=True, gc=False):
     """An account's debt at the close of a business date, as the planner needs it.
 
     annual_rate_bps: Contract rate.
-    outstanding: All that is owed, due or not yet due, less credit.
+    outstanding: All principal, and interest and fees that are due or were billed.
     missed: Unpaid instalments past due.
     stage: IFRS 9 stage.
     remaining_months: Months to the last instalment due.

@@ -33,7 +33,8 @@ class Receivable(Struct, frozen=True, array_like=True, gc=False):
     """What is still owed of one instalment.
 
     asked: what it asked for, before charges. penalty: penalty interest and late fees put on it.
-    reported: it has been said to be missed. plan: it belongs to a repayment plan.
+    reported: it has been said to be missed. plan: it belongs to a repayment plan. billed: a statement asked for it,
+    so its interest and fees have been charged and are owed before they are due; those of a schedule are not yet.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Receivable(Struct, frozen=True, array_like=True, gc=False):
     asked: int
     reported: bool = False
     plan: bool = False
+    billed: bool = False
 
     def unpaid(self) -> int:
         """Return what is unpaid of what was asked for; charges do not make an instalment unpaid."""

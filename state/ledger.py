@@ -38,6 +38,7 @@ def _split(r: Receivable, amounts: dict[str, int]) -> Receivable:
         r.asked,
         r.reported,
         r.plan,
+        r.billed,
     )
 
 

@@ -207,7 +207,7 @@ class Story:
             **fields,
         )
 
-    def billed(self, number: int, on: int, due: int, amount: int) -> ev.InstalmentBilled:
+    def billed(self, number: int, on: int, due: int, amount: int, interest: int = 0) -> ev.InstalmentBilled:
         """Return a statement of day `on`."""
         return ev.InstalmentBilled(
             **self._base(self.day(on)),
@@ -215,7 +215,7 @@ class Story:
             number=number,
             due_on=self.day(due),
             principal=amount,
-            interest=0,
+            interest=interest,
             fees=0,
         )
 

@@ -298,6 +298,35 @@ class TestWishForAPlan:
         said = desk.feed(*([s.paid(65, amount)] if amount else [s.promised(65, 70, 1)]), *s.closes(65, 66))
         assert [e.reason for e in said if isinstance(e, ev.WorkoutEnded)] == [reason]
 
+    def test_the_planner_is_told_of_every_change_of_what_an_offer_would_repay_and_of_nothing_else(self) -> None:
+        s = Story()
+        desk = Desk(policy(plans=Plans(request_over_days=30, request_missed=9)))
+        desk.feed(s.opened(30, 60, 90), *s.closes(1, 64))
+        said = desk.feed(
+            *s.closes(65, 69),
+            s.billed(4, 70, 92, 5_000, interest=700),
+            *s.closes(70, 74),
+            s.paid(75, 2_500),
+            *s.closes(75, 79),
+        )
+        told = [e for e in said if isinstance(e, ev.WorkoutRequested)]
+        # What a statement charges is owed from its day on, though it is due later.
+        assert [(e.business_date, e.debt.outstanding.principal, e.debt.outstanding.interest) for e in told] == [
+            (s.day(70), 35_000, 700),
+            (s.day(75), 32_500, 700),
+        ]
+        assert {e.trigger for e in told} == {"changed"}
+
+    def test_interest_that_was_billed_is_part_of_the_plan_that_is_made_before_it_is_due(self) -> None:
+        s = Story()
+        desk = Desk(policy(plans=Plans(request_over_days=30, request_missed=9)))
+        desk.feed(s.opened(30, 60, 90, interest=40), *s.closes(1, 69), s.billed(4, 70, 92, 5_000, interest=700))
+        # Of the schedule only the interest of the two instalments that are due is owed.
+        financed = 35_000 + 2 * 40 + 700
+        said = desk.feed(*s.closes(70, 74), s.plan(75, (110, financed // 2), (140, financed // 2)), *s.closes(75, 75))
+        assert [e for e in said if isinstance(e, ev.PlanScheduleAdjusted)] == []
+        assert desk.states["A1"].owed().total() == financed
+
 
 class TestPlan:
     SCHEDULE = ((110, 20_000), (140, 20_000))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agents.account_day import outstanding_on
 from agents.estimates import PriorEstimate
+from agents.grounds import MATERIAL_BPS
 from agents.options import build_options, counter_option
 from agents.weighing import Weighing, grid
 from bench.promises import cases as simulated
 from bench.promises import check
 from schemas import events as ev
+from simulator.world import World
+from state.account import AccountState
 from state.affordability import Capacity
+from state.borrower import BorrowerState
 from state.pack import default_book
 from state.policy import Policy
+from streams.local.runtime import LocalRuntime
 
 DUE = date(2026, 5, 31)
 POLICIES = {
@@ -221,3 +228,30 @@ def test_a_debt_of_which_all_would_be_waived_is_not_waived_at_all() -> None:
     assert found.options
     for option in found.options:
         assert all(share.instalments for share in option.shares)
+
+
+def test_an_open_offer_repays_what_is_owed_at_every_close_of_a_history() -> None:
+    """Statements are billed and payments come in while offers wait: what is offered follows them."""
+    start = date(2026, 1, 5)
+    world = World(300, 7, start)
+    compared, followed, offered = 0, 0, set[str]()
+    with LocalRuntime.open(None, default_book()) as runtime:
+        arrived = list(world.opening())
+        for n in range(250):
+            today = start + timedelta(days=n)
+            said = runtime.feed(arrived)
+            arrived = list(world.day(today, said))
+            followed += sum(isinstance(e, ev.OfferWithdrawn) and e.reason == "debts_changed" for e in said)
+            offered |= {e.borrower_id for e in said if isinstance(e, ev.OfferPublished)}
+            for name in sorted(offered):
+                borrower = cast(BorrowerState, runtime.state("planner", name))
+                offer = borrower.open_offer()
+                if offer is None or not offer.choices:
+                    continue
+                for account, principal in zip(offer.account_ids, offer.principal, strict=True):
+                    state = cast(AccountState, runtime.state("account", account))
+                    owed = outstanding_on(state, state.through).principal
+                    assert abs(owed - principal) * 10_000 <= principal * MATERIAL_BPS, (today, account)
+                    compared += 1
+    assert compared > 500
+    assert followed > 10
