@@ -17,6 +17,7 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
+from console import trail
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal
@@ -34,7 +35,7 @@ from streams.privacy.vault import Vault, is_sealed, open_part
 
 FILE = "console.db"
 # Goes up where the tables or what is put in them changes: an older file is then made anew.
-_LAYOUT = "3"
+_LAYOUT = "4"
 _MORE = """
 CREATE TABLE IF NOT EXISTS place (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -48,7 +49,7 @@ CREATE TABLE IF NOT EXISTS uncounted (
     agent TEXT NOT NULL, key TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (agent, key, id)
 ) WITHOUT ROWID;
 """
-_EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted")
+_EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted", *trail.EMPTIED)
 # What was taken in and is counted: facts of these kinds count when they are first recorded.
 _TAKEN_IN = (ev.AccountOpened, ev.OfferAnswered)
 
@@ -113,7 +114,7 @@ class Cache:
             "secure_delete=ON",
         ):
             db.execute(f"PRAGMA {pragma}")
-        db.executescript(TABLES + _MORE)
+        db.executescript(TABLES + _MORE + trail.TABLES)
         return db
 
     def _one(self, query: str) -> int | str:
@@ -275,7 +276,10 @@ class Cache:
                 event = self._codec.decode(record.value or b"")
             except BadInput:
                 continue
-            self._append(_shown(event), record.timestamp)
+            if topic == "audit":
+                trail.take(self.db, [event])
+            else:
+                self._append(_shown(event), record.timestamp)
 
     def _append(self, event: ev.Event, timestamp: int) -> None:
         topic = TOPIC_OF[type(event)]

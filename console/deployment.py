@@ -21,6 +21,7 @@ from console.cache import FILE, Cache
 from console.follower import Follower
 from console.ledger import Ledger
 from console.source import seconds_since
+from console.trail import trail
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import Fatal
@@ -254,6 +255,14 @@ class KafkaSource:
         if self._watch.state not in ("", "Stable"):
             return "rebalancing"
         return None
+
+    def trail(self, who: str) -> dict[str, Any]:
+        """Return what was read of the topic `audit` so far."""
+        ledger = self.open()
+        try:
+            return trail(ledger.db, who)
+        finally:
+            ledger.close()
 
     def send_again(self, ids: Collection[str], code: str | None) -> dict[str, int]:
         """Send letters in again; workers process them as they come."""

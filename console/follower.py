@@ -28,7 +28,17 @@ from streams.settings import Settings
 log: Any = structlog.get_logger(__name__)
 
 # What the console tells of. Payments, profiles and answers are not read: what was taken of them is in the changelogs.
-SAID = ("delinquency", "offers", "plans", "decisions", "guardrails", "learning", "dead-letters", REPLAYED_TOPIC)
+SAID = (
+    "delinquency",
+    "offers",
+    "plans",
+    "decisions",
+    "guardrails",
+    "learning",
+    "dead-letters",
+    "audit",
+    REPLAYED_TOPIC,
+)
 # Topics of which each partition has a copy of all.
 _COPIES = frozenset({"learning"})
 # Records a transaction, and bytes that are fetched of a partition at once: both bound the memory.

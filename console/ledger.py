@@ -64,6 +64,14 @@ class Ledger(ReadTables):
             if isinstance(event, ev.DeadLetter):
                 yield event
 
+    def erasures(self) -> Iterator[ev.PersonalDataErased]:
+        """Yield the proofs of erasures, in the order in which they were given."""
+        query = "SELECT value FROM log WHERE topic = 'audit' ORDER BY \"offset\""
+        for (value,) in self.db.execute(query):
+            event = self._event(value)
+            if isinstance(event, ev.PersonalDataErased):
+                yield event
+
     def waiting(self) -> int:
         """Return how many records came in and are not processed yet."""
         query = "SELECT COUNT(*) FROM log WHERE position > ? AND inbound = 1"

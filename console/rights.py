@@ -23,6 +23,7 @@ PERMISSIONS = {
     "learner": _roles("risk", "auditor"),
     "letters": _roles("operator", "auditor"),
     "replay_letters": _roles("operator"),
+    "audit": _roles("auditor"),
 }
 
 RIGHTS = Rights(
@@ -43,6 +44,7 @@ RIGHTS = Rights(
         ("GET", "/api/learner"): "learner",
         ("GET", "/api/letters"): "letters",
         ("POST", "/api/letters/again"): "replay_letters",
+        ("GET", "/api/audit"): "audit",
     },
     views={
         "": "portfolio",
@@ -51,6 +53,7 @@ RIGHTS = Rights(
         "rules": "rules",
         "learner": "learner",
         "letters": "letters",
+        "audit": "audit",
     },
     background=frozenset({"/api/changes"}),
 )

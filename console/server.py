@@ -90,6 +90,7 @@ class Console:
                 web.get("/api/learner", self._learner),
                 web.get("/api/letters", self._letters),
                 web.post("/api/letters/again", self._letters_again),
+                web.get("/api/audit", self._audit),
                 web.static("/static", STATIC),
             ]
         )
@@ -237,6 +238,12 @@ class Console:
 
     async def _letters(self, request: web.Request) -> web.Response:
         return _json(dead_letters(self._open(), self.live.pulse))
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        try:
+            return _json(await asyncio.to_thread(self._source.trail, request.query.get("who", "").strip()))
+        except Fatal as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
 
     async def _letters_again(self, request: web.Request) -> web.Response:
         try:

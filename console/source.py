@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Collection
+from contextlib import closing
+from heapq import merge
 from pathlib import Path
 from typing import Any, Protocol
 
 from console.ledger import Ledger
+from console.trail import TABLES, take, trail
 from schemas import events as ev
 from schemas.errors import Fatal
 from state.pack import book_for, default_book
@@ -17,7 +21,7 @@ from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of
 from streams.policies import changes_in
-from streams.privacy.audit import Audit, FileAudit
+from streams.privacy.audit import Audit, FileAudit, file_records
 
 
 class Source(Protocol):
@@ -59,6 +63,10 @@ class Source(Protocol):
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
         """Return how whoever processes events is doing."""
+        ...
+
+    def trail(self, who: str) -> dict[str, Any]:
+        """Return what is on record of who was shown whose data, of all or of somebody. Blocks."""
         ...
 
     def send_again(self, ids: Collection[str], code: str | None) -> dict[str, int]:
@@ -111,6 +119,17 @@ class LocalSource:
             (f.stat().st_mtime for f in self._folder.glob(FILE + "*") if not f.name.endswith("-shm")), default=0
         )
         return {"kind": "local", "lag": ledger.waiting(), "newest_commit_ms": int(newest * 1000), "problem": None}
+
+    def trail(self, who: str) -> dict[str, Any]:
+        """Return what is on record, each time checked from its first line to its last."""
+        ledger = self.open()
+        try:
+            with closing(sqlite3.connect(":memory:")) as db:
+                db.executescript(TABLES)
+                take(db, merge(ledger.erasures(), file_records(self._folder), key=lambda e: e.occurred_at))
+                return trail(db, who)
+        finally:
+            ledger.close()
 
     def send_again(self, ids: Collection[str], code: str | None) -> dict[str, int]:
         """Send letters in again and process them. Raises Fatal where another process has the directory."""

@@ -3,7 +3,7 @@ import { frameAccess, lookWho, maySee } from "./access.js";
 import { ask, el, number, spoken, speak, t } from "./page.js";
 import { overviewView, trouble } from "./overview.js";
 import { accountView, borrowerView } from "./story.js";
-import { learnerView, lettersView, rulesView, sender } from "./house.js";
+import { auditView, learnerView, lettersView, rulesView, sender } from "./house.js";
 
 const main = document.querySelector("#main");
 const state = document.querySelector("#state");
@@ -18,6 +18,7 @@ const VIEWS = {
   rules: [() => ask("/api/rules"), rulesView],
   learner: [() => ask("/api/learner"), learnerView],
   letters: [() => ask("/api/letters"), (l) => lettersView(l, again)],
+  audit: [(who) => ask(`/api/audit?who=${encodeURIComponent(who)}`), auditView],
 };
 
 const route = () => {
@@ -48,7 +49,7 @@ async function show(moved) {
 function frame() {
   const [view] = route();
   document.documentElement.lang = spoken() === "zh" ? "zh-CN" : "en";
-  document.querySelector("#views").replaceChildren(...[["", "overview"], ["learner", "learner"], ["rules", "rules"], ["letters", "letters"]].filter(([to]) => maySee(to)).map(([to, name]) => el("a", { href: `#/${to}`, "aria-current": to === view ? "page" : false }, t(name))));
+  document.querySelector("#views").replaceChildren(...[["", "overview"], ["learner", "learner"], ["rules", "rules"], ["letters", "letters"], ["audit", "audit"]].filter(([to]) => maySee(to)).map(([to, name]) => el("a", { href: `#/${to}`, "aria-current": to === view ? "page" : false }, t(name))));
   document.querySelector("#search label").textContent = t("search");
   document.querySelector("#q").placeholder = t("search");
   document.querySelector("#language").textContent = t("language");

@@ -1,6 +1,6 @@
-// Rules, the learner, and dead letters.
-import { mayDo } from "./access.js";
-import { bars, card, change, el, grid, mark, number, pairs, svg, t, table, wide } from "./page.js";
+// Rules, the learner, dead letters, and the audit.
+import { mayDo, maySee } from "./access.js";
+import { bars, card, change, el, grid, link, mark, number, pairs, svg, t, table, wide } from "./page.js";
 
 export function rulesView(r) {
   const value = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
@@ -41,6 +41,26 @@ export function lettersView(l, again) {
       wide(t("by_code"), table([t("code"), t("count"), t("again")], codes, { 1: "n" })),
       wide(`${t("letters_newest")} (${number(l.letters.length)})`, table([t("code"), t("message"), t("topic"), t("again")], l.letters.map((x) => [x.code, x.message, `${x.topic}/${x.partition}/${x.offset}`, x.replayed ? mark("good", t("replayed")) : !mayDo("replay_letters") ? "" : button(t("again_one"), () => again({ ids: [x.id] }, `${t("sure_one")} ${x.topic}/${x.partition}/${x.offset}`))]), { 1: "text" })))
       : el("p", {}, mark("good", t("letters_none")))];
+}
+
+// Who was shown whose data: the newest records, of all or of somebody, and whether each chain of them is whole.
+export function auditView(a) {
+  const find = (event) => { event.preventDefault(); location.hash = `#/audit/${encodeURIComponent(event.target.elements.who.value.trim())}`; };
+  return [el("h1", {}, t("audit"), " ", a.broken_count ? mark("bad", `${number(a.broken_count)} ${t("chains_broken")}`) : mark("good", t("chains_whole"))), el("p.soft", {}, t("audit_how")),
+    el("form.row.find", { onsubmit: find }, el("label", { for: "who" }, t("audit_who")), el("input", { id: "who", name: "who", value: a.who, maxlength: "200", autocomplete: "off" }), el("button", {}, t("find"))),
+    grid(
+      wide(`${a.who ? `${a.who}: ` : ""}${t("records_newest")} (${number(a.records.length)} / ${number(a.count)})`, table([t("when"), t("borrower"), t("looked"), t("purpose"), t("shown")], a.records.map((r) => [r.at, maySee("borrower") ? link("borrower", r.borrower) : r.borrower, r.who, t(`for_${r.purpose}`), shown(r.what)]), { 4: "text" })),
+      wide(`${t("chains")} (${number(a.chain_count)})`, table([t("chain"), t("records"), t("when"), t("status")], a.chains.map((c) => [c.chain, number(c.records), c.at, c.broken ? mark("bad", c.broken) : mark("good", t("whole"))]), { 1: "n", 3: "text" })))];
+}
+
+// "means.region" and its like are named together; "readings 3" is what an erasure destroyed.
+function shown(what) {
+  const parts = new Map();
+  for (const name of what) {
+    const [kind, ...rest] = name.split(/[. ]/);
+    parts.set(kind, [...(parts.get(kind) ?? []), ...rest.map(t)]);
+  }
+  return [...parts].map(([kind, names]) => (names.length ? `${t(kind)}: ${names.join(", ")}` : t(kind))).join("; ") || t("none");
 }
 
 const button = (text, act) => el("button", { type: "button", onclick: act }, text);

@@ -1,5 +1,6 @@
 // The story of one account or borrower: where it stands, how it came there, what was offered, what happened then.
 import { card, el, grid, link, mark, money, none, number, pairs, spoken, svg, t, table, wide } from "./page.js";
+import { maySee } from "./access.js";
 import { statusMark } from "./overview.js";
 
 const listed = (codes) => codes.map(t).join(", ") || t("none");
@@ -30,7 +31,7 @@ export function borrowerView(b) {
     grid(
       card(t("cases"), table([t("account"), t("since"), t("holds")], b.cases.map((c) => [link("account", c.account), c.day, listed(c.holds)]))),
       card(t("plans_of"), table([t("account"), t("until")], b.plans.map((p) => [link("account", p.account), p.until]))),
-      card(t("means"), pairs([[t("means"), b.means_known ? t("known") : t("not_known")], [t("consents"), number(b.consents)], ...(b.paused_until ? [[t("paused"), b.paused_until]] : [])])),
+      card(t("means"), pairs([[t("means"), b.means_known ? t("known") : t("not_known")], [t("consents"), number(b.consents)], ...(b.paused_until ? [[t("paused"), b.paused_until]] : []), ...(maySee("audit") ? [[t("audit"), el("a", { href: `#/audit/${encodeURIComponent(b.borrower)}` }, t("looked"))]] : [])])),
       ...offers(b.offers),
       wide(`${t("timeline")} (${t("timeline_of")} ${number(b.timeline.count)})`, timeline(b.timeline.events))),
   ];

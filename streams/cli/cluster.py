@@ -43,10 +43,15 @@ def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
     """Run something that asks Kafka. Raises Fatal with a sentence where the broker does not answer."""
     from aiokafka.errors import KafkaError
 
-    from streams.kafka.access import see_whether_let_in
+    from streams.kafka.access import FORBIDDEN, see_whether_let_in
 
     try:
         return asyncio.run(question)
+    except FORBIDDEN as error:
+        raise Fatal(
+            f"Kafka does not let this user do that: {type(error).__name__} {error}. `reprieve topics acl` prints the "
+            "rights of each role, and --apply gives them."
+        ) from error
     except (KafkaError, OSError) as error:
         asyncio.run(see_whether_let_in(settings))
         servers = ", ".join(settings.kafka.bootstrap_servers)

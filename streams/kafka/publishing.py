@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from schemas import events as ev
 from schemas.codec import Codec
@@ -26,37 +28,55 @@ async def publish(
     """Publish events in their order, acknowledged by all replicas; returns how many.
 
     A day's close goes to every partition, behind all that came before it and before all that comes after it.
-    Raises Fatal where a topic is missing, and what aiokafka raises while the broker is away.
+    Raises Fatal where a topic is missing or an event is refused, and what aiokafka raises while the broker is away.
     """
     producer = AIOKafkaProducer(
         **settings.kafka.client_options(), enable_idempotence=True, linger_ms=5, max_batch_size=256 * 1024
     )
-    await producer.start()
     try:
+        await producer.start()
         count = 0
         partitions: dict[str, list[int]] = {}
+        under_way: list[tuple[ev.Event, str, asyncio.Future[Any]]] = []
         for event in events:
             topic, key = settings.topics.prefix + TOPIC_OF[type(event)].name, key_of(event)
             if topic not in partitions:
                 partitions[topic] = await _partitions(producer.client, topic)
             value = codec.encode(event, topic)
             if key is None:
-                await producer.flush()
+                await _delivered(under_way)
                 for partition in partitions[topic]:
                     await producer.send_and_wait(topic, value, partition=partition)
                 # Lanes go by the broker's time, in milliseconds: the next day's events must have a later one.
                 await asyncio.sleep(0.002)
             else:
                 raw = key.encode()
-                await producer.send(topic, value, key=raw, partition=partition_of(raw, len(partitions[topic])))
+                sent = await producer.send(topic, value, key=raw, partition=partition_of(raw, len(partitions[topic])))
+                under_way.append((event, topic, sent))
             count += 1
             progress()
-            if count % _AHEAD == 0:
-                await producer.flush()
-        await producer.flush()
+            if len(under_way) == _AHEAD:
+                await _delivered(under_way)
+        await _delivered(under_way)
         return count
     finally:
         await producer.stop()
+
+
+async def _delivered(under_way: list[tuple[ev.Event, str, asyncio.Future[Any]]]) -> None:
+    """Wait until all is acknowledged. The producer's own flush waits too, but says nothing of what failed."""
+    answers = await asyncio.gather(*(sent for _, _, sent in under_way), return_exceptions=True)
+    for (event, topic, _), answer in zip(under_way, answers, strict=True):
+        if isinstance(answer, KafkaError) and not answer.retriable:
+            denied = isinstance(answer, TopicAuthorizationFailedError)
+            advice = "see who may write where with `reprieve topics acl`" if denied else "see to it at the broker"
+            raise Fatal(
+                f"Kafka refused {type(event).__name__} {event.event_id} for {topic}: {type(answer).__name__}. First "
+                f"{advice}; then publish all again: what is there already counts once."
+            ) from answer
+        if isinstance(answer, BaseException):
+            raise answer
+    under_way.clear()
 
 
 async def _partitions(client: AIOKafkaClient, topic: str) -> list[int]:
@@ -64,7 +84,10 @@ async def _partitions(client: AIOKafkaClient, topic: str) -> list[int]:
     # Waiting for a topic that is not there takes a minute; the cluster knows at once.
     found = (await client.fetch_all_metadata()).partitions_for_topic(topic)
     if not found:
-        raise Fatal(f"There is no topic {topic}. Make it with `reprieve topics apply`, or see to topics.prefix.")
+        raise Fatal(
+            f"There is no topic {topic}, or this user may not know of it. Make it with `reprieve topics apply`, or see "
+            "to topics.prefix and `reprieve topics acl`."
+        )
     return sorted(found)
 
 

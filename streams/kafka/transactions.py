@@ -15,21 +15,18 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     AuthenticationFailedError,
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
     IllegalOperation,
     InvalidProducerEpoch,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
     SaslAuthenticationFailed,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
 )
 from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import Fatal
+from streams.kafka.access import FORBIDDEN
 from streams.kafka.batch import Saying
 from streams.kafka.progress import BEACON
 from streams.settings import Settings
@@ -43,11 +40,8 @@ _FAREWELL = 2.0
 
 # What no repetition mends.
 DENIED = (
+    *FORBIDDEN,
     AuthenticationFailedError,
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
     SaslAuthenticationFailed,
     MessageSizeTooLargeError,
 )

@@ -1,7 +1,7 @@
 """Who was shown personal data, of whom and what for: written down before it is shown.
 
-A reading process has a chain of its own. Beside a data directory it is a file of JSON lines, `audit.jsonl`; on Kafka it
-is the topic `audit`. Where the record cannot be written, nothing is shown.
+Beside a data directory it is a file of JSON lines, `audit.jsonl`, one chain for all who read; on Kafka it is the topic
+`audit`, in which each process that shows has chains of its own. Where the record cannot be written, nothing is shown.
 """
 
 from __future__ import annotations
@@ -126,25 +126,36 @@ def _read(line: bytes, path: Path) -> ev.PersonalDataRead:
 
 
 class KafkaAudit:
-    """A chain on Kafka of this process alone."""
+    """Chains on Kafka of this process alone, one a partition, within which Kafka keeps their order."""
 
     def __init__(self, settings: Settings, codec: Codec, source: str, now: Callable[[], datetime] = clock) -> None:
-        self.chain = f"{source}-{os.urandom(8).hex()}"[-64:]
         self._settings, self._codec = settings, codec
         self._source = source
         self._now = now
-        self._head = Head()
+        self._heads: dict[str, Head] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin new chains."""
+        self._name = f"{self._source}-{os.urandom(8).hex()}"[-56:]
+        self._heads.clear()
 
     async def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
         """Publish records, acknowledged by all replicas."""
+        from streams.kafka.partitioning import partition_of
         from streams.kafka.publishing import publish
 
         checked(purpose, actor)
-        made, head = [], self._head
+        made = []
         for borrower, fields in shown:
-            record = next_record(self.chain, head, self._now(), self._source, borrower, actor, purpose, fields)
-            head = Head(record.number, record.digest)
+            chain = f"{self._name}-{partition_of(borrower.encode(), self._settings.topics.partitions)}"
+            head = self._heads.get(chain, Head())
+            record = next_record(chain, head, self._now(), self._source, borrower, actor, purpose, fields)
+            self._heads[chain] = Head(record.number, record.digest)
             made.append(record)
-        # A record whose sending failed may be there all the same: its number is not given twice.
-        self._head = head
-        await publish(self._settings, self._codec, made)
+        try:
+            await publish(self._settings, self._codec, made)
+        except BaseException:
+            # Nobody knows which of them are there. A chain that went on might lack one, or have a number twice.
+            self._begin()
+            raise

@@ -81,17 +81,25 @@ def breaks(records: Iterable[ev.PersonalDataRead], expected: Mapping[str, Head] 
     return found
 
 
+def misfit(head: Head, r: ev.PersonalDataRead) -> Break | None:
+    """Return why a record does not follow the head of its chain, None where it does."""
+    if r.number <= head.number:
+        return Break(r.chain, r.number, "there are two records of this number")
+    if r.number != head.number + 1:
+        return Break(r.chain, head.number + 1, f"the record is missing; the next that is there is number {r.number}")
+    if r.digest != digest_of(r):
+        return Break(r.chain, r.number, "the record was changed: its digest is another")
+    if r.previous != head.digest:
+        return Break(r.chain, r.number, "the record does not follow the one before: that one was replaced")
+    return None
+
+
 def _first_break(chain: str, records: list[ev.PersonalDataRead], expected: Head | None) -> Break | None:
     head = Head()
     for r in records:
-        if r.number == head.number:
-            return Break(chain, r.number, "there are two records of this number")
-        if r.number != head.number + 1:
-            return Break(chain, head.number + 1, f"the record is missing; the next that is there is number {r.number}")
-        if r.digest != digest_of(r):
-            return Break(chain, r.number, "the record was changed: its digest is another")
-        if r.previous != head.digest:
-            return Break(chain, r.number, "the record does not follow the one before: that one was replaced")
+        wrong = misfit(head, r)
+        if wrong is not None:
+            return wrong
         if expected is not None and r.number == expected.number and r.digest != expected.digest:
             return Break(chain, r.number, "the record is another than the head that was noted")
         head = Head(r.number, r.digest)

@@ -38,6 +38,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "GET /api/learner": frozenset({"risk", "auditor"}),
     "GET /api/letters": frozenset({"operator", "auditor"}),
     "POST /api/letters/again": frozenset({"operator"}),
+    "GET /api/audit": frozenset({"auditor"}),
 }
 # For whom nobody has to show who he is: the doors, the page's own files, and whether it is alive.
 OPEN = {
@@ -141,6 +142,7 @@ def test_a_view_is_offered_to_whom_its_data_are_and_to_nobody_else(role: str, co
         "rules": "GET /api/rules",
         "learner": "GET /api/learner",
         "letters": "GET /api/letters",
+        "audit": "GET /api/audit",
     }
     assert set(RIGHTS.views) == set(asks)
     assert views == {view for view, route in asks.items() if role in ALLOWED[route]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,11 @@ from schemas import events as ev
 from simulator.world import START, World
 from state.pack import default_book
 from streams.local.runtime import LocalRuntime
+from streams.privacy.audit import FILE
+from tests.privacy.marks import erasure, granted, report, seen, shapes
 
 START_AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
-VIEWS = ("", "learner", "rules", "letters")
+VIEWS = ("", "learner", "rules", "letters", "audit")
 # REPRIEVE_PICTURES=docs/pictures takes those of the README anew.
 PICTURES = os.environ.get("REPRIEVE_PICTURES")
 
@@ -119,7 +122,8 @@ def test_no_view_has_a_fault_that_axe_finds(page: Page, axe: Callable[[Page], li
         expect(page.get_by_role("heading", level=1)).to_have_text("总览")
     account = bad_account(page)
     borrower = fetched(page, f"/api/accounts/{account}")["borrower"]
-    for view in (*VIEWS, f"account/{account}", f"borrower/{borrower}"):
+    # The audit once more at the end: by then somebody has looked at a borrower.
+    for view in (*VIEWS, f"account/{account}", f"borrower/{borrower}", "audit"):
         page.evaluate("view => { location.hash = '#/' + view; }", view)
         page.wait_for_function("view => document.querySelector('main h1') && location.hash === '#/' + view", arg=view)
         page.wait_for_timeout(150)
@@ -148,6 +152,35 @@ def test_a_new_user_sends_a_letter_in_again_and_reads_what_came_of_it(browser: B
             page.get_by_role("button", name="Send all in again").click()
             page.get_by_role("dialog").get_by_role("button", name="Send").click()
             expect(page.get_by_role("status").last).to_contain_text("in use by process")
+        page.close()
+
+
+def test_an_auditor_finds_who_looked_at_a_borrower_and_that_no_record_was_changed(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        runtime.feed([granted("B1", START), report("B1", START), granted("B2", START), report("B2", START)])
+        runtime.feed([erasure("B2", START)])
+    with ServedConsole(tmp_path) as served:
+        page = browser.new_page(locale="en-GB")
+        page.goto(served.url + "/#/borrower/B1")
+        page.get_by_role("link", name="Who looked").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("all chains are whole")
+        expect(page.get_by_label("A borrower, or who looked")).to_have_value("B1")
+        records = page.locator("section", has=page.get_by_role("heading", name="Newest records")).locator("tbody tr")
+        expect(records).to_have_count(1)
+        expect(records).to_contain_text("work on the case")
+        expect(records).to_contain_text(re.compile("Means: .*income"))
+        # What was shown is named; its value is nowhere.
+        assert not seen(page.content().encode(), shapes())
+        page.get_by_label("A borrower, or who looked").fill("B2")
+        page.keyboard.press("Enter")
+        expect(records).to_contain_text("ERASED")
+        lines = (tmp_path / FILE).read_bytes()
+        (tmp_path / FILE).write_bytes(lines.replace(b"case_work", b"complaint"))
+        page.reload()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("1 broken chains")
+        expect(page.get_by_text("1: the record was changed")).to_be_visible()
         page.close()
 
 

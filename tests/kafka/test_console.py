@@ -192,6 +192,38 @@ def test_it_serves_what_the_local_runtime_serves_after_it_was_killed_at_any_poin
     assert (stage.folder / "console.log").read_text("utf-8").count("console_cache_rebuilt") == 2
 
 
+def test_an_auditor_sees_who_looked_across_restarts_and_a_record_that_was_put_in(stage: Stage) -> None:
+    events = list(simulate(accounts=12, days=60, seed=11))
+    stage.publish(events)
+    stage.start("one")
+    stage.settle()
+    looked: list[tuple[str, str]] = []
+    for purpose in ("complaint", "subject_access"):
+        with console(stage) as program:
+            caught_up(stage, program)
+            for who in asked(program.url, "/api/search?q=B")[1]["borrowers"][:4]:
+                assert asked(program.url, f"/api/borrowers/{who}?purpose={purpose}")[0] == 200
+                looked.append((who, purpose))
+
+            def trail(who: str = "", url: str = program.url) -> dict[str, Any]:
+                found: dict[str, Any] = asked(url, f"/api/audit?who={who}")[1]
+                return found
+
+            stage.wait(lambda: trail()["count"] == len(looked), "all that was looked at")
+            found = trail()
+            assert sorted((r["borrower"], r["purpose"]) for r in found["records"]) == sorted(looked)
+            assert found["broken_count"] == 0
+            assert sum(c["records"] for c in found["chains"]) == len(looked)
+            assert {r["borrower"] for r in trail(who)["records"]} == {who}
+            assert trail("nobody")["count"] == 0
+    # Each process has chains of its own, so that one that is killed leaves none without its end.
+    stage.publish([next(e for e in stage.said() if isinstance(e, ev.PersonalDataRead))])
+    with console(stage) as program:
+        stage.wait(lambda: trail(url=program.url)["broken_count"] == 1, "the record that was put in")
+        first = trail(url=program.url)["chains"][0]
+        assert "two records of this number" in first["broken"]
+
+
 def letters_shown(url: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = asked(url, "/api/letters")[1]["letters"]
     return found

@@ -15,8 +15,8 @@ import pytest
 import trustme
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as Place
+from aiokafka.errors import ClusterAuthorizationFailedError, TopicAuthorizationFailedError
 from aiokafka.errors import KafkaError as AiokafkaError
-from aiokafka.errors import TopicAuthorizationFailedError
 from click.testing import CliRunner
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -28,12 +28,17 @@ from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster, Secure
 from deploy.local.redis import Guarded, RedisServer
 from schemas import events as ev
+from schemas.codec import Codec
 from schemas.errors import Fatal, WrongUse
 from simulator.runs import simulate
 from streams.cli import cli
+from streams.cli.cluster import asked
 from streams.kafka.granting import grant, librdkafka_options
+from streams.kafka.publishing import publish
 from streams.kafka.rights import ROLES, commands, principals
 from streams.kafka.topology import apply, plans
+from streams.privacy.audit import KafkaAudit
+from streams.privacy.chain import breaks
 from streams.settings import Settings
 from streams.views.projector import Projector, rebuild
 from streams.views.reading import Views
@@ -206,6 +211,49 @@ def _written(options: dict[str, Any], topics: list[str]) -> dict[str, bool]:
         producer.produce(f"{NAME}.{topic}", b"x", b"k", 0, on_delivery=lambda error, _, topic=topic: told(topic, error))
     assert producer.flush(30) == 0
     return found
+
+
+def test_whoever_may_not_publish_is_told_so(cluster: KafkaCluster, folder: Path, topics: list[str]) -> None:
+    everything = list(simulate(accounts=3, days=1, seed=5))
+    events, days = ([e for e in everything if isinstance(e, kind)] for kind in (ev.AccountOpened, ev.DayClosed))
+    # He may write elsewhere, and read this, so that he knows its partitions.
+    gateway = settings_for(cluster, folder, "partner-gateway")
+    with pytest.raises(Fatal, match=r"Kafka refused AccountOpened \S+ for rights.accounts.*reprieve topics acl"):
+        asyncio.run(publish(gateway, Codec(), events))
+    with pytest.raises(Fatal, match=r"rights.clock, or this user may not know of it"):
+        asyncio.run(publish(gateway, Codec(), days))
+    auditor = settings_for(cluster, folder, "auditor")
+    with pytest.raises(Fatal, match=r"Kafka does not let this user do that: ClusterAuthorization.*reprieve topics acl"):
+        asked(publish(auditor, Codec(), events), auditor)
+
+
+def test_a_chain_of_the_audit_is_whole_though_some_of_it_was_refused(
+    cluster: KafkaCluster, folder: Path, topics: list[str]
+) -> None:
+    shown = [(f"B{n}", ["means.region"]) for n in range(5)]
+
+    async def record() -> list[ev.PersonalDataRead]:
+        audit = KafkaAudit(settings_for(cluster, folder, "console"), Codec(), "reprieve.console")
+        await audit.record(shown, "li.wei", "hotline")
+        allowed, audit._settings = audit._settings, settings_for(cluster, folder, "auditor")
+        with pytest.raises(ClusterAuthorizationFailedError):
+            await audit.record(shown, "li.wei", "hotline")
+        audit._settings = allowed
+        await audit.record(shown, "li.wei", "complaint")
+        async with AIOKafkaConsumer(**allowed.kafka.client_options()) as consumer:
+            consumer.assign([place := Place(f"{NAME}.audit", 0)])
+            await consumer.seek_to_beginning(place)
+            end = (await consumer.end_offsets([place]))[place]
+            values = [(await consumer.getone(place)).value for _ in range(end)]
+        events = [Codec().decode(value) for value in values if value != b"x"]
+        return [e for e in events if isinstance(e, ev.PersonalDataRead)]
+
+    found = asyncio.run(record())
+    assert sorted((e.purpose, e.borrower_id) for e in found) == sorted(
+        (purpose, borrower) for purpose in ("complaint", "hotline") for borrower, _ in shown
+    )
+    assert breaks(found) == []
+    assert len({e.chain for e in found}) == 2
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))

@@ -20,13 +20,13 @@ from state.storage import unpack
 from streams.kafka.metrics_table import rows
 from tests.streams.lane_house import House, Owner
 
-DAYS = 170
+ACCOUNTS, DAYS = 120, 170
 
 
 @cache
 def history() -> tuple[ev.Event, ...]:
     """Return a population's events: enough of both for bad debts, plans, answers, and plans that break."""
-    return tuple(simulate(accounts=60, days=DAYS, seed=3, start=date(2026, 1, 5)))
+    return tuple(simulate(accounts=ACCOUNTS, days=DAYS, seed=3, start=date(2026, 1, 5)))
 
 
 def summed(*owners: Owner) -> Counter[tuple[str, ...]]:
@@ -94,7 +94,7 @@ def test_what_was_kept_as_accounts_changed_is_what_counting_all_of_them_anew_giv
     assert {key[0] for key in fresh} == {
         "bucket", "bad_debt", "bad_since", "class", "stage", "allowance", "standing", "plan", "plan_due"
     }  # fmt: skip
-    assert sum(count for key, (count, _) in fresh.items() if key[0] == "bucket") == 60
+    assert sum(count for key, (count, _) in fresh.items() if key[0] == "bucket") == ACCOUNTS
 
 
 def test_a_partition_that_goes_from_worker_to_worker_is_counted_once(worked: Worked) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -31,11 +31,11 @@ START, DAYS = date(2026, 1, 5), 140
 OTHER, THIRD = files_of("us_ffiec"), files_of("eu_dod")
 
 
-def change(name: str, on: date, files: dict[str, str], at: ev.Event) -> ev.PolicyChanged:
-    """Return a change of policy that is sent with an event."""
+def change(name: str, on: date, files: dict[str, str], at: datetime) -> ev.PolicyChanged:
+    """Return a change of policy that is sent at an instant."""
     return ev.PolicyChanged(
         event_id=f"policy-{name}",
-        occurred_at=at.occurred_at,
+        occurred_at=at,
         source="risk",
         change_id=name,
         effective_on=on,
@@ -46,17 +46,17 @@ def change(name: str, on: date, files: dict[str, str], at: ev.Event) -> ev.Polic
 @cache
 def history() -> tuple[ev.Event, ...]:
     """Return a population's events, with two changes sent on one day: one for the next day, one for later."""
-    events = list(simulate(accounts=40, days=DAYS, seed=11, start=START))
-    at = next(
-        n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date >= START + timedelta(80)
-    )
-    close = events[at]
-    assert isinstance(close, ev.DayClosed)
+    sent = START + timedelta(80)
+    at = datetime(sent.year, sent.month, sent.day, 23, tzinfo=UTC)
     changes = [
-        change("first", close.business_date + timedelta(1), OTHER, close),
-        change("second", close.business_date + timedelta(30), THIRD, close),
+        change("first", sent + timedelta(1), OTHER, at),
+        change("second", sent + timedelta(30), THIRD, at),
     ]
-    return (*events[: at + 1], *changes, *events[at + 1 :])
+    # The population answers what is offered under them, and hears of each when it counts.
+    simulated = simulate(accounts=40, days=DAYS, seed=11, start=START, changes=changes)
+    events = [e for e in simulated if not isinstance(e, ev.PolicyChanged)]
+    close = next(n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date >= sent)
+    return (*events[: close + 1], *changes, *events[close + 1 :])
 
 
 def changes() -> list[ev.PolicyChanged]:
@@ -254,7 +254,7 @@ def test_the_command_refuses_what_would_be_refused(pack: str, day: str, words: s
 def test_an_offer_over_two_accounts_that_end_at_one_close_is_withdrawn_alike_by_lanes(tmp_path: Path) -> None:
     # Found by chaos: a change of policy ended both, and whichever the planner heard of first was named as the cause.
     told = [
-        change(f"C{n}", date(2026, 1, 5) + timedelta(days=100 * n // 3), files, history()[0])
+        change(f"C{n}", date(2026, 1, 5) + timedelta(days=100 * n // 3), files, history()[0].occurred_at)
         for n, files in ((1, OTHER), (2, THIRD))
     ]
     events = list(
