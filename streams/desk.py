@@ -182,6 +182,23 @@ class Desk(Generic[S]):
             self.flush()
             yield steps
 
+    def rewrap(self, page: int) -> Iterator[None]:
+        """Have data keys that an older master key wraps wrapped by the current one, up to `page` keys at a time.
+
+        Yields where some were written; those that were look out of date no more, so it can end between pages.
+        """
+        if self._sealed is None:
+            return
+        name = self.agent.name
+        keys = self._store.keys(name)
+        for start in range(0, len(keys), page):
+            old = self._sealed.outdated(name, keys[start : start + page])
+            if old:
+                self._read_states(old)
+                self._dirty.update((key, self._states[key]) for key in old)
+                self.flush()
+                yield
+
     def _concerned(self, keys: Sequence[str], due: Collection[str], through: int) -> list[str]:
         """Return of keys those that are due, or that a change of policy concerns."""
         policies, outdated = self._environment.policies, self.agent.outdated

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.cluster import config_option, settings_of
+from schemas.errors import Fatal
+from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.flow import kafka_option
 
+if TYPE_CHECKING:
+    from streams.privacy.wrappers import Asked
+
+in_option = click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Count what asks for each in a data directory."
+)
 file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
@@ -39,7 +48,10 @@ def rotate_command(file: Path, config: Path | None) -> None:
 
     kms = kms_of(settings_of(config).privacy)
     name = rotate(file, None if kms is None else kms.wrap)
-    click.echo(f"{file} has the master key {name} too. Give the file to every process, and restart them one by one.")
+    click.echo(
+        f"{file} has the master key {name} too. Give the file to every process, and restart them one by one. From the "
+        "next close of a day on it wraps every row; `reprieve keys list` then says which older one can be dropped."
+    )
 
 
 @keys_group.command("wire")
@@ -57,11 +69,59 @@ def wire_command(file: Path, public: Path) -> None:
 
 @keys_group.command("list")
 @file_argument
-def list_command(file: Path) -> None:
-    """List the ids of a file's master keys, the one that wraps last; no key is shown."""
+@in_option
+@kafka_option
+@config_option
+def list_command(file: Path, data: Path | None, kafka: bool, config: Path | None) -> None:
+    """List the ids of a file's master keys, the one that wraps last; no key is shown.
+
+    With --data or --kafka also what asks for each: an older one that nothing asks for can be dropped.
+    """
     from streams.privacy.key_file import read_entries
 
+    counted = _asked_for(data, kafka, config)
     entries = read_entries(file)
     for entry in entries:
-        by = "wrapped by a KMS" if entry.wrapped else "in the file"
-        click.echo(f"{entry.id}  {by}{'  wraps' if entry is entries[-1] else ''}")
+        by, wraps = "wrapped by a KMS" if entry.wrapped else "in the file", entry is entries[-1]
+        line = f"{entry.id}  {by}{'  wraps' if wraps else ''}"
+        if counted is not None:
+            unused = "nothing asks for it yet" if wraps else "nothing asks for it: it can be dropped"
+            line += f"  {counted.told(entry.id) or unused}"
+        click.echo(line)
+    lost = sorted(counted.ids() - {entry.id for entry in entries}) if counted else []
+    if lost:
+        raise Fatal(f"{file} lacks {', '.join(lost)}, and there are rows that ask for it. Put it back.")
+
+
+@keys_group.command("drop")
+@file_argument
+@click.argument("key_id")
+@in_option
+@kafka_option
+@config_option
+def drop_command(file: Path, key_id: str, data: Path | None, kafka: bool, config: Path | None) -> None:
+    """Take an older master key out of a file, once nothing in --data or on --kafka asks for it any more."""
+    from streams.privacy.key_file import drop
+
+    counted = _asked_for(data, kafka, config)
+    if counted is None:
+        raise click.UsageError("Say with --data DIRECTORY or --kafka where it is not asked for any more.")
+    asking = counted.told(key_id)
+    if asking:
+        raise Fatal(
+            f"{asking} still ask for {key_id}. Rows are wrapped anew at the first close of a day, or start on a data "
+            "directory, under a newer key; dead letters on Kafka go with their retention."
+        )
+    drop(file, key_id)
+    click.echo(f"{file} no longer has {key_id}. Give the file to every process; backups from before ask for it still.")
+
+
+def _asked_for(data: Path | None, kafka: bool, config: Path | None) -> Asked | None:
+    """Count what asks for master keys on Kafka or in a data directory, None where neither is named."""
+    from streams.privacy.wrappers import in_directory, on_kafka
+    from streams.registry import codec_for
+
+    if kafka:
+        settings = settings_of(config)
+        return asked(on_kafka(settings, codec_for(settings)), settings)
+    return None if data is None else in_directory(data)

@@ -28,7 +28,7 @@ from streams.kafka.rows import ParkedRecord, parked
 from streams.kafka.seat import PORTFOLIO, Seat, counted, turn_of
 from streams.letters import dead_letter
 from streams.policies import Policies
-from streams.privacy.check import check
+from streams.privacy.check import check, note_rewrapped, to_rewrap
 from streams.privacy.letters import sealed_letter
 from streams.privacy.log import PERSONAL_TOPICS
 from streams.privacy.quiet import told
@@ -233,6 +233,10 @@ class Lane:
                     self._say_step(step, "", record)
             if len(steps) == page:
                 yield
+        if self._vault is not None and seat.agent.name in SEALED and to_rewrap(seat.rows, self._vault):
+            # The first close under a new master key: once all rows are wrapped by it, an older one can be given up.
+            yield from seat.desk.rewrap(page)
+            note_rewrapped(seat.rows, self._vault)
         self._expire(seat, day.business_date.toordinal())
         seat.closed_through = day.business_date
         seat.rows.set_meta("closed_through", day.business_date.isoformat())

@@ -50,7 +50,7 @@ class Sent:
 async def letters(settings: Settings, codec: Codec) -> AsyncIterator[Letter]:
     """Yield all dead letters that are committed, each partition's oldest first."""
     again = await _sent_again(settings)
-    async for record in _committed(settings, "dead-letters"):
+    async for record in committed(settings, "dead-letters"):
         try:
             letter = codec.decode(record.value or b"")
         except BadInput:
@@ -161,10 +161,10 @@ def _partition(letter: ev.DeadLetter, partitions: int) -> int:
 
 
 async def _sent_again(settings: Settings) -> set[str]:
-    return {(record.key or b"").decode() async for record in _committed(settings, REPLAYED_TOPIC)}
+    return {(record.key or b"").decode() async for record in committed(settings, REPLAYED_TOPIC)}
 
 
-async def _committed(settings: Settings, topic: str) -> AsyncIterator[Any]:
+async def committed(settings: Settings, topic: str) -> AsyncIterator[Any]:
     """Yield the records of a topic that are committed by now."""
     consumer = AIOKafkaConsumer(
         **settings.kafka.client_options(),

@@ -28,6 +28,7 @@ from streams.local.erasing import folded, overwritten
 from streams.local.journal import Journal
 from streams.local.opening import owned, vault_in
 from streams.local.record import Given, Unfit, letter_of, read_record, row_of
+from streams.local.rewrapping import rewrap
 from streams.local.store import Row, Store
 from streams.policies import Policies
 from streams.privacy.log import LogSeal
@@ -74,6 +75,7 @@ class LocalRuntime:
         }
         owned(store, book)
         folded(store)
+        rewrap(store, self._codec, vault, self._desks)
         self._journal = Journal(store, self._codec)
         self._done, self.closed_through, self._parked = self._reached()
         self._policies = Policies(book, store)

@@ -162,6 +162,10 @@ class Store(Tables):
         for row in self.db.execute(query, (topic, offset)):
             yield self.seal.opened(row)
 
+    def beginning(self, mark: bytes) -> Iterator[Row]:
+        """Yield records of the log whose stored value begins with a mark, as they are stored."""
+        yield from self.db.execute("SELECT * FROM log WHERE substr(value, 1, ?) = ?", (len(mark), mark))
+
     def overwrite(self, rows: Iterable[Row]) -> None:
         """Have rows of the log hold something else: what was personal in them is to go."""
         self.db.executemany(

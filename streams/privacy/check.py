@@ -1,7 +1,7 @@
 """Whether the master keys are those under which rows were sealed: asked before a single row is written.
 
 A new borrower's row could be sealed under a wrong key without any other row being looked at; so a known word is kept
-sealed beside the rows.
+sealed beside the rows. Beside it stands under which master key all of them have been wrapped since it was rotated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from schemas.errors import Fatal
 from streams.privacy.master import wrapper_of
 from streams.privacy.vault import Vault, wrapped_of
 
-NAME = "sealed"
+NAME, REWRAPPED = "sealed", "rewrapped"
 _SCOPE, _WORD = b"check", b"reprieve"
 
 
@@ -43,4 +43,21 @@ def check(rows: Meta, vault: Vault | None) -> None:
         vault.open(sealed, _SCOPE)
         if wrapper_of(wrapped_of(sealed, _SCOPE)) == vault.masters.current:
             return
+    else:
+        note_rewrapped(rows, vault)
     rows.set_meta(NAME, vault.seal(_WORD, _SCOPE).hex())
+
+
+def to_rewrap(rows: Meta, vault: Vault | None) -> bool:
+    """Say whether some of the rows may be wrapped by a master key that is not the current one any more."""
+    return vault is not None and rows.meta(REWRAPPED) != vault.masters.current
+
+
+def note_rewrapped(rows: Meta, vault: Vault) -> None:
+    """Note that all rows are wrapped by the current master key."""
+    rows.set_meta(REWRAPPED, vault.masters.current)
+
+
+def wrapper_of_word(kept: str) -> str:
+    """Return the id of the master key that wraps the word, as it is kept."""
+    return wrapper_of(wrapped_of(bytes.fromhex(kept), _SCOPE))

@@ -103,12 +103,29 @@ def make(path: Path, wrap: Wrap | None = None) -> str:
 def rotate(path: Path, wrap: Wrap | None = None) -> str:
     """Add a new master key, which wraps from the next start of a process on; returns its id."""
     entries, entry = read_entries(path), _new(wrap)
+    _replace(path, [*entries, entry])
+    return entry.id
+
+
+def drop(path: Path, key_id: str) -> None:
+    """Take a master key out of a file. Raises Fatal where the file does not have it, or where it is the one that wraps.
+
+    What it alone can open is lost by that: see first that nothing asks for it (`streams.privacy.wrappers`).
+    """
+    entries = read_entries(path)
+    if key_id not in [entry.id for entry in entries]:
+        raise Fatal(f"{path} has no master key {key_id}. `reprieve keys list` names those that it has.")
+    if entries[-1].id == key_id:
+        raise Fatal(f"{key_id} is the master key that wraps. Add a newer one first, with `reprieve keys rotate`.")
+    _replace(path, [entry for entry in entries if entry.id != key_id])
+
+
+def _replace(path: Path, entries: Sequence[Entry]) -> None:
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)
-    _write(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), [*entries, entry])
+    _write(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), entries)
     os.replace(beside, path)
     _settle(path)
-    return entry.id
 
 
 def _new(wrap: Wrap | None) -> Entry:

@@ -25,6 +25,11 @@ def sealed_letter(letter: ev.DeadLetter, vault: Vault | None, *, read: bool) -> 
     return replace(letter, key=None, value=None, headers={}, sealed=vault.seal(body, _scope(letter)))
 
 
+def rewrapped_letter(letter: ev.DeadLetter, vault: Vault) -> ev.DeadLetter:
+    """Return a letter with its data key wrapped by the current master key."""
+    return letter if letter.sealed is None else replace(letter, sealed=vault.rewrapped(letter.sealed, _scope(letter)))
+
+
 def opened_letter(letter: ev.DeadLetter, vault: Vault | None) -> ev.DeadLetter:
     """Return a letter with its bytes as they came. Raises Fatal where it cannot be opened."""
     if letter.sealed is None:

@@ -13,7 +13,7 @@ from streams.privacy.vault import DataKey, Vault
 
 PERSONAL_TOPICS = frozenset({"profiles", "feedback"})
 # No value from outside begins so: Confluent's framing would need a schema with the id 0xFF726570.
-_MARK = b"\x00\xffreprieve sealed\xff"
+MARK = b"\x00\xffreprieve sealed\xff"
 _SCOPE = b"log"
 _NOTHING = msgpack.encode([])
 
@@ -37,15 +37,21 @@ class LogSeal:
             self._new = self._vault.new_key(_SCOPE)
         position, topic, offset, key, value, headers, timestamp, inbound = row
         whole = msgpack.encode((key, value, headers))
-        value = _MARK + self._vault.seal(whole, _SCOPE, self._new)
+        value = MARK + self._vault.seal(whole, _SCOPE, self._new)
         return (position, topic, offset, None, value, _NOTHING, timestamp, inbound)
+
+    def rewrapped(self, row: Row, vault: Vault) -> Row:
+        """Return a sealed row with its data key wrapped by the current master key."""
+        position, topic, offset, key, value, headers, timestamp, inbound = row
+        value = MARK + vault.rewrapped((value or b"")[len(MARK) :], _SCOPE)
+        return (position, topic, offset, key, value, headers, timestamp, inbound)
 
     def opened(self, row: Row) -> Row:
         """Return a row as it came. Raises Fatal where it is sealed and cannot be opened."""
         position, topic, offset, _, value, _, timestamp, inbound = row
-        if value is None or not value.startswith(_MARK):
+        if value is None or not value.startswith(MARK):
             return row
-        vault, data = asked(self._vault, "log", topic), value[len(_MARK) :]
+        vault, data = asked(self._vault, "log", topic), value[len(MARK) :]
         wrapped = data[: 4 + int.from_bytes(data[2:4], "big")]
         found = self._keys.get(wrapped)
         if found is None:

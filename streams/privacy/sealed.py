@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from schemas.errors import Fatal
-from streams.privacy.vault import DataKey, Vault, is_sealed, open_part, seal_part
+from streams.privacy.master import wrapper_of
+from streams.privacy.vault import DataKey, Vault, is_sealed, open_part, seal_part, wrapped_of
 
 # The agents whose rows are about persons. An account's rows are its ledger, under opaque ids.
 SEALED = frozenset({"planner"})
@@ -167,6 +168,16 @@ class SealedRows(ReadRows):
             (agent, name, seal_part(value, scope_of(agent, name), self._held(agent, name.split(_SEPARATOR)[0])))
             for agent, name, value in given
         )
+
+    def outdated(self, agent: str, keys: Sequence[str]) -> list[str]:
+        """Return those of keys whose data key is wrapped by an older master key, in their order."""
+        if self._vault is None:
+            return []
+        current, found = self._vault.masters.current, []
+        for key, value in self._rows.states(agent, keys):
+            if is_sealed(value) and wrapper_of(wrapped_of(value, scope_of(agent, key))) != current:
+                found.append(key)
+        return sorted(found)
 
     def renew(self, agent: str, key: str) -> None:
         """Give a key another data key: its state and all of its facts must be stored next, in this batch."""

@@ -58,6 +58,14 @@ class Vault:
             wrapped = self.masters.wrap(raw, scope)
         return DataKey(raw, wrapped)
 
+    def rewrapped(self, data: bytes, scope: bytes) -> bytes:
+        """Return sealed bytes with their data key wrapped by the current master key; what it seals is left as it is."""
+        wrapped = wrapped_of(data, scope)
+        if wrapper_of(wrapped) == self.masters.current:
+            return data
+        again = self.key_of(data, scope).wrapped
+        return WHOLE + len(again).to_bytes(2, "big") + again + data[_HEAD + len(wrapped) :]
+
     def seal(self, data: bytes, scope: bytes, key: DataKey | None = None) -> bytes:
         """Return bytes sealed so that they stand for themselves; without a key under a new one."""
         key = key or self.new_key(scope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import urllib.request
 from contextlib import closing
 from datetime import date
@@ -28,8 +29,9 @@ from streams.kafka.partitioning import partition_of
 from streams.kafka.rows import STATE, state_of
 from streams.kafka.store import PartitionStore
 from streams.privacy.audit import KafkaAudit
-from streams.privacy.key_file import FileKeys
+from streams.privacy.key_file import FileKeys, read_entries, rotate
 from streams.privacy.letters import opened_letter
+from streams.privacy.master import wrapper_of
 from streams.privacy.sealed import open_state
 from streams.privacy.vault import Vault, wrapped_of
 from tests.privacy.marks import INCOME, NAME, PHONE, answer, erasure, granted, leaks, report, shapes
@@ -199,3 +201,37 @@ def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an
 def leaks_in(data: bytes) -> set[str]:
     """Return the marks that bytes hold."""
     return {what for form, what in FORMS.items() if form in data}
+
+
+def test_a_master_key_is_rotated_and_the_old_one_dropped_while_workers_go_on(stage: Stage) -> None:
+    def keys(command: str, *ids: str) -> str:
+        config = ["--kafka", "--config", str(stage.folder / "one.toml")]
+        found = CliRunner().invoke(cli, ["keys", command, str(stage.keys), *ids, *config])
+        return f"{found.output}{found.exception or ''}"
+
+    events = list(simulate(accounts=12, days=40, seed=11))
+    half = next(n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date.day == 20)
+    stage.publish(events[:half])
+    stage.start("one")
+    stage.settle()
+    (first,), second = (entry.id for entry in read_entries(stage.keys)), rotate(stage.keys)
+    assert {wrapper_of(wrapped_of(row, b"")) for row in rows_of(stage).values()} == {first}
+    assert stage.end("one") == 0
+    # The new one wraps from the first close on, of whom nothing is heard too.
+    stage.start("one")
+    assert f"still ask for {first}" in keys("drop", first)
+    stage.publish(events[half : half + 1])
+    stage.settle()
+    rows = rows_of(stage)
+    assert {wrapper_of(wrapped_of(row, b"")) for row in rows.values()} == {second}
+    old, new = keys("list").splitlines()
+    assert old == f"{first}  in the file  nothing asks for it: it can be dropped"
+    assert new == f"{second}  in the file  wraps  {len(rows)} borrowers, {stage.partitions} words of the check"
+    assert f"no longer has {first}" in keys("drop", first)
+    stage.kill("one")
+    # From an empty disk too, nothing needs the key that is gone.
+    shutil.rmtree(stage.data())
+    stage.start("one")
+    stage.publish(events[half + 1 :])
+    stage.settle()
+    stage.assert_exact(events)

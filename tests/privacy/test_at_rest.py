@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from console.ledger import Ledger
 from schemas import events as ev
@@ -20,13 +21,15 @@ from simulator.runs import simulate
 from state.borrower import BorrowerState
 from state.pack import default_book
 from streams.at_work import agents_at_work
+from streams.cli import cli
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import Store
-from streams.privacy.key_file import rotate
+from streams.privacy.key_file import read_entries, rotate
 from streams.privacy.letters import opened_letter
 from streams.privacy.opening import FILE
 from streams.privacy.vault import wrapped_of
+from streams.privacy.wrappers import BORROWERS, LETTERS, LOG, WORDS
 from tests.privacy.marks import (
     COMMENT,
     INCOME,
@@ -238,6 +241,43 @@ def test_master_keys_are_rotated_under_rows_that_are_there(runtime: LocalRuntime
         opened.feed([report(borrower(), last_day(), "after")])
         raw = dict(opened._store.states("planner", [borrower()]))[borrower()]
     assert second.encode() in wrapped_of(raw, b"")
+
+
+def test_an_old_master_key_is_given_up_once_nothing_asks_for_it(runtime: LocalRuntime, tmp_path: Path) -> None:
+    file, data = tmp_path / "data" / FILE, tmp_path / "data"
+
+    def keys(*arguments: str) -> str:
+        found = CliRunner().invoke(cli, ["keys", arguments[0], str(file), *arguments[1:], "--data", str(data)])
+        return f"{found.output}{found.exception or ''}"
+
+    def letter(opened: LocalRuntime) -> bytes | None:
+        letters_ = (e for _, e in opened.outputs("dead-letters") if isinstance(e, ev.DeadLetter))
+        found = next(e for e in letters_ if e.code == "unreadable")
+        return opened_letter(found, opened.vault).value
+
+    runtime.publish_raw("feedback", borrower().encode(), NAME.encode())
+    runtime.run()
+    state, log = runtime.state("planner", borrower()), list(runtime.outputs("profiles"))
+    runtime.close()
+    first, second = read_entries(file)[0].id, rotate(file)
+    old, new = keys("list").splitlines()
+    assert all(what in old for what in (first, BORROWERS, LETTERS, LOG, WORDS))
+    assert new.endswith("wraps  nothing asks for it yet")
+    assert f"still ask for {first}" in keys("drop", first)
+    with LocalRuntime.open(data, default_book()):
+        # Nothing came in: it is the start that wraps.
+        pass
+    assert keys("list").splitlines()[0].endswith("nothing asks for it: it can be dropped")
+    assert f"no longer has {first}" in keys("drop", first)
+    assert f"has no master key {first}" in keys("drop", first)
+    assert f"still ask for {second}" in keys("drop", second)
+    assert [entry.id for entry in read_entries(file)] == [second]
+    with LocalRuntime.open(data, default_book()) as opened:
+        assert opened.state("planner", borrower()) == state
+        assert list(opened.outputs("profiles")) == log
+        assert letter(opened) == NAME.encode()
+    file.write_text(file.read_text().replace(second, "other"))
+    assert f"lacks {second}" in keys("list")
 
 
 def test_a_dead_letter_is_sealed_and_sent_in_again_as_it_came(runtime: LocalRuntime, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from streams.kafka.rows import META, STATE, state_of
 from streams.kafka.seat import Seat
 from streams.kafka.store import PartitionStore
 from streams.privacy.letters import opened_letter
-from streams.privacy.master import MasterKeys
+from streams.privacy.master import MasterKeys, wrapper_of
 from streams.privacy.vault import Vault, wrapped_of
 from tests.privacy.marks import NAME, erasure, granted, leaks, report, seen, shapes
 
@@ -68,6 +68,25 @@ class Driven:
         """Decide on events in one batch, and commit it."""
         self.give(*((TOPIC_OF[type(e)].name, (key_of(e) or "").encode(), Codec().encode(e)) for e in events))
 
+    def close(self, day: date, page: int) -> Iterator[int]:
+        """Close a day, and commit page by page; yields how many states each page but the last wrote."""
+        event = ev.DayClosed(
+            event_id=f"close-{day}",
+            occurred_at=datetime(day.year, day.month, day.day, 23, tzinfo=UTC),
+            source="test",
+            business_date=day,
+            calendar="none",
+        )
+        for _ in self.lane.close(self.seat, Given("clock", 0, None, b""), event, page):
+            yield self._commit()
+        self._commit()
+
+    def _commit(self) -> int:
+        states = sum(key[:1] == STATE for key in self.seat.rows.written)
+        self.changelog += self.seat.rows.written.items()
+        self.lane.settled({"planner": len(self.changelog)})
+        return states
+
     def give(self, *records: tuple[str, bytes | None, bytes | None]) -> None:
         """Decide on records in one batch, and commit it."""
         given: dict[str, list[Given]] = {}
@@ -75,8 +94,7 @@ class Driven:
             given.setdefault(topic, []).append(Given(topic, len(self.changelog) + n, key, value))
         self.lane.take(given)
         self.said += [Codec().decode(saying.value or b"") for saying in self.lane.batch.said]
-        self.changelog += self.seat.rows.written.items()
-        self.lane.settled({"planner": len(self.changelog)})
+        self._commit()
 
 
 @contextmanager
@@ -102,6 +120,27 @@ def test_what_a_lane_writes_is_sealed_and_another_lane_reads_it_back(tmp_path: P
     with driven(tmp_path / "two", changelog=one.changelog) as two:
         two.store.write(one.changelog, len(one.changelog))
         assert (two.seat.desk.state("B1"), two.seat.desk.history("B1")) == (state, facts)
+
+
+def test_the_first_close_under_a_new_master_key_wraps_every_row_by_it_page_by_page(tmp_path: Path) -> None:
+    names = [f"B{n}" for n in range(5)]
+    with driven(tmp_path) as one:
+        one.feed(*(event for who in names for event in (granted(who, DAY), report(who, DAY))))
+    both = Vault(MasterKeys({"k1": b"1" * 32, "k2": b"2" * 32}, "k2", "a test"))
+    alone = Vault(MasterKeys({"k2": b"2" * 32}, "k2", "a test"))
+    with driven(tmp_path, both) as two:
+        pages = two.close(date(2026, 1, 6), 2)
+        # Killed behind the second page: what was committed is wrapped, the rest follows.
+        assert [next(pages), next(pages)] == [2, 2]
+    with driven(tmp_path, both) as two:
+        assert list(two.close(date(2026, 1, 6), 2)) == [1]
+        again = dict(two.seat.rows.states("planner", names))
+        assert {wrapper_of(wrapped_of(value, b"")) for value in again.values()} == {"k2"}
+        # Once they are, a close writes none of them.
+        assert list(two.close(date(2026, 1, 7), 2)) == []
+    with driven(tmp_path, alone) as three:
+        for who in names:
+            assert len(three.seat.desk.history(who)) == 2
 
 
 def test_an_erasure_takes_the_data_key_out_of_the_files_and_out_of_a_compacted_changelog(
