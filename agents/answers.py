@@ -176,7 +176,6 @@ def _plan_of(
         waived=share.waived,
         instalments=share.instalments,
         caused_by=event.event_id,
-        recording_ref=event.recording_ref,
         locale=locale,
         balance=balance,
         clauses=disclosures_of(policy.offers.disclosures, terms, locale, agreed=True),

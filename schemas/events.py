@@ -838,6 +838,7 @@ class PersonalDataRead(Event, frozen=True, kw_only=True, gc=False, tag=True):
 class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """The borrower accepted an option; from now on it is the schedule.
 
+    recording_ref: No longer said: where the recording of an oral agreement is kept is known to the planner alone.
     locale: Language of the agreement, in which its clauses are.
     balance: What the account owed when the plan was offered.
     clauses: What the agreement states, by the keys that the policy asks for.

@@ -101,11 +101,13 @@ def agreement(
     locale: Locale | None = None,
     lender: str = "",
     adjusted: ev.PlanScheduleAdjusted | None = None,
+    recording: str | None = None,
 ) -> str:
     """Return the agreement as HTML, without script and without any other host.
 
     locale: None for the language in which it was made. lender: the lender's name, if it is to be named. adjusted: what
-    the account said of its schedule when the plan began, if it said anything.
+    the account said of its schedule when the plan began, if it said anything. recording: where that of an oral
+    agreement is kept.
     """
     said: Locale = "zh" if plan.locale == "zh" else "en"
     shown = locale or said
@@ -121,6 +123,7 @@ def agreement(
         translated=shown != said,
         plan=plan,
         lender=lender,
+        recording=recording or plan.recording_ref,
         clauses=clauses,
         structure=structure,
         sums=[sum(column) for column in zip(*structure.values(), strict=True)],
@@ -130,6 +133,12 @@ def agreement(
         ],
         money=partial(money, currency=plan.currency),
     )
+
+
+def recording_of(plan: ev.PlanActivated, history: Iterable[ev.Event]) -> str | None:
+    """Return where the recording of a plan's oral agreement is kept, by what its borrower answered."""
+    answers = (e for e in history if isinstance(e, ev.OfferAnswered) and e.answer == "accepted")
+    return next((e.recording_ref for e in answers if e.offer_id == plan.offer_id and e.recording_ref), None)
 
 
 def standing(

