@@ -215,7 +215,9 @@ def _refused(
             complained(s, last.offer_id)
     end: OfferEnd = "countered" if event.answer == "countered" else "declined"
     if "dispute" in reasons or "distress" in reasons:
-        kind: PauseReason = "dispute" if "dispute" in reasons else "distress"
+        # The end of the dispute ends a pause for it, and none for distress.
+        distressed = "distress" in reasons or (s.pause_reason == "distress" and s.paused_until > desk.today)
+        kind: PauseReason = "distress" if distressed else "dispute"
         pause(desk, kind, [r for r in ("dispute", "distress") if r in reasons], end, policy, env)
         return
     if last is None or s.paused_until > desk.today:

@@ -74,7 +74,8 @@ def erase(desk: Desk, event: ev.ErasureRequested, env: Environment) -> Facts:
     gone = (len(s.readings) - len(readings), len(s.consents) - len(consents), len(s.education))
     s.readings, s.consents, s.education = readings, consents, ()
     s.distressed = s.rate_matters = s.explained = False
-    s.ceiling, s.income_changed = (0, ""), 0
+    s.too_high = s.max_term = s.income_changed = 0
+    s.ceiling = (0, "")
     if s.pause_reason == "distress":
         # The pause itself protects, and tells nobody why.
         s.pause_reason = ""

@@ -35,7 +35,7 @@ from agents.watching import progressed, tell, untold
 from agents.workout import MEANS_CHANGED
 from schemas import events as ev
 from schemas.errors import BadInput
-from state.borrower import BorrowerState, Case, LastOffer
+from state.borrower import BorrowerState, Case, Commitment, LastOffer
 from state.calendars import add_months
 from state.policy import Policy, PolicyBook
 from state.profile import add_consent, add_readings, readings_of
@@ -163,8 +163,8 @@ class PlannerAgent:
             if event.as_of > said_on + timedelta(days=1):
                 raise BadInput(
                     "out_of_range",
-                    f"ProfileReported {event.event_id} speaks of {event.as_of}, after it was made on {said_on}. "
-                    "Send it with the date on which it was true.",
+                    f"ProfileReported {event.event_id} speaks of a day after that on which it was made. Send it with "
+                    "the date on which it was true.",
                     "as_of",
                 )
             s.readings = add_readings(s.readings, readings_of(event))
@@ -244,8 +244,11 @@ def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     if not s.cases and day > s.quiet_since and not any(p.runs(day) for p in s.plans.values()):
         _begin_episode(s)
     review = event.trigger == MEANS_CHANGED
+    if review and plan is not None and plan.strained < 0:
+        # The account tells its debt under a plan whose review is over: the means carry it again.
+        return
     if not review:
-        s.plans = {a: p for a, p in s.plans.items() if a != account}
+        s.plans = _ended(s, account)
     others = (whole(case.debt.outstanding) for name, case in s.cases.items() if name != account)
     plausible.check_room(event, len(s.cases.keys() - {account}), plausible.MOST_CASES)
     plausible.check_total(event, (whole(event.debt.outstanding), *others), "debt.outstanding", plausible.MOST_OWED)
@@ -256,6 +259,17 @@ def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     if s.pause_reason == "dispute" and disputed and "dispute" not in event.debt.holds:
         s.paused_until, s.pause_reason = 0, ""
     _decide_at(s, day)
+
+
+def _ended(s: BorrowerState, account: str, day: int | None = None) -> dict[str, Commitment]:
+    """Return the plans with that of an account ended, unless it began behind a day.
+
+    It is kept: where a payment is heard of late, the plan was never broken, and asks for its instalments again.
+    """
+    plan = s.plans.get(account)
+    if plan is None or (day is not None and day < plan.activated):
+        return s.plans
+    return {**s.plans, account: replace(plan, ended=True)}
 
 
 def _begin_episode(s: BorrowerState) -> None:
@@ -270,7 +284,7 @@ def _end(desk: Desk, event: ev.WorkoutEnded) -> None:
     s = desk.s
     day, account = event.business_date.toordinal(), event.account_id
     if event.reason != "plan_active":
-        s.plans = {a: p for a, p in s.plans.items() if a != account or day < p.activated}
+        s.plans = _ended(s, account, day)
     before = s.cases.get(account)
     if before is None or day < before.day:
         return

@@ -84,6 +84,9 @@ def test_nothing_that_was_said_of_a_borrower_is_kept_after_his_erasure() -> None
     for value in (ODD, "ODD", "distress", "income_change"):
         assert msgspec.msgpack.encode(value) not in left, value
         assert str(value).encode() not in left, value
+    # Nor what his refusals have taught.
+    assert desk.state is not None
+    assert (desk.state.too_high, desk.state.max_term, desk.state.ceiling) == (0, 0, (0, ""))
     (proof,) = erasures(desk)
     assert (proof.reports, proof.answers, proof.consents, proof.education) == (1, 1, 1, 1)
     # Income, expenses, household, region, spending.

@@ -272,6 +272,41 @@ class TestMeans:
         desk.feed(replace(moved, event_id="wrong", taken_back=True))
         assert desk.state.plans["A1"].until == agreed
 
+    def test_whoever_keeps_a_plan_that_his_means_carry_again_is_asked_for_nothing(self) -> None:
+        desk, teller, plan = self.with_plan()
+        desk.feed(teller.report(11, income=700_000))
+        desk.run(11, 11)
+        desk.feed(teller.request(12, trigger_="means_changed", principal=950_000))
+        desk.close(12)
+        desk.feed(teller.report(13))
+        desk.run(13, 20)
+        desk.feed(teller.withdrawn(21))
+        # What is known of his means is no longer to be used; each instalment that he pays tells of the debt anew.
+        for on, principal in ((41, 900_000), (71, 850_000), (101, 800_000)):
+            desk.feed(teller.request(on, trigger_="means_changed", principal=principal))
+            assert desk.run(on, on + 5) == []
+        assert desk.state is not None
+        assert desk.state.plans["A1"].plan_id == plan.plan_id
+        # Where the means fall short again, it is asked for anew, and then the account's word counts.
+        desk.feed(teller.granted(110), teller.report(110, income=650_000))
+        assert [type(e) for e in desk.run(110, 112)] == [ev.PlanReviewRequested]
+        desk.feed(teller.request(113, trigger_="means_changed", principal=750_000))
+        assert ev.OfferPublished in [type(e) for e in desk.run(113, 113)]
+
+    def test_a_plan_that_was_not_broken_after_all_takes_its_part_of_the_means_again(self) -> None:
+        largest = {}
+        for case in ("kept", "broken", "broken, and not"):
+            desk, teller, plan = self.with_plan()
+            broken = progress(plan, "broken")
+            if case != "kept":
+                desk.feed(broken, teller.request(11, plans_broken=1))
+            if case == "broken, and not":
+                desk.feed(replace(broken, event_id="not so", taken_back=True), teller.ended(11, reason="plan_active"))
+            desk.feed(teller.request(12, "A2", principal=500_000))
+            offer = next(e for e in reversed(desk.run(11, 13)) if isinstance(e, ev.OfferPublished))
+            largest[case] = (offer.account_ids, max(o.instalment_amount for o in offer.options))
+        assert largest["broken, and not"] == largest["kept"] != largest["broken"]
+
     def test_a_plan_paid_off_early_no_longer_counts_against_the_means(self) -> None:
         desk, teller, plan = self.with_plan()
         desk.feed(progress(plan, "completed"))
