@@ -465,8 +465,14 @@ def tables(html: str) -> dict[str, list[list[str]]]:
 
 
 def test_the_page_shows_the_figures() -> None:
-    html = page(report(small(), AGES))
+    found = report(small(), AGES)
+    html = page(found)
     shown = tables(html)
+    # Worked out above.
+    by_model = [e.doubly_robust for e in found.estimates.values()]
+    assert [row[3] for row in shown["Mean reward by way to lead"]] == [
+        f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in by_model
+    ]
     assert shown["By how the lead was chosen"] == [
         ["borrower", "1", "100.0%", "1", "1.000", "1", "100.0%", "3", "0"],
         ["fixed", "1", "0.0%", "1", "0.000", "0", "–", "0", "0"],
