@@ -38,7 +38,11 @@ def close_day(d: Day) -> None:
         d.post_penalty()
     follow(d)
     _instalments(d)
-    s.receivables = tuple(r for r in s.receivables if r.owed() or r.reported)
+    # What was paid of a plan out of turn stays until all before it is, since interest is earned from one to the next.
+    settled = s.plan.settled_through if s.plan is not None else 0
+    s.receivables = tuple(
+        r for r in s.receivables if r.owed() or r.reported or (r.plan and s.plan is not None and r.number > settled)
+    )
     remeasure(d)
     _counter(d)
     _bucket(d)
