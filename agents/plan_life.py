@@ -186,12 +186,13 @@ def break_plan(d: Day, reason: str) -> None:
     )
     others = [r for r in s.receivables if not r.plan]
     restored = list(plan.replaced)
-    if d.policy.plans.waiver_returns:
-        s.waived = s.waived.minus(plan.waived)
-    else:
-        restored = waive(restored, plan.waived)
     if plan.charged and restored:
         restored[0] = replace(restored[0], penalty=restored[0].penalty + plan.charged)
+    s.waived = s.waived.minus(plan.waived)
+    if not d.policy.plans.waiver_returns:
+        # A plan that took the place of another may have waived of that one's interest, which is owed no more.
+        restored, waived = waive(restored, plan.waived)
+        s.waived = s.waived.plus(waived)
     s.plan = None
     s.plans_broken += 1
     s.receivables = tuple(sorted([*restored, *others], key=receivable_order))
@@ -208,20 +209,25 @@ def break_plan(d: Day, reason: str) -> None:
     s.credit += again.left
 
 
-def waive(receivables: Sequence[Receivable], waived: Paid) -> list[Receivable]:
-    """Return receivables with amounts forgiven, oldest first."""
-    left = [waived.principal, waived.interest, waived.fees, waived.penalty]
+def waive(receivables: Sequence[Receivable], waived: Paid) -> tuple[list[Receivable], Paid]:
+    """Return receivables with amounts forgiven, oldest first, and what of these amounts they had."""
+    left = waived
     after = []
     for r in receivables:
-        cut = [min(a, b) for a, b in zip(left, (r.principal, r.interest, r.fees, r.penalty), strict=True)]
-        left = [a - b for a, b in zip(left, cut, strict=True)]
+        cut = Paid(
+            min(left.principal, r.principal),
+            min(left.interest, r.interest),
+            min(left.fees, r.fees),
+            min(left.penalty, r.penalty),
+        )
+        left = left.minus(cut)
         after.append(
             replace(
                 r,
-                principal=r.principal - cut[0],
-                interest=r.interest - cut[1],
-                fees=r.fees - cut[2],
-                penalty=r.penalty - cut[3],
+                principal=r.principal - cut.principal,
+                interest=r.interest - cut.interest,
+                fees=r.fees - cut.fees,
+                penalty=r.penalty - cut.penalty,
             )
         )
-    return after
+    return after, waived.minus(left)

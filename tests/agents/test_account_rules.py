@@ -383,6 +383,21 @@ class TestPlan:
         assert account.plans_broken == 1
         assert account.owed().total() == owed
 
+    def test_only_what_was_really_waived_counts_as_waived_when_a_plan_that_took_anothers_place_breaks(self) -> None:
+        s = Story()
+        again = s.plan(116, (130, 20_000), (160, 20_000), plan_id="plan2", waived=ev.Amounts(interest=300))
+        account = run(
+            s.opened(30, 60, 90, 120),
+            s.plan(95, *self.SCHEDULE, interest=300),
+            s.plan_review(115),
+            again,
+            through=250,
+            p=policy(plans=Plans(waiver_returns=False)),
+        ).states["A1"]
+        assert (account.plan, account.plans_broken) == (None, 1)
+        # The interest was of the first plan, which is owed no more.
+        assert (account.waived.total(), account.owed().total()) == (0, 40_000)
+
     def test_what_a_plan_left_out_is_asked_for_behind_it_in_no_larger_instalments(self) -> None:
         s = Story()
         desk = run(s.opened(30, 60, 90, 120), s.plan(95, (110, 15_000), (140, 10_000)), through=100)
