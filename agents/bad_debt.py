@@ -15,7 +15,7 @@ from state.delinquency import is_material, measure
 def decide_bad_debt(d: Day, stage: int) -> None:
     """Move the bad-debt status as far as this day's facts and measures let it; `stage` is that by days past due."""
     s, rules = d.s, d.policy.bad_debt
-    if not s.overdue_since:
+    if not s.overdue_since and s.plan is None:
         s.rejected = False
     if s.bad_debt in ("none", "cured") and not s.rejected:
         _candidate(d)

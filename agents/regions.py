@@ -261,11 +261,14 @@ def _standing(d: Day) -> None:
 
 
 def _forget(d: Day) -> None:
-    """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again."""
+    """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again.
+
+    While a plan runs the arrears that it replaced may return, and with them the days that holds paused.
+    """
     s = d.s
-    if not s.overdue_since:
+    if not s.overdue_since and s.plan is None:
         s.attempts, s.evidence = 0, ()
         s.holds = tuple(h for h in s.holds if h.end == 0 or h.end >= d.day)
         served = s.standing == "good" and s.stage == 1 and not any(s.classes.values())
-        if s.clean_since and served and s.bad_debt in ("none", "cured") and s.plan is None:
+        if s.clean_since and served and s.bad_debt in ("none", "cured"):
             s.clean_since, s.had_plan = 0, False
