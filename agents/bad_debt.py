@@ -1,7 +1,8 @@
 """Bad debt: none, candidate, recognised, charged off, recovering, terminated, cured.
 
 A candidate is overdue, was called in vain, and its arrears are material; it is recognised once it is
-impaired (automatically) or by a review, as the policy says. Recovery goes on after a charge-off
+impaired (automatically) or by a review, as the policy says. While a plan runs it neither is recognised by itself
+nor cured. Recovery goes on after a charge-off
 (账销案存, 财金〔2017〕90号) until a review terminates it on a coded ground or it is settled.
 """
 
@@ -30,9 +31,15 @@ def decide_bad_debt(d: Day, stage: int) -> None:
         review = _review(d, "charge_off")
         if review is not None:
             _turn(d, "charged_off", (f"review {review.review_id}: {review.ground}",), review.review_id)
-        elif clean_for(d, rules.cure_probation_days):
+        elif s.plan is None and clean_for(d, _probation(d)):
             _turn(d, "cured", (f"clean for {d.day - s.clean_since} days",))
     _recovery(d)
+
+
+def _probation(d: Day) -> int:
+    """Return the clean days before a recognised debt is cured: after a plan, also what a class waits for after one."""
+    after_plan = max((c.after_plan_days for c in d.policy.classifications), default=0) if d.s.had_plan else 0
+    return max(d.policy.bad_debt.cure_probation_days, after_plan)
 
 
 def _candidate(d: Day) -> None:
@@ -65,8 +72,11 @@ def _decide_candidate(d: Day, stage: int) -> None:
     confirmed = _review(d, "recognise")
     if confirmed is not None:
         _turn(d, "recognised", (f"review {confirmed.review_id}: {confirmed.ground}",), confirmed.review_id)
-    elif rules.recognition == "automatic" and stage == 3 and d.day - s.bad_debt_on >= rules.recognise_after_days:
-        _turn(d, "recognised", ("impairment stage 3", f"candidate for {d.day - s.bad_debt_on} days"))
+        return
+    waited = d.day - s.bad_debt_on
+    automatic = rules.recognition == "automatic" and s.plan is None
+    if automatic and stage == 3 and waited >= rules.recognise_after_days:
+        _turn(d, "recognised", ("impairment stage 3", f"candidate for {waited} days"))
 
 
 def _recovery(d: Day) -> None:

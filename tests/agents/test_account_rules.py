@@ -231,6 +231,48 @@ class TestBadDebt:
         )
         assert transitions(desk, ev.BadDebtChanged)[-1] == (185, "recognised", "cured")
 
+    def kept_plan(self, after: int, bad_debt: BadDebt, through: int) -> Desk:
+        """Run a plan of ten instalments that is kept, made on day 130 of arrears that began on day 30."""
+        s = Story()
+        dues = [150 + 30 * n for n in range(10)]
+        return run(
+            s.opened(30, 60, 90, 120),
+            s.contact(100),
+            s.plan(130, *((due, 4_000) for due in dues)),
+            *(s.paid(due, 4_000) for due in dues),
+            through=through,
+            p=policy(
+                bad_debt=bad_debt,
+                classifications=(Classification("c", (ClassThreshold("pass", 0),), after_plan_days=after),),
+            ),
+        )
+
+    @pytest.mark.parametrize(("after", "cured"), [(0, 420), (200, 420), (365, 495)])
+    def test_recognised_debt_is_cured_after_its_plan_and_the_longer_probation(self, after: int, cured: int) -> None:
+        rules = BadDebt("t", attempts_at_least=1, cure_probation_days=90)
+        running = self.kept_plan(after, rules, through=419)
+        assert running.states["A1"].plan is not None
+        assert running.states["A1"].bad_debt == "recognised"
+        ended = self.kept_plan(after, rules, through=600)
+        assert transitions(ended, ev.BadDebtChanged)[-1] == (cured, "recognised", "cured")
+
+    def test_a_candidate_who_keeps_his_plan_is_not_recognised(self) -> None:
+        rules = BadDebt("t", attempts_at_least=1, recognise_after_days=30)
+        desk = self.kept_plan(0, rules, through=600)
+        assert transitions(desk, ev.BadDebtChanged) == [(100, "none", "candidate"), (420, "candidate", "cured")]
+
+    def test_a_candidate_whose_plan_breaks_is_recognised_then(self) -> None:
+        s = Story()
+        desk = run(
+            s.opened(30, 60, 90, 120),
+            s.contact(100),
+            s.plan(130, (150, 20_000), (180, 20_000)),
+            through=200,
+            p=policy(bad_debt=BadDebt("t", attempts_at_least=1, recognise_after_days=30)),
+        )
+        broken = (desk.said(ev.PlanBroken)[0].business_date - s.start).days  # type: ignore[attr-defined]
+        assert transitions(desk, ev.BadDebtChanged)[-1] == (broken, "candidate", "recognised")
+
     def test_a_broken_promise_counts_as_a_failed_attempt(self) -> None:
         s = Story()
         desk = run(s.opened(30, 60, 90), s.contact(40), s.contact(50), s.promised(60, 70, 5_000), through=92)
