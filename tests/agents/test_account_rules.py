@@ -288,6 +288,14 @@ class TestBadDebt:
         )
         assert desk.said(ev.BadDebtChanged) == []
 
+    @pytest.mark.parametrize(("due", "paid", "attempts"), [(100, 5_000, 0), (100, 4_999, 1), (105, 5_000, 0)])
+    def test_a_promise_is_kept_by_a_payment_on_the_day_on_which_it_is_made(
+        self, due: int, paid: int, attempts: int
+    ) -> None:
+        s = Story()
+        desk = run(s.opened(30, 60, 90, 120), s.promised(100, due, 5_000), s.paid(100, paid), through=110)
+        assert desk.states["A1"].attempts == attempts
+
     def test_a_ground_that_is_not_the_policys_is_refused(self) -> None:
         s = Story()
         desk = Desk(policy(bad_debt=BadDebt("t", charge_off_grounds=("bankruptcy",))))
