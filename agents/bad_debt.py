@@ -1,9 +1,10 @@
 """Bad debt: none, candidate, recognised, charged off, recovering, terminated, cured.
 
-A candidate is overdue, was called in vain, and its arrears are material; it is recognised once it is
-impaired (automatically) or by a review, as the policy says. While a plan runs it neither is recognised by itself
-nor cured. Recovery goes on after a charge-off
-(账销案存, 财金〔2017〕90号) until a review terminates it on a coded ground or it is settled.
+A candidate is overdue, was called in vain, and its arrears are material; it is recognised once it is impaired
+(automatically) or by a review, as the policy says. While a plan runs it is neither recognised nor cured by itself.
+Where the policy charges off by days past due, it does so whatever was tried, unless a hold or a review stands against
+it. Recovery goes on after a charge-off (账销案存, 财金〔2017〕90号) until a review terminates it on a coded ground or
+it is settled.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ def decide_bad_debt(d: Day, stage: int) -> None:
         _candidate(d)
     if s.bad_debt == "candidate":
         _decide_candidate(d, stage)
-    late_enough = rules.charge_off_after is not None and s.days_past_due >= rules.charge_off_after
-    if s.bad_debt in ("candidate", "recognised") and late_enough:
+    if s.bad_debt in ("candidate", "recognised") and _late_enough(d):
         if s.bad_debt == "candidate":
             _turn(d, "recognised", (f"days past due {s.days_past_due}",))
         _turn(d, "charged_off", (f"days past due {s.days_past_due} >= {rules.charge_off_after}",))
@@ -34,6 +34,12 @@ def decide_bad_debt(d: Day, stage: int) -> None:
         elif s.plan is None and clean_for(d, _probation(d)):
             _turn(d, "cured", (f"clean for {d.day - s.clean_since} days",))
     _recovery(d)
+
+
+def _late_enough(d: Day) -> bool:
+    """Say whether days past due alone charge a debt off, whatever was tried (65 FR 36903 where the pack says so)."""
+    after = d.policy.bad_debt.charge_off_after
+    return after is not None and d.s.days_past_due >= after
 
 
 def _probation(d: Day) -> int:
@@ -49,13 +55,16 @@ def _candidate(d: Day) -> None:
         reasons.append(f"missed instalments {s.missed} >= {rules.missed_at_least}")
     if s.days_past_due > rules.days_past_due_over:
         reasons.append(f"days past due {s.days_past_due} > {rules.days_past_due_over}")
-    if not reasons or s.attempts < rules.attempts_at_least:
+    if _late_enough(d):
+        reasons.append(f"days past due {s.days_past_due} >= {rules.charge_off_after}")
+    elif not reasons or s.attempts < rules.attempts_at_least:
         return
     if not is_material(measure(s.receivables, s.holds, d.day, delinquency), delinquency):
         return
     if any(kind in rules.blocking_holds for kind in d.active_holds()):
         return
-    reasons.append(f"failed contact attempts {s.attempts} >= {rules.attempts_at_least}")
+    if s.attempts >= rules.attempts_at_least:
+        reasons.append(f"failed contact attempts {s.attempts} >= {rules.attempts_at_least}")
     _turn(d, "candidate", tuple(reasons))
 
 
@@ -83,7 +92,8 @@ def _recovery(d: Day) -> None:
     s, rules = d.s, d.policy.bad_debt
     if s.bad_debt not in ("charged_off", "recovering"):
         return
-    if s.bad_debt == "charged_off" and d.paid_today:
+    # What came in on the day whose close charges off was paid before.
+    if s.bad_debt == "charged_off" and d.paid_today and s.bad_debt_on < d.day:
         _turn(d, "recovering", (f"payment of {d.paid_today} after charge-off",))
     elif s.bad_debt == "recovering" and d.day - s.last_payment > rules.recovery_lapse_days:
         _turn(d, "charged_off", (f"no payment for {d.day - s.last_payment} days",))

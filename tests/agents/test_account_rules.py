@@ -12,6 +12,7 @@ from agents.account import AccountAgent
 from agents.base import Environment
 from schemas import events as ev
 from schemas.errors import BadInput, UnknownAccount
+from state.pack import default_book
 from state.policy import BadDebt, Charges, Classification, ClassThreshold, Delinquency, Impairment, Plans
 
 
@@ -221,6 +222,44 @@ class TestBadDebt:
         s = Story()
         desk = run(*defaulting(story=s), through=200, p=policy(bad_debt=BadDebt("t", charge_off_after=150)))
         assert transitions(desk, ev.BadDebtChanged)[-1] == (180, "recognised", "charged_off")
+
+    def test_charge_off_by_days_past_due_comes_whatever_was_tried_and_says_every_step(self) -> None:
+        s = Story()
+        p = policy(bad_debt=BadDebt("t", charge_off_after=120))
+        desk = run(s.opened(*range(30, 400, 30)), s.contact(60), through=200, p=p)
+        assert {d for d, _, _ in transitions(desk, ev.BadDebtChanged)} == {150}
+        assert {(e.from_, e.to) for e in desk.said(ev.BadDebtChanged)} == {  # type: ignore[attr-defined]
+            ("none", "candidate"),
+            ("candidate", "recognised"),
+            ("recognised", "charged_off"),
+        }
+        first = next(e for e in desk.said(ev.BadDebtChanged) if e.from_ == "none")  # type: ignore[attr-defined]
+        assert "days past due 120 >= 120" in first.reasons  # type: ignore[attr-defined]
+        assert not any("attempts" in reason for reason in first.reasons)  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(("product", "after"), [("personal_loan", 120), ("credit_card", 180)])
+    def test_in_the_united_states_open_end_credit_is_charged_off_later(self, product: str, after: int) -> None:
+        s = Story()
+        opened_ = s.opened(*range(30, 400, 30), product=product, jurisdiction="US", currency="USD")
+        desk = Desk(default_book())
+        desk.feed(opened_, *s.closes(1, 300))
+        assert transitions(desk, ev.BadDebtChanged)[-1][0] == 30 + after
+        assert desk.states["A1"].bad_debt == "charged_off"
+
+    def test_a_hold_that_blocks_candidates_keeps_days_past_due_from_charging_off_until_it_ends(self) -> None:
+        s = Story()
+        p = policy(bad_debt=BadDebt("t", charge_off_after=120, blocking_holds=("fraud",)))
+        desk = run(s.opened(*range(30, 400, 30)), s.hold(140, 169, "fraud"), through=200, p=p)
+        assert {d for d, _, _ in transitions(desk, ev.BadDebtChanged)} == {170}
+
+    def test_a_payment_on_the_day_that_charges_off_is_no_recovery(self) -> None:
+        s = Story()
+        p = policy(bad_debt=BadDebt("t", charge_off_after=120))
+        desk = run(s.opened(*range(30, 400, 30)), s.paid(150, 100), s.paid(160, 100), through=200, p=p)
+        assert (desk.states["A1"].bad_debt, desk.states["A1"].bad_debt_on) == ("recovering", s.day(160).toordinal())
+        before = Story()
+        only_one = run(before.opened(*range(30, 400, 30)), before.paid(150, 100), through=200, p=p)
+        assert only_one.states["A1"].bad_debt == "charged_off"
 
     def test_recognised_debt_is_cured_only_after_a_clean_probation(self) -> None:
         s = Story()
