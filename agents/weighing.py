@@ -190,7 +190,8 @@ class Weighing:
         if reason is not None:
             return reason
         largest, total, plan_value = self.sketch(terms)
-        if largest > self.capacity.limit:
+        # The closed forms know no rounding: what may round to within the limit is decided by its exact instalments.
+        if largest > self.capacity.limit + len(self.debts) / 2:
             return "not_affordable"
         if largest < self.policy.options.minimum_instalment:
             return "below_minimum_instalment"
