@@ -263,6 +263,9 @@ def next_day(d: Day) -> int:
     overdue = False
     for r in s.receivables:
         if r.unpaid() <= tolerance(rules, r.asked):
+            if r.plan and not r.settled and r.due > day:
+                # What is within tolerance from the start counts as paid on the day on which it is due.
+                days.append(r.due)
             continue
         if r.due >= day:
             days.append(r.due + 1)
@@ -311,8 +314,13 @@ def remeasure(d: Day) -> None:
 
 def outstanding_on(s: AccountState, day: int) -> Paid:
     """Return what is owed on a day: all principal and charges, and interest and fees of what is due or was billed."""
+    return owed_on(s.receivables, day)
+
+
+def owed_on(receivables: Iterable[Receivable], day: int) -> Paid:
+    """Return what is owed of receivables on a day (ordinal), as `outstanding_on` does of all of an account's."""
     principal = interest = fees = penalty = 0
-    for r in s.receivables:
+    for r in receivables:
         principal += r.principal
         penalty += r.penalty
         if r.due <= day or r.billed:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agents.option_words import Locale
+from agents.weighing import MATERIAL_BPS as MATERIAL_BPS
 from agents.weighing import owed
 from schemas import events as ev
 from state.affordability import Capacity, capacity_of
@@ -19,10 +20,6 @@ from state.profile import Profile, granted_ids, merge
 PERSONAL_HOLDS: frozenset[ev.HoldKind] = frozenset({"bankruptcy", "deceased", "breathing_space"})
 # A hold of these kinds is about the account: its debt is not negotiated, others are.
 ACCOUNT_HOLDS: frozenset[ev.HoldKind] = frozenset({"dispute", "fraud"})
-
-# House rule: by how much principal or limit has to move, in basis points, before an open offer is remade.
-# Interest and fees that grow with age never count.
-MATERIAL_BPS = 1_000
 
 
 class Grounds(Struct, frozen=True):

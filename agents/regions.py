@@ -38,7 +38,11 @@ def close_day(d: Day) -> None:
         d.post_penalty()
     follow(d)
     _instalments(d)
-    s.receivables = tuple(r for r in s.receivables if r.owed() or r.reported)
+    # What was paid of a plan out of turn stays until all before it is, since interest is earned from one to the next.
+    settled = s.plan.settled_through if s.plan is not None else 0
+    s.receivables = tuple(
+        r for r in s.receivables if r.owed() or r.reported or (r.plan and s.plan is not None and r.number > settled)
+    )
     remeasure(d)
     _counter(d)
     _bucket(d)
@@ -257,11 +261,14 @@ def _standing(d: Day) -> None:
 
 
 def _forget(d: Day) -> None:
-    """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again."""
+    """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again.
+
+    While a plan runs the arrears that it replaced may return, and with them the days that holds paused.
+    """
     s = d.s
-    if not s.overdue_since:
+    if not s.overdue_since and s.plan is None:
         s.attempts, s.evidence = 0, ()
         s.holds = tuple(h for h in s.holds if h.end == 0 or h.end >= d.day)
         served = s.standing == "good" and s.stage == 1 and not any(s.classes.values())
-        if s.clean_since and served and s.bad_debt in ("none", "cured") and s.plan is None:
+        if s.clean_since and served and s.bad_debt in ("none", "cured"):
             s.clean_since, s.had_plan = 0, False

@@ -1005,13 +1005,15 @@ class PlanReviewRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class PlanScheduleAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """What the account owed changed between the offer and its acceptance; this schedule counts, and no instalment grew.
+    """What the account owed changed between the offer and its acceptance; this schedule counts. No instalment grew beyond the largest that was agreed, unless the legal term left no other way.
 
     business_date: The day of which it speaks.
     caused_by: event_id of the event that made it be said.
     difference: What is to be repaid less what was offered to be, minor units; more is asked for behind the last instalment, less is taken off the last ones.
     agreed: How many instalments were agreed; those behind them were added.
     instalments: The whole schedule.
+    forgiven: Of the difference, what is within the tolerance of an instalment and is not asked for, minor units.
+    beside: What was billed, is not yet due, and had no room within the legal term: it stays to be paid on its own dates.
     """
 
     account_id: Id
@@ -1022,6 +1024,8 @@ class PlanScheduleAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True)
     difference: Long
     agreed: NonNegativeInt
     instalments: tuple[PlanInstalment, ...]
+    forgiven: NonNegative = 0
+    beside: tuple[Instalment, ...] = ()
 
 
 class PolicyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):

@@ -35,6 +35,7 @@ class Receivable(Struct, frozen=True, array_like=True, gc=False):
     asked: what it asked for, before charges. penalty: penalty interest and late fees put on it.
     reported: it has been said to be missed. plan: it belongs to a repayment plan. billed: a statement asked for it,
     so its interest and fees have been charged and are owed before they are due; those of a schedule are not yet.
+    settled: of a plan's, it was paid within tolerance, and what is to be said of that has been said.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Receivable(Struct, frozen=True, array_like=True, gc=False):
     reported: bool = False
     plan: bool = False
     billed: bool = False
+    settled: bool = False
 
     def unpaid(self) -> int:
         """Return what is unpaid of what was asked for; charges do not make an instalment unpaid."""
@@ -114,7 +116,8 @@ class Paid(Struct, frozen=True, array_like=True, gc=False):
 class Plan(Struct, frozen=True, array_like=True, gc=False):
     """An active repayment plan, and what it replaced, which is owed again if it breaks.
 
-    paid: what was paid of it. settled_through, settled_due: number and due date of the last instalment that was paid.
+    paid: what was paid of it. settled_through, settled_due: number and due date of the last instalment up to which all
+    are settled.
     paused_from: first day of the hold that pauses it, 0 for none. review: day on which it was said that the means no
     longer carry it, 0 for none. saved: interest that an early payment spared. charged: penalty interest and late fees
     while it was active.

@@ -100,7 +100,9 @@ def histories(draw: st.DrawFn) -> list[ev.Event]:
             later = min(on + draw(st.integers(0, 70)), LAST - 3)
             events.append(s.plan_review(later))
             again = later + draw(st.integers(-1, 3))
-            events.append(s.plan(again, (again + 25, 9_000), (again + 55, 9_000), plan_id="plan2", interest=interest))
+            parts = ((again + 25, 9_000), (again + 55, 9_000))
+            waived = ev.Amounts(penalty=waived.penalty, interest=draw(st.sampled_from([0, 300])))
+            events.append(s.plan(again, *parts, plan_id="plan2", interest=interest, waived=waived))
     if draw(st.booleans()):
         on = draw(offsets)
         events.append(s.promised(on, on + 10, draw(amounts)))
