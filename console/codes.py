@@ -157,6 +157,7 @@ PATTERNS = (
     (r"failed contact attempts (\d+) >= (\d+)", r"催收未果\1次，达到\2次"),
     (r"impairment stage (\d)", r"减值第\1阶段"),
     (r"candidate for (\d+) days", r"候选已\1天"),
+    (r"distressed restructuring with a loss of (\d+) bps", r"困境重组，现值损失\1个基点"),
     (r"clean for (\d+) days", r"\1天无逾期"),
     (r"payment of (\d+) after charge-off", r"核销后还款\1"),
     (r"no payment for (\d+) days", r"\1天未还款"),

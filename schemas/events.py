@@ -843,6 +843,7 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     clauses: What the agreement states, by the keys that the policy asks for.
     broken_after_missed: Missed instalments in a row with which the plan ends, 0 where it was not said.
     policy: Policy and version under which it was agreed.
+    distressed_obligation_bps: Loss of present value of the option that was accepted, over all its accounts, at the original effective rate, in basis points rounded up, so that what is above a limit is above it here; 0 where it was not said (EBA/GL/2016/07).
     """
 
     account_id: Id
@@ -862,6 +863,7 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     clauses: dict[str, str] = field(default_factory=dict)
     broken_after_missed: Int = 0
     policy: str = ""
+    distressed_obligation_bps: Int = 0
 
 
 class PlanBroken(Event, frozen=True, kw_only=True, gc=False, tag=True):
