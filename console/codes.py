@@ -106,6 +106,9 @@ CHINESE = {
     "returned_debit": "扣款退回",
     "repaid": "已还清",
     "repayment_planning": "制定还款方案",
+    "outside_hours": "不在可联系时段",
+    "cap_reached": "联系次数已满",
+    "quiet_after_conversation": "通话后静默期",
 }
 CHINESE |= {f"hold:{kind}": f"暂停（{CHINESE[kind]}）" for kind in get_args(ev.HoldKind)}
 # What kinds of events are called where another event speaks of them.
