@@ -24,6 +24,7 @@ from schemas import events as ev
 from state.borrower import BorrowerState, Choice, LastOffer, OfferEnd
 from state.calendars import add_months
 from state.learning import Learned
+from state.profile import millis
 
 SOURCE = "reprieve.planner"
 FACT = "offer:"
@@ -259,6 +260,8 @@ class Desk:
             offer.expires_on.toordinal(),
             grounds.capacity.limit,
             grounds.capacity.known,
+            reach=millis(offer.contact.not_before) if offer.contact.channels else 0,
+            window=(millis(offer.contact.not_before), millis(offer.contact.not_after)),
         )
         self.facts.append((FACT + offer.offer_id, offer))
 

@@ -15,7 +15,7 @@ from agents.account_day import Day, owed_on, receivable_order
 from agents.plan_changes import pause, settle_early, succeed
 from agents.plan_fit import fit, last_day, room
 from schemas import events as ev
-from state.account import Paid, Plan, Receivable
+from state.account import Distressed, Paid, Plan, Receivable
 from state.delinquency import days_late
 from state.ledger import allocate, tolerance
 
@@ -41,6 +41,11 @@ def activate(d: Day, fact: ev.PlanActivated) -> None:
     plan = Plan(fact.plan_id, fact.offer_id, d.day, taken, waived, annual_rate_bps=fact.annual_rate_bps)
     s.plan = plan if before is None else succeed(d, before, plan)
     s.had_plan = True
+    if not s.overdue_since and not s.clean_since:
+        # Who had no arrears proves himself from the plan on; else no probation after it could ever end.
+        s.clean_since = d.day
+    if fact.distressed_obligation_bps > d.policy.options.distressed_over_bps:
+        s.distressed = Distressed(d.day, fact.distressed_obligation_bps)
     if fitted.instalments != fact.instalments or fitted.forgiven or beside:
         d.say(
             ev.PlanScheduleAdjusted,

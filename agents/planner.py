@@ -24,7 +24,7 @@ from agents import plausible
 from agents.amounts import whole
 from agents.answers import answer, pause_after
 from agents.base import Environment, Step
-from agents.contacting import reached
+from agents.conduct import judge, note, revise
 from agents.erasure import erase, is_past, keeps_recording, scrubbed, settled
 from agents.estimates import Estimate
 from agents.grounds import Grounds, grounds_of, outdated, unsound
@@ -84,9 +84,9 @@ class PlannerAgent:
         return f"{kind}:{natural(event)}"
 
     def due(self, state: BorrowerState) -> int | None:
-        """Return the next day whose close matters: a decision to take, or the expiry of the open offer."""
+        """Return the next day whose close matters: a decision to take, a contact to judge, or an offer that expires."""
         offer = state.open_offer()
-        days = [day for day in (state.decide_on, state.tell_on, offer.expires if offer else 0) if day]
+        days = [d for d in (state.decide_on, state.tell_on, state.judge_on, offer.expires if offer else 0) if d]
         return min(days, default=None)
 
     def outdated(self, state: BorrowerState, policies: PolicyBook, through: int) -> bool:
@@ -120,8 +120,9 @@ class PlannerAgent:
         """Let offers run out and decide on new ones, at the close of a business date."""
         s = copy(state)
         today = day.business_date.toordinal()
-        env = env.on(today)
+        policies, env = env.policies, env.on(today)
         desk = Desk(s, day, today, env.learned, self._ranker, self._estimate)
+        judge(desk, policies)
         offer = s.open_offer()
         if offer is not None and offer.expires <= today:
             desk.expire(offer)
@@ -182,9 +183,11 @@ class PlannerAgent:
             _follow(s, event)
             gone = settled(desk, event, env)
         elif isinstance(event, ev.ContactNoted):
-            reached(s, event, env.closed_through or said_on)
+            note(desk, event, env.closed_through or said_on, env.policies)
         elif isinstance(event, ev.EducationCompleted):
             s.education = tuple(sorted({*s.education, event.item_id}))
+        if isinstance(event, ev.ContactNoted | ev.ProfileReported | ev.ConsentGranted | ev.ConsentWithdrawn):
+            revise(desk, env)
         if untold(s):
             s.tell_on = min(s.tell_on or following.toordinal(), following.toordinal())
         erased = bool(gone) or isinstance(event, ev.ErasureRequested)

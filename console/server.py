@@ -21,8 +21,7 @@ from console.ledger import Ledger
 from console.live import CHECK, Live
 from console.rights import RIGHTS
 from console.source import Source
-from console.stories import account_story, borrower_story
-from schemas import events as ev
+from console.stories import account_story, borrower_story, told_now
 from schemas.errors import Fatal, ReprieveError, WrongUse
 from state.account import AccountState
 from state.borrower import BorrowerState
@@ -182,9 +181,7 @@ class Console:
         if not isinstance(state, AccountState):
             raise _absent(f"No account {key} is known.")
         offers = [
-            e
-            for _, e in ledger.history("planner", state.borrower_id)
-            if isinstance(e, ev.OfferPublished) and key in e.account_ids
+            e for e in told_now(e for _, e in ledger.history("planner", state.borrower_id)) if key in e.account_ids
         ]
         offers.sort(key=lambda o: (o.business_date, o.sequence), reverse=True)
         history = ledger.history("account", key)

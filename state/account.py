@@ -141,6 +141,16 @@ class Plan(Struct, frozen=True, array_like=True, gc=False):
     charged: int = 0
 
 
+class Distressed(Struct, frozen=True, array_like=True, gc=False):
+    """A plan whose loss was over the policy's limit: the day (ordinal) from which it counts, and the loss.
+
+    loss_bps: loss of present value at the original effective rate, basis points, rounded up.
+    """
+
+    since: int
+    loss_bps: int
+
+
 class Pending(Struct, frozen=True, array_like=True, gc=False):
     """A fact that counts from a day which is not folded yet."""
 
@@ -154,7 +164,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
 
     through: the last day that was folded. due: the next day whose close matters, 0 for never.
     overdue_since: first day of the present arrears, 0 if none. clean_since: first day without arrears
-    since the last ones, 0 while in arrears or if there never were any.
+    since the last ones (or of a plan, where there were none), 0 while in arrears or if there never were any.
     material_since: first day of the run of days above both materiality thresholds.
     accrued: penalty interest earned, in minor units × 3,650,000 (bps × 365 days), so that no rounding depends on
     which days were visited; penalty_posted: whole minor units of it that were put on the account, less those that
@@ -162,6 +172,8 @@ class AccountState(Struct, array_like=True, kw_only=True):
     charged: charges put on the account, all in all.
     billed: principal asked for by statements, which the cap of charges goes by where a card has no principal.
     early: what was said of a day before its close. requested: what the planner was last told.
+    distressed: the last distressed restructuring, until its probation is served under every classification. It stands
+    whatever becomes of the plan.
     """
 
     account_id: str
@@ -222,6 +234,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
 
     early: tuple[ev.AnyEvent, ...] = ()
     requested: str = ""
+    distressed: Distressed | None = None
 
     def owed(self) -> Paid:
         """Return all that the schedule asks for, due or not, by component."""
