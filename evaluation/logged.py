@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -49,7 +49,12 @@ class Bin(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """An evaluation. estimates: by way to lead; empty where chance had no part in any lead."""
+    """An evaluation. estimates: by way to lead; empty where chance had no part in any lead.
+
+    model_versions: decisions by what chose the lead, estimate_versions: by what valued the options; each told as often
+    as it was, whichever update of the model it went by. updates: the first and the last `ModelUpdated.version` that
+    decided, None where nothing that was learned did.
+    """
 
     decisions: int
     answered: int
@@ -64,6 +69,8 @@ class Report(Struct, frozen=True):
     acceptance: tuple[Bin, ...]
     keeping: tuple[Bin, ...]
     model_versions: dict[str, int]
+    estimate_versions: dict[str, int]
+    updates: tuple[int, int] | None
     notes: tuple[str, ...]
 
 
@@ -113,9 +120,8 @@ def report(events: Iterable[ev.Event]) -> Report:
         ratio = fmean(j.accepted for j in learned) / base if base else None
     else:
         notes.append("Learned leads and the fixed order were not both at work, so they are not compared.")
-    versions: dict[str, int] = defaultdict(int)
-    for d in decisions:
-        versions[d.model_version] += 1
+    told = [name for d in decisions for name in (d.model_version, d.estimate_version)]
+    updates = [int(number) for _, at, number in (name.rpartition("@") for name in told) if at and number.isdigit()]
     return Report(
         decisions=len(decisions),
         answered=len(found),
@@ -135,9 +141,16 @@ def report(events: Iterable[ev.Event]) -> Report:
                 if j.kept + j.missed > 0 and _foretold(j)[1] >= 0
             ]
         ),
-        model_versions=dict(sorted(versions.items())),
+        model_versions=_named(d.model_version for d in decisions),
+        estimate_versions=_named(d.estimate_version for d in decisions if d.estimate_version),
+        updates=(min(updates), max(updates)) if updates else None,
         notes=tuple(notes),
     )
+
+
+def _named(versions: Iterable[str]) -> dict[str, int]:
+    """Return how often each is named, without the update of the model, of which there is one a day."""
+    return dict(sorted(Counter(version.partition("@")[0] for version in versions).items()))
 
 
 def by_fixed_order(d: ev.DecisionLogged) -> list[float]:

@@ -49,8 +49,16 @@ def page(report: Report) -> str:
     body.append(_drawn("Kept instalments foretold (across) and what came (up)", report.keeping))
     body.append(_shares("By the option that led", report.leads))
     body.append(_shares("By month", report.months))
-    versions = ((escape(name), f"{count:,}") for name, count in report.model_versions.items())
-    body.append(_table("Model versions", ("version", "decisions"), versions))
+    for caption, versions in (
+        ("What chose the lead", report.model_versions),
+        ("What valued the options", report.estimate_versions),
+    ):
+        body.append(_table(caption, ("version", "decisions"), ((escape(n), f"{c:,}") for n, c in versions.items())))
+    if report.updates is not None:
+        first, last = report.updates
+        body.append(
+            f"<p>What was learned decided as it stood from update {first:,} to update {last:,} of the model.</p>"
+        )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Evaluation of offers</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"

@@ -414,8 +414,10 @@ class OptionRow(Struct, frozen=True, kw_only=True, gc=False):
 class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """All that is needed to judge a decision afterwards.
 
+    model_version: What chose the lead; behind an @ the ModelUpdated.version by which it did, where it was learned.
     shown: The options in the order of the offer, with all that a model knew of them.
     group: How the lead was chosen: fixed, holdout, learned, challenger or borrower.
+    estimate_version: What valued the candidates, named as model_version is; empty where none was valued.
     """
 
     offer_id: str
@@ -433,6 +435,7 @@ class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     caused_by: str
     shown: tuple[OptionRow, ...] = ()
     group: str = "fixed"
+    estimate_version: str = ""
 
 
 class DelinquencyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):

@@ -63,3 +63,6 @@ def _print(found: Report) -> None:
             both = (f"{x.value:.3f} ({x.low:.3f} to {x.high:.3f})" for x in (e.snips, e.doubly_robust))
             table.add_row(name, *both, f"{e.effective_sample_size:,.0f}")
         console.print(table)
+    if found.updates is not None:
+        first, last = found.updates
+        console.print(f"What was learned decided as it stood from update {first:,} to update {last:,} of the model.")

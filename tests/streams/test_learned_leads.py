@@ -84,6 +84,25 @@ def test_every_decision_says_how_likely_each_option_was_to_lead(said: list[ev.Ev
             assert min(o.propensity for o in decision.shown) >= 0.05 / len(decision.shown) - 1e-9
 
 
+def test_every_decision_says_by_which_update_of_the_model_it_was_made(said: list[ev.Event]) -> None:
+    known = 0
+    by_model: set[int] = set()
+    for event in said:
+        if isinstance(event, ev.ModelUpdated):
+            known = event.version
+        elif isinstance(event, ev.DecisionLogged) and event.shown:
+            learned = event.group == "learned"
+            if learned and len(event.shown) > 1:
+                # Nothing is decided by what is told at the same close, only by what was told before.
+                assert event.model_version == f"linear-thompson-1@{known}"
+                by_model.add(known)
+            else:
+                assert "@" not in event.model_version
+            if event.candidates and event.group != "borrower":
+                assert event.estimate_version == (f"keep-curve-1@{known}" if learned else "prior-1")
+    assert len(by_model) > 20
+
+
 def test_a_risk_officer_reads_the_report(said: list[ev.Event], tmp_path: Path) -> None:
     log, html = tmp_path / "said.jsonl", tmp_path / "report.html"
     log.write_bytes(b"".join(to_line(e) for e in said))
@@ -97,6 +116,10 @@ def test_a_risk_officer_reads_the_report(said: list[ev.Event], tmp_path: Path) -
         for way in ("ips", "snips", "doubly_robust"):
             assert estimated[way]["low"] <= estimated[way]["value"] <= estimated[way]["high"]
     assert sum(share["offers"] for share in told["groups"]) == told["answered"] > 50
+    assert {"fixed-order-1", "linear-thompson-1"} <= told["model_versions"].keys()
+    assert sum(told["model_versions"].values()) == len(decisions)
+    assert set(told["estimate_versions"]) == {"prior-1", "keep-curve-1"}
+    assert 1 <= told["updates"][0] < told["updates"][1]
     page = html.read_text("utf-8")
     assert page.count("<svg") == 2
     assert "http" not in page.replace("http://www.w3.org", "")
