@@ -490,7 +490,8 @@ class EvidenceGathered(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """What an offer has taught since it was last told; adding up all evidence gives the model.
 
     business_date: The day at whose close it is told.
-    counts: Offers, acceptances, broken plans and complaints, by how the lead was chosen.
+    counts: Offers, acceptances, instalments due, broken plans and complaints, by how the lead was chosen.
+    offered_on: The business date of the offer.
     """
 
     model: Id
@@ -500,6 +501,7 @@ class EvidenceGathered(Event, frozen=True, kw_only=True, gc=False, tag=True):
     rows: tuple[EvidenceRow, ...]
     cells: tuple[CapacityCell, ...] = ()
     counts: dict[str, Long] = field(default_factory=dict)
+    offered_on: date | None = None
 
 
 class GuardrailTripped(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -612,6 +614,7 @@ class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     outer: Upper triangle of the sum of row times row, millionths.
     accepted: Sum of row times acceptance, millionths.
     reward: Sum of row times reward, millionths.
+    counts: What evidence counted since the beginning, by how the lead was chosen.
     tripped: The guardrail that put the fixed order back, null where none has.
     """
 
