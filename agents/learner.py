@@ -14,8 +14,9 @@ from agents.base import Environment, Step, derived_id
 from agents.guardrails import breach_of, count, recent
 from schemas import events as ev
 from schemas.errors import BadInput
+from state.keeping import UNIT
 from state.learner import LearnerState
-from state.learning import WIDTH
+from state.learning import WIDTH, share
 from state.policy import PolicyBook
 
 SOURCE = "reprieve.learner"
@@ -56,7 +57,7 @@ class LearnerAgent:
             s.sums.add(row)
         for cell in event.cells:
             kept, missed = s.cells.get(cell.cell, (0, 0))
-            s.cells[cell.cell] = (kept + cell.kept, missed + cell.missed)
+            s.cells[cell.cell] = (kept + cell.kept * UNIT, missed + cell.missed * UNIT)
         for name, moved in event.counts.items():
             s.counts[name] = s.counts.get(name, 0) + moved
         count(s, event)
@@ -76,6 +77,10 @@ class LearnerAgent:
         if s.through:
             for _ in range(min(today - s.through, _LONGEST_FADE)):
                 s.sums.fade(rules.fade_bps)
+                s.cells = {
+                    name: (share(kept, rules.fade_bps), share(missed, rules.fade_bps))
+                    for name, (kept, missed) in s.cells.items()
+                }
         s.through, s.tell_on = today, 0
         s.version += 1
         outputs: list[ev.Event] = []
@@ -114,6 +119,7 @@ class LearnerAgent:
                 accepted=tuple(s.sums.accepted),
                 reward=tuple(s.sums.reward),
                 cells=tuple(ev.CapacityCell(cell=c, kept=k, missed=m) for c, (k, m) in sorted(s.cells.items())),
+                unit=UNIT,
                 counts=dict(sorted(s.counts.items())),
                 tripped=s.tripped or None,
             )

@@ -616,6 +616,7 @@ class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     reward: Sum of row times reward, millionths.
     counts: What evidence counted since the beginning, by how the lead was chosen.
     tripped: The guardrail that put the fixed order back, null where none has.
+    unit: As what one instalment counts in cells, which fade.
     """
 
     model: Id
@@ -629,6 +630,7 @@ class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     cells: tuple[CapacityCell, ...]
     counts: dict[str, Long]
     tripped: str | None = None
+    unit: PositiveInt = 1
 
 
 class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):

@@ -39,11 +39,12 @@ class Tally(Struct, frozen=True, array_like=True, gc=False):
 class LearnerState(Struct, array_like=True):
     """One model. Days are proleptic ordinals, 0 for none.
 
-    cells: kept and missed instalments by cell. counts: offers, acceptances, instalments due, broken plans and
-    complaints by how the lead was chosen, since the beginning. version: how often it was told. through: the day through
-    which it is told and faded. tell_on: the day at whose close it is told next. tripped: the guardrail that was
-    breached, empty for none. learned, control: what guardrails look at, by the day on which it was told. trial: the
-    policy's highest so far. since: the day on which learned leads were let in again after a breach.
+    cells: kept and missed instalments by cell, in millionths (`state.keeping.UNIT`). counts: offers, acceptances,
+    instalments due, broken plans and complaints by how the lead was chosen, since the beginning. version: how often it
+    was told. through: the day through which it is told and faded. tell_on: the day at whose close it is told next.
+    tripped: the guardrail that was breached, empty for none. learned, control: what guardrails look at, by the day on
+    which it was told. trial: the policy's highest so far. since: the day on which learned leads were let in again after
+    a breach.
     """
 
     model: str

@@ -29,6 +29,7 @@ from state.policy import Learning, PolicyBook
 
 BOOK = default_book()
 HOUSE = BOOK.policy_for("", "")
+MILLION = 1_000_000
 NIGHT = datetime(2026, 3, 1, 23, tzinfo=UTC)
 CHANCES = list(opportunities(40, 1, BOOK.policy_for("CN", "personal_loan")))
 
@@ -173,6 +174,30 @@ def test_what_is_long_past_counts_for_less() -> None:
     assert (step.state.sums.accepted[0], step.state.sums.reward[0]) == (998_001, -998_001)
     step = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2040, 3, 3)), env)
     assert 0 <= step.state.sums.accepted[0] < 30_000
+
+
+def test_kept_and_missed_instalments_fade_as_all_else_does_and_a_single_one_is_not_gone_at_once() -> None:
+    agent, env = LearnerAgent(), Environment(BOOK)
+    cell = cell_of(0.35, 24, 0.0, 45)
+    once = evidence("a", (), cells=(ev.CapacityCell(cell=cell, kept=1, missed=-1),))
+    step = agent.close(agent.handle(None, once, env).state, closed(date(2026, 3, 1)), env)
+    assert step.state.cells == {cell: (MILLION, -MILLION)}
+    step = agent.close(agent.handle(step.state, evidence("b", ()), env).state, closed(date(2026, 3, 3)), env)
+    assert step.state.cells == {cell: (998_001, -998_001)}
+    # What is told of it is read in instalments.
+    (update,) = step.outputs
+    assert isinstance(update, ev.ModelUpdated)
+    assert update.unit == MILLION
+    assert Learned(update).curve._weights == KeepCurve({cell: (0.998001, -0.998001)})._weights
+    assert Learned(msgspec.structs.replace(update, unit=1, cells=once.cells)).curve._weights == (
+        KeepCurve({cell: (1, -1)})._weights
+    )
+    # Half is left after 693 days, and what is kept of 14 years of silence is next to nothing.
+    step = agent.close(agent.handle(None, once, env).state, closed(date(2026, 3, 1)), env)
+    later = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2028, 1, 23)), env)
+    assert later.state.cells[cell][0] == pytest.approx(MILLION / 2, rel=0.002)
+    later = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2040, 3, 1)), env)
+    assert 0 <= later.state.cells[cell][0] < 30_000
 
 
 def test_the_curve_of_kept_instalments_starts_at_the_prior_and_follows_the_counts() -> None:
