@@ -49,8 +49,9 @@ def decision_of(
     context: RankingContext,
     codes: Sequence[str],
     group: str,
+    estimate_version: str = "",
 ) -> ev.DecisionLogged:
-    """Return what is logged of an offer's decision."""
+    """Return what is logged of an offer's decision. estimate_version: of what valued the candidates, if any were."""
     return ev.DecisionLogged(
         event_id=derived_id(cause.event_id, "DecisionLogged", offer.borrower_id),
         occurred_at=cause.occurred_at,
@@ -77,4 +78,5 @@ def decision_of(
             for o in offer.options
         ),
         group=group,
+        estimate_version=estimate_version,
     )

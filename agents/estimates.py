@@ -29,7 +29,15 @@ class Features(Struct, frozen=True, gc=False):
 
 
 class Estimate(Protocol):
-    """Probabilities, 0 to 1, that an option is accepted, and once accepted is kept."""
+    """Probabilities, 0 to 1, that an option is accepted, and once accepted is kept.
+
+    version: what is logged of it, so that a decision can be worked out again.
+    """
+
+    @property
+    def version(self) -> str:
+        """Return the name of the estimate, behind an @ the version of the model where one was learned."""
+        ...
 
     def accept(self, features: Features) -> float:
         """Return P(accept)."""
@@ -52,6 +60,11 @@ class PriorEstimate:
     accept: falls with the burden and the term, rises with relief; a house assumption, weak on purpose.
     """
 
+    @property
+    def version(self) -> str:
+        """Return the name of the estimate."""
+        return "prior-1"
+
     def keep(self, features: Features) -> float:
         """Return P(keep): falls as the burden or the term grows."""
         return logistic(prior_log_odds(features.burden, features.term_months))
@@ -62,10 +75,19 @@ class PriorEstimate:
 
 
 class LearnedEstimate(PriorEstimate):
-    """What kept and missed plan instalments have taught of P(keep); P(accept) is the prior's."""
+    """What kept and missed plan instalments have taught of P(keep); P(accept) is the prior's.
 
-    def __init__(self, curve: KeepCurve) -> None:
+    model: `ModelUpdated.version` of what told the curve.
+    """
+
+    def __init__(self, curve: KeepCurve, model: int) -> None:
         self._curve = curve
+        self._model = model
+
+    @property
+    def version(self) -> str:
+        """Return the name of the estimate with the version of the model."""
+        return f"keep-curve-1@{self._model}"
 
     def keep(self, features: Features) -> float:
         """Return P(keep): that a plan's first instalments are all kept."""

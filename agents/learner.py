@@ -8,20 +8,18 @@ the next business date on, wherever they run.
 from __future__ import annotations
 
 from copy import copy
-from typing import NamedTuple
 
 from agents import plausible
 from agents.base import Environment, Step, derived_id
+from agents.guardrails import breach_of, count, recent
 from schemas import events as ev
 from schemas.errors import BadInput
+from state.keeping import UNIT
 from state.learner import LearnerState
-from state.learning import WIDTH
-from state.policy import Learning, PolicyBook
+from state.learning import WIDTH, share
+from state.policy import PolicyBook
 
 SOURCE = "reprieve.learner"
-BPS = 10_000
-# By what learned leads are measured.
-CONTROLS = ("fixed", "holdout")
 _LONGEST_FADE = 3_650
 # Far above any figure of one offer, and small enough that sums fit 64 bits for ever.
 MOST = 10**6
@@ -59,25 +57,38 @@ class LearnerAgent:
             s.sums.add(row)
         for cell in event.cells:
             kept, missed = s.cells.get(cell.cell, (0, 0))
-            s.cells[cell.cell] = (kept + cell.kept, missed + cell.missed)
-        for name, count in event.counts.items():
-            s.counts[name] = s.counts.get(name, 0) + count
+            s.cells[cell.cell] = (kept + cell.kept * UNIT, missed + cell.missed * UNIT)
+        for name, moved in event.counts.items():
+            s.counts[name] = s.counts.get(name, 0) + moved
+        count(s, event)
         day = event.business_date.toordinal()
         s.tell_on = min(s.tell_on, day) if s.tell_on else day
         return Step(s)
 
     def close(self, state: LearnerState, day: ev.DayClosed, env: Environment) -> Step[LearnerState]:
-        """Let what is old fade, look at the guardrails, and tell what was learned."""
+        """Let what is old fade, look at the guardrails, and tell what was learned.
+
+        Once a guardrail tripped, learned leads stay out until the rules of a day have a higher `trial` than any before:
+        the word of a person who has looked. Guardrails then count anew, of offers from that day on.
+        """
         s = _copied(state)
         today = day.business_date.toordinal()
         rules = env.policies.on(today).policy_for("", "").learning
         if s.through:
             for _ in range(min(today - s.through, _LONGEST_FADE)):
                 s.sums.fade(rules.fade_bps)
+                s.cells = {
+                    name: (share(kept, rules.fade_bps), share(missed, rules.fade_bps))
+                    for name, (kept, missed) in s.cells.items()
+                }
         s.through, s.tell_on = today, 0
         s.version += 1
         outputs: list[ev.Event] = []
-        breach = breach_of(s, rules) if not s.tripped else None
+        if s.tripped and rules.trial > s.trial:
+            s.tripped, s.learned, s.control, s.since = "", {}, {}, today
+        s.trial = max(s.trial, rules.trial)
+        learned, control = recent(s, rules, today)
+        breach = breach_of(learned, control, rules) if not s.tripped else None
         if breach is not None:
             s.tripped = breach.guardrail
             outputs.append(
@@ -91,7 +102,7 @@ class LearnerAgent:
                     guardrail=breach.guardrail,
                     measured_bps=breach.measured,
                     limit_bps=breach.limit,
-                    offers=s.counts.get("learned.offers", 0),
+                    offers=breach.offers,
                 )
             )
         outputs.append(
@@ -108,6 +119,7 @@ class LearnerAgent:
                 accepted=tuple(s.sums.accepted),
                 reward=tuple(s.sums.reward),
                 cells=tuple(ev.CapacityCell(cell=c, kept=k, missed=m) for c, (k, m) in sorted(s.cells.items())),
+                unit=UNIT,
                 counts=dict(sorted(s.counts.items())),
                 tripped=s.tripped or None,
             )
@@ -137,42 +149,6 @@ def _check(event: ev.EvidenceGathered) -> None:
         )
 
 
-class Breach(NamedTuple):
-    """A guardrail that does not hold: what was measured of learned leads against the fixed order, in basis points."""
-
-    guardrail: str
-    measured: int
-    limit: int
-
-
-def breach_of(s: LearnerState, rules: Learning) -> Breach | None:
-    """Return the first guardrail that is breached, once there are enough offers of both kinds to say so."""
-    learned = _counts(s, "learned")
-    fixed = [sum(column) for column in zip(*(_counts(s, group) for group in CONTROLS), strict=True)]
-    offers, accepted, broken, complaints = learned
-    control, control_accepted, control_broken, control_complaints = fixed
-    if offers < rules.guardrail_offers or control < rules.guardrail_offers:
-        return None
-    # Ratios of shares, with both sides multiplied out; one more of each keeps them defined.
-    acceptance = accepted * control * BPS // max(1, control_accepted * offers)
-    if acceptance < rules.least_acceptance_bps:
-        return Breach("acceptance", acceptance, rules.least_acceptance_bps)
-    breaking = (broken + 1) * max(1, control_accepted) * BPS // ((control_broken + 1) * max(1, accepted))
-    if breaking > rules.most_broken_bps:
-        return Breach("broken_plans", breaking, rules.most_broken_bps)
-    complaining = (complaints + 1) * control * BPS // ((control_complaints + 1) * offers)
-    if complaining > rules.most_complaints_bps:
-        return Breach("complaints", complaining, rules.most_complaints_bps)
-    return None
-
-
-def _counts(s: LearnerState, group: str) -> tuple[int, int, int, int]:
-    offers, accepted, broken, complaints = (
-        max(0, s.counts.get(f"{group}.{what}", 0)) for what in ("offers", "accepted", "broken", "complaints")
-    )
-    return offers, accepted, broken, complaints
-
-
 def _copied(s: LearnerState) -> LearnerState:
     """Return a copy that may be changed in place: what was read may still be another's."""
     made = copy(s)
@@ -180,4 +156,5 @@ def _copied(s: LearnerState) -> LearnerState:
     made.sums.outer, made.sums.accepted = list(s.sums.outer), list(s.sums.accepted)
     made.sums.reward = list(s.sums.reward)
     made.cells, made.counts = dict(s.cells), dict(s.counts)
+    made.learned, made.control = dict(s.learned), dict(s.control)
     return made

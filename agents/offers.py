@@ -8,13 +8,13 @@ from datetime import date, timedelta
 from msgspec.structs import replace
 
 from agents.amounts import total
-from agents.assignment import ranker_for
+from agents.assignment import estimate_for, ranker_for
 from agents.base import derived_id
 from agents.contacting import contact_of
 from agents.decisions import context_of, decision_of
 from agents.disclosures import Terms, disclosures_of
 from agents.education import items_for, titles
-from agents.estimates import Estimate, LearnedEstimate, PriorEstimate
+from agents.estimates import Estimate
 from agents.grounds import Grounds
 from agents.messages import message_of, reasons_of, support_of
 from agents.options import OptionSet, build_options, counter_option
@@ -105,7 +105,10 @@ class Desk:
         owed = tuple(d.outstanding for d in grounds.debts)
         offer = self._offer(grounds, offer_id, found.kind, ordered, ranking, said, expires, owed)
         self._note(offer, grounds)
-        self._say(offer, decision_of(self.cause, grounds, offer, found.candidates, ranking, context, said, group))
+        valued = self.estimate(grounds).version if found.candidates else ""
+        self._say(
+            offer, decision_of(self.cause, grounds, offer, found.candidates, ranking, context, said, group, valued)
+        )
         watch(self.s, offer, context, group)
         return True
 
@@ -146,13 +149,10 @@ class Desk:
         return ranker.rank(context), group
 
     def estimate(self, grounds: Grounds) -> Estimate:
-        """Return what values options: what was learned of keeping plans, where the policy lets it lead."""
+        """Return what values options: what was learned of keeping plans, where it leads for this borrower."""
         if self._estimate is not None:
             return self._estimate
-        learned = self.learned
-        if grounds.policy.learning.mode != "on" or learned is None or learned.tripped:
-            return PriorEstimate()
-        return LearnedEstimate(learned.curve)
+        return estimate_for(grounds.policy.learning, self.s.borrower_id, self.learned)
 
     def _options(self, grounds: Grounds, first_due: date) -> OptionSet:
         """Return options within what the borrower said, or, where there are none, nearest to it, and say so."""

@@ -9,6 +9,7 @@ it, since its debts changed or a hold came, teaches nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from msgspec.structs import replace
 
@@ -133,7 +134,13 @@ def _evidence(s: BorrowerState, w: Watched, offer_id: str, day: ev.DayClosed) ->
         if shown or number == w.accepted
     ]
     moved = w.accepted and (kept or missed)
-    counts = {"offers": shown, "accepted": accepted, "broken": broken, "complaints": complaints}
+    counts = {
+        "offers": shown,
+        "accepted": accepted,
+        "due": kept + missed,
+        "broken": broken,
+        "complaints": complaints,
+    }
     return ev.EvidenceGathered(
         event_id=derived_id(day.event_id, "EvidenceGathered", offer_id),
         occurred_at=day.occurred_at,
@@ -144,5 +151,6 @@ def _evidence(s: BorrowerState, w: Watched, offer_id: str, day: ev.DayClosed) ->
         caused_by=day.event_id,
         rows=tuple(rows),
         cells=(ev.CapacityCell(cell=w.cells[w.accepted - 1], kept=kept, missed=missed),) if moved else (),
+        offered_on=date.fromordinal(w.published),
         counts={f"{w.group}.{name}": count for name, count in counts.items() if count},
     )

@@ -99,6 +99,7 @@ class Report(Struct, frozen=True):
     acceptance_parity: tuple[Group, ...]
     keeping_parity: tuple[Group, ...]
     models: tuple[Model, ...]
+    valued_by: tuple[Model, ...]
     notes: tuple[str, ...]
 
 
@@ -131,7 +132,8 @@ def report(events: Iterable[ev.Event], ages: Ages) -> Report:
         drift=stability(log.decisions),
         acceptance_parity=acceptance_parity(judged),
         keeping_parity=keeping_parity(judged),
-        models=_models(log.decisions),
+        models=_models(d.model_version for d in log.decisions),
+        valued_by=_models(d.estimate_version for d in log.decisions if d.estimate_version),
         notes=_notes(log, mature, estimates, against, accepted),
     )
 
@@ -266,9 +268,9 @@ def _options(answered: Sequence[Judged]) -> tuple[OptionShare, ...]:
     return tuple(found)
 
 
-def _models(decisions: Sequence[ev.DecisionLogged]) -> tuple[Model, ...]:
-    """Return models by the name that is before the @ of a version."""
+def _models(versions: Iterable[str]) -> tuple[Model, ...]:
+    """Return models by the name before the @ of a version; behind it stands the update of what was learned."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for d in decisions:
-        counts[d.model_version.partition("@")[0]][d.model_version] += 1
+    for version in versions:
+        counts[version.partition("@")[0]][version] += 1
     return tuple(Model(name, len(of), sum(of.values())) for name, of in sorted(counts.items()))

@@ -81,6 +81,11 @@ def page(report: Report) -> str:
             ("model", "versions", "decisions"),
             ((escape(m.name), f"{m.versions:,}", f"{m.decisions:,}") for m in report.models),
         ),
+        _table(
+            "Decisions by what valued the options",
+            ("estimate", "versions", "decisions"),
+            ((escape(m.name), f"{m.versions:,}", f"{m.decisions:,}") for m in report.valued_by),
+        ),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Evaluation of offers</title>'

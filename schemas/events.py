@@ -455,8 +455,10 @@ class OptionRow(Struct, frozen=True, kw_only=True, gc=False):
 class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """All that is needed to judge a decision afterwards.
 
+    model_version: What chose the lead; behind an @ the ModelUpdated.version by which it did, where it was learned.
     shown: The options in the order of the offer, with all that a model knew of them.
     group: How the lead was chosen: fixed, holdout, learned, challenger or borrower.
+    estimate_version: What valued the candidates, named as model_version is; empty where none was valued.
     """
 
     offer_id: str
@@ -474,6 +476,7 @@ class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     caused_by: str
     shown: tuple[OptionRow, ...] = ()
     group: str = "fixed"
+    estimate_version: str = ""
 
 
 class DelinquencyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -528,7 +531,8 @@ class EvidenceGathered(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """What an offer has taught since it was last told; adding up all evidence gives the model.
 
     business_date: The day at whose close it is told.
-    counts: Offers, acceptances, broken plans and complaints, by how the lead was chosen.
+    counts: Offers, acceptances, instalments due, broken plans and complaints, by how the lead was chosen.
+    offered_on: The business date of the offer.
     """
 
     model: Id
@@ -538,6 +542,7 @@ class EvidenceGathered(Event, frozen=True, kw_only=True, gc=False, tag=True):
     rows: tuple[EvidenceRow, ...]
     cells: tuple[CapacityCell, ...] = ()
     counts: dict[str, Long] = field(default_factory=dict)
+    offered_on: date | None = None
 
 
 class GuardrailTripped(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -650,7 +655,9 @@ class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     outer: Upper triangle of the sum of row times row, millionths.
     accepted: Sum of row times acceptance, millionths.
     reward: Sum of row times reward, millionths.
+    counts: What evidence counted since the beginning, by how the lead was chosen.
     tripped: The guardrail that put the fixed order back, null where none has.
+    unit: As what one instalment counts in cells, which fade.
     """
 
     model: Id
@@ -664,6 +671,7 @@ class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     cells: tuple[CapacityCell, ...]
     counts: dict[str, Long]
     tripped: str | None = None
+    unit: PositiveInt = 1
 
 
 class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):

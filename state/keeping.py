@@ -33,8 +33,11 @@ _DEVIATION = 1.0
 _STEPS, _HALVINGS = 25, 20
 _SIZE = 5
 
+# One instalment counts as this many, so that counts that fade stay whole numbers and a single one is not gone at once.
+UNIT = 1_000_000
+
 # Prior log odds and inputs of a cell, and its counts.
-Counted = tuple[float, list[float], int, int]
+Counted = tuple[float, list[float], float, float]
 
 
 def cell_of(burden: float, term: int, relief: float, arrears: int) -> str:
@@ -53,11 +56,11 @@ def prior_log_odds(burden: float, term: int) -> float:
 
 
 class KeepCurve:
-    """P(an instalment is kept) of options, from counts (kept, missed) by cell."""
+    """P(an instalment is kept) of options, from counts (kept, missed) by cell, in instalments."""
 
     __slots__ = ("_weights",)
 
-    def __init__(self, cells: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, cells: Mapping[str, tuple[float, float]]) -> None:
         known = [(cell, kept, missed) for cell, (kept, missed) in sorted(cells.items()) if kept > 0 or missed > 0]
         self._weights = _fitted([(*_inputs(cell), max(kept, 0), max(missed, 0)) for cell, kept, missed in known])
 

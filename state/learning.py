@@ -10,7 +10,7 @@ So one answer tells something of every option that was shown, not only of the on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -75,13 +75,14 @@ class Sums(Struct, array_like=True, gc=False):
 
     def fade(self, keep_bps: int) -> None:
         """Keep only a share of all sums, in basis points, so that what is long past counts for less."""
-        self.rows = _share(self.rows, keep_bps)
-        self.outer = [_share(v, keep_bps) for v in self.outer]
-        self.accepted = [_share(v, keep_bps) for v in self.accepted]
-        self.reward = [_share(v, keep_bps) for v in self.reward]
+        self.rows = share(self.rows, keep_bps)
+        self.outer = [share(v, keep_bps) for v in self.outer]
+        self.accepted = [share(v, keep_bps) for v in self.accepted]
+        self.reward = [share(v, keep_bps) for v in self.reward]
 
 
-def _share(value: int, bps: int) -> int:
+def share(value: int, bps: int) -> int:
+    """Return so many basis points of a sum, rounded toward zero."""
     # Toward zero, so that faded sums end at zero from either side.
     return value * bps // 10_000 if value >= 0 else -(-value * bps // 10_000)
 
@@ -160,5 +161,5 @@ class Learned:
     @cached_property
     def curve(self) -> KeepCurve:
         """How likely an instalment is kept."""
-        cells: Mapping[str, tuple[int, int]] = {c.cell: (c.kept, c.missed) for c in self.update.cells}
-        return KeepCurve(cells)
+        unit = self.update.unit
+        return KeepCurve({c.cell: (c.kept / unit, c.missed / unit) for c in self.update.cells})

@@ -252,8 +252,11 @@ class Learning(Struct, frozen=True, forbid_unknown_fields=True):
     fade_bps: what is kept of all evidence from one day to the next. maturity_days: how long after an offer what
     becomes of its plan still counts.
     least_acceptance_bps: the guardrail trips where the acceptance of learned leads falls below this share of that of
-    the fixed order; most_broken_bps, most_complaints_bps: where more of learned leads' plans break, or offers meet
-    complaints, than this share of the fixed order's. guardrail_offers: of each, before it is looked at.
+    the fixed order; most_broken_bps, most_complaints_bps: where more of learned leads' plans break for the instalments
+    that fell due, or offers meet complaints, than this share of the fixed order's. guardrail_offers: of each, before it
+    is looked at. guardrail_days: how far back it looks, or further where there are fewer offers than that.
+    guardrail_deviations: by how many standard deviations of chance the two have to differ. trial: raised to a number
+    that it never was, it lets learned leads in again after a breach.
     """
 
     mode: Literal["off", "shadow", "on"] = "shadow"
@@ -267,6 +270,9 @@ class Learning(Struct, frozen=True, forbid_unknown_fields=True):
     most_broken_bps: Bps = 15_000
     most_complaints_bps: Bps = 20_000
     guardrail_offers: Count = 200
+    guardrail_days: Days = 30
+    guardrail_deviations: Annotated[int, Meta(ge=0, le=100)] = 4
+    trial: Count = 1
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from agents.planner import PlannerAgent
 from schemas import events as ev
 from schemas.errors import BadInput
 from state.borrower import BorrowerState
+from state.learning import Learned
 from state.pack import default_book
 from state.policy import PolicyBook
 
@@ -25,11 +26,12 @@ def day_of(offset: int) -> date:
 
 
 class PlannerDesk:
-    """One borrower with his facts, fed in any order."""
+    """One borrower with his facts, fed in any order. learned: what the learner told last, if it did."""
 
-    def __init__(self, book: PolicyBook | None = None) -> None:
+    def __init__(self, book: PolicyBook | None = None, learned: Learned | None = None) -> None:
         self.agent = PlannerAgent()
         self.book = book or default_book()
+        self.learned = learned
         self.state: BorrowerState | None = None
         self.facts: dict[str, ev.Event] = {}
         self.outputs: list[ev.Event] = []
@@ -53,7 +55,9 @@ class PlannerDesk:
         return self.outputs[before:]
 
     def _environment(self, known: ev.Event | None = None) -> Environment:
-        return Environment(self.book, self.closed, known, lambda: sorted(self.facts.items()), fact=self.facts.get)
+        return Environment(
+            self.book, self.closed, known, lambda: sorted(self.facts.items()), self.learned, self.facts.get
+        )
 
     def _close(self, event: ev.DayClosed) -> None:
         if self.state is not None:

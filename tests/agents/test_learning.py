@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from agents.assignment import ranker_for, share_of
 from agents.base import Environment
 from agents.leading import LearnedOrder, Uniform
-from agents.learner import LearnerAgent, breach_of
+from agents.learner import LearnerAgent
 from agents.ranking import FixedOrder
 from schemas import events as ev
 from simulator.choices import learned, opportunities, play
@@ -29,6 +29,7 @@ from state.policy import Learning, PolicyBook
 
 BOOK = default_book()
 HOUSE = BOOK.policy_for("", "")
+MILLION = 1_000_000
 NIGHT = datetime(2026, 3, 1, 23, tzinfo=UTC)
 CHANCES = list(opportunities(40, 1, BOOK.policy_for("CN", "personal_loan")))
 
@@ -164,62 +165,6 @@ def test_nobody_is_led_by_what_was_learned_where_that_is_not_switched_on() -> No
     assert all(isinstance(ranker_for(rules, b, told)[0], FixedOrder) for b in everybody if share_of(b) < 500)
 
 
-def counted(**counts: int) -> LearnerState:
-    return LearnerState("lead", counts={name.replace("__", "."): count for name, count in counts.items()})
-
-
-WELL = {
-    "learned__offers": 1_000,
-    "learned__accepted": 500,
-    "learned__broken": 50,
-    "learned__complaints": 10,
-    "holdout__offers": 100,
-    "fixed__offers": 100,
-    "holdout__accepted": 50,
-    "fixed__accepted": 50,
-    "fixed__broken": 10,
-    "fixed__complaints": 2,
-}
-
-
-@pytest.mark.parametrize(
-    ("changed", "guardrail"),
-    [
-        ({}, None),
-        ({"learned__accepted": 399}, "acceptance"),
-        ({"learned__accepted": 400, "learned__broken": 0}, None),
-        ({"learned__broken": 100}, "broken_plans"),
-        ({"learned__complaints": 40}, "complaints"),
-        ({"learned__accepted": 0, "learned__offers": 199}, None),
-        ({"learned__accepted": 0, "fixed__offers": 99}, None),
-    ],
-)
-def test_a_guardrail_trips_where_learned_leads_do_worse_than_the_fixed_order(
-    changed: dict[str, int], guardrail: str | None
-) -> None:
-    breach = breach_of(counted(**{**WELL, **changed}), Learning())
-    assert (breach and breach.guardrail) == guardrail
-
-
-def test_a_breach_is_said_once_and_puts_the_fixed_order_back() -> None:
-    agent, env = LearnerAgent(), Environment(BOOK)
-    bad = {"learned.offers": 500, "learned.accepted": 10, "fixed.offers": 500, "fixed.accepted": 250}
-    step = agent.handle(None, evidence("bad", (), counts=bad), env)
-    step = agent.close(step.state, closed(date(2026, 3, 1)), env)
-    tripped, update = step.outputs
-    assert isinstance(tripped, ev.GuardrailTripped)
-    assert isinstance(update, ev.ModelUpdated)
-    assert (tripped.guardrail, tripped.measured_bps, tripped.offers) == ("acceptance", 400, 500)
-    assert update.tripped == "acceptance"
-    assert ranker_for(Learning(mode="on"), "B1", Learned(update))[1] == "fixed"
-    good = {"learned.offers": 9_000, "learned.accepted": 9_000}
-    step = agent.handle(step.state, evidence("good", (), counts=good), env)
-    step = agent.close(step.state, closed(date(2026, 3, 2)), env)
-    # A person looks before it leads again.
-    assert [type(e) for e in step.outputs] == [ev.ModelUpdated]
-    assert step.outputs[0].tripped == "acceptance"
-
-
 def test_what_is_long_past_counts_for_less() -> None:
     agent, env = LearnerAgent(), Environment(BOOK)
     row = ev.EvidenceRow(x=(MILLI,) * WIDTH, shown=1, accepted=MILLI, reward=-MILLI)
@@ -229,6 +174,30 @@ def test_what_is_long_past_counts_for_less() -> None:
     assert (step.state.sums.accepted[0], step.state.sums.reward[0]) == (998_001, -998_001)
     step = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2040, 3, 3)), env)
     assert 0 <= step.state.sums.accepted[0] < 30_000
+
+
+def test_kept_and_missed_instalments_fade_as_all_else_does_and_a_single_one_is_not_gone_at_once() -> None:
+    agent, env = LearnerAgent(), Environment(BOOK)
+    cell = cell_of(0.35, 24, 0.0, 45)
+    once = evidence("a", (), cells=(ev.CapacityCell(cell=cell, kept=1, missed=-1),))
+    step = agent.close(agent.handle(None, once, env).state, closed(date(2026, 3, 1)), env)
+    assert step.state.cells == {cell: (MILLION, -MILLION)}
+    step = agent.close(agent.handle(step.state, evidence("b", ()), env).state, closed(date(2026, 3, 3)), env)
+    assert step.state.cells == {cell: (998_001, -998_001)}
+    # What is told of it is read in instalments.
+    (update,) = step.outputs
+    assert isinstance(update, ev.ModelUpdated)
+    assert update.unit == MILLION
+    assert Learned(update).curve._weights == KeepCurve({cell: (0.998001, -0.998001)})._weights
+    assert Learned(msgspec.structs.replace(update, unit=1, cells=once.cells)).curve._weights == (
+        KeepCurve({cell: (1, -1)})._weights
+    )
+    # Half is left after 693 days, and what is kept of 14 years of silence is next to nothing.
+    step = agent.close(agent.handle(None, once, env).state, closed(date(2026, 3, 1)), env)
+    later = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2028, 1, 23)), env)
+    assert later.state.cells[cell][0] == pytest.approx(MILLION / 2, rel=0.002)
+    later = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2040, 3, 1)), env)
+    assert 0 <= later.state.cells[cell][0] < 30_000
 
 
 def test_the_curve_of_kept_instalments_starts_at_the_prior_and_follows_the_counts() -> None:
@@ -278,6 +247,7 @@ def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() 
         (MILLI, 300) if n == number else (0, 0) for n in range(len(offer.options))
     ]
     assert first.counts == {"fixed.offers": 1, "fixed.accepted": 1}
+    assert first.offered_on == offer.business_date
     plan = only(desk.outputs, ev.PlanActivated)[0]
     for day, outcome in enumerate(("kept", "kept", "kept", "missed", "broken"), 2):
         desk.feed(
@@ -298,7 +268,7 @@ def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() 
     told = desk.evidence[1:]
     assert [sum(r.reward for r in e.rows) for e in told] == [300, 0, 400, 0, -1_000]
     assert [(c.kept, c.missed) for e in told for c in e.cells] == [(1, 0), (1, 0), (1, 0), (0, 1)]
-    assert told[-1].counts == {"fixed.broken": 1}
+    assert [e.counts for e in told] == [{"fixed.due": 1}] * 4 + [{"fixed.broken": 1}]
     assert all(r.shown == 0 for e in told for r in e.rows)
 
 

@@ -86,6 +86,30 @@ def test_the_curve_learned_in_the_stream_is_about_as_good_as_models_that_see_all
     # Payments change from month to month, so whatever was learned of earlier months is off by some points.
     assert error["curve"] < min(error["logistic"], error["boosted"]) + 0.01
     assert brier["curve"] < brier["logistic"]
+    # More was kept from month to month, so what was learned lags behind; who pays better than others is known better.
+    assert auc["curve"] > auc["prior"] + 0.01
+
+
+def test_where_payments_do_not_drift_the_curve_is_better_than_the_prior_it_began_with() -> None:
+    """Within a month nothing drifts: of every other card it learns, and foretells those between."""
+    prior = KeepCurve({})
+    for rows in months():
+        cells: dict[str, tuple[int, int]] = {}
+        for row, kept in rows[::2]:
+            before = cells.get(cell_of(*row), (0, 0))
+            cells[cell_of(*row)] = (before[0] + kept, before[1] + (not kept))
+        came = np.array([kept for _, kept in rows[1::2]])
+        scores = {
+            name: np.array([curve.instalment(*row) for row, _ in rows[1::2]])
+            for name, curve in (("curve", KeepCurve(cells)), ("prior", prior))
+        }
+        auc = {name: roc_auc_score(came, score) for name, score in scores.items()}
+        brier = {name: brier_score_loss(came, score) for name, score in scores.items()}
+        error = {name: calibration_error(score, came) for name, score in scores.items()}
+        print({"kept": came.mean(), "auc": auc, "brier": brier, "calibration": error})
+        assert auc["curve"] > auc["prior"]
+        assert brier["curve"] < brier["prior"]
+        assert error["curve"] < error["prior"]
 
 
 def _shaped(x: np.ndarray) -> np.ndarray:

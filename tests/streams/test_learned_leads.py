@@ -66,15 +66,22 @@ def test_what_was_learned_leads_and_is_the_same_after_restarts(said: list[ev.Eve
 def test_all_evidence_adds_up_to_what_is_told_of_it(said: list[ev.Event]) -> None:
     counts: dict[str, int] = {}
     kept: dict[str, int] = {}
+    # The same in millionths, of which each day takes a thousandth.
+    faded: dict[str, int] = {}
+    through = 0
     for event in said:
         if isinstance(event, ev.EvidenceGathered):
             for name, count in event.counts.items():
                 counts[name] = counts.get(name, 0) + count
             for cell in event.cells:
                 kept[cell.cell] = kept.get(cell.cell, 0) + cell.kept
+                faded[cell.cell] = faded.get(cell.cell, 0) + cell.kept * 1_000_000
         elif isinstance(event, ev.ModelUpdated):
             assert counts == {name: count for name, count in event.counts.items() if count or name in counts}
-            assert {c.cell: c.kept for c in event.cells} == kept
+            for _ in range(event.business_date.toordinal() - through if through else 0):
+                faded = {cell: count * 9_990 // 10_000 for cell, count in faded.items()}
+            through = event.business_date.toordinal()
+            assert {c.cell: c.kept for c in event.cells} == faded
     plans = [e for e in said if isinstance(e, ev.PlanInstalmentKept)]
     assert 0 < sum(kept.values()) <= len(plans)
     accepted = {e.offer_id for e in said if isinstance(e, ev.PlanActivated)}
@@ -95,6 +102,25 @@ def test_every_decision_says_how_likely_each_option_was_to_lead(said: list[ev.Ev
             assert min(o.propensity for o in decision.shown) >= 0.05 / len(decision.shown) - 1e-9
 
 
+def test_every_decision_says_by_which_update_of_the_model_it_was_made(said: list[ev.Event]) -> None:
+    known = 0
+    by_model: set[int] = set()
+    for event in said:
+        if isinstance(event, ev.ModelUpdated):
+            known = event.version
+        elif isinstance(event, ev.DecisionLogged) and event.shown:
+            learned = event.group == "learned"
+            if learned and len(event.shown) > 1:
+                # Nothing is decided by what is told at the same close, only by what was told before.
+                assert event.model_version == f"linear-thompson-1@{known}"
+                by_model.add(known)
+            else:
+                assert "@" not in event.model_version
+            if event.candidates and event.group != "borrower":
+                assert event.estimate_version == (f"keep-curve-1@{known}" if learned else "prior-1")
+    assert len(by_model) > 20
+
+
 def test_a_risk_officer_reads_the_report(long: list[ev.Event], tmp_path: Path) -> None:
     log, html = tmp_path / "said.jsonl", tmp_path / "report.html"
     log.write_bytes(b"".join(to_line(e) for e in long))
@@ -110,6 +136,8 @@ def test_a_risk_officer_reads_the_report(long: list[ev.Event], tmp_path: Path) -
     assert sum(share["offers"] for share in told["groups"]) == told["answered"] > told["mature"] > 50
     assert {g["attribute"] for g in told["acceptance_parity"]} == set(ATTRIBUTES)
     assert {"CN", "EU", "US"} <= {g["name"] for g in told["acceptance_parity"]}
+    assert {"fixed-order-1", "linear-thompson-1"} <= {m["name"] for m in told["models"]}
+    assert {m["name"] for m in told["valued_by"]} == {"prior-1", "keep-curve-1"}
     page = html.read_text("utf-8")
     assert page.count("<svg") == 6
     assert "http" not in page.replace("http://www.w3.org", "")
