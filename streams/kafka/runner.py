@@ -125,6 +125,10 @@ class Runner:
             self._last[topic] = records[-1].timestamp
         self._wake.set()
 
+    def next_of(self, topic: str) -> int:
+        """Return the offset behind what was given of a topic, 0 where nothing was and nothing is known of it."""
+        return self._next.get(topic, 0)
+
     def look(self, places: Mapping[str, tuple[int, int]]) -> None:
         """Note where the consumer stands, and the ends that it last saw, by topic; all before that was given."""
         self._places = places
