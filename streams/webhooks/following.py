@@ -65,7 +65,10 @@ class KafkaFeed:
         self._skip_lost = skip_lost
         self._context, self._said = self._consumer(), self._consumer()
         self._fetching = {consumer: Fetching(consumer, settings) for consumer in (self._context, self._said)}
-        self._held: dict[TopicPartition, deque[Any]] = {}
+        # What was read and not taken, with when it counts as appended: no earlier than any before it in its partition,
+        # whatever the broker's clock said. By partition, when the last one was.
+        self._held: dict[TopicPartition, deque[tuple[int, Any]]] = {}
+        self._latest: dict[TopicPartition, int] = {}
 
     def _consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -174,19 +177,21 @@ class KafkaFeed:
         while True:
             found = await self._got(consumer, *[tp for tp in self._held if len(self._held[tp]) < _HELD])
             for tp, records in found.items():
-                self._held[tp].extend(records)
+                for record in records:
+                    self._latest[tp] = max(self._latest.get(tp, 0), record.timestamp)
+                    self._held[tp].append((self._latest[tp], record))
             if not any(self._held.values()):
                 return []
             ends = await patiently(settings, "asking for offsets", partial(consumer.end_offsets, tps))
             behind = [tp for tp in tps if await consumer.position(tp) < ends[tp]]
             if all(self._held[tp] for tp in behind):
                 break
-        through = min((self._held[tp][-1].timestamp for tp in behind), default=None)
-        return sorted(self._earlier(through), key=lambda r: r.timestamp)
+        through = min((self._held[tp][-1][0] for tp in behind), default=None)
+        return [record for _, record in sorted(self._earlier(through), key=lambda held: held[0])]
 
-    def _earlier(self, through: int | None) -> Iterable[Any]:
+    def _earlier(self, through: int | None) -> Iterable[tuple[int, Any]]:
         for held in self._held.values():
-            while held and (through is None or held[0].timestamp <= through):
+            while held and (through is None or held[0][0] <= through):
                 yield held.popleft()
 
     # -- taking
