@@ -21,6 +21,7 @@ from schemas.codec import Codec
 from schemas.errors import Fatal
 from streams.at_work import agents_at_work
 from streams.kafka.broker import changelog, patiently
+from streams.kafka.fetching import Fetching, name_of
 from streams.kafka.letters import REPLAYED_TOPIC
 from streams.kafka.rows import digest
 from streams.settings import Settings
@@ -79,6 +80,7 @@ class Follower:
             fetch_max_bytes=8 * _FETCH_BYTES,
             fetch_max_wait_ms=100,
         )
+        self._fetching = Fetching(self._consumer, settings)
 
     async def run(self) -> None:
         """Follow what is committed. Raises Fatal where going on would be wrong; waits while the broker is away."""
@@ -88,6 +90,7 @@ class Follower:
             while True:
                 await self._round()
         finally:
+            self._fetching.forget()
             await self._consumer.stop()
 
     def _behind(self) -> int:
@@ -111,19 +114,19 @@ class Follower:
         gone = [tp for tp, (at, _) in places.items() if at and at < begins[tp] and tp.topic in self._agents]
         read_at = self._cache.read_at()
         if ahead:
-            self._cache.empty(f"{_name(ahead[0])} ends before what was read: Kafka was restored to an earlier day")
+            self._cache.empty(f"{name_of(ahead[0])} ends before what was read: Kafka was restored to an earlier day")
         elif gone:
-            self._cache.empty(f"rows of {_name(gone[0])} were deleted before they were read")
+            self._cache.empty(f"rows of {name_of(gone[0])} were deleted before they were read")
         elif read_at is not None and time.time() - read_at > _FORGETS:
             self._cache.empty("it was away for so long that changelogs may have forgotten what was deleted")
         places = self._places(tps)
         self._at, self._last = {}, {}
         for tp, (at, mark) in places.items():
-            if at:
+            if at and at - 1 < begins[tp]:
+                log.warning("records_deleted", place=name_of(tp), detail="the console tells what is still there")
+            elif at:
                 # The last record is read once more, to see that it is the one that is in.
                 self._last[tp] = (at - 1, mark)
-            if at and at - 1 < begins[tp]:
-                log.warning("records_deleted", place=_name(tp), detail="the console tells what is still there")
             self._at[tp] = max(at - 1, begins[tp])
             consumer.seek(tp, self._at[tp])
         self._ends = ends
@@ -162,8 +165,9 @@ class Follower:
             return
         changelogs, said = {}, {}
         for tp, records in got.items():
-            if tp in self._last and not self._same(tp, records):
-                self._cache.empty(f"{_name(tp)} has another record at {self._at[tp]}: Kafka was restored")
+            why = self._unproved(tp, records)
+            if why is not None:
+                self._cache.empty(why)
                 await self._begin()
                 return
             if not records:
@@ -195,20 +199,23 @@ class Follower:
     async def _got(self) -> dict[TopicPartition, list[Any]] | None:
         """Return what is there; None where a place is not there any more."""
         try:
-            got: dict[TopicPartition, list[Any]] = await self._consumer.getmany(timeout_ms=200, max_records=_ROUND)
+            return await self._fetching.getmany(timeout=0.2, most=_ROUND)
         except OffsetOutOfRangeError:
             return None
-        return got
 
-    def _same(self, tp: TopicPartition, records: list[Any]) -> bool:
-        """Say whether the first record is the last one that is in, and leave it out; it may be compacted away."""
+    def _unproved(self, tp: TopicPartition, records: list[Any]) -> str | None:
+        """Return why nothing shows that the cache is of Kafka's past, by the first records of a partition.
+
+        None where the first one is the last that is in, which is left out then. Where that is not there any more,
+        another past may have a marker in its place, or have it compacted away.
+        """
+        if tp not in self._last:
+            return None
         offset, mark = self._last.pop(tp)
         first = records[0]
         if first.offset != offset:
-            return True
+            return f"{name_of(tp)} has nothing at {offset} any more, by which the cache would be known"
+        if digest(first.key or b"", first.value) != mark:
+            return f"{name_of(tp)} has another record at {offset}: Kafka was restored"
         del records[0]
-        return digest(first.key or b"", first.value) == mark
-
-
-def _name(tp: TopicPartition) -> str:
-    return f"{tp.topic}/{tp.partition}"
+        return None

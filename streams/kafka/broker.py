@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 from weakref import WeakSet
@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.errors import Fatal, Transient
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import BROKER_AWAY, COMMIT_RETRIES, COMMIT_SECONDS
-from streams.kafka.progress import NAME, Progress, words_between
+from streams.kafka.progress import BEACON, NAME, Progress, words_between
 from streams.kafka.transactions import DENIED, Fenced, Transactions
 from streams.settings import Settings
 
@@ -171,26 +171,36 @@ class LaneBroker:
             if topic not in found or found[topic].offset < offset
         }
         found |= {topic: OffsetAndMetadata(offset, "") for topic, offset in self.behind.items()}
-        begins = await self._asked(lambda: self._probe.begins(topics, self._partition))
-        ends = await self.ends(topics, self._partition)
-        for topic, at in found.items():
-            place = f"{self._settings.topics.prefix}{topic}/{self._partition}"
-            if at.offset < begins[topic]:
-                raise Fatal(
-                    f"{begins[topic] - at.offset} records of {place} were deleted before they were read (offsets "
-                    f"{at.offset} to {begins[topic] - 1}). Publish them again, move the group's offset to "
-                    f"{begins[topic]}, and lengthen the topic's retention."
-                )
-            if at.offset > ends[topic]:
-                raise Fatal(
-                    f"The group has read {place} up to {at.offset}, but it ends at {ends[topic]}: the topic was "
-                    "restored to an earlier state or made anew. Restore the group's offsets with it."
-                )
+        begins = await self._begins(["clock"])
+        await self.see_whether_there({topic: at.offset for topic, at in found.items()})
         clock = found.get("clock", OffsetAndMetadata(begins["clock"], ""))
         offsets = {"clock": clock.offset} | {topic: at.offset for topic, at in found.items()}
         self._read = Progress(clock.metadata if read is None else read.word, offsets)
         self._known = self.marks[self._changelogs[0]]
         return offsets
+
+    async def see_whether_there(self, places: Mapping[str, int]) -> None:
+        """See that what lies behind places is there, by topic.
+
+        Raises Fatal where records are gone before they were read, or a place is behind a topic's end.
+        """
+        begins, ends = await self._begins(list(places)), await self.ends(list(places), self._partition)
+        for topic, at in places.items():
+            place = f"{self._settings.topics.prefix}{topic}/{self._partition}"
+            if at < begins[topic]:
+                raise Fatal(
+                    f"{begins[topic] - at} records of {place} were deleted before they were read (offsets {at} to "
+                    f"{begins[topic] - 1}). Publish them again, move the group's offset to {begins[topic]}, and "
+                    "lengthen the topic's retention."
+                )
+            if at > ends[topic]:
+                raise Fatal(
+                    f"The group has read {place} up to {at}, but it ends at {ends[topic]}: the topic was restored to "
+                    "an earlier state or made anew. Restore the group's offsets with it."
+                )
+
+    async def _begins(self, topics: Sequence[str]) -> dict[str, int]:
+        return await self._asked(lambda: self._probe.begins(topics, self._partition))
 
     async def stop(self) -> None:
         """Let the lane go."""
@@ -233,12 +243,24 @@ class LaneBroker:
                 await self._see_who_committed(word)
                 await self.start()
                 if await self._has_happened(word):
-                    ends = self.marks
+                    ends = self._behind_beacons(lane)
                     break
         pauses.over()
         self._read = read
         self._known = ends[self._changelogs[0]]
         return {seat.agent.name: ends.get(changelog(self._settings, seat.agent.name), 0) for seat in lane.seats}
+
+    def _behind_beacons(self, lane: Lane) -> dict[str, int]:
+        """Return the changelogs' ends where a batch is followed by the row that `start` has written just now.
+
+        That row is taken as the batch's last: by the row before its place a store is known again, and before the
+        beacon there is only the transaction's marker.
+        """
+        key, value = BEACON
+        for seat in lane.seats:
+            if seat.rows.written:
+                seat.rows.written[key] = value
+        return {name: mark + 1 for name, mark in self.marks.items()}
 
     async def _see_who_committed(self, word: str) -> None:
         """Raise Fenced where the group has offsets that somebody else has committed."""

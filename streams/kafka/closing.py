@@ -4,6 +4,9 @@ Records from outside are taken in the order in which the broker appended them, o
 more to bring holds up what was appended later to others, and what was appended behind DayClosed waits until the
 day is closed. So a backlog of many days gives what it would have given day by day.
 
+When a record was appended is told by the broker's clock, which may go back: it is set, or another broker leads with a
+slower one. The order within a partition wins, so a record counts as appended no earlier than any before it.
+
 A day is closed in steps, so that no partition closes it on half of what belongs to it:
 
 1. The lane sees DayClosed on `clock` and processes all that came from outside before it. Then it tells every
@@ -39,11 +42,12 @@ ALL = "all"
 class Closing:
     """The close of one business date at a lane, or a change of policy, which comes behind all that came before it.
 
-    record: that which asked for it. fence: by topic, the offset that must be read; None before it was asked for in this
-    step. others: it waits for other partitions.
+    record: that which asked for it. at: when it counts as appended, in ms. fence: by topic, the offset that must be
+    read; None before it was asked for in this step. others: it waits for other partitions.
     """
 
     record: Record
+    at: int
     asked: ev.DayClosed | ev.PolicyChanged
     ready: bool = False
     fence: dict[str, int] | None = None
@@ -96,10 +100,13 @@ def barrier(day: ev.DayClosed, partition: int, phase: str, agent: str) -> ev.Bar
     )
 
 
-def begun(record: Record, asked: ev.DayClosed | ev.PolicyChanged, closed: Iterable[date | None]) -> Closing:
-    """Return what a record of the clock begins; closed: through which day each agent has closed."""
+def begun(record: Record, at: int, asked: ev.DayClosed | ev.PolicyChanged, closed: Iterable[date | None]) -> Closing:
+    """Return what a record of the clock begins, that was appended at `at` ms.
+
+    closed: through which day each agent has closed.
+    """
     done = isinstance(asked, ev.DayClosed) and all(has_closed(through, asked.business_date) for through in closed)
-    return Closing(record, asked, ready=done)
+    return Closing(record, at, asked, ready=done)
 
 
 def has_closed(through: date | None, day: date) -> bool:
@@ -107,8 +114,13 @@ def has_closed(through: date | None, day: date) -> bool:
     return through is not None and day <= through
 
 
-def appended_until(waiting: deque[Record], until: int, most: int) -> Iterator[Record]:
-    """Take records from the front, up to a time in ms."""
-    while waiting and most and waiting[0].timestamp <= until:
+def appended_at(since: int, record: Record) -> int:
+    """Return when a record counts as appended, in ms, where those before it in its partition were by `since`."""
+    return max(since, record.timestamp)
+
+
+def appended_until(waiting: deque[Record], since: int, until: int, most: int) -> Iterator[Record]:
+    """Take records from the front, up to a time in ms; since: when the last one before them was appended."""
+    while waiting and most and (since := appended_at(since, waiting[0])) <= until:
         most -= 1
         yield waiting.popleft()

@@ -24,7 +24,7 @@ from streams.kafka.changelogs import ChangelogReader, Standby, open_store
 from streams.kafka.gauges import GAUGES
 from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
-from streams.kafka.metrics import LANES, STANDBYS
+from streams.kafka.metrics import LANES
 from streams.kafka.progress import NAME, Progress
 from streams.kafka.runner import Runner
 from streams.kafka.seat import Seat, input_topics
@@ -144,10 +144,9 @@ class Lanes:
         for partition in wanted:
             await self._begin(partition)
         if kept:
-            self._standby = Standby(self._settings, self._places(kept))
+            self._standby = Standby(self._settings, self._places(kept), self._failed)
             await patiently(self._settings, "following changelogs", self._standby.start)
         LANES.set(len(wanted))
-        STANDBYS.set(len(kept))
         self.settled = True
         log.info("lanes_open", lanes=wanted, standbys=kept)
 
@@ -299,6 +298,20 @@ class Lanes:
             runner.give(self._names[tp.topic], records)
         return True
 
+    async def place_of(self, tp: Any, at: int) -> int | None:
+        """Return where a lane goes on in a partition that has nothing at `at`; None where no lane has it any more.
+
+        Raises Fatal where what it has not read is gone, or the log is of another past.
+        """
+        runner, broker = self._runners.get(tp.partition), self._brokers.get(tp.partition)
+        if tp.topic not in self._names or runner is None or broker is None:
+            return None
+        topic = self._names[tp.topic]
+        # Behind it, where the group's offsets are older than what the lane itself has noted.
+        place = max(at, runner.next_of(topic))
+        await broker.see_whether_there({topic: place})
+        return place
+
     def look(self, position: Callable[[str, int], tuple[int, int] | None]) -> None:
         """Tell lanes where the consumer stands, and where it last saw the end."""
         self._looks += 1
@@ -312,8 +325,9 @@ class Lanes:
 
     @property
     def ready(self) -> bool:
-        """Whether all that was assigned is open and at work."""
-        return self.settled and all(runner.at_work for runner in self._runners.values())
+        """Whether all that was assigned is open and at work, standbys too."""
+        warm = self._standby is None or self._standby.at_work
+        return warm and self.settled and all(runner.at_work for runner in self._runners.values())
 
     def under_way(self) -> dict[str, int]:
         """Return what should move, by name with a number that changes when it does."""

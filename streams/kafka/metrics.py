@@ -19,6 +19,9 @@ DELAY_SECONDS = Histogram(
 COMMIT_SECONDS = Histogram("reprieve_transaction_seconds", "Time to commit a batch as a transaction.")
 COMMIT_RETRIES = Counter("reprieve_transaction_retries_total", "Transactions tried again, since the broker was away.")
 BROKER_AWAY = Gauge("reprieve_broker_wait_seconds", "The pause before the broker is tried again; 0 while it is there.")
+UNREADABLE = Gauge(
+    "reprieve_unreadable", "1 while what Kafka has of a partition cannot be read.", ["topic", "partition"]
+)
 LANES = Gauge("reprieve_lanes", "Partitions that this worker processes.")
 STANDBYS = Gauge("reprieve_standbys", "Partitions whose state this worker keeps warm for another.")
 RESTORED = Counter("reprieve_rows_restored_total", "Rows read back from changelogs.")

@@ -17,7 +17,18 @@ from schemas.topics import TOPICS
 from streams.endings import ended
 from streams.kafka.accounting import committed
 from streams.kafka.batch import Broker, Record
-from streams.kafka.closing import ALL, CLOSED, READY, Barriers, Closing, appended_until, barrier, begun, has_closed
+from streams.kafka.closing import (
+    ALL,
+    CLOSED,
+    READY,
+    Barriers,
+    Closing,
+    appended_at,
+    appended_until,
+    barrier,
+    begun,
+    has_closed,
+)
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS
 
@@ -43,9 +54,11 @@ class Runner:
         meet: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self.lane = lane
-        # By topic: the consumer's position and the end that it last saw, and the time of the last record given.
+        # By topic: the consumer's position and the end that it last saw; when the last record that was given counts
+        # as appended, and the last one that was taken of these.
         self._places: Mapping[str, tuple[int, int]] = {}
         self._last: dict[str, int] = {}
+        self._front: dict[str, int] = {}
         self._broker = broker
         self._limit = batch_records
         self._failed = failed
@@ -122,8 +135,12 @@ class Runner:
             self._days.extend(records)
         else:
             self._inbox.setdefault(topic, deque()).extend(records)
-            self._last[topic] = records[-1].timestamp
+            self._last[topic] = max(self._last.get(topic, 0), *(record.timestamp for record in records))
         self._wake.set()
+
+    def next_of(self, topic: str) -> int:
+        """Return the offset behind what was given of a topic, 0 where nothing was and nothing is known of it."""
+        return self._next.get(topic, 0)
 
     def look(self, places: Mapping[str, tuple[int, int]]) -> None:
         """Note where the consumer stands, and the ends that it last saw, by topic; all before that was given."""
@@ -179,11 +196,12 @@ class Runner:
         until = self._until()
         for topic, waiting in sorted(self._inbox.items(), key=lambda item: len(item[1])):
             if TOPICS[topic].inbound and until is not None:
-                found = list(appended_until(waiting, until, room))
+                found = list(appended_until(waiting, self._front.get(topic, 0), until, room))
             else:
                 found = [waiting.popleft() for _ in range(min(room, len(waiting)))]
             if found:
                 taken[topic] = found
+                self._front[topic] = max(self._front.get(topic, 0), *(record.timestamp for record in found))
                 room -= len(found)
         self._room()
         return taken
@@ -195,12 +213,16 @@ class Runner:
         """
         bounds = [self._last.get(topic, 0) for topic in self._outside if not self._is_at_end(topic)]
         if self._closing is not None:
-            bounds.append(self._closing.record.timestamp)
+            bounds.append(self._closing.at)
         elif self._days:
-            bounds.append(self._days[0].timestamp)
+            bounds.append(self._appended_at("clock", self._days[0]))
         elif not self._is_at_end("clock"):
             bounds.append(0)
         return min(bounds, default=None)
+
+    def _appended_at(self, topic: str, record: Record) -> int:
+        """Return when the next record of a topic counts as appended, in ms."""
+        return appended_at(self._front.get(topic, 0), record)
 
     def _is_at_end(self, topic: str) -> bool:
         """Say whether all that a topic had when it was last fetched has been given."""
@@ -263,6 +285,7 @@ class Runner:
 
     async def _begin_close(self, record: Record) -> None:
         asked = None
+        at = self._front["clock"] = self._appended_at("clock", record)
         try:
             asked = self.lane.of_clock(record)
         except BadInput as bad:
@@ -270,7 +293,7 @@ class Runner:
         if asked is None:
             await self._past(record)
             return
-        self._closing = begun(record, asked, [seat.closed_through for seat in self.lane.seats])
+        self._closing = begun(record, at, asked, [seat.closed_through for seat in self.lane.seats])
 
     async def _past(self, record: Record) -> None:
         """Count a record of the clock as read."""
@@ -337,7 +360,7 @@ class Runner:
         waiting = self._inbox.get(topic)
         if not waiting or topic not in self._outside:
             return False
-        return waiting[0].timestamp > closing.record.timestamp
+        return self._appended_at(topic, waiting[0]) > closing.at
 
     def _has_read(self, topic: str, fence: int) -> bool:
         waiting = self._inbox.get(topic)

@@ -85,25 +85,36 @@ class Transactions:
             # A transaction can begin only when the broker has given the id anew.
             await producer.begin_transaction()
             sent = {topic: await self._send(topic, self._partition, [(key, value, [])]) for topic in changelogs}
-            marks = {topic: (await pending[0][0]).offset for topic, pending in sent.items()}
+            marks = {topic: _offset_of(await pending[0][0]) for topic, pending in sent.items()}
             await producer.commit_transaction()
         return marks
 
     async def stop(self) -> None:
-        """Let go; an open transaction is left to whoever takes the id next."""
+        """Let go; an open transaction is left to whoever takes the id next.
+
+        Whatever happens meanwhile, cancellations too, the producer sends nothing any more.
+        """
+        over = False
         try:
-            await asyncio.wait_for(self._producer.stop(), _FAREWELL)
-        except Exception:
-            await self._drop()
-        cause_of(self._producer)
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._producer.stop(), _FAREWELL)
+                over = True
+        finally:
+            cause_of(self._producer)
+            if not over:
+                await self._drop()
 
     async def _drop(self) -> None:
         """Close what a producer holds that could not stop in time."""
         task = self._producer._sender.sender_task
         if task is not None:
             task.cancel()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._producer.client.close(), _FAREWELL)
+        # In a task of its own, which goes on where this one is told again to end.
+        closing = asyncio.ensure_future(self._producer.client.close())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+        closing.add_done_callback(fault)
+        await asyncio.wait([closing], timeout=_FAREWELL)
 
     async def commit(
         self, said: Sequence[Saying], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
@@ -139,11 +150,7 @@ class Transactions:
         for pending in sent:
             for done, count in pending:
                 place = await done
-                if place.offset < 0:
-                    raise KafkaError(
-                        f"{place.topic}/{place.partition} took a batch twice, and does not say where it is"
-                    )
-                ends[place.topic] = place.offset + count
+                ends[place.topic] = _offset_of(place) + count
         behind = {
             TopicPartition(self._prefix + topic, self._partition): OffsetAndMetadata(offset, token)
             for topic, offset in offsets.items()
@@ -183,6 +190,18 @@ class Transactions:
         done: asyncio.Future[Any] = await self._producer.send_batch(builder, topic, partition=partition)
         done.add_done_callback(fault)
         return done
+
+
+def _offset_of(place: Any) -> int:
+    """Return the offset of a batch that was taken. Raises KafkaError where the broker does not tell it."""
+    offset: int = place.offset
+    if offset < 0:
+        raise KafkaError(f"{place.topic}/{place.partition} took a batch twice, and does not say where it is")
+    return offset
+
+
+# Connections that are being closed.
+_closing: set[asyncio.Future[Any]] = set()
 
 
 @contextlib.contextmanager

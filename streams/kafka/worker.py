@@ -23,6 +23,7 @@ from streams.health import Stalls, Standing, health
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.app import LaneApp, make_app
 from streams.kafka.broker import is_away, patiently
+from streams.kafka.fetching import unreadable
 from streams.kafka.sealing import vault_for
 from streams.kafka.topology import Difference, differences
 from streams.registry import subjects
@@ -75,7 +76,7 @@ async def _run(worker: Worker, app: LaneApp, codec: Codec) -> None:
     def standing() -> Standing:
         # Before there are lanes, only neighbours are waited for.
         under_way = app.lanes.under_way() if app.ending is not None else {}
-        unready = None if app.lanes.ready else "its lanes are not open yet"
+        unready = unreadable() if app.lanes.ready else "its lanes are not open yet"
         return Standing(stalls.ill(under_way, excused=is_away()), unready)
 
     async with health(settings.health, standing):

@@ -33,6 +33,7 @@ from state.borrower import BorrowerState
 from state.storage import unpack
 from streams.health import Stalls, Standing
 from streams.kafka.broker import Pauses, changelog, is_away, patiently
+from streams.kafka.fetching import Fetching
 from streams.kafka.metrics import VIEWS_AWAY, VIEWS_LAG, VIEWS_WRITTEN
 from streams.kafka.rows import STATE, state_of
 from streams.kafka.sealing import vault_for
@@ -73,6 +74,7 @@ class Projector:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=_FETCH_BYTES,
         )
+        self._fetching = Fetching(self._consumer, settings)
 
     async def __aenter__(self) -> Projector:
         self._vault = await vault_for(self._settings)
@@ -80,6 +82,7 @@ class Projector:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._fetching.forget()
         await self._consumer.stop()
 
     def standing(self) -> Standing:
@@ -134,7 +137,7 @@ class Projector:
     # -- a round
 
     async def _round(self) -> int:
-        batches = await patiently(self._settings, "reading changelogs", lambda: self._consumer.getmany(timeout_ms=200))
+        batches = await patiently(self._settings, "reading changelogs", lambda: self._fetching.getmany(timeout=0.2))
         if not batches and not await self._patiently(self._as_left):
             await self._place()
             return 0

@@ -15,12 +15,14 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal
 from schemas.topics import TOPICS
 from streams.kafka.broker import patiently
+from streams.kafka.fetching import Fetching
 from streams.settings import Settings
 from streams.webhooks.known import CONTEXT, Known
 from streams.webhooks.metrics import QUEUED, SKIPPED
@@ -63,7 +65,9 @@ class KafkaFeed:
         self._taking = taking
         self._skip_lost = skip_lost
         self._context, self._said = self._consumer(), self._consumer()
-        # What was read, each record with the latest time that its partition has had by then; and that time.
+        self._fetching = {consumer: Fetching(consumer, settings) for consumer in (self._context, self._said)}
+        # What was read and not taken, with when it counts as appended: no earlier than any before it in its partition,
+        # whatever the broker's clock said. By partition, when the last one was.
         self._held: dict[TopicPartition, deque[tuple[int, Any]]] = {}
         self._latest: dict[TopicPartition, int] = {}
 
@@ -83,6 +87,7 @@ class KafkaFeed:
 
     async def __aexit__(self, *_: object) -> None:
         for consumer in (self._context, self._said):
+            self._fetching[consumer].forget()
             await consumer.stop()
 
     async def run(self) -> None:
@@ -145,9 +150,24 @@ class KafkaFeed:
         tps = list(consumer.assignment())
         ends = await patiently(settings, "asking for consents", lambda: consumer.end_offsets(tps))
         while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for records in (await consumer.getmany(timeout_ms=200, max_records=_HELD)).values():
+            for records in (await self._got(consumer, most=_HELD)).values():
                 self._take(records)
         known.read_at = asked
+
+    async def _got(
+        self, consumer: AIOKafkaConsumer, *tps: TopicPartition, most: int | None = None
+    ) -> dict[TopicPartition, list[Any]]:
+        """Return what is there. Raises Fatal where records were deleted before they were read."""
+        settings = self._settings
+        try:
+            return await self._fetching[consumer].getmany(*tps, timeout=0.2, most=most)
+        except OffsetOutOfRangeError as error:
+            places: dict[TopicPartition, int] = error.args[0]
+            begins = await patiently(settings, "asking for offsets", lambda: consumer.beginning_offsets(list(places)))
+            ends = await patiently(settings, "asking for offsets", lambda: consumer.end_offsets(list(places)))
+            for tp, at in places.items():
+                consumer.seek(tp, self._checked(tp, at, begins[tp], ends[tp]))
+            return {}
 
     async def _next(self) -> list[Any]:
         """Return what was said next, in the broker's order over all partitions.
@@ -157,11 +177,11 @@ class KafkaFeed:
         """
         consumer, settings, tps = self._said, self._settings, list(self._held)
         while True:
-            found = await consumer.getmany(*[tp for tp in self._held if len(self._held[tp]) < _HELD], timeout_ms=200)
+            found = await self._got(consumer, *[tp for tp in self._held if len(self._held[tp]) < _HELD])
             for tp, records in found.items():
                 for record in records:
-                    latest = self._latest[tp] = max(self._latest.get(tp, 0), record.timestamp)
-                    self._held[tp].append((latest, record))
+                    self._latest[tp] = max(self._latest.get(tp, 0), record.timestamp)
+                    self._held[tp].append((self._latest[tp], record))
             if not any(self._held.values()):
                 return []
             ends = await patiently(settings, "asking for offsets", partial(consumer.end_offsets, tps))

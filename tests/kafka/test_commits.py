@@ -10,10 +10,12 @@ from datetime import date
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka import TopicPartition as ConfluentPartition
 from confluent_kafka.admin import AdminClient
+from structlog.testing import capture_logs
 
 from agents.account import AccountAgent
 from chaos.stage import Stage
@@ -23,7 +25,8 @@ from schemas.errors import BadInput
 from simulator.runs import simulate
 from state.account import AccountState
 from state.pack import default_book
-from streams.kafka.broker import LaneBroker, Probe
+from streams.kafka.broker import LaneBroker, Probe, changelog
+from streams.kafka.changelogs import ChangelogReader
 from streams.kafka.lane import Lane
 from streams.kafka.lane_rows import LaneRows
 from streams.kafka.rows import ParkedRecord
@@ -71,6 +74,23 @@ async def owners(stage: Stage) -> AsyncIterator[tuple[Owner, Owner]]:
         await probe.stop()
 
 
+async def reads_on(stage: Stage, store: PartitionStore) -> None:
+    """See that a store is gone on with where it is, not read back."""
+    tp = TopicPartition(changelog(stage.settings(), "account"), 0)
+    reader = ChangelogReader(stage.settings())
+    await reader.start()
+    try:
+        places = {tp: store}
+        ends = await reader._consumer.end_offsets([tp])
+        await reader.follow(places, ends)
+        with capture_logs() as told:
+            await reader.catch_up(ends)
+        assert not [line for line in told if line["event"] == "store_rebuilt"]
+        assert places[tp] is store
+    finally:
+        await reader.stop()
+
+
 def letters(stage: Stage) -> Counter[int]:
     """Return how often each offset was refused."""
     return Counter(e.offset for e in stage.said() if isinstance(e, ev.DeadLetter))
@@ -104,7 +124,10 @@ def test_a_commit_whose_answer_is_lost_happens_once(stage: Stage, monkeypatch: p
             # The row is there, at a place behind it.
             assert one.lane.seats[0].rows.meta("test") == "1"
             assert one.store.place[0] > 1
+            # And it is known again by the row before it, as where the answer came.
+            await reads_on(stage, one.store)
             await one.commit(2)
+            await reads_on(stage, one.store)
 
     asyncio.run(scene())
     assert letters(stage) == {0: 1, 1: 1, 2: 1}

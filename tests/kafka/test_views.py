@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from redis.asyncio import Redis
 
 from chaos.stage import Stage
+from deploy.local.kafka import KafkaCluster
 from deploy.local.redis import RedisServer
 from schemas import events as ev
 from schemas.errors import Fatal
@@ -24,6 +25,7 @@ from state.borrower import BorrowerState
 from state.pack import default_book
 from streams.cli import cli
 from streams.endings import ended
+from streams.kafka.broker import changelog
 from streams.kafka.metrics import VIEWS_AWAY
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
@@ -31,6 +33,7 @@ from streams.views.keys import KINDS, Keys
 from streams.views.projector import Projector, rebuild
 from streams.views.reading import Views
 from streams.views.shape import account_view, borrower_view
+from tests.kafka.damaged import damaged
 
 T = TypeVar("T")
 
@@ -129,6 +132,33 @@ def test_views_are_those_of_the_pure_agents_after_crashes_of_everybody_and_equal
     assert first == expected()
     assert again == expected()
     assert old == []
+
+
+def test_views_miss_nothing_where_a_changelog_could_not_be_read_for_a_while(
+    stage: Stage, server: RedisServer, kafka: KafkaCluster
+) -> None:
+    settings, clean = settings_for(stage, server.url, "damaged:"), settings_for(stage, server.url, "clean:")
+    stage.publish([e for e in history() if isinstance(e, ev.AccountOpened)])
+    stage.start()
+    stage.settle()
+    assert stage.end() == 0
+
+    async def scene(redis: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        async with Projector(settings, redis) as projector:
+            with damaged(kafka, changelog(settings, "account"), 1):
+                running = asyncio.create_task(projector.catch_up())
+                await asyncio.sleep(1.5)
+                assert not running.done()
+                # Those that can be read are in meanwhile.
+                assert await written(redis, settings)
+            await asyncio.wait_for(running, 60)
+        async with Projector(clean, redis) as projector:
+            await projector.catch_up()
+        return await written(redis, settings), await written(redis, clean)
+
+    first, again = with_redis(server.url, scene)
+    assert sum(name.startswith("account:") for name in first) == 80
+    assert first == again
 
 
 def test_two_projectors_and_an_emptied_redis_leave_exact_views(stage: Stage, server: RedisServer) -> None:

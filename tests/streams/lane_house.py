@@ -48,10 +48,14 @@ class Owner:
 
 
 class House:
-    """All partitions, their logs and stores, and the workers that have them. Its methods belong to one loop."""
+    """All partitions, their logs and stores, and the workers that have them. Its methods belong to one loop.
 
-    def __init__(self, folder: Path, partitions: int = 2) -> None:
+    batch: records a batch. most: how many are handed over at once, None for all that there are.
+    """
+
+    def __init__(self, folder: Path, partitions: int = 2, *, batch: int = 500, most: int | None = None) -> None:
         self.folder = folder
+        self._batch, self._most = batch, most
         self.partitions = partitions
         self.logs: dict[tuple[str, int], list[Given]] = defaultdict(list)
         self.committed: dict[tuple[str, int], int] = {}
@@ -93,6 +97,10 @@ class House:
         self._clock += 1
         log.append(Given(topic, len(log), key, value, partition, self._clock, headers))
 
+    def set_clock(self, back: int) -> None:
+        """Have the broker's clock go back by so many ms; it goes on by one a record."""
+        self._clock = max(0, self._clock - back)
+
     def publish(self, events: Iterable[ev.Event], headers: tuple[tuple[str, bytes], ...] = ()) -> None:
         """Append events to their topics, a day's close to every partition."""
         for event in events:
@@ -125,7 +133,7 @@ class House:
             lane.tracer = self.trace(partition)
         begin = {topic: self.committed.get((topic, partition), 0) for topic in TOPICS}
         self._at |= {(topic, partition): offset for topic, offset in begin.items()}
-        runner = Runner(lane, self, 500, lambda _, error: self.failures.append(error), lambda: None, begin)
+        runner = Runner(lane, self, self._batch, lambda _, error: self.failures.append(error), lambda: None, begin)
         owner.runners[partition] = runner
         runner.start()
 
@@ -148,7 +156,7 @@ class House:
         moved = False
         for topic in TOPICS:
             place = (topic, partition)
-            found = self.logs[place][self._at[place] :]
+            found = self.logs[place][self._at[place] :][: self._most]
             if found and runner.wants(topic):
                 runner.give(topic, found)
                 self._at[place] += len(found)

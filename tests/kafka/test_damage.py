@@ -1,0 +1,166 @@
+"""Records that cannot be read: whoever reads waits for them, tells of them, and passes over nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import date
+from functools import cache
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from chaos.stage import Stage
+from deploy.local.kafka import KafkaCluster
+from schemas import events as ev
+from schemas.errors import Fatal
+from simulator.runs import simulate
+from streams.kafka.broker import changelog
+from streams.kafka.changelogs import Standby, open_store
+from streams.kafka.fetching import Fetching, unreadable
+from tests.kafka.damaged import damaged
+
+
+@cache
+def history() -> tuple[ev.Event, ...]:
+    """Return events of some weeks, of which few days are closed."""
+    events = simulate(accounts=60, days=36, seed=11, start=date(2026, 1, 5))
+    return tuple(e for e in events if not isinstance(e, ev.DayClosed) or e.business_date.day % 15 == 0)
+
+
+async def put(stage: Stage, topic: str, rows: dict[int, list[tuple[bytes, bytes]]]) -> None:
+    """Append rows to partitions of a topic, each partition's as one transaction."""
+    for partition, some in rows.items():
+        producer = AIOKafkaProducer(bootstrap_servers=stage.bootstrap, transactional_id=f"{topic}-{partition}")
+        async with producer, producer.transaction():
+            for key, value in some:
+                await producer.send(topic, value, key=key, partition=partition)
+
+
+def test_a_worker_waits_for_what_it_cannot_read_and_says_where_it_is(stage: Stage, kafka: KafkaCluster) -> None:
+    stage.publish(history()[:-20])
+    with damaged(kafka, f"{stage.prefix}payments", 0):
+        stage.start(batch_records=100)
+        stage.wait(lambda: len(stage.told("records_unreadable")) > 2, "a word about it")
+        assert {(line["topic"], line["partition"]) for line in stage.told("records_unreadable")} == {
+            (f"{stage.prefix}payments", 0)
+        }
+        assert "Invalid CRC" in stage.told("records_unreadable")[0]["error"]
+        assert not stage.told("broker_away")
+        stage.wait(lambda: stage.asked("/readyz")[0] == 503, "that it is not ready")
+        assert f"{stage.prefix}payments/0 cannot be read" in stage.asked("/readyz")[1]
+        gauge = f'reprieve_unreadable{{partition="0",topic="{stage.prefix}payments"}}'
+        assert f"{gauge} 1.0" in stage.asked("/metrics")[1]
+    stage.publish(history()[-20:])
+    stage.settle()
+    stage.assert_exact(history())
+    stage.wait(lambda: stage.asked("/readyz")[0] == 200, "that it is ready again")
+    assert f"{gauge} 0.0" in stage.asked("/metrics")[1]
+
+
+def test_what_cannot_be_read_for_good_ends_the_worker_with_a_sentence(stage: Stage, kafka: KafkaCluster) -> None:
+    stage.publish(history())
+    stage.health = {"stall_seconds": 1.5}
+    with damaged(kafka, f"{stage.prefix}payments", 1):
+        assert stage.start().wait(60) == 1
+        told = stage.log().strip().splitlines()[-1]
+    assert told.startswith(f"reprieve: What Kafka has of {stage.prefix}payments/1 from offset 0 on cannot be read")
+    stage.health = {}
+    stage.start()
+    stage.settle()
+    stage.assert_exact(history())
+
+
+def test_a_standby_goes_on_beside_a_changelog_that_cannot_be_read(stage: Stage, kafka: KafkaCluster) -> None:
+    topic = changelog(stage.settings(), "account")
+    failures: list[BaseException] = []
+    rows = {part: [(b"s%d-%d" % (part, n), b"\0\0\0\0x" * 20) for n in range(200)] for part in range(3)}
+
+    async def scene() -> dict[int, int]:
+        await put(stage, topic, rows)
+        places = {TopicPartition(topic, part): open_store(stage.folder / f"s-{part}") for part in range(3)}
+        standby = Standby(stage.settings(), places, failures.append)
+        with damaged(kafka, topic, 1):
+            await standby.start()
+            for number in range(6):
+                await put(stage, topic, {part: [(b"sw%d" % number, b"\0\0\0\0x")] for part in (0, 2)})
+                await asyncio.sleep(0.2)
+            while places[TopicPartition(topic, 2)].get(b"sw5") is None or unreadable() is None:
+                await asyncio.sleep(0.05)
+            assert unreadable() == f"{topic}/1 cannot be read"
+            assert standby.at_work
+        while places[TopicPartition(topic, 1)].get(b"s1-199") is None:
+            await asyncio.sleep(0.05)
+        places = await standby.stop()
+        assert unreadable() is None
+        found = {tp.partition: sum(1 for _ in store.scan(b"s", b"t")) for tp, store in places.items()}
+        for store in places.values():
+            store.close()
+        return found
+
+    assert asyncio.run(asyncio.wait_for(scene(), 60)) == {0: 206, 1: 200, 2: 206}
+    assert not failures
+
+
+@pytest.mark.parametrize("most", [None, 7])
+def test_nothing_that_was_taken_from_one_partition_is_lost_by_another(
+    stage: Stage, kafka: KafkaCluster, most: int | None
+) -> None:
+    topic = changelog(stage.settings(), "account")
+    rows = {part: [(b"%d-%d" % (part, n), b"x") for n in range(50)] for part in range(3)}
+
+    async def scene() -> None:
+        await put(stage, topic, rows)
+        await put(stage, topic, rows)
+        settings = stage.settings()
+        consumer = AIOKafkaConsumer(
+            **settings.kafka.client_options(), isolation_level="read_committed", enable_auto_commit=False
+        )
+        read: Counter[int] = Counter()
+        offsets: dict[int, list[int]] = {part: [] for part in range(3)}
+        async with consumer:
+            consumer.assign([TopicPartition(topic, part) for part in range(3)])
+            await consumer.seek_to_beginning()
+            fetching = Fetching(consumer, settings)
+
+            async def take() -> None:
+                for tp, records in (await fetching.getmany(timeout=0.2, most=most)).items():
+                    read[tp.partition] += len(records)
+                    offsets[tp.partition] += [record.offset for record in records]
+
+            with damaged(kafka, topic, 1):
+                while not (read[0] == read[2] == 100 and fetching.damaged):
+                    await take()
+                assert list(fetching.damaged) == [TopicPartition(topic, 1)]
+            while read[1] < 100:
+                await take()
+            await take()
+        assert read == Counter({0: 100, 1: 100, 2: 100})
+        assert all(some == sorted(set(some)) for some in offsets.values())
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+
+
+def test_damage_that_lasts_names_its_partition_to_whoever_must_have_it(stage: Stage, kafka: KafkaCluster) -> None:
+    topic = changelog(stage.settings(), "account")
+
+    async def scene() -> None:
+        await put(stage, topic, {2: [(b"k", b"x" * 100)]})
+        settings = stage.settings()
+        brief = settings.health.model_copy(update={"stall_seconds": 1.0})
+        settings = settings.model_copy(update={"health": brief})
+        consumer = AIOKafkaConsumer(**settings.kafka.client_options(), enable_auto_commit=False)
+        async with consumer:
+            consumer.assign([TopicPartition(topic, part) for part in range(3)])
+            await consumer.seek_to_beginning()
+            fetching = Fetching(consumer, settings)
+
+            async def read() -> None:
+                while True:
+                    await fetching.getmany(timeout=0.2)
+
+            with damaged(kafka, topic, 2), pytest.raises(Fatal, match=rf"of {topic}/2 from offset 0 on cannot be read"):
+                await read()
+            fetching.forget()
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
