@@ -11,6 +11,7 @@ from agents.option_words import Locale
 from schemas.errors import WrongUse
 from streams.agreement import agreement, standing
 from streams.cli.common import data_option, opened
+from streams.cli.writing import write
 
 
 @click.command("agreement")
@@ -35,5 +36,5 @@ def agreement_command(
     if output is None:
         click.echo(page, nl=False)
     else:
-        output.write_text(page, "utf-8")
+        write(output, page.encode(), read=data.iterdir())
         click.echo(f"wrote {output}", err=True)

@@ -12,6 +12,7 @@ from evaluation.logged import Report, report
 from evaluation.page import page
 from schemas.errors import Fatal
 from streams.cli.common import Rejections, json_option, say_json
+from streams.cli.writing import see_apart, write
 
 
 @click.command("evaluate")
@@ -28,6 +29,8 @@ from streams.cli.common import Rejections, json_option, say_json
 @json_option
 def evaluate_command(inputs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Judge logged decisions: off-policy estimates with their intervals, acceptance and keeping, calibration."""
+    if html is not None:
+        see_apart(html, inputs)
     rejections = Rejections()
     try:
         found = report(rejections.events(inputs))
@@ -37,7 +40,7 @@ def evaluate_command(inputs: tuple[Path, ...], html: Path | None, as_json: bool)
             "`reprieve replay --output` writes them."
         ) from error
     if html is not None:
-        html.write_text(page(found), "utf-8")
+        write(html, page(found).encode())
         click.echo(f"wrote {html}", err=True)
     if as_json:
         say_json(found)
