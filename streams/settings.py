@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import tomllib
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -25,9 +27,14 @@ from pydantic_settings import (
 )
 
 from schemas.errors import WrongUse
+from schemas.topics import TOPICS
+from streams.settings_faults import see_to_environment, see_to_file, told, variables
 
 # The file of the settings that are being loaded.
 _file: ContextVar[Path | None] = ContextVar("file", default=None)
+
+
+_SERVER = re.compile(r"(\[[\w:.%]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?")
 
 
 class _Group(BaseModel):
@@ -57,6 +64,17 @@ class KafkaSettings(_Group):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, servers: list[str]) -> list[str]:
+        for server in servers:
+            found = _SERVER.fullmatch(server)
+            if found is None or not 1 <= int(found[2] or 9092) <= 65_535:
+                raise ValueError("each is HOST:PORT, as 127.0.0.1:9092, with a port of 1 to 65535")
+        if not servers:
+            raise ValueError("there must be one at least, as 127.0.0.1:9092")
+        return servers
+
     def client_options(self) -> dict[str, Any]:
         """Return the options that aiokafka's consumer, producer and admin client share."""
         options: dict[str, Any] = {
@@ -75,15 +93,22 @@ class KafkaSettings(_Group):
         return options
 
     def _ssl_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ssl_ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_ca_file)
+        except OSError as error:
+            raise _unusable("kafka.ssl_ca_file", self.ssl_ca_file, error) from error
         context.check_hostname = self.ssl_check_hostname
         if self.ssl_cert_file is not None:
             password = self.ssl_key_password
-            context.load_cert_chain(
-                self.ssl_cert_file,
-                self.ssl_key_file,
-                None if password is None else password.get_secret_value(),
-            )
+            try:
+                context.load_cert_chain(
+                    self.ssl_cert_file,
+                    self.ssl_key_file,
+                    None if password is None else password.get_secret_value(),
+                )
+            except OSError as error:
+                both = f"{self.ssl_cert_file} with kafka.ssl_key_file {self.ssl_key_file or '(not set)'}"
+                raise _unusable("kafka.ssl_cert_file", both, error) from error
         return context
 
 
@@ -94,7 +119,14 @@ class TopicSettings(_Group):
     partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
     min_insync_replicas: Annotated[int, Field(ge=1, le=10)] = 1
-    retention_days: dict[str, int] = {}
+    retention_days: dict[str, Annotated[int, Field(ge=1, le=36_500)]] = {}
+
+    @field_validator("retention_days")
+    @classmethod
+    def _are_topics(cls, days: dict[str, int]) -> dict[str, int]:
+        if not days.keys() <= TOPICS.keys():
+            raise ValueError(f"each name is one of {', '.join(TOPICS)}, without the prefix")
+        return days
 
 
 class RegistrySettings(_Group):
@@ -117,6 +149,16 @@ class RedisSettings(_Group):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        parts = None if url is None else urlsplit(url)
+        if parts is not None and parts.scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("it is redis://HOST:PORT/DATABASE, rediss:// by TLS, or unix://PATH")
+        # Raises ValueError where the port is none.
+        _ = parts and parts.port
+        return url
 
     def client_options(self) -> dict[str, Any]:
         """Return the arguments of redis-py's `from_url`; a URL of `rediss://` is for TLS."""
@@ -296,11 +338,14 @@ class Settings(BaseSettings):
             raise WrongUse(f"There is no settings file {named}. Name one that is there, or leave --config out.")
         token = _file.set(named)
         try:
+            see_to_environment(cls)
+            see_to_file(cls, named)
             return cls(**flags)
         except ValidationError as error:
-            raise WrongUse(_told(error, named)) from error
+            # Not `from error`: what pydantic says of itself has the values, secrets too.
+            raise WrongUse(told(cls, error, named)) from None
         except (SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-            raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from error
+            raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from None
         finally:
             _file.reset(token)
 
@@ -318,24 +363,14 @@ def origins(config: Path | None) -> dict[tuple[str, str], str]:
         for group, values in tomllib.loads(file.read_text("utf-8")).items():
             found |= {(group, name): str(file) for name in values}
     # A variable of one setting wins over that of its whole group.
-    for variable in sorted(os.environ, key=lambda name: "__" in name):
+    for variable in sorted(variables(Settings), key=lambda name: "__" in name):
         group, _, name = variable.lower().removeprefix("reprieve_").partition("__")
-        known = Settings.model_fields.get(group)
-        if known is not None and variable.lower().startswith("reprieve_"):
-            names = [name] if name else json.loads(os.environ[variable])
-            found |= {(group, one): variable for one in names}
+        names = [name.partition("__")[0]] if name else json.loads(os.environ[variable])
+        found |= {(group, one): variable for one in names}
     return found
 
 
-def _told(error: ValidationError, file: Path | None) -> str:
-    """Return what is wrong with settings, a sentence each."""
-    told = []
-    for fault in error.errors():
-        name = ".".join(map(str, fault["loc"]))
-        variable = "REPRIEVE_" + "__".join(str(part).upper() for part in fault["loc"][:2])
-        place = f"environment, {variable}" if variable in os.environ else str(file) if file else "flags"
-        if fault["type"] == "extra_forbidden":
-            told.append(f"Nobody knows the setting {name} ({place}); `reprieve settings` lists all that there are.")
-        else:
-            told.append(f"The setting {name} ({place}) is {fault['input']!r}: {fault['msg']}.")
-    return " ".join(told)
+def _unusable(setting: str, file: Path | str | None, error: OSError) -> WrongUse:
+    # An error of TLS has a reason, which may be that the file holds no PEM; one of the system has words of its own.
+    why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return WrongUse(f"{setting} is {file}, which cannot be used: {why or error}. Name PEM files that belong together.")
