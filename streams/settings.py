@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -35,6 +35,17 @@ _file: ContextVar[Path | None] = ContextVar("file", default=None)
 
 
 _SERVER = re.compile(r"(\[[\w:.%]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?")
+
+
+def _http(url: str) -> str:
+    parts = urlsplit(url)
+    # Raises ValueError where the port is none.
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("it must begin with http:// or https:// and name a host")
+    return url
+
+
+_HttpUrl = Annotated[str, AfterValidator(_http)]
 
 
 class _Group(BaseModel):
@@ -132,7 +143,7 @@ class TopicSettings(_Group):
 class RegistrySettings(_Group):
     """A schema registry with Confluent's API; without a URL the single-object framing is written."""
 
-    url: str | None = None
+    url: _HttpUrl | None = None
     username: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None
@@ -174,7 +185,7 @@ class PrivacySettings(_Group):
     mode: Literal["on", "off"] = "on"
     master_keys_file: Path | None = None
     wire_keys_file: Path | None = None
-    kms_url: str | None = None
+    kms_url: _HttpUrl | None = None
     kms_token: SecretStr | None = None
     kms_ca_file: Path | None = None
     kms_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5
@@ -286,7 +297,7 @@ class TracingSettings(_Group):
     sample_ratio: of batches; a record that its producer sampled is followed in any case.
     """
 
-    otlp_endpoint: str | None = None
+    otlp_endpoint: _HttpUrl | None = None
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 

@@ -91,6 +91,11 @@ def told(settings: type[BaseModel], error: ValidationError, file: Path | None) -
     return " ".join(said)
 
 
+def without_password(url: str) -> str:
+    """Return an address without the password in it."""
+    return re.sub(r"(://[^/:@]*:)[^/]*@", r"\1**********@", url)
+
+
 def _place(path: list[str], file: Path | None) -> str:
     there = {name.upper(): name for name in os.environ}
     for parts in (path[:2], path[:1]):

@@ -182,6 +182,21 @@ def test_an_address_of_redis_that_is_none_is_refused(url: str) -> None:
         Settings.load(redis={"url": url})
 
 
+@pytest.mark.parametrize(("group", "name"), [("registry", "url"), ("privacy", "kms_url"), ("tracing", "otlp_endpoint")])
+def test_an_address_of_the_web_that_is_none_is_refused(group: str, name: str) -> None:
+    for url in ("nonsense", "ftp://a", "http://", "http://a:x"):
+        with pytest.raises(WrongUse, match=rf"{group}\.{name} .* is '"):
+            Settings.load(**{group: {name: url}})
+
+
+def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRIEVE_REDIS__URL", "redis://me:hunter2@127.0.0.1:1/0")
+    for arguments in (["settings"], ["settings", "--json"], ["views", "show", "account", "A1"]):
+        told = CliRunner().invoke(cli, arguments, standalone_mode=False)
+        assert "me:**********@127.0.0.1:1/0" in told.output + str(told.exception)
+        assert "hunter2" not in told.output + str(told.exception)
+
+
 def test_files_for_tls_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
