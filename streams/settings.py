@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import ssl
 import tomllib
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -29,23 +27,14 @@ from pydantic_settings import (
 from schemas.errors import WrongUse
 from schemas.topics import TOPICS
 from streams.settings_faults import see_to_environment, see_to_file, told, variables
+from streams.settings_values import http_url, kafka_tls, redis_url, servers
 
 # The file of the settings that are being loaded.
 _file: ContextVar[Path | None] = ContextVar("file", default=None)
 
 
-_SERVER = re.compile(r"(\[[\w:.%]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?")
-
-
-def _http(url: str) -> str:
-    parts = urlsplit(url)
-    # Raises ValueError where the port is none.
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("it must begin with http:// or https:// and name a host")
-    return url
-
-
-_HttpUrl = Annotated[str, AfterValidator(_http)]
+_HttpUrl = Annotated[str, AfterValidator(http_url)]
+_RedisUrl = Annotated[str, AfterValidator(redis_url)]
 
 
 class _Group(BaseModel):
@@ -55,7 +44,7 @@ class _Group(BaseModel):
 class KafkaSettings(_Group):
     """How to reach Kafka."""
 
-    bootstrap_servers: Annotated[list[str], NoDecode] = ["127.0.0.1:9092"]
+    bootstrap_servers: Annotated[list[str], NoDecode, AfterValidator(servers)] = ["127.0.0.1:9092"]
     client_id: str = "reprieve"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -75,17 +64,6 @@ class KafkaSettings(_Group):
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
-    @field_validator("bootstrap_servers")
-    @classmethod
-    def _are_addresses(cls, servers: list[str]) -> list[str]:
-        for server in servers:
-            found = _SERVER.fullmatch(server)
-            if found is None or not 1 <= int(found[2] or 9092) <= 65_535:
-                raise ValueError("each is HOST:PORT, as 127.0.0.1:9092, with a port of 1 to 65535")
-        if not servers:
-            raise ValueError("there must be one at least, as 127.0.0.1:9092")
-        return servers
-
     def client_options(self) -> dict[str, Any]:
         """Return the options that aiokafka's consumer, producer and admin client share."""
         options: dict[str, Any] = {
@@ -104,22 +82,9 @@ class KafkaSettings(_Group):
         return options
 
     def _ssl_context(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=self.ssl_ca_file)
-        except OSError as error:
-            raise _unusable("kafka.ssl_ca_file", self.ssl_ca_file, error) from error
+        password = None if self.ssl_key_password is None else self.ssl_key_password.get_secret_value()
+        context = kafka_tls(self.ssl_ca_file, self.ssl_cert_file, self.ssl_key_file, password)
         context.check_hostname = self.ssl_check_hostname
-        if self.ssl_cert_file is not None:
-            password = self.ssl_key_password
-            try:
-                context.load_cert_chain(
-                    self.ssl_cert_file,
-                    self.ssl_key_file,
-                    None if password is None else password.get_secret_value(),
-                )
-            except OSError as error:
-                both = f"{self.ssl_cert_file} with kafka.ssl_key_file {self.ssl_key_file or '(not set)'}"
-                raise _unusable("kafka.ssl_cert_file", both, error) from error
         return context
 
 
@@ -153,23 +118,13 @@ class RegistrySettings(_Group):
 class RedisSettings(_Group):
     """How to reach Redis; without a URL nothing is projected there."""
 
-    url: str | None = None
+    url: _RedisUrl | None = None
     prefix: str = "reprieve:"
     username: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _is_address(cls, url: str | None) -> str | None:
-        parts = None if url is None else urlsplit(url)
-        if parts is not None and parts.scheme not in ("redis", "rediss", "unix"):
-            raise ValueError("it is redis://HOST:PORT/DATABASE, rediss:// by TLS, or unix://PATH")
-        # Raises ValueError where the port is none.
-        _ = parts and parts.port
-        return url
 
     def client_options(self) -> dict[str, Any]:
         """Return the arguments of redis-py's `from_url`; a URL of `rediss://` is for TLS."""
@@ -379,9 +334,3 @@ def origins(config: Path | None) -> dict[tuple[str, str], str]:
         names = [name.partition("__")[0]] if name else json.loads(os.environ[variable])
         found |= {(group, one): variable for one in names}
     return found
-
-
-def _unusable(setting: str, file: Path | str | None, error: OSError) -> WrongUse:
-    # An error of TLS has a reason, which may be that the file holds no PEM; one of the system has words of its own.
-    why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-    return WrongUse(f"{setting} is {file}, which cannot be used: {why or error}. Name PEM files that belong together.")
