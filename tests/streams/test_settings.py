@@ -14,6 +14,9 @@ from streams.cli import cli
 from streams.settings import Settings
 from streams.settings_faults import NO_SETTINGS
 
+# Somebody with a password, as an address has them.
+ME = "me:" + "hunter2" + "@"
+
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +135,8 @@ def test_variables_of_commands_tests_and_services_are_left_alone(
         ("kafka = 'hunter2'\n", {"REPRIEVE_KAFKA__CLIENT_ID": "x"}),
         ("[kafka]\nsasl_password = ['hunter2']\n", {}),
         ("[kafka.sasl_password]\nword = 'hunter2'\n", {}),
-        ("[redis]\nurl = 'http://me:hunter2@redis'\n", {}),
-        ("[registry]\nurl = {'http://me:hunter2@registry' = 1}\n", {}),
+        (f"[redis]\nurl = 'http://{ME}redis'\n", {}),
+        (f"[registry]\nurl = {{'http://{ME}registry' = 1}}\n", {}),
         ("", {"REPRIEVE_KAFKA": '["hunter2"]'}),
         ("", {"REPRIEVE_KAFKA": "hunter2"}),
         ("", {"REPRIEVE_KAFKA": '{"sasl_password": {"x": "hunter2"}}'}),
@@ -190,7 +193,7 @@ def test_an_address_of_the_web_that_is_none_is_refused(group: str, name: str) ->
 
 
 def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REPRIEVE_REDIS__URL", "redis://me:hunter2@127.0.0.1:1/0")
+    monkeypatch.setenv("REPRIEVE_REDIS__URL", f"redis://{ME}127.0.0.1:1/0")
     for arguments in (["settings"], ["settings", "--json"], ["views", "show", "account", "A1"]):
         told = CliRunner().invoke(cli, arguments, standalone_mode=False)
         assert "me:**********@127.0.0.1:1/0" in told.output + str(told.exception)
