@@ -16,6 +16,8 @@ from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import free_port, is_listening
 from schemas.errors import Fatal
 
+EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples.jsonl"
+
 
 def reprieve(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program with nothing of ours in its environment but what is named."""
@@ -39,6 +41,14 @@ def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp
         assert "made with" not in again.stdout
         here = {"REPRIEVE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"}
         assert reprieve("topics", "check", **here).returncode == 0
+        published = reprieve("publish", EXAMPLES, "--kafka", **here)
+        assert published.returncode == 1
+        assert "OfferPublished belongs to offers, which Reprieve alone writes." in published.stderr
+        assert (reprieve("consume", "offers", "--kafka", **here).stdout) == ""
+        assert '"PaymentReceived"' in reprieve("consume", "payments", "--kafka", **here).stdout
+        nobody = reprieve("dead-letters", "replay", "--kafka", "--id", "nope", REPRIEVE_PRIVACY__MODE="off", **here)
+        assert nobody.returncode == 1
+        assert "There is no dead letter nope." in nobody.stderr
         fewer = reprieve("topics", "check", "--json", REPRIEVE_TOPICS__PARTITIONS="5", **here)
         assert fewer.returncode == 1
         assert all("has 12 partitions where settings ask for 5" in d["message"] for d in json.loads(fewer.stdout))
