@@ -19,6 +19,7 @@ import msgspec
 from schemas import events as ev
 from schemas.errors import BadInput
 from schemas.readers import ID_PATTERN
+from schemas.topics import PERSONAL_TOPICS, TOPIC_OF
 
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 # One amount, and all that one account asks for: a trillion in a currency with two decimals.
@@ -67,7 +68,12 @@ def check(event: ev.Event) -> None:
 
     It is asked of what comes in, not of what is stored: that was taken once.
     """
-    _look_at(type(event))(event)
+    _look_at(type(event), is_personal(type(event)))(event)
+
+
+def is_personal(kind: type[ev.Event]) -> bool:
+    """Say whether an event tells of a person: no message may then repeat a value of it, but for ids."""
+    return kind in TOPIC_OF and TOPIC_OF[kind].name in PERSONAL_TOPICS
 
 
 def check_close(day: ev.DayClosed, closed_through: date | None, most_skipped: int) -> None:
@@ -90,9 +96,10 @@ def check_close(day: ev.DayClosed, closed_through: date | None, most_skipped: in
 def check_ahead(event: ev.Event, day: int, closed: int, most_ahead: int) -> None:
     """Raise BadInput (`out_of_range`) where a fact counts from a day too far behind the last close (ordinals)."""
     if closed and day > closed + most_ahead:
+        counts = "a day" if is_personal(type(event)) else f"{date.fromordinal(day)},"
         raise BadInput(
             "out_of_range",
-            f"{type(event).__name__} {event.event_id} counts from {date.fromordinal(day)}, more than {most_ahead} days "
+            f"{type(event).__name__} {event.event_id} counts from {counts} more than {most_ahead} days "
             f"behind the last close, of {date.fromordinal(closed)}. If it is no slip of the date, send it nearer to "
             "its day, or raise the policy's business.most_days_ahead.",
         )
@@ -120,8 +127,8 @@ def check_total(event: ev.Event, amounts: Iterable[int], field: str, most: int =
 
 
 @cache
-def _look_at(kind: type[msgspec.Struct]) -> _Look:
-    """Return what looks at the dates and amounts of a struct, and of its parts."""
+def _look_at(kind: type[msgspec.Struct], personal: bool) -> _Look:
+    """Return what looks at the dates and amounts of a struct, and of its parts. personal: no value may be repeated."""
     dates, amounts, ids, texts, parts, tables = [], [], [], [], [], []
     simple = True
     for field in msgspec.structs.fields(kind):
@@ -137,11 +144,11 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
         elif isinstance(inner, msgspec.inspect.StrType) and inner.max_length is None and field.name not in _NOT_KEPT:
             texts.append(field.name)
         elif isinstance(inner, msgspec.inspect.StructType):
-            parts.append((field.name, _look_at(inner.cls), False))
+            parts.append((field.name, _look_at(inner.cls, personal), False))
         elif isinstance(inner, msgspec.inspect.VarTupleType) and isinstance(
             inner.item_type, msgspec.inspect.StructType
         ):
-            parts.append((field.name, _look_at(inner.item_type.cls), True))
+            parts.append((field.name, _look_at(inner.item_type.cls, personal), True))
         elif field.name == "spending":
             tables.append(field.name)
     days, money, names = _values_of(dates), _values_of(amounts), _values_of(ids)
@@ -149,13 +156,14 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
     def look(value: Any) -> None:
         for day in days(value):
             if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
-                raise _odd_date(value, next(n for n in dates if getattr(value, n) is day), day)
+                raise _odd_date(value, next(n for n in dates if getattr(value, n) is day), None if personal else day)
         for amount in money(value):
             if amount is not None and amount > MOST:
-                raise _odd_amount(value, next(n for n in amounts if getattr(value, n) is amount), amount)
+                name = next(n for n in amounts if getattr(value, n) is amount)
+                raise _odd_amount(value, name, None if personal else amount)
         for text in names(value):
             if text is not None and not text.isascii() and _HIDDEN.search(text):
-                raise _hidden(value, next(n for n in ids if getattr(value, n) is text), text)
+                raise _hidden(value, next(n for n in ids if getattr(value, n) is text), None if personal else text)
         for name in texts:
             text = getattr(value, name)
             if text is not None and len(text) > MOST_TEXT:
@@ -171,7 +179,7 @@ def _look_at(kind: type[msgspec.Struct]) -> _Look:
                 if len(category) > MOST_TEXT:
                     raise _too_long(value, name, f"a category of {len(category)} characters, more than {MOST_TEXT}")
                 if amount > MOST:
-                    raise _odd_amount(value, f"{name}.{category}", amount)
+                    raise _odd_amount(value, name, None if personal else amount)
 
     return _quick(look, dates, amounts, ids, texts) if simple and not parts and not tables else look
 
@@ -204,11 +212,12 @@ def _plain(info: Any) -> Any:
     return info
 
 
-def _hidden(value: Any, name: str, text: str) -> BadInput:
+def _hidden(value: Any, name: str, text: str | None) -> BadInput:
+    said = "holds a character that" if text is None else f"is {text!a}, in which a character"
     return BadInput(
         "out_of_range",
-        f"{type(value).__name__}.{name} is {text!a}, in which a character cannot be seen. Ids are 1 to 64 visible "
-        "characters; send the one that is meant.",
+        f"{type(value).__name__}.{name} {said} cannot be seen. Ids are 1 to 64 visible characters; "
+        "send the one that is meant.",
         name,
     )
 
@@ -217,18 +226,19 @@ def _too_long(value: Any, name: str, what: str) -> BadInput:
     return BadInput("too_long", f"{type(value).__name__}.{name} has {what}. Send less.", name)
 
 
-def _odd_date(value: Any, name: str, day: date | datetime) -> BadInput:
+def _odd_date(value: Any, name: str, day: date | datetime | None) -> BadInput:
+    said = "is" if day is None else f"is {day.isoformat()},"
     return BadInput(
         "out_of_range",
-        f"{type(value).__name__}.{name} is {day.isoformat()}, outside the years {FIRST_YEAR} to {LAST_YEAR}. "
-        "Send the real date.",
+        f"{type(value).__name__}.{name} {said} outside the years {FIRST_YEAR} to {LAST_YEAR}. Send the real date.",
         name,
     )
 
 
-def _odd_amount(value: Any, name: str, amount: int) -> BadInput:
+def _odd_amount(value: Any, name: str, amount: int | None) -> BadInput:
+    said = "is" if amount is None else f"is {amount} minor units,"
     return BadInput(
         "out_of_range",
-        f"{type(value).__name__}.{name} is {amount} minor units, more than {MOST}. Check the amount and its unit.",
+        f"{type(value).__name__}.{name} {said} more than {MOST} minor units. Check the amount and its unit.",
         name,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,13 +16,14 @@ from console.source import LocalSource, Source, sentence
 from schemas.errors import Fatal
 from streams.access.guard import Access
 from streams.access.serving import see_that_it_is_guarded, server_tls
-from streams.settings import AccessSettings, ConsoleSettings
+from streams.health import Standing, health
+from streams.settings import AccessSettings, ConsoleSettings, HealthSettings
 
 
 class ServedConsole:
     """A console in a thread of its own. Use as a context manager; `url` is where it is.
 
-    source: a data directory of the local runtime, or where else it reads.
+    source: a data directory of the local runtime, or where else it reads. probes: where metrics are answered too.
     Raises WrongUse where others could use it, and nobody would be asked who he is.
     """
 
@@ -33,6 +35,7 @@ class ServedConsole:
         *,
         access: AccessSettings | None = None,
         console: ConsoleSettings | None = None,
+        probes: HealthSettings | None = None,
     ) -> None:
         self._source: Source = LocalSource(source) if isinstance(source, Path) else source
         self._host, self._port = host, port
@@ -40,12 +43,15 @@ class ServedConsole:
         self._tls = server_tls(served.tls_cert_file, served.tls_key_file)
         see_that_it_is_guarded(settings, host, tls=self._tls is not None)
         self._access = Access(settings, RIGHTS, secure=self._tls is not None or settings.behind_proxy)
+        self._probes = probes or HealthSettings()
+        self._rooms = AsyncExitStack()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._over = threading.Event()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="console", daemon=True)
         self.url = ""
+        self.health_port: int | None = None
 
     def __enter__(self) -> ServedConsole:
         self._thread.start()
@@ -83,12 +89,16 @@ class ServedConsole:
         if runner is not None:
             self._loop.run_forever()
             self._loop.run_until_complete(runner.cleanup())
+        self._loop.run_until_complete(self._rooms.aclose())
         self._loop.close()
 
     async def _serve(self) -> web.AppRunner:
         public = urlsplit(self._access.settings.public_url or "").hostname
         hosts = LOOPBACK | {self._host} | ({public} if public else set())
         console = Console(self._source, hosts, self._fail, self._access)
+        self.health_port = await self._rooms.enter_async_context(
+            health(self._probes, lambda: Standing(unready=console.live.unready()))
+        )
         runner = web.AppRunner(console.application(), access_log=None, shutdown_timeout=0.5)
         try:
             await runner.setup()

@@ -47,6 +47,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "Corrected: {superseded_type} no longer stands: {reason}",
     ),
     "WorkoutRequested": ("请求还款方案", "A plan is asked for"),
+    "ContactNoted": ("尝试联系（账户{account_id}）", "Tried to reach the borrower about account {account_id}"),
+    "PlanProgressed": ("账户{account_id}的协议：{outcome}", "Plan of account {account_id}: {outcome}"),
     "WorkoutEnded": ("不再需要方案：{reason}", "No plan is wanted any more: {reason}"),
     "OfferPublished": (
         "发出{options}个还款方案，{expires_on}前有效",
@@ -90,6 +92,20 @@ WORDS: dict[str, tuple[str, str]] = {
     "ErasureRequested": ("要求删除个人信息", "Erasure requested"),
     "EducationCompleted": ("完成学习：{item_id}", "Completed education item {item_id}"),
 }
+CONTACTS: dict[str, tuple[str, str]] = {
+    "ContactNoted of a talk": ("联系并通话（账户{account_id}）", "Spoke with the borrower about account {account_id}"),
+    "ContactNoted of a call": ("借款人来电（账户{account_id}）", "The borrower called about account {account_id}"),
+}
+# What became of a plan, as the planner is told.
+PROGRESS: dict[str, tuple[str, str]] = {
+    "kept": ("按期归还第{number}期", "instalment {number} kept"),
+    "missed": ("未还第{number}期", "instalment {number} missed"),
+    "broken": ("失效", "broken"),
+    "completed": ("履行完毕", "completed"),
+    "replaced": ("由新协议取代", "replaced by another"),
+    "postponed": ("顺延{number}个月", "postponed by {number} months"),
+    "adjusted": ("还款计划已调整", "schedule adjusted"),
+}
 OFFERS: dict[str, tuple[str, str]] = {
     "OfferPublished of one": (
         "发出1个还款方案，{expires_on}前有效",
@@ -105,12 +121,19 @@ def worded(event: ev.Event, currency: str) -> Both:
     name = type(event).__name__
     if isinstance(event, ev.OfferPublished) and len(event.options) < 2:
         name += " of one" if event.options else " of none"
-    texts = WORDS.get(name) or OFFERS.get(name)
+    if isinstance(event, ev.ContactNoted) and event.conversation:
+        name += " of a talk" if event.attempt else " of a call"
+    texts = WORDS.get(name) or OFFERS.get(name) or CONTACTS.get(name)
     if texts is None:
         return {"zh": name, "en": name}
     fields = {f: getattr(event, f) for f in event.__struct_fields__}
     zh = {k: _plain(k, v, currency, chinese=True) for k, v in fields.items()}
     en = {k: _plain(k, v, currency, chinese=False) for k, v in fields.items()}
+    if isinstance(event, ev.PlanProgressed):
+        became = PROGRESS.get(event.outcome, (event.outcome, event.outcome))
+        taken_back = ("（更正：不再成立）", " (taken back)") if event.taken_back else ("", "")
+        zh["outcome"] = became[0].format(**zh) + taken_back[0]
+        en["outcome"] = became[1].format(**en) + taken_back[1]
     return {"zh": texts[0].format(**zh).strip(), "en": texts[1].format(**en).strip()}
 
 

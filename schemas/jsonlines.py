@@ -6,7 +6,7 @@ import difflib
 import gzip
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC
 from pathlib import Path
@@ -49,11 +49,11 @@ def from_line(line: bytes) -> Event:
     return event
 
 
-def read_events(path: Path | str) -> Iterator[Event | Rejected]:
+def read_events(path: Path | str, fit: Callable[[Event], None] | None = None) -> Iterator[Event | Rejected]:
     """Return what a file holds, one after another: events, and where one is refused, why; the rest goes on.
 
     path: JSON lines or an Avro container file, gzipped or not, told apart by their first bytes;
-    `-` is the standard input. Blank lines are skipped.
+    `-` is the standard input. Blank lines are skipped. fit: raises BadInput where an event is to be refused.
     Raises WrongUse where the file cannot be opened.
     """
     name = str(path)
@@ -74,10 +74,24 @@ def read_events(path: Path | str) -> Iterator[Event | Rejected]:
         except (OSError, EOFError, zlib.error) as error:
             yield rejected(name, 1, _broken(error), b"")
             return
-        yield from containers.read(stream, name) if is_container else _lines(stream, name)
+        yield from _fitting(containers.read(stream, name), name, fit) if is_container else _lines(stream, name, fit)
 
 
-def _lines(stream: containers.Ahead, name: str) -> Iterator[Event | Rejected]:
+def _fitting(
+    found: Iterator[Event | Rejected], name: str, fit: Callable[[Event], None] | None
+) -> Iterator[Event | Rejected]:
+    """Yield what a container file holds; an event that does not fit is refused by its number."""
+    for number, item in enumerate(found, 1):
+        if fit is not None and isinstance(item, Event):
+            try:
+                fit(item)
+            except BadInput as error:
+                yield rejected(name, number, error, b"")
+                continue
+        yield item
+
+
+def _lines(stream: containers.Ahead, name: str, fit: Callable[[Event], None] | None) -> Iterator[Event | Rejected]:
     number = 0
     while True:
         number += 1
@@ -100,6 +114,8 @@ def _lines(stream: containers.Ahead, name: str) -> Iterator[Event | Rejected]:
             continue
         try:
             event = from_line(line)
+            if fit is not None:
+                fit(event)
         except BadInput as error:
             yield rejected(name, number, error, line.rstrip(b"\r\n"))
         else:

@@ -91,6 +91,8 @@ TOPICS: dict[str, Topic] = {
     )
 }
 
+# What people say of themselves, and others of them.
+PERSONAL_TOPICS = frozenset({"profiles", "feedback"})
 TOPIC_OF: dict[type[ev.Event], Topic] = {record: topic for topic in TOPICS.values() for record in topic.records}
 
 

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -25,9 +25,16 @@ from pydantic_settings import (
 )
 
 from schemas.errors import WrongUse
+from schemas.topics import TOPICS
+from streams.settings_faults import see_to_environment, see_to_file, told, variables
+from streams.settings_values import http_url, kafka_tls, redis_url, servers
 
 # The file of the settings that are being loaded.
 _file: ContextVar[Path | None] = ContextVar("file", default=None)
+
+
+_HttpUrl = Annotated[str, AfterValidator(http_url)]
+_RedisUrl = Annotated[str, AfterValidator(redis_url)]
 
 
 class _Group(BaseModel):
@@ -37,7 +44,7 @@ class _Group(BaseModel):
 class KafkaSettings(_Group):
     """How to reach Kafka."""
 
-    bootstrap_servers: Annotated[list[str], NoDecode] = ["127.0.0.1:9092"]
+    bootstrap_servers: Annotated[list[str], NoDecode, AfterValidator(servers)] = ["127.0.0.1:9092"]
     client_id: str = "reprieve"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -75,15 +82,9 @@ class KafkaSettings(_Group):
         return options
 
     def _ssl_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ssl_ca_file)
+        password = None if self.ssl_key_password is None else self.ssl_key_password.get_secret_value()
+        context = kafka_tls(self.ssl_ca_file, self.ssl_cert_file, self.ssl_key_file, password)
         context.check_hostname = self.ssl_check_hostname
-        if self.ssl_cert_file is not None:
-            password = self.ssl_key_password
-            context.load_cert_chain(
-                self.ssl_cert_file,
-                self.ssl_key_file,
-                None if password is None else password.get_secret_value(),
-            )
         return context
 
 
@@ -94,13 +95,20 @@ class TopicSettings(_Group):
     partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
     min_insync_replicas: Annotated[int, Field(ge=1, le=10)] = 1
-    retention_days: dict[str, int] = {}
+    retention_days: dict[str, Annotated[int, Field(ge=1, le=36_500)]] = {}
+
+    @field_validator("retention_days")
+    @classmethod
+    def _are_topics(cls, days: dict[str, int]) -> dict[str, int]:
+        if not days.keys() <= TOPICS.keys():
+            raise ValueError(f"each name is one of {', '.join(TOPICS)}, without the prefix")
+        return days
 
 
 class RegistrySettings(_Group):
     """A schema registry with Confluent's API; without a URL the single-object framing is written."""
 
-    url: str | None = None
+    url: _HttpUrl | None = None
     username: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None
@@ -110,7 +118,7 @@ class RegistrySettings(_Group):
 class RedisSettings(_Group):
     """How to reach Redis; without a URL nothing is projected there."""
 
-    url: str | None = None
+    url: _RedisUrl | None = None
     prefix: str = "reprieve:"
     username: str | None = None
     password: SecretStr | None = None
@@ -132,7 +140,7 @@ class PrivacySettings(_Group):
     mode: Literal["on", "off"] = "on"
     master_keys_file: Path | None = None
     wire_keys_file: Path | None = None
-    kms_url: str | None = None
+    kms_url: _HttpUrl | None = None
     kms_token: SecretStr | None = None
     kms_ca_file: Path | None = None
     kms_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5
@@ -244,7 +252,7 @@ class TracingSettings(_Group):
     sample_ratio: of batches; a record that its producer sampled is followed in any case.
     """
 
-    otlp_endpoint: str | None = None
+    otlp_endpoint: _HttpUrl | None = None
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
@@ -296,11 +304,14 @@ class Settings(BaseSettings):
             raise WrongUse(f"There is no settings file {named}. Name one that is there, or leave --config out.")
         token = _file.set(named)
         try:
+            see_to_environment(cls)
+            see_to_file(cls, named)
             return cls(**flags)
         except ValidationError as error:
-            raise WrongUse(_told(error, named)) from error
+            # Not `from error`: what pydantic says of itself has the values, secrets too.
+            raise WrongUse(told(cls, error, named)) from None
         except (SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-            raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from error
+            raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from None
         finally:
             _file.reset(token)
 
@@ -318,24 +329,8 @@ def origins(config: Path | None) -> dict[tuple[str, str], str]:
         for group, values in tomllib.loads(file.read_text("utf-8")).items():
             found |= {(group, name): str(file) for name in values}
     # A variable of one setting wins over that of its whole group.
-    for variable in sorted(os.environ, key=lambda name: "__" in name):
+    for variable in sorted(variables(Settings), key=lambda name: "__" in name):
         group, _, name = variable.lower().removeprefix("reprieve_").partition("__")
-        known = Settings.model_fields.get(group)
-        if known is not None and variable.lower().startswith("reprieve_"):
-            names = [name] if name else json.loads(os.environ[variable])
-            found |= {(group, one): variable for one in names}
+        names = [name.partition("__")[0]] if name else json.loads(os.environ[variable])
+        found |= {(group, one): variable for one in names}
     return found
-
-
-def _told(error: ValidationError, file: Path | None) -> str:
-    """Return what is wrong with settings, a sentence each."""
-    told = []
-    for fault in error.errors():
-        name = ".".join(map(str, fault["loc"]))
-        variable = "REPRIEVE_" + "__".join(str(part).upper() for part in fault["loc"][:2])
-        place = f"environment, {variable}" if variable in os.environ else str(file) if file else "flags"
-        if fault["type"] == "extra_forbidden":
-            told.append(f"Nobody knows the setting {name} ({place}); `reprieve settings` lists all that there are.")
-        else:
-            told.append(f"The setting {name} ({place}) is {fault['input']!r}: {fault['msg']}.")
-    return " ".join(told)

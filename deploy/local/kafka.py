@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -78,24 +80,27 @@ class KafkaCluster(Served):
         secure: Secure | None = None,
     ) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        known = folder / "ports.json"
-        if known.exists():
-            self.ports, self._controllers = json.loads(known.read_text("utf-8"))
-            if len(self.ports) != brokers or (ports is not None and list(ports) != self.ports):
+        self._servers = [Server(folder / str(n), f"kafka-{n}") for n in range(brokers)]
+        self._known = folder / "ports.json"
+        # Whether the folder holds no cluster yet.
+        self.fresh = not self._known.exists()
+        if self.fresh:
+            self.ports = list(ports) if ports is not None else [free_port() for _ in range(brokers)]
+            self._controllers = [free_port() for _ in range(brokers)]
+        else:
+            self.ports, self._controllers = json.loads(self._known.read_text("utf-8"))
+            other = ports is not None and list(ports) != self.ports
+            if len(self.ports) != brokers or (other and any(self.running)):
                 raise Fatal(
                     f"{folder} holds a cluster of {len(self.ports)} brokers on {self.ports}. "
                     "Ask for the same, or name another folder."
                 )
-        else:
-            self.ports = list(ports) if ports is not None else [free_port() for _ in range(brokers)]
-            self._controllers = [free_port() for _ in range(brokers)]
-            known.write_text(json.dumps([self.ports, self._controllers]), "utf-8")
+            # No data of a broker say where clients find it.
+            self.ports = list(ports) if ports is not None else self.ports
         self._fronts = fronts
         self.behind = [free_port() for _ in fronts]
         self._secure = secure
         self._guarded = [(free_port(), free_port()) for _ in range(brokers)]
-        self._servers = [Server(folder / str(n), f"kafka-{n}") for n in range(brokers)]
 
     @property
     def bootstrap(self) -> str:
@@ -119,9 +124,29 @@ class KafkaCluster(Served):
 
     def start(self) -> None:
         """Start all brokers that do not run, and wait until they answer."""
+        self.see_that_ports_are_free()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._known.write_text(json.dumps([self.ports, self._controllers]), "utf-8")
         for number in range(len(self._servers)):
             self._start(number)
         self._wait()
+
+    def see_that_ports_are_free(self) -> None:
+        """Raise Fatal where another program has the port of a broker that does not run."""
+        for number in range(len(self._servers)):
+            self._see_that_its_port_is_free(number)
+
+    def forget(self) -> None:
+        """Remove what a first start has made that failed; the logs of its brokers stay, which say why."""
+        self.stop()
+        self._known.unlink(missing_ok=True)
+        for server in self._servers:
+            shutil.rmtree(server.folder / "data", ignore_errors=True)
+            (server.folder / "server.properties").unlink(missing_ok=True)
+        for folder in (*(server.folder for server in self._servers), self.folder, self.folder.parent):
+            # One that holds something stays.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def stop(self) -> None:
         """End all brokers in order."""
@@ -152,10 +177,7 @@ class KafkaCluster(Served):
         server = self._servers[number]
         if server.pid is not None:
             return
-        if is_listening(self.ports[number]):
-            raise Fatal(
-                f"Port {self.ports[number]} is taken by another program. End that one, or choose another with --port."
-            )
+        self._see_that_its_port_is_free(number)
         runtime, path = java(), classpath()
         server.folder.mkdir(parents=True, exist_ok=True)
         properties = server.folder / "server.properties"
@@ -183,6 +205,12 @@ class KafkaCluster(Served):
                 str(properties),
             ]
         )
+
+    def _see_that_its_port_is_free(self, number: int) -> None:
+        if self._servers[number].pid is None and is_listening(self.ports[number]):
+            raise Fatal(
+                f"Port {self.ports[number]} is taken by another program. End that one, or choose another with --port."
+            )
 
     def _properties(self, number: int) -> dict[str, object]:
         brokers = len(self._servers)

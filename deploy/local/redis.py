@@ -66,8 +66,7 @@ class RedisServer(Served):
                 f"redis-server is missing. Install it (Debian: apt-get install redis-server), leave it out with "
                 f"--no-redis, {OTHERWISE}."
             )
-        if is_listening(self.port):
-            raise Fatal(f"Port {self.port} is taken by another program. End that one, or leave Redis out: --no-redis.")
+        self.see_that_its_port_is_free()
         folder = self._server.folder
         folder.mkdir(parents=True, exist_ok=True)
         listening = ["--port", str(self.port)] if self._guarded is None else self._guarded.arguments(self.port)
@@ -77,6 +76,11 @@ class RedisServer(Served):
             if self._server.pid is None or time.monotonic() > deadline:
                 raise self._server.died()
             time.sleep(0.02)
+
+    def see_that_its_port_is_free(self) -> None:
+        """Raise Fatal where another program has its port."""
+        if not self.running and is_listening(self.port):
+            raise Fatal(f"Port {self.port} is taken by another program. End that one, or leave Redis out: --no-redis.")
 
     def stop(self) -> None:
         """End it in order."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from schemas.errors import WrongUse
 from streams.access.origins import networks
+from streams.access.rights import ROLES
 from streams.settings import AccessSettings
 
 
@@ -26,6 +27,11 @@ def see_that_it_is_guarded(access: AccessSettings, host: str, *, tls: bool) -> N
     """Raise WrongUse where a page would be open to others, or would show who asks to whoever listens on the way."""
     if access.behind_proxy and not networks(access.trusted_proxies):
         raise WrongUse("access.behind_proxy needs access.trusted_proxies: the addresses from which requests may come.")
+    unknown = sorted(set(access.oidc_roles.values()) - set(ROLES))
+    if unknown:
+        raise WrongUse(
+            f"access.oidc_roles gives {', '.join(map(repr, unknown))}, which is no role. There are {', '.join(ROLES)}."
+        )
     if access.oidc_issuer is not None:
         _see_to_the_issuer(access)
     if is_loopback(host):

@@ -12,6 +12,7 @@ from schemas.errors import WrongUse
 from streams.agreement import agreement, recording_of, standing
 from streams.cli.auditing import actor_option, purpose_option
 from streams.cli.common import data_option, opened
+from streams.cli.writing import write
 from streams.privacy.audit import FileAudit
 from streams.privacy.looking import agreement_fields
 
@@ -51,5 +52,5 @@ def agreement_command(
     if output is None:
         click.echo(page, nl=False)
     else:
-        output.write_text(page, "utf-8")
+        write(output, page.encode(), read=data.iterdir())
         click.echo(f"wrote {output}", err=True)

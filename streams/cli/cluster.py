@@ -52,6 +52,9 @@ def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
             f"Kafka does not let this user do that: {type(error).__name__} {error}. `reprieve topics acl` prints the "
             "rights of each role, and --apply gives them."
         ) from error
+    except BrokenPipeError:
+        # Whoever reads what is printed has had enough, which Kafka has nothing to do with.
+        raise
     except (KafkaError, OSError) as error:
         asyncio.run(see_whether_let_in(settings))
         servers = ", ".join(settings.kafka.bootstrap_servers)

@@ -59,17 +59,20 @@ def say_json(value: object) -> None:
 class Rejections:
     """Takes events out of files, and tells each rejected line on standard error as it meets it.
 
-    seal: seals what is personal in an event.
+    seal: seals what is personal in an event. fit: raises BadInput where an event is to be rejected.
     """
 
-    def __init__(self, seal: Callable[[Event], Event] | None = None) -> None:
+    def __init__(
+        self, seal: Callable[[Event], Event] | None = None, fit: Callable[[Event], None] | None = None
+    ) -> None:
         self.count = 0
         self._seal = seal
+        self._fit = fit
 
     def events(self, files: Iterable[Path]) -> Iterator[Event]:
         """Yield the events of files in their order."""
         for file in files:
-            for item in read_events(file):
+            for item in read_events(file, self._fit):
                 if isinstance(item, Rejected):
                     self.count += 1
                     click.echo(str(item), err=True)

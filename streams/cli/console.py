@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.cluster import config_option, settings_of
+from streams.cli.cluster import config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import book_named
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 @click.option("--kafka", is_flag=True, help="Follow a deployment on Kafka.")
 @config_option
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes any free port.  [default: console.port, 8700]")
-def console_command(data: Path | None, kafka: bool, config: Path | None, port: int | None) -> None:
+@health_port_option
+def console_command(
+    data: Path | None, kafka: bool, config: Path | None, port: int | None, health_port: int | None
+) -> None:
     """Serve the console: what goes on, and one account's or borrower's story.
 
     On this machine alone unless `console.host` says otherwise; then `access` must say who may see it.
@@ -35,10 +38,10 @@ def console_command(data: Path | None, kafka: bool, config: Path | None, port: i
     # Imported where it is needed: no other command serves pages.
     from console.serving import ServedConsole
 
-    settings = settings_of(config)
+    settings = settings_of(config, **health_flags(health_port))
     source = _deployment(data, settings) if kafka else data or Path("data")
     own, chosen = settings.console, settings.console.port if port is None else port
-    with ServedConsole(source, own.host, chosen, access=settings.access, console=own) as served:
+    with ServedConsole(source, own.host, chosen, access=settings.access, console=own, probes=settings.health) as served:
         click.echo(f"The console is at {served.url}; Ctrl-C ends it.")
         try:
             served.wait()

@@ -14,6 +14,7 @@ from evaluation.logged import Report, report
 from evaluation.page import figure, page, percent
 from schemas.errors import Fatal
 from streams.cli.common import Rejections, book_named, json_option, policy_option, say_json
+from streams.cli.writing import see_apart, write
 
 
 @click.command("evaluate")
@@ -35,6 +36,8 @@ def evaluate_command(inputs: tuple[Path, ...], policy: str | None, html: Path | 
 
     Rewards and keeping are told of offers that are mature by the policy alone.
     """
+    if html is not None:
+        see_apart(html, [*inputs, *([policy] if policy else [])])
     rejections = Rejections()
     # As planners and the learner do, which share one maturity for all that they watch.
     rules = book_named(policy).policy_for("", "")
@@ -46,7 +49,7 @@ def evaluate_command(inputs: tuple[Path, ...], policy: str | None, html: Path | 
             "`reprieve replay --output` writes them."
         ) from error
     if html is not None:
-        html.write_text(page(found), "utf-8")
+        write(html, page(found).encode())
         click.echo(f"wrote {html}", err=True)
     if as_json:
         say_json(found)

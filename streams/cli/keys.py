@@ -10,6 +10,7 @@ import click
 from schemas.errors import Fatal
 from streams.cli.cluster import asked, config_option, settings_of
 from streams.cli.flow import kafka_option
+from streams.cli.writing import replacing, written_or_told
 
 if TYPE_CHECKING:
     from streams.privacy.wrappers import Asked
@@ -47,7 +48,8 @@ def rotate_command(file: Path, config: Path | None) -> None:
     from streams.privacy.opening import kms_of
 
     kms = kms_of(settings_of(config).privacy)
-    name = rotate(file, None if kms is None else kms.wrap)
+    with written_or_told(file):
+        name = rotate(file, None if kms is None else kms.wrap)
     click.echo(
         f"{file} has the master key {name} too. Give the file to every process, and restart them one by one. From the "
         "next close of a day on it wraps every row; `reprieve keys list` then says which older one can be dropped."
@@ -62,8 +64,11 @@ def wire_command(file: Path, public: Path) -> None:
     from streams.privacy.key_file import make, rotate
     from streams.privacy.wire import public_of
 
-    name = rotate(file) if file.exists() else make(file)
-    public.write_bytes(public_of(file))
+    # A key whose public part nobody has is of no use: see first that this can be written.
+    with replacing(public, read=[file]) as out:
+        with written_or_told(file):
+            name = rotate(file) if file.exists() else make(file)
+        out.write(public_of(file))
     click.echo(f"Upstream seals with {public} ({name}). Set privacy.wire_keys_file to {file}, and keep it here.")
 
 
@@ -112,7 +117,8 @@ def drop_command(file: Path, key_id: str, data: Path | None, kafka: bool, config
             f"{asking} still ask for {key_id}. Rows are wrapped anew at the first close of a day, or start on a data "
             "directory, under a newer key; dead letters on Kafka go with their retention."
         )
-    drop(file, key_id)
+    with written_or_told(file):
+        drop(file, key_id)
     click.echo(f"{file} no longer has {key_id}. Give the file to every process; backups from before ask for it still.")
 
 

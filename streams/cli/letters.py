@@ -79,15 +79,30 @@ def replay_letters_command(data: Path, kafka: bool, config: Path | None, code: s
 
         vault = vault_of(settings.privacy)
         sent = asked(on_kafka.send_again(settings, codec_for(settings), vault, wanted), settings)
+        if not sent.sent and not sent.before:
+            _none(code, name)
         click.echo(
             f"{sent.sent} sent in again, {sent.before} had been before; workers take them as they come", err=True
         )
         return
     with opened(data) as runtime:
-        chosen = [x for x in letters(runtime) if not x.resolved and wanted(x.letter)]
+        found = [x for x in letters(runtime) if wanted(x.letter)]
+        if not found:
+            _none(code, name)
+        chosen = [x for x in found if not x.resolved]
         refused = send_again(runtime, chosen)
-    click.echo(f"{len(chosen)} sent in again, {len(chosen) - refused} taken, {refused} refused anew", err=True)
+    before = f", {len(found) - len(chosen)} had been before" if name and len(found) > len(chosen) else ""
+    click.echo(f"{len(chosen)} sent in again{before}, {len(chosen) - refused} taken, {refused} refused anew", err=True)
     raise SystemExit(1 if refused else 0)
+
+
+def _none(code: str | None, name: str | None) -> None:
+    """Say that no letter is as it was asked for. Raises WrongUse where one was named."""
+    of_code = f" of code {code}" if code else ""
+    if name is not None:
+        raise WrongUse(f"There is no dead letter {name}{of_code}. `reprieve dead-letters list --all` names all.")
+    if code is not None:
+        click.echo(f"There is no dead letter{of_code}; `reprieve dead-letters list` has the codes.", err=True)
 
 
 def _settings(kafka: bool, config: Path | None) -> Settings | None:

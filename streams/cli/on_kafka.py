@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schemas.errors import BadInput
+from schemas.events import Event
 from schemas.jsonlines import to_line
+from schemas.topics import TOPIC_OF, TOPICS
 from streams.cli.cluster import asked
 from streams.cli.common import Rejections, progress
 
@@ -22,12 +25,24 @@ def publish_on_kafka(files: tuple[Path, ...], settings: Settings, seal: Path | N
     from streams.privacy.wire import sealer
     from streams.registry import codec_for
 
-    rejections = Rejections(None if seal is None else sealer(seal))
+    rejections = Rejections(None if seal is None else sealer(seal), see_that_it_comes_in)
     with progress("publishing") as bar:
         advance = partial(bar.advance, bar.task_ids[0])
         sent = asked(publish(settings, codec_for(settings), rejections.events(files), advance), settings)
     click.echo(f"{sent} events published, {rejections.count} lines rejected", err=True)
     return rejections.exit_code()
+
+
+def see_that_it_comes_in(event: Event) -> None:
+    """Raise BadInput where an event is for a topic that the engine itself writes: nobody else's word belongs there."""
+    topic = TOPIC_OF[type(event)]
+    if not topic.inbound:
+        names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
+        raise BadInput(
+            "unknown_topic",
+            f"{type(event).__name__} belongs to {topic.name}, which Reprieve alone writes. Leave it out: what comes in "
+            f"goes to {names}.",
+        )
 
 
 def consume_on_kafka(topic: str, limit: int | None, follow: bool, settings: Settings) -> None:

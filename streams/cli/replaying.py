@@ -13,6 +13,7 @@ from agents.amounts import money
 from schemas.events import Event
 from schemas.jsonlines import read_events, to_line
 from streams.cli.common import Rejections, book_named, json_option, policy_option, progress, say_json
+from streams.cli.writing import replacing
 from streams.replay import Difference, Outcome, replay
 
 
@@ -41,7 +42,7 @@ def replay_command(
     ours, theirs = Outcome(), Outcome()
     first = book_named(policy)
     second = book_named(compare) if compare else None
-    with open(output, "wb") as out, progress("replaying") as bar:
+    with replacing(output, read=(*inputs, policy, compare)) as out, progress("replaying") as bar:
 
         def write(said: list[Event]) -> None:
             out.writelines(to_line(event) for event in said)

@@ -16,6 +16,7 @@ from schemas.jsonlines import from_line, to_line
 from state.pack import book_for, files_of, load_pack, pack_names, pack_to_json, render_pack
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option, say_json
+from streams.cli.writing import write
 
 
 @click.group("policy")
@@ -81,7 +82,7 @@ def change_command(pack: str, effective_on: datetime, change_id: str | None, out
     if output is None:
         click.echo(line, nl=False)
     else:
-        output.write_bytes(line)
+        write(output, line, read=[pack])
 
 
 @click.group("schemas")
@@ -138,7 +139,7 @@ def _say_document(said: str, output: Path | None) -> None:
     if output is None:
         click.echo(said, nl=False)
     else:
-        output.write_text(said, "utf-8")
+        write(output, said.encode())
 
 
 @schemas_group.command("register")

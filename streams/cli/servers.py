@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from deploy.local.processes import Served
 from deploy.local.redis import RedisServer
 from schemas.errors import Fatal
-from streams.cli.cluster import asked, settings_of
+from streams.cli.cluster import settings_of
 from streams.cli.common import json_option, say_json
+from streams.cli.topics import applied
 from streams.privacy.key_file import make
 
 if TYPE_CHECKING:
@@ -31,8 +36,15 @@ def _cluster(data: Path) -> KafkaCluster:
 
     if not (data / "kafka" / "ports.json").exists():
         raise Fatal(f"No servers were ever started in {data}. Start them with `reprieve up --data {data}`.")
-    brokers = len(list((data / "kafka").glob("[0-9]")))
-    return KafkaCluster(data / "kafka", brokers)
+    ports, _ = json.loads((data / "kafka" / "ports.json").read_text("utf-8"))
+    return KafkaCluster(data / "kafka", len(ports))
+
+
+def _start(server: Served, started: ExitStack, undo: Callable[[], None], *, runs: bool) -> None:
+    """Start a server, to be undone on leaving `started` unless it ran before."""
+    if not runs:
+        started.callback(undo)
+    server.start()
 
 
 @click.command("up")
@@ -40,26 +52,34 @@ def _cluster(data: Path) -> KafkaCluster:
 @click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="How many brokers.")
 @click.option("--port", type=click.IntRange(1, 65_000), default=9092, show_default=True, help="Of the first broker.")
 @click.option("--redis/--no-redis", default=True, help="Whether to start Redis too.")
-def up_command(data: Path, brokers: str, port: int, redis: bool) -> None:
-    """Start Apache Kafka (KRaft) and Redis on loopback, and make the topics and master keys."""
+@click.option("--shorten", is_flag=True, help="As of `reprieve topics apply`.")
+def up_command(data: Path, brokers: str, port: int, redis: bool, shorten: bool) -> None:
+    """Start Apache Kafka (KRaft) and Redis on loopback, and make the topics and master keys.
+
+    Where anything of that fails, what was started for it is stopped again.
+    """
     from deploy.local.kafka import KafkaCluster
-    from streams.kafka.topology import apply
 
     count = int(brokers)
     data = data.absolute()
     cluster = KafkaCluster(data / "kafka", count, ports=[port + n for n in range(count)])
-    cluster.start()
-    click.echo(f"Kafka: {cluster.bootstrap}")
-    if redis:
-        server = RedisServer(data / "redis", port=_REDIS_PORT)
-        server.start()
-        click.echo(f"Redis: {server.url}")
+    server = RedisServer(data / "redis", port=_REDIS_PORT) if redis else None
     settings = settings_of(None, kafka={"bootstrap_servers": cluster.bootstrap})
-    for line in asked(apply(settings), settings):
-        click.echo(line)
-    keys = data / "master-keys.json"
-    if not keys.exists():
-        make(keys)
+    cluster.see_that_ports_are_free()
+    if server is not None:
+        server.see_that_its_port_is_free()
+    with ExitStack() as started:
+        _start(cluster, started, cluster.forget if cluster.fresh else cluster.stop, runs=any(cluster.running))
+        click.echo(f"Kafka: {cluster.bootstrap}")
+        if server is not None:
+            _start(server, started, server.stop, runs=server.running)
+            click.echo(f"Redis: {server.url}")
+        for line in applied(settings, shorten=shorten):
+            click.echo(line)
+        keys = data / "master-keys.json"
+        if not keys.exists():
+            make(keys)
+        started.pop_all()
     click.echo(f"Personal data are sealed under {keys}: export REPRIEVE_PRIVACY__MASTER_KEYS_FILE={keys}")
     click.echo("Next: `reprieve worker` processes events, `reprieve down` stops the servers.")
 

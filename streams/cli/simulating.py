@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from schemas.jsonlines import to_line
 from simulator import simulate
 from streams.cli.common import progress
+from streams.cli.writing import replacing
 
 
 @click.command("simulate")
@@ -24,7 +26,8 @@ def simulate_command(accounts: int, days: int, seed: int, output: Path) -> None:
     Answers are to the offers that Reprieve makes of these very events, so a replay of the file meets them.
     """
     written = 0
-    with click.open_file(str(output), "wb") as out, progress("simulating") as bar:
+    opened = nullcontext(click.get_binary_stream("stdout")) if str(output) == "-" else replacing(output)
+    with opened as out, progress("simulating") as bar:
         for event in simulate(accounts=accounts, days=days, seed=seed):
             out.write(to_line(event))
             written += 1

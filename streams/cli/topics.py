@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from schemas.errors import WrongUse
+from schemas.errors import Fatal, WrongUse
 from streams.cli.cluster import asked, config_option, settings_of
 from streams.cli.common import json_option, say_json
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 
 @click.group("topics")
@@ -19,13 +23,36 @@ def topics_group() -> None:
 
 @topics_group.command("apply")
 @config_option
-def apply_command(config: Path | None) -> None:
-    """Make what is missing, and set what differs; never what would lose something."""
+@click.option(
+    "--shorten", is_flag=True, help="Keep records of inbound topics for a shorter time where settings say so."
+)
+def apply_command(config: Path | None, shorten: bool) -> None:
+    """Make what is missing, and set what differs. No topic is deleted, and no number of partitions changed.
+
+    How long records are kept is set too (topics.retention_days). Where that is shorter than now it is said first, since
+    Kafka then deletes what is older: of what Reprieve says at once, of what comes in only with --shorten.
+    """
+    settings = settings_of(config)
+    for line in applied(settings, shorten=shorten) or ["All topics are as they have to be."]:
+        click.echo(line)
+
+
+def applied(settings: Settings, *, shorten: bool) -> list[str]:
+    """Make the topics as settings ask, and return what was done. shorten: also where inputs are then deleted sooner."""
+    from streams.kafka.retention import shorter
     from streams.kafka.topology import apply
 
-    settings = settings_of(config)
-    for line in asked(apply(settings), settings) or ["All topics are as they have to be."]:
-        click.echo(line)
+    fewer = asked(shorter(settings), settings)
+    for one in fewer:
+        click.echo(f"{one}.", err=True)
+    if not shorten and any(one.inbound for one in fewer):
+        names = ", ".join(one.topic for one in fewer if one.inbound)
+        raise Fatal(
+            f"Inputs on {names} would be deleted sooner, and nobody says them again. Nothing was changed. See that all "
+            "workers have read them and that nothing is to be replayed, then add --shorten; or raise "
+            "topics.retention_days."
+        )
+    return asked(apply(settings), settings)
 
 
 @topics_group.command("check")

@@ -41,7 +41,7 @@ def run_command(config: Path | None, health_port: int | None) -> None:
 
         projector = Projector(settings, redis)
         async with health(settings.health, projector.standing), projector:
-            click.echo(f"writing views to {settings.redis.url}; Ctrl-C ends it", err=True)
+            click.echo(f"writing views to {_address(settings)}; Ctrl-C ends it", err=True)
             await projector.run()
 
     _on_both(config, run, **health_flags(health_port))
@@ -136,6 +136,13 @@ def acl_command(config: Path | None, as_json: bool) -> None:
             click.echo(f"ACL SETUSER {user} on >PASSWORD {rule}")
 
 
+def _address(settings: Settings) -> str:
+    """Return where Redis is, without a password."""
+    from streams.settings_faults import without_password
+
+    return without_password(settings.redis.url or "")
+
+
 def _on_both(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]], **flags: Any) -> T:
     """Do something with Redis, and Kafka where it is needed; what goes wrong becomes a sentence."""
     from redis.asyncio import Redis
@@ -151,7 +158,7 @@ def _on_both(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]]
                 return await act(settings, redis)
             except RedisError as error:
                 raise Fatal(
-                    f"Redis at {settings.redis.url} does not answer: {error}. Start it, or set redis.url."
+                    f"Redis at {_address(settings)} does not answer: {error}. Start it, or set redis.url."
                 ) from error
 
     try:

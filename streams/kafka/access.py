@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import create_conn, get_ip_port_afi
 from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
@@ -32,9 +32,9 @@ async def see_whether_let_in(settings: Settings) -> None:
     """Connect to the first server that answers. Raises Fatal where it refuses us, or is not to be trusted."""
     options = settings.kafka.client_options()
     for server in options.pop("bootstrap_servers"):
-        host, _, port = server.rpartition(":")
+        host, port, _ = get_ip_port_afi(server)
         try:
-            connection = await create_conn(host, int(port), **options)
+            connection = await create_conn(host, port, **options)
         except (AuthenticationFailedError, SaslAuthenticationFailed) as error:
             raise Fatal(
                 f"Kafka at {server} refuses this user: {error}. See to kafka.sasl_username, kafka.sasl_password and "

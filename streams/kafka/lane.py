@@ -16,7 +16,7 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
 from schemas.headers import headers_for
-from schemas.topics import TOPIC_OF, key_of
+from schemas.topics import PERSONAL_TOPICS, TOPIC_OF, key_of
 from state.learning import Learned
 from state.policy import PolicyBook
 from streams.desk import read_back, written
@@ -30,7 +30,6 @@ from streams.letters import dead_letter
 from streams.policies import Policies
 from streams.privacy.check import check, note_rewrapped, to_rewrap
 from streams.privacy.letters import sealed_letter
-from streams.privacy.log import PERSONAL_TOPICS
 from streams.privacy.quiet import told
 from streams.privacy.sealed import SEALED
 from streams.privacy.vault import Vault

@@ -103,8 +103,8 @@ async def consume(settings: Settings, codec: Codec, topics: Sequence[str], *, fo
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         names = [settings.topics.prefix + topic for topic in topics]
         # The consumer itself knows of no topic before it is told to read it.
         tps = [TopicPartition(name, part) for name in names for part in await _partitions(consumer._client, name)]

@@ -10,10 +10,10 @@ from agents.erasure import scrubbed
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput
+from schemas.topics import PERSONAL_TOPICS
 from streams.local.record import NO_HEADERS
 from streams.local.store import Row, Store
 from streams.privacy.letters import opened_letter
-from streams.privacy.log import PERSONAL_TOPICS
 from streams.privacy.vault import Vault
 
 _TO_FOLD = "to_fold"

@@ -9,10 +9,9 @@ from msgspec import msgpack
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.headers import headers_for
-from schemas.topics import TOPIC_OF, key_of
+from schemas.topics import PERSONAL_TOPICS, TOPIC_OF, key_of
 from streams.local.record import NO_HEADERS, traceparent_of
 from streams.local.store import Row, Store
-from streams.privacy.log import PERSONAL_TOPICS
 
 
 class Journal:

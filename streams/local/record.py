@@ -9,11 +9,10 @@ from msgspec import msgpack
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput
-from schemas.topics import TOPIC_OF, TOPICS, key_of
+from schemas.topics import PERSONAL_TOPICS, TOPIC_OF, TOPICS, key_of
 from streams.letters import dead_letter
 from streams.local.store import Row
 from streams.privacy.letters import sealed_letter
-from streams.privacy.log import PERSONAL_TOPICS
 from streams.privacy.vault import Vault
 from streams.privacy.wire import unsealed
 from streams.reading import read_event

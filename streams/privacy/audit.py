@@ -110,18 +110,18 @@ def file_records(folder: Path) -> Iterator[ev.PersonalDataRead]:
     path = folder / FILE
     if path.exists():
         with path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
-                    yield _read(line, path)
+                    yield _read(line, f"{path}:{number}")
 
 
-def _read(line: bytes, path: Path) -> ev.PersonalDataRead:
+def _read(line: bytes, place: Path | str) -> ev.PersonalDataRead:
     try:
         found = from_line(line)
     except BadInput as error:
-        raise Fatal(f"{path} holds a line that is no record of an audit: it was changed. Restore it.") from error
+        raise Fatal(f"{place} holds a line that is no record of an audit: it was changed. Restore it.") from error
     if not isinstance(found, ev.PersonalDataRead):
-        raise Fatal(f"{path} holds a line that is no record of an audit: it was changed. Restore it.")
+        raise Fatal(f"{place} holds a line that is no record of an audit: it was changed. Restore it.")
     return found
 
 

@@ -10,7 +10,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from schemas import events as ev
-from streams.privacy.log import PERSONAL_TOPICS
+from schemas.topics import PERSONAL_TOPICS
 from streams.privacy.sealed import asked
 from streams.privacy.vault import Vault
 

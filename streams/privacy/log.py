@@ -11,7 +11,6 @@ from msgspec import msgpack
 from streams.privacy.sealed import asked
 from streams.privacy.vault import DataKey, Vault
 
-PERSONAL_TOPICS = frozenset({"profiles", "feedback"})
 # No value from outside begins so: Confluent's framing would need a schema with the id 0xFF726570.
 MARK = b"\x00\xffreprieve sealed\xff"
 _SCOPE = b"log"

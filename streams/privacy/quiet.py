@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from schemas import events as ev
-from schemas.topics import TOPIC_OF
-from streams.privacy.log import PERSONAL_TOPICS
+from schemas.topics import PERSONAL_TOPICS, TOPIC_OF
 
 
 def told(error: Exception, event: ev.Event) -> str:

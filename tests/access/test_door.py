@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import stat
 import time
@@ -23,7 +24,7 @@ from console.rights import RIGHTS
 from console.server import Console
 from console.serving import ServedConsole
 from console.source import LocalSource
-from schemas.errors import WrongUse
+from schemas.errors import Fatal, WrongUse
 from streams.access.doors import DOORS, Doors
 from streams.access.guard import Access
 from streams.access.keys import Keys
@@ -32,7 +33,7 @@ from streams.access.rights import IDENTITY, Rights
 from streams.access.serving import server_tls
 from streams.access.tokens import Tokens
 from streams.cli import cli
-from streams.settings import AccessSettings, ConsoleSettings
+from streams.settings import AccessSettings, ConsoleSettings, HealthSettings
 
 
 def test_a_route_that_the_table_does_not_know_is_refused_to_everybody(tmp_path: Path) -> None:
@@ -249,6 +250,48 @@ def test_beyond_loopback_it_does_not_start_open_or_in_clear(
             access=AccessSettings.model_validate(access),
             console=ConsoleSettings.model_validate(console),
         )
+
+
+def test_a_role_that_there_is_not_is_refused_before_anybody_signs_in(lender: Path) -> None:
+    told = "access.oidc_roles gives 'hotlin', which is no role. There are operator, hotline, risk, auditor."
+    with pytest.raises(WrongUse, match=told):
+        ServedConsole(lender, access=AccessSettings(oidc_roles={"dept-collections": "hotlin", "dept-risk": "risk"}))
+
+
+def test_refusals_are_counted_where_prometheus_asks_and_not_on_the_page(lender: Path, tmp_path: Path) -> None:
+    access = AccessSettings(tokens_file=tmp_path / "tokens.json")
+    token = Tokens(tmp_path / "tokens.json").make("a", ["operator"])
+
+    def refused() -> float:
+        text = answer(f"http://127.0.0.1:{served.health_port}", "/metrics")[1]
+        found = re.search(r'^reprieve_access_refused_total\{why="unknown"\} (\S+)$', text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def answer(url: str, path: str, **headers: str) -> tuple[int, str]:
+        connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        said = response.status, response.read().decode()
+        connection.close()
+        return said
+
+    with ServedConsole(lender, access=access, probes=HealthSettings(port=0)) as served:
+        before = refused()
+        assert answer(served.url, "/api/overview")[0] == 401
+        assert refused() == before + 1
+        assert answer(served.url, "/metrics", Authorization=f"Bearer {token}")[0] == 404
+        assert answer(f"http://127.0.0.1:{served.health_port}", "/api/overview")[0] == 404
+        assert answer(f"http://127.0.0.1:{served.health_port}", "/livez") == (200, "ok\n")
+        port = served.health_port
+        with (
+            pytest.raises(Fatal, match=f"health.port {port} on 127.0.0.1 cannot be had"),
+            ServedConsole(lender, access=access, probes=HealthSettings(port=port)),
+        ):
+            pass
+    with pytest.raises(ConnectionRefusedError):
+        answer(f"http://127.0.0.1:{port}", "/livez")
+    with ServedConsole(lender) as served:
+        assert served.health_port is None
 
 
 def test_with_a_certificate_of_its_own_it_speaks_tls_alone(lender: Path, tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from agents.amounts import priced
+from agents.progress import OUTCOMES
 from console.server import STATIC
 from console.words import WORDS, worded
 from schemas import events as ev
@@ -23,7 +26,6 @@ from streams.local.runtime import LocalRuntime
 # What goes between agents, to the whole house or to auditors is in nobody's timeline.
 UNSEEN = {
     "BarrierReached",
-    "ContactNoted",
     "DayClosed",
     "DeadLetter",
     "DecisionLogged",
@@ -32,8 +34,13 @@ UNSEEN = {
     "ModelUpdated",
     "PersonalDataErased",
     "PersonalDataRead",
-    "PlanProgressed",
     "PolicyChanged",
+}
+ENVELOPE: dict[str, Any] = {
+    "event_id": "e1",
+    "occurred_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "source": "test",
+    "borrower_id": "B1",
 }
 EXAMPLES = [
     from_line(line) for line in (Path(__file__).parents[2] / "schemas" / "examples.jsonl").read_bytes().splitlines()
@@ -79,6 +86,47 @@ def test_no_code_of_the_engine_is_left_in_the_words_of_a_history() -> None:
                 )
     assert len(told) > 25
     assert set(left) <= classes
+
+
+def test_all_that_stands_in_a_timeline_has_words() -> None:
+    with LocalRuntime.open(None, default_book()) as runtime:
+        arrived = list(simulate(accounts=60, days=200, seed=7))
+        events = (*arrived, *runtime.feed(arrived))
+        told: Counter[str] = Counter()
+        for agent, field in (("planner", "borrower_id"), ("account", "account_id")):
+            for key in {getattr(event, field) for event in events if hasattr(event, field)}:
+                told.update(type(event).__name__ for _, event in runtime.history(agent, key))
+    assert {"ContactNoted", "PlanProgressed", "OfferAnswered", "PaymentReceived"} <= set(told) <= set(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "conversation", "said"),
+    [(True, False, "Tried to reach"), (True, True, "Spoke with"), (False, True, "The borrower called")],
+)
+def test_a_contact_says_who_reached_whom(attempt: bool, conversation: bool, said: str) -> None:
+    noted = ev.ContactNoted(
+        **ENVELOPE, account_id="A1", attempt_id="c1", caused_by="x", attempt=attempt, conversation=conversation
+    )
+    words = worded(noted, "CNY")
+    assert words["en"].startswith(said)
+    assert words["en"].endswith(f"about account {noted.account_id}")
+
+
+def test_what_became_of_a_plan_is_told_and_taken_back() -> None:
+    made = ev.PlanProgressed(
+        **ENVELOPE,
+        account_id="A1",
+        plan_id="p1",
+        offer_id="o1",
+        business_date=date(2026, 1, 1),
+        caused_by="x",
+        outcome="kept",
+    )
+    for outcome in OUTCOMES.values():
+        said = worded(replace(made, outcome=outcome, number=3), "CNY")
+        back = worded(replace(made, outcome=outcome, number=3, taken_back=True), "CNY")
+        assert outcome not in said["zh"]
+        assert (back["zh"], back["en"]) == (said["zh"] + "（更正：不再成立）", said["en"] + " (taken back)")
 
 
 def test_money_has_the_decimals_of_its_currency() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from deploy.local.kafka import KafkaCluster
-from deploy.local.processes import free_port
+from deploy.local.processes import free_port, is_listening
 from schemas.errors import Fatal
+
+EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples.jsonl"
 
 
 def reprieve(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +41,14 @@ def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp
         assert "made with" not in again.stdout
         here = {"REPRIEVE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"}
         assert reprieve("topics", "check", **here).returncode == 0
+        published = reprieve("publish", EXAMPLES, "--kafka", **here)
+        assert published.returncode == 1
+        assert "OfferPublished belongs to offers, which Reprieve alone writes." in published.stderr
+        assert (reprieve("consume", "offers", "--kafka", **here).stdout) == ""
+        assert '"PaymentReceived"' in reprieve("consume", "payments", "--kafka", **here).stdout
+        nobody = reprieve("dead-letters", "replay", "--kafka", "--id", "nope", REPRIEVE_PRIVACY__MODE="off", **here)
+        assert nobody.returncode == 1
+        assert "There is no dead letter nope." in nobody.stderr
         fewer = reprieve("topics", "check", "--json", REPRIEVE_TOPICS__PARTITIONS="5", **here)
         assert fewer.returncode == 1
         assert all("has 12 partitions where settings ask for 5" in d["message"] for d in json.loads(fewer.stdout))
@@ -45,15 +57,71 @@ def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp
         assert "Nothing was changed" in refused.stderr
         shorter = reprieve("topics", "check", REPRIEVE_TOPICS__RETENTION_DAYS='{"payments": 9}', **here)
         assert "reprieve.payments has retention.ms=-1 where it must be 777600000" in shorter.stdout
-        applied = reprieve("topics", "apply", REPRIEVE_TOPICS__RETENTION_DAYS='{"payments": 9}', **here)
+        nine = {"REPRIEVE_TOPICS__RETENTION_DAYS": '{"payments": 9, "offers": 8}', **here}
+        kept = reprieve("topics", "apply", **nine)
+        assert kept.returncode == 1
+        assert (
+            "reprieve.payments keeps records 9 days and no longer for good: Kafka deletes what is older." in kept.stderr
+        )
+        assert "reprieve.offers keeps records 8 days" in kept.stderr
+        assert "Inputs on reprieve.payments would be deleted sooner" in kept.stderr
+        assert reprieve("topics", "check", **here).returncode == 0
+        said = reprieve("topics", "apply", REPRIEVE_TOPICS__RETENTION_DAYS='{"offers": 8}', **here)
+        assert said.returncode == 0
+        assert "reprieve.offers keeps records 8 days" in said.stderr
+        applied = reprieve("topics", "apply", "--shorten", **nine)
         assert applied.returncode == 0
-        assert reprieve("topics", "check", REPRIEVE_TOPICS__RETENTION_DAYS='{"payments": 9}', **here).returncode == 0
+        longer = reprieve("topics", "apply", REPRIEVE_TOPICS__RETENTION_DAYS='{"payments": 10, "offers": 8}', **here)
+        assert (longer.returncode, longer.stderr) == (0, "")
+        assert reprieve("topics", "apply", "--shorten", **nine).returncode == 0
+        assert reprieve("topics", "check", **nine).returncode == 0
         assert json.loads(reprieve("status", "--data", data, "--json").stdout)["kafka"] == {str(port): True}
     finally:
         down = reprieve("down", "--data", data)
     assert down.returncode == 0
     assert json.loads(reprieve("status", "--data", data, "--json").stdout)["kafka"] == {str(port): False}
     assert (data / "kafka" / "0" / "data" / "meta.properties").exists()
+
+
+@pytest.mark.parametrize("redis", [False, True])
+def test_a_start_that_fails_on_a_taken_port_leaves_nothing_and_its_advice_works(tmp_path: Path, redis: bool) -> None:
+    data = tmp_path / "servers"
+    with ExitStack() as open_sockets:
+        if redis:
+            # Where a Redis is at work already it is the other program.
+            taken, port = 6379, free_port()
+            if not is_listening(taken):
+                open_sockets.enter_context(socket.create_server(("127.0.0.1", taken)))
+        else:
+            taken = port = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        up = reprieve("up", "--data", data, "--port", port, *([] if redis else ["--no-redis"]))
+        assert up.returncode == 1
+        assert f"Port {taken} is taken by another program" in up.stderr
+        assert ("leave Redis out: --no-redis" if redis else "choose another with --port") in up.stderr
+        assert not data.exists()
+        assert not is_listening(port) or port == taken
+        advised = KafkaCluster(data / "kafka", ports=[free_port()])
+        advised.see_that_ports_are_free()
+
+
+def test_a_start_that_fails_once_kafka_runs_stops_it_and_its_folder_takes_another_port(tmp_path: Path) -> None:
+    data, ports = tmp_path / "servers", [free_port() for _ in range(3)]
+    try:
+        failed = reprieve(
+            "up", "--data", data, "--port", ports[0], "--no-redis", REPRIEVE_TOPICS__REPLICATION_FACTOR="3"
+        )
+        assert failed.returncode == 1
+        assert "eplication" in failed.stderr
+        assert not is_listening(ports[0])
+        assert reprieve("status", "--data", data).returncode == 1
+        for port in ports[1:]:
+            up = reprieve("up", "--data", data, "--port", port, "--no-redis")
+            assert up.returncode == 0, up.stderr
+            assert f"Kafka: 127.0.0.1:{port}" in up.stdout
+            assert ("made with" in up.stdout) == (port == ports[1])
+            assert reprieve("down", "--data", data).returncode == 0
+    finally:
+        reprieve("down", "--data", data)
 
 
 def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:

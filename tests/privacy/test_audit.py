@@ -208,3 +208,15 @@ def test_verify_names_the_first_break_and_list_shows_reads_and_erasures(data: Pa
     assert "cut off" in found.output
     found = CliRunner().invoke(cli, ["audit", "list", "--data", str(data), "--json", "--borrower", "B1"])
     assert [json.loads(line)["type"] for line in found.output.splitlines()] == ["PersonalDataRead"] * 2
+
+
+def test_a_line_that_is_no_record_is_named_by_its_number(tmp_path: Path) -> None:
+    audit = FileAudit(tmp_path, "test")
+    audit.record([("B1", ["means.region"])], "someone", "hotline")
+    audit.record([("B2", ["means.region"])], "someone", "hotline")
+    file = tmp_path / FILE
+    first, second = file.read_bytes().splitlines(keepends=True)
+    for nonsense in (b"nonsense\n", b'{"type":"DayClosed"}\n'):
+        file.write_bytes(first + nonsense + second)
+        with pytest.raises(Fatal, match=rf"{FILE}:2 holds a line that is no record of an audit"):
+            list(file_records(tmp_path))

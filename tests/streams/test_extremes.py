@@ -307,7 +307,7 @@ def test_an_amount_that_no_loan_has_is_refused_by_name(runtime: LocalRuntime, am
         ("out_of_range", "amount"),
         ("out_of_range", "interest"),
         ("out_of_range", "principal"),
-        ("out_of_range", "spending.rent"),
+        ("out_of_range", "spending"),
     ]
     assert account(runtime).missed == 1
 

@@ -271,3 +271,30 @@ def test_a_data_directory_that_cannot_be_written_is_told_in_one_sentence(tmp_pat
     (tmp_path / "file").write_text("")
     with pytest.raises(Fatal, match=r"cannot be written: Not a directory\. Make room .* or name another\."):
         taken(tmp_path / "file" / "data", "name another")
+
+
+def test_a_letter_that_there_is_not_is_named_and_no_success(tmp_path: Path) -> None:
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        runtime.publish_raw("payments", b"A1", b"nonsense")
+        runtime.run()
+        (letter,) = letters(runtime)
+
+    def replayed(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "streams.cli", "dead-letters", "replay", "--data", str(tmp_path), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    code, told = replayed("--id", "nope")
+    assert (code, told) == (
+        1,
+        "reprieve: There is no dead letter nope. `reprieve dead-letters list --all` names all.\n",
+    )
+    code, told = replayed("--code", "nope")
+    assert code == 0
+    assert told.startswith("There is no dead letter of code nope;")
+    assert replayed("--id", letter.letter.event_id, "--code", "nope")[0] == 1
+    assert "1 sent in again, 0 taken, 1 refused anew" in replayed("--id", letter.letter.event_id)[1]
+    assert replayed("--id", letter.letter.event_id) == (
+        0,
+        "0 sent in again, 1 had been before, 0 taken, 0 refused anew\n",
+    )
