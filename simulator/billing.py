@@ -48,6 +48,18 @@ def statement(borrower: Borrower, account: Account, asked: ev.Instalment, today:
     )
 
 
+def closed(borrower: Borrower, account: Account, reason: str, today: date) -> ev.AccountClosed:
+    """Return the end of an account."""
+    return ev.AccountClosed(
+        event_id=f"close-{account.account_id}",
+        occurred_at=at(today, borrower.place.hour),
+        source=SOURCE,
+        account_id=account.account_id,
+        reason=reason,
+        closed_on=today,
+    )
+
+
 def profile(
     borrower: Borrower, today: date, kind: ev.ProfileKind, occasion: str, shock: Shock | None = None
 ) -> Iterator[ev.Event]:

@@ -176,7 +176,7 @@ class World:
                     self._later(today, HELD_DAYS, partial(collecting.released, borrower, event))
                 yield event
         elif lag == LAST and account.months == month and not arrears and lane not in (Lane.PARTIAL, Lane.MISSED):
-            yield from self._close(account, borrower, "repaid", today)
+            yield billing.closed(borrower, account, "repaid", today)
 
     def _runs(self, account: Account) -> bool:
         """Say whether an account lives by its contract: no plan stands in its place, and it is not settled."""
@@ -215,7 +215,7 @@ class World:
             case ev.PlanCompleted():
                 borrower, account = self._account(said.account_id)
                 if account.months:
-                    self._later(today, 1, lambda day: self._close(account, borrower, "settled", day))
+                    self._later(today, 1, lambda day: iter([billing.closed(borrower, account, "settled", day)]))
             case ev.BadDebtChanged():
                 self._review(said, today)
             case _:
@@ -227,16 +227,6 @@ class World:
 
     def _month(self, today: date) -> int:
         return max(1, self.people.month_of(today))
-
-    def _close(self, account: Account, borrower: Borrower, reason: str, today: date) -> Iterator[ev.Event]:
-        yield ev.AccountClosed(
-            event_id=f"close-{account.account_id}",
-            occurred_at=at(today, borrower.place.hour),
-            source=SOURCE,
-            account_id=account.account_id,
-            reason=reason,
-            closed_on=today,
-        )
 
     # -- offers
 
