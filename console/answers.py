@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from agents.policies import in_order
 from agents.watching import MODEL
+from console import rulebook
 from console.ledger import Ledger
 from console.pulse import Pulse
 from schemas import events as ev
 from state.learner import LearnerState
 from state.learning import FEATURES, Learned
-from state.pack import load_book, load_pack, pack_names
+from state.pack import DEFAULT_BOOK, PackError, files_of
 from state.pack_files import BOOK
-from state.pack_merge import provenance
 
 # Dead letters on the page, newest first, and letters that may be named in one request.
 LETTERS, NAMED = 200, 500
@@ -39,41 +39,42 @@ def asked_again(body: bytes) -> Again:
     return msgspec.json.decode(body, type=Again)
 
 
-def rules(in_force: str | None, changes: Sequence[ev.PolicyChanged]) -> dict[str, Any]:
-    """Return all policy packs, with where each rule comes from and whether somebody verified it.
+def rules(
+    in_force: str | None,
+    changes: Sequence[ev.PolicyChanged],
+    first: Mapping[str, str] | None = None,
+    closed: date | None = None,
+    on: date | None = None,
+) -> dict[str, Any]:
+    """Return the rules that count on a business date, with where each comes from and whether somebody verified it.
 
-    in_force: the book with which the deployment began. changes: those that came since.
+    in_force: the name of the book with which the deployment began. changes: those that came since. first: the texts of
+    that book as they are kept; None where an earlier release kept none, and then this release's stand in for them and
+    `kept` says so. closed: the last closed business date; today is the day behind it. on: of which day it is told,
+    today without one. Raises PackError where a text that is kept is not of this release's form.
     """
-    packs = [load_pack(name) for name in pack_names()]
-    rows = [
-        {"jurisdictions": list(row.jurisdictions), "products": list(row.products), "packs": list(row.packs)}
-        for row in load_book().rows
-    ]
+    kept = first is not None
+    if first is None:
+        try:
+            first = files_of(in_force or DEFAULT_BOOK)
+        except PackError:
+            # A pack of a file that is not here: nothing is known of what it said.
+            first = {BOOK: "book: unknown\nversion: 1\nrows: [{jurisdictions: ['*'], products: ['*'], packs: []}]\n"}
+    every = rulebook.periods(first, changes)
+    today = None if closed is None else closed + timedelta(days=1)
+    now = rulebook.on(every, today)
+    shown = rulebook.on(every, on or today)
+    period, behind = every[shown], every[shown + 1 :]
     return {
         "in_force": in_force,
-        "changes": [
-            {
-                "id": c.change_id,
-                "effective_on": c.effective_on.isoformat(),
-                "occurred_at": c.occurred_at.isoformat(),
-                "source": c.source,
-                "packs": [name for name in c.files if name != BOOK],
-            }
-            for c in in_order(changes)
-        ],
-        "book": rows,
-        "packs": [
-            {
-                "name": pack.name,
-                "version": pack.version,
-                "title": pack.title,
-                "rules": [
-                    {"path": m.path, "value": m.value, "verified": m.verified, "source": m.source}
-                    for m in provenance([pack])
-                ],
-            }
-            for pack in packs
-        ],
+        "kept": kept,
+        "today": None if today is None else today.isoformat(),
+        "on": None if on is None else on.isoformat(),
+        "since": None if period.begins is None else period.begins.isoformat(),
+        "until": None if not behind or behind[0].begins is None else behind[0].begins.isoformat(),
+        "change": None if period.change is None else period.change.change_id,
+        "changes": rulebook.history(every, changes, now, shown),
+        **rulebook.told(every, shown),
     }
 
 

@@ -29,13 +29,13 @@ from streams.kafka.progress import NAME as READ
 from streams.kafka.rows import FACT, META, STATE, digest, state_of
 from streams.local.record import NO_HEADERS
 from streams.local.store import TABLES
-from streams.policies import is_of_changes
+from streams.policies import is_of_rules
 from streams.privacy.sealed import asked, scope_of
 from streams.privacy.vault import Vault, is_sealed, open_part
 
 FILE = "console.db"
 # Goes up where the tables or what is put in them changes: an older file is then made anew.
-_LAYOUT = "4"
+_LAYOUT = "5"
 _MORE = """
 CREATE TABLE IF NOT EXISTS place (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -322,7 +322,7 @@ def _shown(event: ev.Event) -> ev.Event:
 
 def _is_told(name: str) -> bool:
     """Say whether a lane's named value tells how far it has come, or by which policies."""
-    return name in (READ, "closed_through") or is_of_changes(name)
+    return name in (READ, "closed_through") or is_of_rules(name)
 
 
 def _closed(day: str, at: int) -> ev.DayClosed:

@@ -30,7 +30,7 @@ from streams.endings import ended
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.letters import send_again
 from streams.kafka.progress import Progress
-from streams.policies import changes_in
+from streams.policies import changes_in, first_files
 from streams.privacy.audit import Audit, KafkaAudit, Shown
 from streams.privacy.opening import vault_of
 from streams.registry import codec_for
@@ -199,8 +199,11 @@ class KafkaSource:
 
     def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
         """Return the changes that the workers have taken; every partition has the same."""
-        query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
-        return changes_in(dict(ledger.db.execute(query)).get)
+        return changes_in(_of_rules(ledger).get)
+
+    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+        """Return the texts that the workers keep of the book with which they began."""
+        return first_files(_of_rules(ledger).get)
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
         """Return how far workers and the console itself are behind."""
@@ -277,6 +280,12 @@ class KafkaSource:
                     "again, and send the rest."
                 ) from error
         return {"sent": sent.sent, "before": sent.before}
+
+
+def _of_rules(ledger: Ledger) -> dict[str, str]:
+    """Return what a lane keeps by name; of the rules every lane has the same."""
+    query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
+    return dict(ledger.db.execute(query))
 
 
 def _is_wanted(ids: Collection[str], code: str | None, letter: ev.DeadLetter) -> bool:

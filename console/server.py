@@ -26,7 +26,7 @@ from schemas import events as ev
 from schemas.errors import Fatal, ReprieveError, WrongUse
 from state.account import AccountState
 from state.borrower import BorrowerState
-from state.pack import default_book
+from state.pack import PackError, default_book
 from streams.access.doors import Doors
 from streams.access.guard import BODY_BYTES, Access
 from streams.access.rights import IDENTITY, SOMEBODY_HERE
@@ -230,8 +230,19 @@ class Console:
         return web.Response(text=page, content_type="text/html")
 
     async def _rules(self, request: web.Request) -> web.Response:
-        ledger = self._open()
-        return _json(rules(self._source.in_force(ledger), self._source.changes(ledger)))
+        ledger, source, asked = self._open(), self._source, request.query.get("on")
+        try:
+            on = None if asked is None else date.fromisoformat(asked)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text="`on` is a business date, as in 2026-12-31.\n") from error
+        closed = ledger.meta("closed_through")
+        day = date.fromisoformat(closed) if closed else None
+        kept = source.in_force(ledger), source.changes(ledger), source.first_files(ledger)
+        try:
+            # Reading texts that were not read before takes a moment in which others are answered.
+            return _json(await asyncio.to_thread(rules, *kept, day, on))
+        except PackError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
 
     async def _learner(self, request: web.Request) -> web.Response:
         return _json(learner(self._open(), self.live.pulse))

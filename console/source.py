@@ -20,7 +20,7 @@ from streams.local.beside import FILE
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of
-from streams.policies import changes_in
+from streams.policies import changes_in, first_files
 from streams.privacy.audit import Audit, FileAudit, file_records
 
 
@@ -59,6 +59,10 @@ class Source(Protocol):
 
     def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
         """Return the changes of policy that came since, in the order in which they were taken."""
+        ...
+
+    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+        """Return the texts of the book with which it began, as they are kept; None where none are."""
         ...
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
@@ -112,6 +116,10 @@ class LocalSource:
     def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
         """Return the changes that the directory has taken."""
         return changes_in(ledger.meta)
+
+    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+        """Return the texts that the directory keeps of the book that it was made with."""
+        return first_files(ledger.meta)
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
         """Return what there is to say of one process: what waits, and when it last wrote."""

@@ -15,7 +15,7 @@ const VIEWS = {
   "": [() => overview ?? ask("/api/overview"), overviewView],
   account: [(id) => ask(`/api/accounts/${encodeURIComponent(id)}`), accountView],
   borrower: [(id) => ask(`/api/borrowers/${encodeURIComponent(id)}`), borrowerView],
-  rules: [() => ask("/api/rules"), rulesView],
+  rules: [(on) => ask(`/api/rules${on ? `?on=${encodeURIComponent(on)}` : ""}`), rulesView],
   learner: [() => ask("/api/learner"), learnerView],
   letters: [() => ask("/api/letters"), (l) => lettersView(l, again)],
   audit: [(who) => ask(`/api/audit?who=${encodeURIComponent(who)}`), auditView],

@@ -3,16 +3,36 @@ import { mayDo, maySee } from "./access.js";
 import { bars, card, change, el, grid, link, mark, number, pairs, svg, t, table, wide } from "./page.js";
 
 export function rulesView(r) {
-  const value = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
-  return [el("h1", {}, t("rules")), el("p.soft", {}, t("rules_how")),
-    wide(`${t(r.changes.length ? "began_with" : "in_force")}: ${r.in_force}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" })),
-    r.changes.length ? wide(t("policy_changes"), table([t("effective_on"), t("policy_change"), t("pack"), t("decided")], r.changes.map((c) => [c.effective_on, c.id, c.packs.join(" + "), `${c.source}, ${c.occurred_at.slice(0, 10)}`]), { 1: "text", 2: "text", 3: "text" })) : null,
+  const day = r.on ?? r.today, began = r.change ? `${t("since_change")} ${r.since}, ${r.change}` : `${t("began_with")} ${r.in_force}`;
+  const later = r.changes.filter((c) => c.status === "later"), shown = r.changes.find((c) => c.id === r.change);
+  return [el("h1", {}, t("rules"), r.on ? mark("warn", `${t("as_of")} ${r.on}`) : null), el("p.soft", {}, t("rules_how")),
+    r.on ? el("p", {}, el("a", { href: "#/rules" }, t("rules_today"))) : null,
+    r.kept ? null : el("p.warn", {}, t("rules_not_kept")),
+    wide(`${t("in_force")}${day ? ` ${day}` : ""}: ${began}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" }), shown ? movedBy(shown) : null),
+    later.length && !r.on ? wide(t("rules_later"), later.map((c) => el("div", {}, el("h3", {}, rulesOf(c.effective_on), ` ${c.id} · ${c.source}`), movedBy(c)))) : null,
     ...r.packs.map((p) => {
-      const open = p.rules.filter((x) => !x.verified).length;
-      return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null),
-        table([t("rule"), t("value"), t("checked"), t("source")], p.rules.map((x) => [x.path, value(x.value), mark(x.verified ? "good" : "warn", t(x.verified ? "verified" : "unverified")), x.source]), { 1: "text", 3: "text" }));
-    })];
+      const open = p.rules.filter((x) => !x.verified).length, moved = p.rules.filter((x) => x.moved).length;
+      return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null, " ", moved ? mark("", `${t("moved")}: ${number(moved)}`) : null),
+        table([t("rule"), t("value"), t("checked"), t("source")], p.rules.map((x) => [x.path, x.moved ? el("span", {}, `${said(x.value)} `, mark("", wasBefore(x.moved))) : said(x.value), mark(x.verified ? "good" : "warn", t(x.verified ? "verified" : "unverified")), x.source]), { 1: "text", 3: "text" }));
+    }),
+    r.changes.length ? wide(t("policy_changes"), table([t("effective_on"), t("policy_change"), t("status"), t("moved"), t("pack"), t("decided")], r.changes.map((c) => [rulesOf(c.effective_on), c.id, t(`is_${c.status}`), c.moved_count === null ? "–" : number(c.moved_count), c.packs.join(" + "), `${c.source}, ${c.occurred_at.slice(0, 10)}`]), { 1: "text", 3: "n", 4: "text", 5: "text" })) : null].filter(Boolean);
 }
+
+const rulesOf = (day) => el("a", { href: `#/rules/${day}` }, day);
+const said = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
+const wasBefore = (m) => `${"before" in m ? `${t("was")} ${said(m.before)}` : t("new")}; ${m.change}, ${m.on}`;
+
+// What a change moved: each rule before and after, for whom. A side that no pack says is a dash.
+function movedBy(c) {
+  if (c.moved === null) return null;
+  if (!c.moved.length) return el("p.soft", {}, t("moved_none"));
+  const side = (x) => (x === null ? "–" : el("span", {}, `${x.pack}: ${said(x.value)} `, x.verified ? null : mark("warn", t("unverified"))));
+  const left = c.moved_count - c.moved.length;
+  return el("details.moved", {}, el("summary", {}, `${c.id}. ${t("moved")}: ${number(c.moved_count)}`),
+    table([t("rule"), t("before"), t("after"), t("place"), t("source")], c.moved.map((m) => [m.path, side(m.before), side(m.after), places(m.where), m.after === null ? "" : m.after.source]), { 1: "text", 2: "text", 3: "text", 4: "text" }),
+    left ? el("p.soft", {}, `+ ${number(left)}`) : null);
+}
+const places = (where) => where.map(([j, p]) => (p === "*" ? any([j]) : `${any([j])} ${t(p)}`)).join(", ");
 
 const any = (names) => names.map((n) => (n === "*" ? t("any") : n)).join(", ");
 
