@@ -103,12 +103,19 @@ def _weights(model: ev.ModelUpdated | None) -> list[dict[str, Any]]:
     ]
 
 
-def dead_letters(ledger: Ledger, pulse: Pulse) -> dict[str, Any]:
-    """Return the newest dead letters: where each came from and what was wrong; what it holds may be personal."""
+def dead_letters(ledger: Ledger, pulse: Pulse, before: int | None = None) -> dict[str, Any]:
+    """Return the newest dead letters: where each came from and what was wrong; what it holds may be personal.
+
+    before: of those before this place, which is `older` of another answer; `older` is None where there are none.
+    """
     again = ledger.replayed()
+    # One more than is shown, to know whether there are older ones.
+    found = list(ledger.letters_before(before, LETTERS + 1))
     return {
         "count": sum(pulse.letters.values()),
         "by_code": dict(sorted(pulse.letters.items())),
+        "replayed_count": len(again),
+        "older": found[LETTERS - 1][0] if len(found) > LETTERS else None,
         "letters": [
             {
                 "id": e.event_id,
@@ -121,6 +128,6 @@ def dead_letters(ledger: Ledger, pulse: Pulse) -> dict[str, Any]:
                 "field": e.field,
                 "replayed": e.event_id in again,
             }
-            for e in ledger.letters(LETTERS)
+            for _, e in found[:LETTERS]
         ],
     }

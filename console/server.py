@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from functools import partial
@@ -21,7 +22,7 @@ from console.ledger import Ledger
 from console.live import CHECK, Live
 from console.rights import RIGHTS
 from console.source import Source
-from console.stories import account_story, borrower_story
+from console.stories import Place, account_story, borrower_story, place_of
 from schemas import events as ev
 from schemas.errors import Fatal, ReprieveError, WrongUse
 from state.account import AccountState
@@ -186,17 +187,17 @@ class Console:
             if isinstance(e, ev.OfferPublished) and key in e.account_ids
         ]
         offers.sort(key=lambda o: (o.business_date, o.sequence), reverse=True)
-        return _json(account_story(state, ledger.history("account", key), offers))
+        return _json(account_story(state, ledger.history("account", key), offers, _before(request)))
 
     async def _borrower(self, request: web.Request) -> web.Response:
-        key, ledger = request.match_info["id"], self._open()
+        key, ledger, before = request.match_info["id"], self._open(), _before(request)
         state = ledger.state("planner", key)
         if not isinstance(state, BorrowerState):
             raise _absent(f"Nothing is known of a borrower {key}: none of his accounts has been in trouble.")
         closed = ledger.meta("closed_through")
         day = date.fromisoformat(closed) if closed else None
         state, history = await self._shown(request, state, ledger.history("planner", key))
-        return _json(borrower_story(state, history, day))
+        return _json(borrower_story(state, history, day, before))
 
     async def _shown(
         self, request: web.Request, state: BorrowerState, history: History
@@ -248,7 +249,10 @@ class Console:
         return _json(learner(self._open(), self.live.pulse))
 
     async def _letters(self, request: web.Request) -> web.Response:
-        return _json(dead_letters(self._open(), self.live.pulse))
+        before = request.query.get("before")
+        if before is not None and not re.fullmatch(r"[0-9]{1,18}", before):
+            raise web.HTTPBadRequest(text="`before` is `older` of an answer.\n")
+        return _json(dead_letters(self._open(), self.live.pulse, None if before is None else int(before)))
 
     async def _audit(self, request: web.Request) -> web.Response:
         try:
@@ -271,6 +275,15 @@ class Console:
 
 def _json(value: object) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _before(request: web.Request) -> Place | None:
+    """Return before which place of a story is asked, None where for the newest."""
+    text = request.query.get("before")
+    try:
+        return None if text is None else place_of(text)
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"{error}\n") from error
 
 
 def _absent(why: str) -> web.HTTPNotFound:

@@ -1,6 +1,6 @@
 // The page: which view is shown, what is live, and what the user does.
 import { frameAccess, lookWho, maySee } from "./access.js";
-import { ask, el, number, spoken, speak, t } from "./page.js";
+import { ask, el, forget, number, spoken, speak, t } from "./page.js";
 import { overviewView, trouble } from "./overview.js";
 import { accountView, borrowerView } from "./story.js";
 import { auditView, learnerView, lettersView, rulesView, sender } from "./house.js";
@@ -29,6 +29,7 @@ const route = () => {
 async function show(moved) {
   const [view, id] = route();
   const turn = ++shown;
+  if (moved) forget();
   const [load, draw] = VIEWS[view];
   let parts;
   try {

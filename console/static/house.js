@@ -1,6 +1,6 @@
 // Rules, the learner, dead letters, and the audit.
 import { mayDo, maySee } from "./access.js";
-import { bars, card, change, el, grid, link, mark, number, pairs, svg, t, table, wide } from "./page.js";
+import { ask, bars, card, change, el, grid, link, mark, more, number, pairs, svg, t, table, tableRows, wide } from "./page.js";
 
 export function rulesView(r) {
   const day = r.on ?? r.today, began = r.change ? `${t("since_change")} ${r.since}, ${r.change}` : `${t("began_with")} ${r.in_force}`;
@@ -51,15 +51,20 @@ function belief(w, all) {
 
 export function lettersView(l, again) {
   const left = l.letters.filter((x) => !x.replayed);
+  // Of a code whose letters are not all here some may wait; sending in again those that were sent does nothing.
+  const unseen = l.older !== null && l.replayed_count < l.count;
+  const head = [t("code"), t("message"), t("topic"), t("again")];
+  const rows = (letters) => letters.map((x) => [x.code, x.message, `${x.topic}/${x.partition}/${x.offset}`, x.replayed ? mark("good", t("replayed")) : !mayDo("replay_letters") ? "" : button(t("again_one"), () => again({ ids: [x.id] }, `${t("sure_one")} ${x.topic}/${x.partition}/${x.offset}`))]);
+  const newest = table(head, rows(l.letters), { 1: "text" });
   const codes = Object.entries(l.by_code).map(([code, n]) => {
-    const waits = left.some((x) => x.code === code);
+    const waits = unseen || left.some((x) => x.code === code);
     if (waits && !mayDo("replay_letters")) return [code, number(n), ""];
     return [code, number(n), waits ? button(t("again_all"), () => again({ code }, `${t("sure_all")} ${code}`)) : mark("good", t("replayed"))];
   });
   return [el("h1", {}, `${t("letters")} (${number(l.count)})`), el("p.soft", {}, t("replay_how")), el("p", { id: "result", role: "status" }),
     l.letters.length ? grid(
       wide(t("by_code"), table([t("code"), t("count"), t("again")], codes, { 1: "n" })),
-      wide(`${t("letters_newest")} (${number(l.letters.length)})`, table([t("code"), t("message"), t("topic"), t("again")], l.letters.map((x) => [x.code, x.message, `${x.topic}/${x.partition}/${x.offset}`, x.replayed ? mark("good", t("replayed")) : !mayDo("replay_letters") ? "" : button(t("again_one"), () => again({ ids: [x.id] }, `${t("sure_one")} ${x.topic}/${x.partition}/${x.offset}`))]), { 1: "text" })))
+      wide(`${t("letters_newest")} (${number(l.letters.length)})`, newest, more("letters", newest.querySelector("tbody"), l.older, async (place) => { const next = await ask(`/api/letters?before=${place}`); return [tableRows(head, rows(next.letters), { 1: "text" }), next.older]; }, l.count)))
       : el("p", {}, mark("good", t("letters_none")))];
 }
 
