@@ -17,7 +17,7 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
-from console import trail
+from console import kept, trail
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS uncounted (
     agent TEXT NOT NULL, key TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (agent, key, id)
 ) WITHOUT ROWID;
 """
-_EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted", *trail.EMPTIED)
+_EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted", *trail.EMPTIED, *kept.EMPTIED)
 # What was taken in and is counted: facts of these kinds count when they are first recorded.
 _TAKEN_IN = (ev.AccountOpened, ev.OfferAnswered)
 
@@ -114,7 +114,7 @@ class Cache:
             "secure_delete=ON",
         ):
             db.execute(f"PRAGMA {pragma}")
-        db.executescript(TABLES + _MORE + trail.TABLES)
+        db.executescript(TABLES + _MORE + trail.TABLES + kept.TABLES)
         return db
 
     def _one(self, query: str) -> int | str:

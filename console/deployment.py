@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from msgspec import json
 
 from console.cache import FILE, Cache
 from console.follower import Follower
+from console.kept import keep, kept
 from console.ledger import Ledger
 from console.source import seconds_since
 from console.trail import trail
@@ -117,6 +118,8 @@ class OnTheRecord:
 class KafkaSource:
     """A deployment, followed into the console's own file in a folder."""
 
+    keeps = True
+
     def __init__(self, settings: Settings, book: str, folder: Path | None = None) -> None:
         self._settings = settings
         self._book = book
@@ -192,6 +195,14 @@ class KafkaSource:
     def built(self, ledger: Ledger) -> str:
         """Return the word of the file, another one each time it is made anew."""
         return ledger.meta("built") or ""
+
+    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
+        """Return what was counted of this building of the file."""
+        return kept(ledger.db, self.built(ledger))
+
+    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Write what was counted into the file, beside the thread that follows."""
+        return keep(self._folder / FILE, built, position, parts)
 
     def in_force(self, ledger: Ledger) -> str | None:
         """Return the policy book that the settings name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from heapq import merge
 from pathlib import Path
@@ -27,11 +27,13 @@ from streams.privacy.audit import Audit, FileAudit, file_records
 class Source(Protocol):
     """What a console needs of where it reads.
 
-    failure: what ended it, None while it goes on. audit: takes down who is shown a borrower's data.
+    failure: what ended it, None while it goes on. audit: takes down who is shown a borrower's data. keeps: whether it
+    has a file of the console's own, in which what was counted outlasts a restart.
     """
 
     failure: BaseException | None
     audit: Audit
+    keeps: bool
 
     def start(self) -> None:
         """Begin to follow. Raises Fatal where that cannot be."""
@@ -51,6 +53,14 @@ class Source(Protocol):
 
     def built(self, ledger: Ledger) -> str:
         """Return a word that is another one where the ledger was made anew."""
+        ...
+
+    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
+        """Return through which position of the ledger was counted and what, in parts; None where nothing counts."""
+        ...
+
+    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Keep what was counted through a position of a ledger that was built so; says whether it is kept. Blocks."""
         ...
 
     def in_force(self, ledger: Ledger) -> str | None:
@@ -82,7 +92,12 @@ class Source(Protocol):
 
 
 class LocalSource:
-    """A data directory, written by whoever has it."""
+    """A data directory, written by whoever has it.
+
+    It has no file of the console's own, so what is counted is counted from its log at each start.
+    """
+
+    keeps = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -108,6 +123,14 @@ class LocalSource:
     def built(self, ledger: Ledger) -> str:
         """Return the same word always: a log is only appended to."""
         return ""
+
+    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
+        """Return None: nothing is kept in a directory that another process writes."""
+        return None
+
+    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Return False: nothing is kept."""
+        return False
 
     def in_force(self, ledger: Ledger) -> str | None:
         """Return the policy book that the directory was made with."""
