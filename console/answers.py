@@ -79,10 +79,11 @@ def rules(
 
 
 def learner(ledger: Ledger, pulse: Pulse) -> dict[str, Any]:
-    """Return what was learned, how sure it is, and who chose leads."""
+    """Return what was learned, how sure it is, who chose leads, and what leads for whom (`console.leads`)."""
     state, groups = ledger.state("learner", MODEL), dict(sorted(pulse.groups.items()))
+    leads = pulse.leads.table()
     if not isinstance(state, LearnerState):
-        return {"version": 0, "groups": groups, "counts": {}, "rows": 0, "tripped": "", "weights": []}
+        return {"version": 0, "groups": groups, "counts": {}, "rows": 0, "tripped": "", "weights": [], "leads": leads}
     return {
         "version": state.version,
         "rows": state.sums.rows,
@@ -90,6 +91,7 @@ def learner(ledger: Ledger, pulse: Pulse) -> dict[str, Any]:
         "counts": state.counts,
         "tripped": state.tripped,
         "weights": _weights(pulse.model),
+        "leads": leads,
     }
 
 

@@ -18,6 +18,7 @@ import structlog
 from msgspec.structs import replace
 
 from console import kept, trail
+from console.leads import ARREARS
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal
@@ -316,7 +317,11 @@ def _shown(event: ev.Event) -> ev.Event:
         # What a borrower said in words is his; how he answered is counted.
         return replace(event, comment=None, recording_ref=None)
     if isinstance(event, ev.DecisionLogged):
-        return replace(event, candidates=(), feasible=(), shown=())
+        # What a figure says of somebody's means is not shown; how late he was tells for whom an option led.
+        shown = tuple(
+            replace(row, x=tuple(x if n == ARREARS else 0 for n, x in enumerate(row.x))) for row in event.shown
+        )
+        return replace(event, candidates=(), feasible=(), shown=shown)
     return event
 
 

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw, Struct, field, msgpack
 
 from agents.amounts import whole
+from console.leads import KeptLeads, Leads
 from console.newest import Newest
 from console.words import worded
 from schemas import events as ev
@@ -36,12 +37,13 @@ _NEWS = (ev.OfferAnswered, ev.PlanActivated, ev.PlanCompleted, ev.PlanBroken, ev
 
 
 class _Account(Struct, gc=False, array_like=True):
-    """What is counted of an account. passed: a bit for each step of the funnel."""
+    """What is counted of an account. passed: a bit for each step of the funnel. place: its country and product."""
 
     bucket: str | None = None
     bad: str | None = None
     passed: int = 0
     currency: str = ""
+    place: tuple[str, str] | None = None
 
 
 class _Open(Struct, gc=False, frozen=True, array_like=True):
@@ -69,6 +71,7 @@ class _Part(Struct, array_like=True):
     accounts: dict[str, _Account] = field(default_factory=dict)
     allowances: dict[str, int] = field(default_factory=dict)
     open: dict[str, _Open] = field(default_factory=dict)
+    leads: KeptLeads = field(default_factory=KeptLeads)
 
 
 _codec = Codec()
@@ -84,6 +87,8 @@ class Pulse:
         # What is counted is kept counted: a snapshot of a million accounts must not visit them.
         self._accounts: dict[str, _Account] = {}
         self._currencies: dict[str, str] = {}
+        self._places: dict[tuple[str, str], tuple[str, str]] = {}
+        self.leads = Leads()
         self.in_bucket: Counter[str] = Counter()
         self.in_status: Counter[str] = Counter()
         self.in_step: Counter[str] = Counter()
@@ -129,10 +134,12 @@ class Pulse:
                 self._offered(event)
             case ev.OfferWithdrawn() | ev.OfferExpired():
                 self._ended(event.borrower_id, event.offer_id)
+                self.leads.ended(event)
             case ev.OfferAnswered():
                 self.answers[event.answer] += 1
             case ev.DecisionLogged():
                 self.groups[event.group] += 1
+                self.leads.decided(event)
             case ev.PlanActivated():
                 self._planned(event)
             case ev.PlanCompleted():
@@ -160,6 +167,9 @@ class Pulse:
         if not account.currency:
             self.count += 1
             account.currency = self._currencies.setdefault(event.currency, event.currency)
+            place = event.jurisdiction.partition("-")[0], event.product
+            account.place = self._places.setdefault(place, place)
+            self.leads.opened(event.account_id, account.place)
         if account.bucket is None:
             self._move(account, "current")
 
@@ -190,10 +200,13 @@ class Pulse:
             self._pass("offered", account)
         self._offers.take(event)
         borrower = event.borrower_id
+        early = event.offer_id in self._early.get(borrower, ())
+        first = self._accounts.get(event.account_ids[0]) if event.account_ids else None
+        self.leads.published(event, None if first is None else first.place, accepted=early)
         before = self._open.get(borrower)
         if before is not None:
             self._end(borrower, before)
-        if event.offer_id in self._early.get(borrower, ()):
+        if early:
             return
         one = _Open(
             event.offer_id,
@@ -213,6 +226,7 @@ class Pulse:
 
     def _planned(self, event: ev.PlanActivated) -> None:
         self._pass("planned", event.account_id)
+        self.leads.accepted(event.offer_id)
         if not self._ended(event.borrower_id, event.offer_id):
             early = self._early.get(event.borrower_id, ())
             if event.offer_id not in early:
@@ -259,6 +273,7 @@ class Pulse:
             early=self._early,
             newest=tuple([_codec.encode(e) for e in events] for events in self._lists()),
             last=tuple(None if e is None else _codec.encode(e) for e in (self.tripped, self.model)),
+            leads=self.leads.kept(),
         )
         parts = [msgpack.encode(first)]
         parts += [msgpack.encode(_Part(accounts=some)) for some in _pieces(self._accounts)]
@@ -283,6 +298,7 @@ class Pulse:
             tripped, model = (None if value is None else _codec.decode(value) for value in part.last)
             self.tripped = tripped if isinstance(tripped, ev.GuardrailTripped) else None
             self.model = model if isinstance(model, ev.ModelUpdated) else None
+            self.leads.recall(part.leads)
         for account in part.accounts.values():
             # A million accounts share a few words.
             if account.bucket is not None:
@@ -290,6 +306,8 @@ class Pulse:
             if account.bad is not None:
                 account.bad = _STATUSES.get(account.bad, account.bad)
             account.currency = self._currencies.setdefault(account.currency, account.currency)
+            if account.place is not None:
+                account.place = self._places.setdefault(account.place, account.place)
         self._accounts.update(part.accounts)
         self._allowances.update(part.allowances)
         for borrower, one in part.open.items():

@@ -40,8 +40,13 @@ export function learnerView(l) {
   return [el("h1", {}, t("learner")), el("p.soft", {}, t("learner_how")), el("div.grid.two", {},
     card(t("version"), pairs([[t("version"), number(l.version), "n"], [t("rows"), number(l.rows), "n"], [t("guardrail"), l.tripped || t("none"), l.tripped ? "n.bad" : "n.good"]])),
     card(t("led_by"), Object.keys(l.groups).length ? bars(Object.entries(l.groups).map(([k, n]) => [`group_${k}`, n])) : el("p.soft", {}, t("none"))),
-    wide(t("weight"), l.weights.length ? table([t("figure"), t("value"), t("sure"), t("belief")], l.weights.map((w) => [t(`figure_${w.name}`), w.mean.toFixed(3), `± ${w.deviation.toFixed(3)}`, belief(w, l.weights)]), { 1: "n", 2: "n", 3: "text" }) : el("p", {}, t("learner_none"))))];
+    wide(t("weight"), l.weights.length ? table([t("figure"), t("value"), t("sure"), t("belief")], l.weights.map((w) => [t(`figure_${w.name}`), w.mean.toFixed(3), `± ${w.deviation.toFixed(3)}`, belief(w, l.weights)]), { 1: "n", 2: "n", 3: "text" }) : el("p", {}, t("learner_none"))),
+    wide(`${t("whom_leads")}${l.leads.rows.length < l.leads.count ? ` (${number(l.leads.rows.length)} / ${number(l.leads.count)})` : ""}`, el("p.soft", {}, t("leads_how")), table([t("whom"), t("days_past_due"), t("led_by"), t("kind"), t("led"), t("chance"), t("taken")], l.leads.rows.map(leads), { 3: "text", 4: "n", 5: "n", 6: "n" })))];
 }
+
+const share = (x) => `${(100 * x).toFixed(0)} %`;
+const leads = (x) => [`${x.jurisdiction} ${t(x.product)}`, t(x.bucket), t(`group_${x.group}`), `${t(`term_${x.term}`)}, ${t(`shape_${x.shape}`)}, ${t(`relief_${x.relief}`)}`, `${number(x.led)} / ${number(x.shown)}`, share(x.chance),
+  x.rate === null ? "–" : `${number(x.accepted)} / ${number(x.answered)}: ${share(x.rate)} (${(100 * x.low).toFixed(0)}–${share(x.high)})`];
 
 function belief(w, all) {
   const most = Math.max(...all.map((x) => Math.abs(x.mean) + x.deviation)), x = (v) => 100 + (95 * v) / most;

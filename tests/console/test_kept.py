@@ -34,7 +34,7 @@ def log(lived: Path) -> list[ev.Event]:
 
 def counted(pulse: Pulse) -> bytes:
     """Return all that is shown of a pulse, and all that is kept of it."""
-    rest = (pulse.kinds, pulse.groups, pulse.model, pulse.came, pulse.said)
+    rest = (pulse.kinds, pulse.groups, pulse.model, pulse.came, pulse.said, pulse.leads.table())
     return msgspec.json.encode((pulse.snapshot(), rest), order="sorted") + b"".join(pulse.kept())
 
 
