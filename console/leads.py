@@ -206,7 +206,7 @@ class Leads:
                 self._homeless.setdefault(line.account, []).append(offer)
 
     def table(self) -> dict[str, Any]:
-        """Return a row a cell: of those to whom most was offered first, and what leads them most often first.
+        """Return a row a kind that leads or may: whom most was offered to first, and what leads most often first.
 
         chance: the mean probability to lead of the options that were shown. rate: the share of offers led by it that
         were accepted, of those that were accepted or refused, with its 95 % interval (Wilson 1927) from low to high;
@@ -216,6 +216,8 @@ class Leads:
         for cell, number in self._numbers.items():
             whom[cell[:4]] = whom.get(cell[:4], 0) + self._counts[number].led
         every = [(cell, self._counts[number]) for cell, number in self._numbers.items()]
+        # What was shown and never had a chance to lead says nothing of preferences.
+        every = [(cell, counts) for cell, counts in every if counts.led or counts.chance]
         every.sort(key=lambda one: (-whom[one[0][:4]], one[0][:4], -one[1].led, -one[1].shown, one[0]))
         return {"count": len(every), "rows": [_row(cell, counts) for cell, counts in every[:ROWS]]}
 

@@ -45,7 +45,7 @@ export function learnerView(l) {
 }
 
 const share = (x) => `${(100 * x).toFixed(0)} %`;
-const leads = (x) => [`${x.jurisdiction} ${t(x.product)}`, t(x.bucket), t(`group_${x.group}`), `${t(`term_${x.term}`)}, ${t(`shape_${x.shape}`)}, ${t(`relief_${x.relief}`)}`, `${number(x.led)} / ${number(x.shown)}`, share(x.chance),
+const leads = (x) => [`${x.jurisdiction === "other" ? t("any") : x.jurisdiction} ${t(x.product)}`, t(x.bucket), t(`group_${x.group}`), `${t(`term_${x.term}`)}, ${t(`shape_${x.shape}`)}, ${t(`relief_${x.relief}`)}`, `${number(x.led)} / ${number(x.shown)}`, share(x.chance),
   x.rate === null ? "–" : `${number(x.accepted)} / ${number(x.answered)}: ${share(x.rate)} (${(100 * x.low).toFixed(0)}–${share(x.high)})`];
 
 function belief(w, all) {

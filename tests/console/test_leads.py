@@ -262,7 +262,7 @@ def test_what_is_kept_goes_on_with_offers_that_were_half_known() -> None:
 def test_a_risk_officer_reads_what_leads_for_whom(
     browser: Browser, served: ServedConsole, language: str, title: str
 ) -> None:
-    page = browser.new_page(locale=language)
+    page = browser.new_page(locale=language, viewport={"width": 1280, "height": 900})
     page.goto(served.url + "/#/learner")
     section = page.locator("section", has=page.get_by_role("heading", name=title))
     rows = page.evaluate("fetch('/api/learner').then(a => a.json())")["leads"]["rows"]
@@ -273,6 +273,9 @@ def test_a_risk_officer_reads_what_leads_for_whom(
     expect(row).to_contain_text(f"{first['led']} / {first['shown']}")
     if first["rate"] is not None:
         expect(row).to_contain_text(f"{first['accepted']} / {first['answered']}: {100 * first['rate']:.0f} %")
+    # On an ordinary screen no column has to be scrolled to.
+    scroll = section.locator(".scroll")
+    assert scroll.evaluate("e => e.scrollWidth <= e.clientWidth")
     # No name of a band is left without a word.
     assert "_" not in section.inner_text()
     page.close()
