@@ -56,11 +56,6 @@ class Read(Struct, frozen=True):
     book: Book
     packs: dict[str, Pack]
 
-    def stacks(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        """Return by jurisdiction and product the packs that apply, for each pair that the book names."""
-        pairs = dict.fromkeys((j, p) for row in self.book.rows for j in row.jurisdictions for p in row.products)
-        return {(j, p): self.packs_for(j, p) for j, p in pairs}
-
     def packs_for(self, jurisdiction: str, product: str) -> tuple[str, ...]:
         """Return the packs of a jurisdiction and product, either of which may be any."""
         return self.book.packs_for(jurisdiction, product)
@@ -93,8 +88,15 @@ def moved(before: Files, after: Files) -> list[dict[str, Any]]:
     old, new = read(before), read(after)
     # Pairs that go by the same packs before and after are looked at once.
     alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[str, str]]] = {}
-    for pair in dict.fromkeys([*new.stacks(), *old.stacks()]):
-        alike.setdefault((old.packs_for(*pair), new.packs_for(*pair)), []).append(pair)
+    rows = (*new.book.rows, *old.book.rows)
+    products = dict.fromkeys([ANY, *(p for row in rows for p in row.products)])
+    for jurisdiction in dict.fromkeys(j for row in rows for j in row.jurisdictions):
+        others = old.packs_for(jurisdiction, ANY), new.packs_for(jurisdiction, ANY)
+        for product in products:
+            stacks = old.packs_for(jurisdiction, product), new.packs_for(jurisdiction, product)
+            # What goes as the jurisdiction's other products do is told with them.
+            if product == ANY or stacks != others:
+                alike.setdefault(stacks, []).append((jurisdiction, product))
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for (stack, then), pairs in alike.items():
         was, is_ = _by_path(old, stack), _by_path(new, then)

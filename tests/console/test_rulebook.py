@@ -164,6 +164,22 @@ def test_of_two_changes_for_one_date_the_later_one_counts_and_a_pack_that_is_gon
     assert its["moved"] == {"change": "e", "on": str(on + timedelta(days=3))}
 
 
+def test_whoever_goes_by_another_row_is_told_though_no_row_names_him() -> None:
+    def book(rows: str) -> dict[str, str]:
+        last = "  - {jurisdictions: ['*'], products: ['*'], packs: [house]}\n"
+        return {
+            "book": f"book: own\nversion: 1\nrows:\n{rows}{last}",
+            "own_rules": OWN,
+            "house": files_of("default")["house"],
+        }
+
+    before = book("  - {jurisdictions: [US-CA], products: ['*'], packs: [house, own_rules]}\n")
+    after = book("  - {jurisdictions: [US], products: [credit_card], packs: [house, own_rules]}\n")
+    (gone, new) = sorted(rulebook.moved(before, after), key=lambda m: str(m["after"]["value"]), reverse=True)
+    assert (gone["before"]["value"], gone["after"]["value"], gone["where"]) == (36, 60, [["US-CA", "*"]])
+    assert (new["before"]["value"], new["after"]["value"], new["where"]) == (60, 36, [["US", "credit_card"]])
+
+
 def test_what_an_earlier_release_did_not_keep_is_said_not_to_be_kept() -> None:
     assert rules("default", [])["kept"] is False
     lost = rules("gone.yaml", [])
