@@ -26,8 +26,9 @@ from schemas import events as ev
 from simulator.world import START
 
 AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
-# Payments of the account whose story is long, and rounds of the latency.
-LONG, ROUNDS = 10_000, 20
+# Payments of the account whose story is long, so many a day, since an account keeps no more than twice that of an open
+# one; and rounds of the latency.
+LONG, A_DAY, ROUNDS = 10_000, 1_000, 20
 
 
 def opened(name: str) -> ev.AccountOpened:
@@ -59,7 +60,7 @@ def paid(name: str, number: int) -> ev.PaymentReceived:
         payment_id=f"{name}-{number}",
         amount=100,
         currency="CNY",
-        value_on=START + timedelta(days=number % 300),
+        value_on=START + timedelta(days=number // A_DAY),
         channel="transfer",
     )
 
@@ -73,6 +74,14 @@ def history(accounts: int) -> Iterator[ev.Event]:
             yield paid(f"A{n:07d}", number)
     for number in range(3, LONG):
         yield paid("A0000000", number)
+        if number % A_DAY == A_DAY - 1:
+            yield closed(number // A_DAY)
+
+
+def closed(number: int) -> ev.DayClosed:
+    """Return the close of a day, counted from the first."""
+    day, at = START + timedelta(days=number), AT + timedelta(days=number)
+    return ev.DayClosed(event_id=f"day-{number}", occurred_at=at, source="bench", business_date=day, calendar="none")
 
 
 def asked(url: str, path: str) -> Any:
