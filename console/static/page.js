@@ -63,8 +63,13 @@ const cellOf = (kinds) => (tag, i, attributes, value) => el(`${tag}${kinds[i] ? 
 export const tableRows = (head, rows, kinds = {}) => rows.map((row) => el("tr", {}, row.map((value, i) => cellOf(kinds)("td", i, { "data-head": head[i] }, value))));
 
 // How often more was asked for of each list of the view, so that a view that is drawn again shows as much as before.
-const asked = new Map();
-export const forget = () => asked.clear();
+const asked = new Map(), answers = new Map();
+export function forget() { asked.clear(); answers.clear(); }
+// What happened long ago does not change while one looks at it: drawn again, in another language, it is not asked anew.
+export async function askOnce(path) {
+  if (!answers.has(path)) answers.set(path, await ask(path));
+  return answers.get(path);
+}
 
 // A button that appends what is older to a list. older: from where on, null where there is nothing; load: asks for it and
 // returns the new elements and where still older ones begin; count: how many there are in all.

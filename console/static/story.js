@@ -1,5 +1,5 @@
 // The story of one account or borrower: where it stands, how it came there, what was offered, what happened then.
-import { ask, card, el, grid, link, mark, money, more, none, number, pairs, spoken, svg, t, table, tableRows, wide } from "./page.js";
+import { askOnce, card, el, grid, link, mark, money, more, none, number, pairs, spoken, svg, t, table, tableRows, wide } from "./page.js";
 import { maySee } from "./access.js";
 import { statusMark } from "./overview.js";
 
@@ -7,7 +7,7 @@ const listed = (codes) => codes.map(t).join(", ") || t("none");
 
 export function accountView(a) {
   const s = a.status;
-  const before = (place) => ask(`/api/accounts/${encodeURIComponent(a.account)}?before=${encodeURIComponent(place)}`);
+  const before = (place) => askOnce(`/api/accounts/${encodeURIComponent(a.account)}?before=${encodeURIComponent(place)}`);
   const document_ = (p) => el("a", { href: `/api/accounts/${encodeURIComponent(a.account)}/agreements/${encodeURIComponent(p.plan)}?locale=${spoken()}`, target: "_blank", rel: "noopener" }, `${t("agreement")} ${p.day}`);
   return [
     el("h1", {}, `${t("account")} ${a.account} `, statusMark(s.bad_debt === "none" ? s.bucket : s.bad_debt)),
@@ -27,7 +27,7 @@ export function accountView(a) {
 }
 
 export function borrowerView(b) {
-  const before = (place) => ask(`/api/borrowers/${encodeURIComponent(b.borrower)}?before=${encodeURIComponent(place)}`);
+  const before = (place) => askOnce(`/api/borrowers/${encodeURIComponent(b.borrower)}?before=${encodeURIComponent(place)}`);
   return [
     el("h1", {}, `${t("borrower")} ${b.borrower} `, b.distressed ? mark("bad", t("distressed")) : null),
     grid(

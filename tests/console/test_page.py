@@ -328,9 +328,9 @@ def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: B
         older = page.get_by_role("button", name="Show older ones")
         for shown in range(800, 10_001, 400):
             older.click()
-            expect(events).to_have_count(shown)
+            expect(events).to_have_count(shown, timeout=20_000)
         older.click()
-        expect(events).to_have_count(10_001)
+        expect(events).to_have_count(10_001, timeout=20_000)
         expect(events.last).to_contain_text(str(START))
         expect(events.filter(has_text="Account opened")).to_have_count(1)
         expect(older).to_have_count(0)
@@ -338,8 +338,8 @@ def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: B
         told = page.evaluate("[...document.querySelectorAll('.timeline li')].map(e => e.textContent)")
         assert told == sorted(told, key=lambda line: line[:10], reverse=True)
         page.get_by_role("button", name="中文").click()
-        expect(page.get_by_role("heading", name="经过")).to_be_visible()
-        expect(events).to_have_count(10_001, timeout=20_000)
+        expect(page.get_by_role("heading", name="经过")).to_be_visible(timeout=20_000)
+        expect(events).to_have_count(10_001)
         page.close()
 
 
