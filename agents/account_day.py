@@ -24,7 +24,7 @@ from state.ledger import (
     room_for_charges,
     tolerance,
 )
-from state.policy import Policy
+from state.policy import Classification, Policy
 
 EVIDENCE_KEPT = 50
 
@@ -239,6 +239,21 @@ def clean_for(d: Day, days: int) -> bool:
     return bool(d.s.clean_since) and d.day - d.s.clean_since >= days
 
 
+def probation_of(s: AccountState, rule: Classification) -> int:
+    """Return the clean days that an upgrade of a class takes; a longer time where there was a plan."""
+    return max(rule.probation_days, rule.after_plan_days if s.had_plan else 0)
+
+
+def proving_since(s: AccountState, rule: Classification) -> int:
+    """Return the day (ordinal) from which probation runs for a class, 0 while there are arrears.
+
+    Where a distressed restructuring counts, it runs from that one at the earliest (EBA/GL/2016/07, para 72).
+    """
+    if s.clean_since and rule.distressed and s.distressed is not None:
+        return max(s.clean_since, s.distressed.since)
+    return s.clean_since
+
+
 def is_month_end(day: int) -> bool:
     """Say whether a day is the last of its month."""
     return date.fromordinal(day + 1).day == 1
@@ -263,6 +278,9 @@ def next_day(d: Day) -> int:
     overdue = False
     for r in s.receivables:
         if r.unpaid() <= tolerance(rules, r.asked):
+            if r.plan and not r.settled and r.due > day:
+                # What is within tolerance from the start counts as paid on the day on which it is due.
+                days.append(r.due)
             continue
         if r.due >= day:
             days.append(r.due + 1)
@@ -291,9 +309,9 @@ def next_day(d: Day) -> int:
             policy.impairment.probation_days,
             policy.plans.probation_days,
         ]
-        for c in policy.classifications:
-            waits += [c.probation_days, c.after_plan_days]
         days += [s.clean_since + wait for wait in waits]
+        for c in policy.classifications:
+            days += [proving_since(s, c) + max(wait, 1) for wait in (c.probation_days, c.after_plan_days)]
     return min((x for x in days if x > day), default=0)
 
 
@@ -311,8 +329,13 @@ def remeasure(d: Day) -> None:
 
 def outstanding_on(s: AccountState, day: int) -> Paid:
     """Return what is owed on a day: all principal and charges, and interest and fees of what is due or was billed."""
+    return owed_on(s.receivables, day)
+
+
+def owed_on(receivables: Iterable[Receivable], day: int) -> Paid:
+    """Return what is owed of receivables on a day (ordinal), as `outstanding_on` does of all of an account's."""
     principal = interest = fees = penalty = 0
-    for r in s.receivables:
+    for r in receivables:
         principal += r.principal
         penalty += r.penalty
         if r.due <= day or r.billed:

@@ -192,7 +192,9 @@ def _contacted(d: Day, fact: ev.ContactAttempted) -> None:
 
 
 def _promised(d: Day, fact: ev.PromiseMade) -> None:
-    promise = Promise(fact.promise_id, d.day, fact.due_on.toordinal(), fact.amount)
+    due = fact.due_on.toordinal()
+    # Payments of a day are folded before its promises, and may be what was promised.
+    promise = Promise(fact.promise_id, d.day, due, fact.amount, d.paid_today if d.day <= due else 0)
     d.s.promises = (*d.s.promises, promise)
 
 

@@ -20,6 +20,7 @@ from datetime import date
 
 from msgspec.structs import replace
 
+from agents.amounts import total, whole
 from agents.base import Environment, derived_id
 from agents.disclosures import Terms, disclosures_of
 from agents.grounds import Grounds, grounds_of
@@ -159,6 +160,7 @@ def _plan_of(
     policy = policies.policy_for(debt.jurisdiction, debt.product)
     locale: Locale = "zh" if offer.locale == "zh" else "en"
     ends_after = policy.plans.broken_after_missed
+    option = next(o for o in offer.options if o.option_id == option_id)
     balance = offer.balances[offer.account_ids.index(account)] if offer.balances else debt.outstanding
     terms = Terms(balance, offer.currency, share.instalments, share.annual_rate_bps, ends_after)
     return ev.PlanActivated(
@@ -176,13 +178,23 @@ def _plan_of(
         waived=share.waived,
         instalments=share.instalments,
         caused_by=event.event_id,
-        recording_ref=event.recording_ref,
         locale=locale,
         balance=balance,
         clauses=disclosures_of(policy.offers.disclosures, terms, locale, agreed=True),
         broken_after_missed=ends_after,
         policy=policy.version,
+        distressed_obligation_bps=loss_of(offer, option),
     )
+
+
+def loss_of(offer: ev.OfferPublished, option: ev.Option) -> int:
+    """Return an option's loss of present value, basis points of all that was owed, rounded up.
+
+    The limit of EBA/GL/2016/07 is passed by whatever is above it, so a hundredth of a basis point may not be lost to
+    rounding. An offer of before balances were said has the option's own rounded figure.
+    """
+    exposure = whole(total(offer.balances))
+    return -((option.npv - exposure) * 10_000 // exposure) if exposure > 0 else option.distressed_obligation_bps
 
 
 def _too_late(desk: Desk, env: Environment) -> None:
@@ -216,7 +228,9 @@ def _refused(
             complained(s, last.offer_id)
     end: OfferEnd = "countered" if event.answer == "countered" else "declined"
     if "dispute" in reasons or "distress" in reasons:
-        kind: PauseReason = "dispute" if "dispute" in reasons else "distress"
+        # The end of the dispute ends a pause for it, and none for distress.
+        distressed = "distress" in reasons or (s.pause_reason == "distress" and s.paused_until > desk.today)
+        kind: PauseReason = "distress" if distressed else "dispute"
         pause(desk, kind, [r for r in ("dispute", "distress") if r in reasons], end, policy, env)
         return
     if last is None or s.paused_until > desk.today:

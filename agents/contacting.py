@@ -20,12 +20,31 @@ MOST = 200
 AHEAD = timedelta(days=4)
 
 
-def reached(s: BorrowerState, event: ev.ContactNoted, today: date) -> None:
-    """Note a contact of any account of the borrower; a person has one telephone."""
-    noted = Reached(millis(event.occurred_at), event.attempt, event.conversation)
-    known = sorted((*s.contacts, noted), key=lambda c: (c.at, c.attempt, c.conversation))
+def reached(s: BorrowerState, event: ev.ContactNoted, judge_on: int) -> None:
+    """Note a contact of any account of the borrower; a person has one telephone. judge_on: at that day's close."""
+    noted = Reached(
+        millis(event.occurred_at),
+        event.attempt,
+        event.conversation,
+        event.account_id,
+        event.attempt_id,
+        event.jurisdiction,
+        event.product,
+        judge_on,
+    )
+    s.contacts = tuple(sorted((*s.contacts, noted), key=_order))
+    s.judge_on = min(s.judge_on or judge_on, judge_on)
+
+
+def _order(c: Reached) -> tuple[int, bool, bool, str, str]:
+    """Return the order in which contacts count; of two in one instant, the same one first whichever came first."""
+    return (c.at, c.attempt, c.conversation, c.account_id, c.attempt_id)
+
+
+def forget(s: BorrowerState, today: date) -> None:
+    """Drop contacts that no rule counts any more, or beyond the most that are kept."""
     since = millis(datetime.combine(today - REMEMBERED, time(), UTC))
-    s.contacts = tuple(c for c in known if c.at >= since)[-MOST:]
+    s.contacts = tuple(c for c in s.contacts if c.at >= since)[-MOST:]
 
 
 def contact_of(grounds: Grounds, contacts: Sequence[Reached], after: datetime) -> ev.Contact:
@@ -38,13 +57,13 @@ def contact_of(grounds: Grounds, contacts: Sequence[Reached], after: datetime) -
     rules = grounds.policy.contacts
     own = grounds.profile.text("time_zone")
     contacts = [c for c in contacts if c.at <= millis(after + AHEAD)]
-    now = max(after, max((_instant(c.at) for c in contacts), default=after))
+    now = max(after, max((instant(c.at) for c in contacts), default=after))
     verdict = allowed(
         now,
         rules,
         own,
-        [_instant(c.at) for c in contacts if c.attempt],
-        [_instant(c.at) for c in contacts if c.conversation],
+        [instant(c.at) for c in contacts if c.attempt],
+        [instant(c.at) for c in contacts if c.conversation],
     )
     channels = rules.channels
     if grounds.supportive:
@@ -62,5 +81,6 @@ def contact_of(grounds: Grounds, contacts: Sequence[Reached], after: datetime) -
     )
 
 
-def _instant(at: int) -> datetime:
+def instant(at: int) -> datetime:
+    """Return the instant of milliseconds since the epoch."""
     return datetime.fromtimestamp(at / 1000, UTC)

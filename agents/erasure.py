@@ -1,8 +1,9 @@
 """Erasure: what is personal of a borrower goes, what the law makes one keep stays under his opaque id.
 
 Gone are the readings of means and the reports that they came from, consents, distress, education, what refusals have
-taught, and of every answer all but that it was given. Debts, plans and offers stay: they are the lender's own records.
-So does the reference to the recording of an oral agreement, where the policy asks for one, until its debt is settled.
+taught, of every answer all but that it was given, and of every offer its words: what it says of his trouble. Debts,
+plans, and what was offered in figures stay: they are the lender's own records. So does the reference to the recording
+of an oral agreement, where the policy asks for one, until its debt is settled.
 
 What was said before an erasure and comes in after it is emptied before it is taken: it resurrects nothing.
 """
@@ -24,7 +25,12 @@ Facts = list[tuple[str, ev.Event]]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-KEPT = ("debts: the ledger", "plans: agreements", "offers: what was offered", "contacts: their legal limits")
+KEPT = (
+    "debts: the ledger",
+    "plans: agreements",
+    "offers: what was offered, without words",
+    "contacts: their legal limits",
+)
 RECORDINGS = "recordings: oral agreements whose debt is not settled"
 
 
@@ -50,6 +56,12 @@ def scrubbed(event: ev.Event, recording: bool = False) -> ev.Event:
         return replace(
             event, reasons=(), counter_amount=None, rating=None, comment=None, sealed=None, recording_ref=kept
         )
+    if isinstance(event, ev.OfferPublished):
+        options = tuple(replace(option, reasons=()) for option in event.options)
+        return replace(event, message="", reasons=(), support=(), education=(), tone="neutral", options=options)
+    if isinstance(event, ev.DecisionLogged):
+        # Which instalments were too high, and what share of his means the others took, tells what he has.
+        return replace(event, reasons=(), candidates=(), shown=(), features_hash="")
     return event
 
 
@@ -62,11 +74,14 @@ def erase(desk: Desk, event: ev.ErasureRequested, env: Environment) -> Facts:
     gone = (len(s.readings) - len(readings), len(s.consents) - len(consents), len(s.education))
     s.readings, s.consents, s.education = readings, consents, ()
     s.distressed = s.rate_matters = s.explained = False
-    s.ceiling, s.income_changed = (0, ""), 0
+    s.too_high = s.max_term = s.income_changed = 0
+    s.ceiling = (0, "")
     if s.pause_reason == "distress":
         # The pause itself protects, and tells nobody why.
         s.pause_reason = ""
     desk.withdraw("erasure")
+    if s.offer is not None:
+        s.offer = replace(s.offer, tone="neutral")
     s.watched = {}
     return _said(desk, event, env, *gone)
 

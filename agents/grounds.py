@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agents.option_words import Locale
+from agents.weighing import MATERIAL_BPS as MATERIAL_BPS
 from agents.weighing import owed
 from schemas import events as ev
 from state.affordability import Capacity, capacity_of
@@ -19,10 +20,6 @@ from state.profile import Profile, granted_ids, merge
 PERSONAL_HOLDS: frozenset[ev.HoldKind] = frozenset({"bankruptcy", "deceased", "breathing_space"})
 # A hold of these kinds is about the account: its debt is not negotiated, others are.
 ACCOUNT_HOLDS: frozenset[ev.HoldKind] = frozenset({"dispute", "fraud"})
-
-# House rule: by how much principal or limit has to move, in basis points, before an open offer is remade.
-# Interest and fees that grow with age never count.
-MATERIAL_BPS = 1_000
 
 
 class Grounds(Struct, frozen=True):
@@ -62,6 +59,11 @@ def negotiable(s: BorrowerState) -> list[tuple[ev.Debt, ...]]:
     open_in = offer.currency if offer is not None else ""
     order = sorted(by_currency, key=lambda c: (c != open_in, -max(d.days_past_due for d in by_currency[c]), c))
     return [tuple(by_currency[c]) for c in order]
+
+
+def longest_first(debts: Iterable[ev.Debt]) -> list[ev.Debt]:
+    """Return debts in the order in which their policies speak for all of them."""
+    return sorted(debts, key=lambda d: (-d.days_past_due, d.account_id))
 
 
 def joint_policy(policies: Sequence[Policy]) -> Policy:
@@ -123,8 +125,7 @@ def grounds_of(s: BorrowerState, policies: PolicyBook, day: int) -> Grounds | No
 
 
 def _grounds_in(s: BorrowerState, policies: PolicyBook, day: int, debts: tuple[ev.Debt, ...]) -> Grounds:
-    longest_first = sorted(debts, key=lambda d: (-d.days_past_due, d.account_id))
-    policy = joint_policy([policies.policy_for(d.jurisdiction, d.product) for d in longest_first])
+    policy = joint_policy([policies.policy_for(d.jurisdiction, d.product) for d in longest_first(debts)])
     currency = debts[0].currency
     rules = policy.affordability
     covered = {d.account_id for d in debts}

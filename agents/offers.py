@@ -24,6 +24,7 @@ from schemas import events as ev
 from state.borrower import BorrowerState, Choice, LastOffer, OfferEnd
 from state.calendars import add_months
 from state.learning import Learned
+from state.profile import millis
 
 SOURCE = "reprieve.planner"
 FACT = "offer:"
@@ -111,20 +112,29 @@ class Desk:
     def confirm(self, offer: ev.OfferPublished, option_id: str, grounds: Grounds) -> None:
         """Publish an offer again as it was, led by the option that still has to be confirmed.
 
-        It proposes nothing new, so it is not capped.
+        It proposes nothing new, so it is not capped. Where its first instalment falls due before he could confirm it,
+        what can be offered now is offered instead.
         """
+        codes = ["recording_missing"]
+        first_due = min(i.due_on.toordinal() for o in offer.options for i in o.instalments)
+        expires = min(self.today + grounds.policy.offers.open_days, first_due - 1)
+        if expires <= self.today:
+            self.publish(grounds, codes, instead="recording_missing")
+            return
+        before = self.s.offer
         self.withdraw("recording_missing")
         offer_id = derived_id(self.cause.event_id, "offer", self.s.borrower_id)
         context = context_of(self.s, grounds, offer.options, offer_id)
         ranking = led_by(self._ranked(grounds, context)[0], option_id)
         by_id = {o.option_id: o for o in offer.options}
         ordered = tuple(by_id[name] for name in ranking.order)
-        codes = ["recording_missing"]
-        expires = self.today + grounds.policy.offers.open_days
         # The options stand as they were made, so what they repay does too.
         owed = offer.balances
         again = self._offer(grounds, offer_id, offer.kind, ordered, ranking, codes, expires, owed)
         self._note(again, grounds)
+        if self.s.offer is not None and before is not None:
+            # How far the debts have moved counts from when the options were made.
+            self.s.offer = replace(self.s.offer, principal=before.principal)
         self._say(again, decision_of(self.cause, grounds, again, (), ranking, context, codes, "borrower"))
         watch(self.s, again, context, "borrower")
 
@@ -250,6 +260,8 @@ class Desk:
             offer.expires_on.toordinal(),
             grounds.capacity.limit,
             grounds.capacity.known,
+            reach=millis(offer.contact.not_before) if offer.contact.channels else 0,
+            window=(millis(offer.contact.not_before), millis(offer.contact.not_after)),
         )
         self.facts.append((FACT + offer.offer_id, offer))
 

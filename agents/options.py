@@ -50,7 +50,7 @@ def build_options(
         return OptionSet((), (), *_without_plan(capacity, policy.options))
     kept: list[Weighed] = []
     candidates: list[ev.Candidate] = []
-    for terms in grid(policy.options, debts):
+    for terms in grid(policy, debts):
         found = weighing.weigh(terms)
         name = terms.option_id
         if isinstance(found, str):
@@ -149,7 +149,7 @@ def counter_option(
         known=capacity.known,
     )
     weighing = Weighing(debts, bound, policy, estimate or PriorEstimate())
-    fitting = [w for terms in grid(policy.options, debts) if not isinstance(w := weighing.weigh(terms), str)]
+    fitting = [w for terms in grid(policy, debts) if not isinstance(w := weighing.weigh(terms), str)]
     for w in sorted(fitting, key=lambda w: (-w.value, w.terms.option_id)):
         option = weighing.option(w.terms, first_due, locale)
         if option.instalment_amount <= limit:

@@ -7,9 +7,9 @@ from datetime import date
 from msgspec.structs import replace
 
 from agents.account_day import Day, receivable_order
+from agents.plan_fit import months_on
 from schemas import events as ev
 from state.account import Plan
-from state.calendars import add_months
 from state.ledger import half_up
 
 
@@ -55,14 +55,14 @@ def pause(d: Day) -> None:
     if not plan.paused_from:
         return
     s.plan = replace(plan, paused_from=0)
-    moving = [r for r in s.receivables if r.plan and r.owed() and r.due >= plan.paused_from]
+    moving = [r for r in s.receivables if r.plan and r.owed() and not r.settled and r.due >= plan.paused_from]
     months = sum(r.due < d.day for r in moving)
     if not months:
         return
     anchor = max(date.fromordinal(r.due).day for r in moving)
-    while _later(moving[0].due, months, anchor) < d.day:
+    while _moved(moving[0].due, months, anchor) < d.day:
         months += 1
-    dues = {r.number: _later(r.due, months, anchor) for r in moving}
+    dues = {r.number: _moved(r.due, months, anchor) for r in moving}
     s.receivables = tuple(
         sorted(
             (
@@ -82,11 +82,8 @@ def pause(d: Day) -> None:
     )
 
 
-def _later(due: int, months: int, anchor: int) -> int:
-    """Return a due date so many months on, on the day of the month that the schedule is anchored to."""
-    day = date.fromordinal(due)
-    # January has every day that an anchor can be.
-    return add_months(date(day.year, 1, anchor), day.month - 1 + months).toordinal()
+def _moved(due: int, months: int, anchor: int) -> int:
+    return months_on(date.fromordinal(due), months, anchor).toordinal()
 
 
 def review(d: Day, fact: ev.PlanReviewRequested) -> None:

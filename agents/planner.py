@@ -24,7 +24,7 @@ from agents import plausible
 from agents.amounts import whole
 from agents.answers import answer, pause_after
 from agents.base import Environment, Step
-from agents.contacting import reached
+from agents.conduct import judge, note, revise
 from agents.erasure import erase, is_past, keeps_recording, scrubbed, settled
 from agents.estimates import Estimate
 from agents.grounds import Grounds, grounds_of, outdated, unsound
@@ -35,7 +35,7 @@ from agents.watching import progressed, tell, untold
 from agents.workout import MEANS_CHANGED
 from schemas import events as ev
 from schemas.errors import BadInput
-from state.borrower import BorrowerState, Case, LastOffer
+from state.borrower import BorrowerState, Case, Commitment, LastOffer
 from state.calendars import add_months
 from state.policy import Policy, PolicyBook
 from state.profile import add_consent, add_readings, readings_of
@@ -84,9 +84,9 @@ class PlannerAgent:
         return f"{kind}:{natural(event)}"
 
     def due(self, state: BorrowerState) -> int | None:
-        """Return the next day whose close matters: a decision to take, or the expiry of the open offer."""
+        """Return the next day whose close matters: a decision to take, a contact to judge, or an offer that expires."""
         offer = state.open_offer()
-        days = [day for day in (state.decide_on, state.tell_on, offer.expires if offer else 0) if day]
+        days = [d for d in (state.decide_on, state.tell_on, state.judge_on, offer.expires if offer else 0) if d]
         return min(days, default=None)
 
     def outdated(self, state: BorrowerState, policies: PolicyBook, through: int) -> bool:
@@ -120,8 +120,9 @@ class PlannerAgent:
         """Let offers run out and decide on new ones, at the close of a business date."""
         s = copy(state)
         today = day.business_date.toordinal()
-        env = env.on(today)
+        policies, env = env.policies, env.on(today)
         desk = Desk(s, day, today, env.learned, self._ranker, self._estimate)
+        judge(desk, policies)
         offer = s.open_offer()
         if offer is not None and offer.expires <= today:
             desk.expire(offer)
@@ -163,8 +164,8 @@ class PlannerAgent:
             if event.as_of > said_on + timedelta(days=1):
                 raise BadInput(
                     "out_of_range",
-                    f"ProfileReported {event.event_id} speaks of {event.as_of}, after it was made on {said_on}. "
-                    "Send it with the date on which it was true.",
+                    f"ProfileReported {event.event_id} speaks of a day after that on which it was made. Send it with "
+                    "the date on which it was true.",
                     "as_of",
                 )
             s.readings = add_readings(s.readings, readings_of(event))
@@ -182,9 +183,11 @@ class PlannerAgent:
             _follow(s, event)
             gone = settled(desk, event, env)
         elif isinstance(event, ev.ContactNoted):
-            reached(s, event, env.closed_through or said_on)
+            note(desk, event, env.closed_through or said_on, env.policies)
         elif isinstance(event, ev.EducationCompleted):
             s.education = tuple(sorted({*s.education, event.item_id}))
+        if isinstance(event, ev.ContactNoted | ev.ProfileReported | ev.ConsentGranted | ev.ConsentWithdrawn):
+            revise(desk, env)
         if untold(s):
             s.tell_on = min(s.tell_on or following.toordinal(), following.toordinal())
         erased = bool(gone) or isinstance(event, ev.ErasureRequested)
@@ -244,8 +247,11 @@ def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     if not s.cases and day > s.quiet_since and not any(p.runs(day) for p in s.plans.values()):
         _begin_episode(s)
     review = event.trigger == MEANS_CHANGED
+    if review and plan is not None and plan.strained < 0:
+        # The account tells its debt under a plan whose review is over: the means carry it again.
+        return
     if not review:
-        s.plans = {a: p for a, p in s.plans.items() if a != account}
+        s.plans = _ended(s, account)
     others = (whole(case.debt.outstanding) for name, case in s.cases.items() if name != account)
     plausible.check_room(event, len(s.cases.keys() - {account}), plausible.MOST_CASES)
     plausible.check_total(event, (whole(event.debt.outstanding), *others), "debt.outstanding", plausible.MOST_OWED)
@@ -256,6 +262,17 @@ def _request(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     if s.pause_reason == "dispute" and disputed and "dispute" not in event.debt.holds:
         s.paused_until, s.pause_reason = 0, ""
     _decide_at(s, day)
+
+
+def _ended(s: BorrowerState, account: str, day: int | None = None) -> dict[str, Commitment]:
+    """Return the plans with that of an account ended, unless it began behind a day.
+
+    It is kept: where a payment is heard of late, the plan was never broken, and asks for its instalments again.
+    """
+    plan = s.plans.get(account)
+    if plan is None or (day is not None and day < plan.activated):
+        return s.plans
+    return {**s.plans, account: replace(plan, ended=True)}
 
 
 def _begin_episode(s: BorrowerState) -> None:
@@ -270,7 +287,7 @@ def _end(desk: Desk, event: ev.WorkoutEnded) -> None:
     s = desk.s
     day, account = event.business_date.toordinal(), event.account_id
     if event.reason != "plan_active":
-        s.plans = {a: p for a, p in s.plans.items() if a != account or day < p.activated}
+        s.plans = _ended(s, account, day)
     before = s.cases.get(account)
     if before is None or day < before.day:
         return

@@ -65,6 +65,8 @@ def noted_contact(s: AccountState, fact: ev.ContactAttempted) -> list[ev.Event]:
         caused_by=fact.event_id,
         attempt=attempt,
         conversation=conversation,
+        jurisdiction=s.jurisdiction,
+        product=s.product,
     )
     return [noted]
 

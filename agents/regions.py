@@ -11,14 +11,24 @@ from datetime import date
 
 from msgspec.structs import replace
 
-from agents.account_day import Day, clean_for, is_month_end, next_day, note_attempt, outstanding_on, remeasure
+from agents.account_day import (
+    Day,
+    clean_for,
+    is_month_end,
+    next_day,
+    note_attempt,
+    outstanding_on,
+    probation_of,
+    proving_since,
+    remeasure,
+)
 from agents.bad_debt import decide_bad_debt
 from agents.plan_life import follow
 from schemas import events as ev
 from state.account import AccountState
 from state.delinquency import bucket_of, days_late, is_material, measure, paused_days
 from state.ledger import half_up, late_fee, tolerance
-from state.policy import Policy
+from state.policy import Classification, Policy
 
 DEFAULTED: tuple[ev.BadDebtStatus, ...] = ("recognised", "charged_off", "recovering")
 
@@ -38,7 +48,11 @@ def close_day(d: Day) -> None:
         d.post_penalty()
     follow(d)
     _instalments(d)
-    s.receivables = tuple(r for r in s.receivables if r.owed() or r.reported)
+    # What was paid of a plan out of turn stays until all before it is, since interest is earned from one to the next.
+    settled = s.plan.settled_through if s.plan is not None else 0
+    s.receivables = tuple(
+        r for r in s.receivables if r.owed() or r.reported or (r.plan and s.plan is not None and r.number > settled)
+    )
     remeasure(d)
     _counter(d)
     _bucket(d)
@@ -68,6 +82,7 @@ def is_calm(s: AccountState, day: int) -> bool:
         and not s.promises
         and not s.material_since
         and not s.collection_stopped
+        and s.distressed is None
     )
 
 
@@ -180,13 +195,15 @@ def _classes(d: Day) -> None:
         measured = s.counter_days if rule.material_counter else s.days_past_due
         now = s.classes.get(rule.policy, 0)
         to = max((i for i, t in enumerate(rule.thresholds) if measured >= t.from_days), default=0)
-        wait = max(rule.probation_days, rule.after_plan_days if s.had_plan else 0)
-        if to == now or (to < now and wait and not clean_for(d, wait)):
-            continue
         reason = f"counter days {measured}" if rule.material_counter else f"days past due {measured}"
+        if s.distressed is not None and _distressed(d, rule) > to:
+            to, reason = _distressed(d, rule), f"distressed restructuring with a loss of {s.distressed.loss_bps} bps"
+        wait, since = probation_of(s, rule), proving_since(s, rule)
+        if to == now or (to < now and wait and not (since and d.day - since >= wait)):
+            continue
         reasons = [reason]
         if to < now:
-            reasons.append(f"clean for {d.day - s.clean_since} days" if s.clean_since else "no probation")
+            reasons.append(f"clean for {d.day - since} days" if since else "no probation")
         d.say(
             ev.ClassificationChanged,
             policy=rule.policy,
@@ -196,6 +213,22 @@ def _classes(d: Day) -> None:
             reasons=tuple(reasons),
         )
         s.classes = {**s.classes, rule.policy: to}
+    # Arrears that come after the probation are judged by their days again.
+    if s.distressed is not None and not any(_proving(d, rule) for rule in d.policy.classifications):
+        s.distressed = None
+
+
+def _distressed(d: Day, rule: Classification) -> int:
+    """Return the rank of the class that a distressed restructuring makes of the account, 0 for none."""
+    if not rule.distressed or not _proving(d, rule):
+        return 0
+    return next((i for i, t in enumerate(rule.thresholds) if t.name == rule.distressed), 0)
+
+
+def _proving(d: Day, rule: Classification) -> bool:
+    """Say whether the probation after a distressed restructuring is still to be served under a classification."""
+    since = proving_since(d.s, rule)
+    return not since or d.day - since < max(probation_of(d.s, rule), 1)
 
 
 def carried(classes: dict[str, int], old: Policy, new: Policy) -> dict[str, int]:
@@ -257,11 +290,14 @@ def _standing(d: Day) -> None:
 
 
 def _forget(d: Day) -> None:
-    """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again."""
+    """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again.
+
+    While a plan runs the arrears that it replaced may return, and with them the days that holds paused.
+    """
     s = d.s
-    if not s.overdue_since:
+    if not s.overdue_since and s.plan is None:
         s.attempts, s.evidence = 0, ()
         s.holds = tuple(h for h in s.holds if h.end == 0 or h.end >= d.day)
         served = s.standing == "good" and s.stage == 1 and not any(s.classes.values())
-        if s.clean_since and served and s.bad_debt in ("none", "cured") and s.plan is None:
-            s.clean_since, s.had_plan = 0, False
+        if s.clean_since and served and s.bad_debt in ("none", "cured"):
+            s.clean_since, s.had_plan, s.distressed = 0, False, None

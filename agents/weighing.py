@@ -21,6 +21,10 @@ from state.policy import Options, Policy
 from state.present_value import annuity_factors, discount_factors, loss_bps, present_value
 from state.schedules import MONTHLY, amortise, level_payment
 
+# House rule: by how much principal or limit has to move, in basis points, before an open offer is remade.
+# Interest and fees that grow with age never count.
+MATERIAL_BPS = 1_000
+
 # Of a plan that breaks, about this share of its value has come in before (house assumption).
 BROKEN_SHARE = 0.3
 
@@ -82,14 +86,30 @@ def cut_rate(rate_bps: int, cut_bps: int) -> int:
     return rate_bps * (10_000 - cut_bps) // 10_000
 
 
-def grid(options: Options, debts: Sequence[ev.Debt]) -> tuple[Terms, ...]:
-    """Return the points of the grid that differ for these debts."""
+def longest_term(policy: Policy) -> int:
+    """Return the longest term in months that an offer may have, at least 1.
+
+    What a debt may grow by while an offer is open is asked for behind the last instalment; that has to end within the
+    legal term too, whichever day the offer is accepted on (for cards in China five years: 信用卡办法 Art 70).
+    """
+    # The first instalment is due a month after the offer, or once it can no longer be accepted.
+    waits = max(1, -(-(policy.offers.open_days + 1) // 28))
+    return max(1, (policy.plans.max_term_months + 1 - waits) * 10_000 // (10_000 + MATERIAL_BPS))
+
+
+def grid(policy: Policy, debts: Sequence[ev.Debt]) -> tuple[Terms, ...]:
+    """Return the points of the grid that differ for these debts.
+
+    A legal term that leaves no room for what a debt may still grow by is shortened to the longest that does.
+    """
     present = tuple(part for part in ("penalty", "interest") if any(getattr(d.outstanding, part) for d in debts))
-    return _grid(options, any(d.annual_rate_bps for d in debts), present)
+    at_interest = any(d.annual_rate_bps for d in debts)
+    return _grid(policy.options, at_interest, present, policy.plans.max_term_months, longest_term(policy))
 
 
 @lru_cache(maxsize=256)
-def _grid(options: Options, at_interest: bool, present: tuple[str, ...]) -> tuple[Terms, ...]:
+def _grid(options: Options, at_interest: bool, present: tuple[str, ...], legal: int, longest: int) -> tuple[Terms, ...]:
+    terms = dict.fromkeys(min(months, longest) if months <= legal else months for months in options.terms)
     rates = sorted({0, *options.rate_cuts_bps}) if at_interest else [0]
     waivers = {tuple(sorted(w)) for w in options.waivers if set(w) <= set(present)}
     shapes: list[tuple[ev.Shape, int]] = []
@@ -97,7 +117,7 @@ def _grid(options: Options, at_interest: bool, present: tuple[str, ...]) -> tupl
         shapes += [(shape, n) for n in options.deferred_months] if shape == "deferred" else [(shape, 0)]
     return tuple(
         Terms(months, cut, waived, shape, deferred)
-        for months in options.terms
+        for months in terms
         for cut in rates
         for waived in sorted(waivers | {()})
         for shape, deferred in shapes
@@ -170,7 +190,8 @@ class Weighing:
         if reason is not None:
             return reason
         largest, total, plan_value = self.sketch(terms)
-        if largest > self.capacity.limit:
+        # The closed forms know no rounding: what may round to within the limit is decided by its exact instalments.
+        if largest > self.capacity.limit + len(self.debts) / 2:
             return "not_affordable"
         if largest < self.policy.options.minimum_instalment:
             return "below_minimum_instalment"

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from msgspec import Struct
 from msgspec.structs import replace
 
 from deploy.local.kafka import group_offsets
@@ -25,11 +26,18 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPICS
 from state.pack import book_for
+from state.storage import unpack
+from streams.at_work import agents_at_work
 from streams.kafka.batches import read_any_headers
+from streams.kafka.broker import changelog
+from streams.kafka.letters import committed
 from streams.kafka.publishing import consume, publish
+from streams.kafka.rows import STATE, state_of
 from streams.kafka.topology import apply
 from streams.local.runtime import LocalRuntime
-from streams.privacy.key_file import make
+from streams.privacy.key_file import FileKeys, make
+from streams.privacy.sealed import open_state
+from streams.privacy.vault import Vault
 from streams.settings import Settings
 
 SAID = [t.name for t in TOPICS.values() if not t.inbound and t.name != "barriers"]
@@ -39,10 +47,21 @@ INSIDE = ["plans", "workout-requests", "evidence", "learning", "barriers"]
 PATIENCE = 90.0
 
 
+# States by agent and key.
+States = dict[tuple[str, str], Struct | None]
+
+
 def expected(events: Sequence[ev.Event], policy: str = "default") -> list[ev.Event]:
     """Return what the pure agents say to events under a policy, by the local runtime."""
+    return answered(events, policy)[0]
+
+
+def answered(events: Sequence[ev.Event], policy: str = "default") -> tuple[list[ev.Event], States]:
+    """Return what the pure agents say to events under a policy, and what they keep of each key."""
     with LocalRuntime.open(None, book_for(policy)) as runtime:
-        return runtime.feed(events)
+        said = runtime.feed(events)
+        kept = [(agent.name, key) for agent, _ in agents_at_work() for key in runtime.keys(agent.name)]
+        return said, {(agent, key): runtime.state(agent, key) for agent, key in kept}
 
 
 class Stage:
@@ -258,11 +277,30 @@ class Stage:
 
         return asyncio.run(read())
 
+    def states(self) -> States:
+        """Return the states that the agents' changelogs have, as committed."""
+        settings, vault = self.settings(), Vault(FileKeys(self.keys).ring())
+        found: States = {}
+
+        async def read() -> None:
+            for agent, kind in agents_at_work():
+                rows = {}
+                name = changelog(settings, agent.name).removeprefix(self.prefix)
+                async for record in committed(settings, name):
+                    if record.key[:1] == STATE:
+                        rows[record.key[1:].decode()] = record.value
+                for key, value in rows.items():
+                    if value is not None:
+                        found[agent.name, key] = unpack(open_state(vault, agent.name, key, state_of(value)), kind)
+
+        asyncio.run(read())
+        return found
+
     def _tps(self, topics: Sequence[str]) -> list[TopicPartition]:
         return [TopicPartition(self.prefix + topic, part) for topic in topics for part in range(self.partitions)]
 
     def assert_exact(self, events: Sequence[ev.Event], letters: Counter[str] | None = None) -> Counter[str]:
-        """Hold what was said against the pure agents' answer: nothing lost, nothing twice, nothing else.
+        """Hold what was said, and each state, against the pure agents' answer: nothing lost, twice, or otherwise.
 
         Returns how many events of each kind were compared.
         """
@@ -274,7 +312,8 @@ class Stage:
         told = {e.event_id for e in said if isinstance(e, ev.ModelUpdated)}
         twice = [name for name, count in got.items() if count != (self.partitions if name in told else 1)]
         assert not twice, f"said twice: {twice[:10]}"
-        wanted = {e.event_id: e for e in expected(events, self.policy) if not isinstance(e, ev.DeadLetter)}
+        told_alone, kept_alone = answered(events, self.policy)
+        wanted = {e.event_id: e for e in told_alone if not isinstance(e, ev.DeadLetter)}
         found = {e.event_id: e for e in said if not isinstance(e, ev.DeadLetter)}
         lost = Counter(type(wanted[name]).__name__ for name in wanted.keys() - found.keys())
         extra = Counter(type(found[name]).__name__ for name in found.keys() - wanted.keys())
@@ -289,4 +328,8 @@ class Stage:
             if heard != event:
                 other.append((event, heard))
         assert not other, f"said otherwise: {other[0]}"
+        kept = self.states()
+        assert kept.keys() == kept_alone.keys()
+        differ = [(place, state, kept[place]) for place, state in kept_alone.items() if kept[place] != state]
+        assert not differ, f"{len(differ)} states differ: {differ[0]}"
         return Counter(type(event).__name__ for event in wanted.values())

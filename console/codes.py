@@ -106,6 +106,9 @@ CHINESE = {
     "returned_debit": "扣款退回",
     "repaid": "已还清",
     "repayment_planning": "制定还款方案",
+    "outside_hours": "不在可联系时段",
+    "cap_reached": "联系次数已满",
+    "quiet_after_conversation": "通话后静默期",
 }
 CHINESE |= {f"hold:{kind}": f"暂停（{CHINESE[kind]}）" for kind in get_args(ev.HoldKind)}
 # What kinds of events are called where another event speaks of them.
@@ -157,6 +160,7 @@ PATTERNS = (
     (r"failed contact attempts (\d+) >= (\d+)", r"催收未果\1次，达到\2次"),
     (r"impairment stage (\d)", r"减值第\1阶段"),
     (r"candidate for (\d+) days", r"候选已\1天"),
+    (r"distressed restructuring with a loss of (\d+) bps", r"困境重组，现值损失\1个基点"),
     (r"clean for (\d+) days", r"\1天无逾期"),
     (r"payment of (\d+) after charge-off", r"核销后还款\1"),
     (r"no payment for (\d+) days", r"\1天未还款"),

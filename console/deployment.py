@@ -42,6 +42,8 @@ INBOUND = [topic.name for topic in TOPICS.values() if topic.inbound]
 _LOOK, _RATE, _AWAY = 1.0, 15.0, 5.0
 # Seconds that sending letters in again may take; what was not sent by then can be sent later.
 _SENDING = 120.0
+# Seconds that putting a look on record may take, and that one may wait for others who do.
+_RECORDING = 10.0
 
 
 class Watch:
@@ -106,8 +108,13 @@ class OnTheRecord:
     def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
         """Publish records, acknowledged. Raises Fatal where Kafka does not take them."""
         try:
-            with self._one:
-                asyncio.run(self._audit.record(shown, actor, purpose))
+            # Whoever waits for others would wait the longer the more of them there are.
+            if not self._one.acquire(timeout=_RECORDING):
+                raise TimeoutError("others wait for it")
+            try:
+                asyncio.run(asyncio.wait_for(self._audit.record(shown, actor, purpose), _RECORDING))
+            finally:
+                self._one.release()
         except (KafkaError, OSError) as error:
             raise Fatal(
                 f"Kafka does not take the record of who looks: {type(error).__name__} {error}. Nothing is shown "

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -22,8 +22,7 @@ from console.ledger import Ledger
 from console.live import CHECK, Live
 from console.rights import RIGHTS
 from console.source import Source
-from console.stories import Place, account_story, borrower_story, place_of
-from schemas import events as ev
+from console.stories import Place, account_story, borrower_story, place_of, told_now
 from schemas.errors import Fatal, ReprieveError, WrongUse
 from state.account import AccountState
 from state.borrower import BorrowerState
@@ -31,10 +30,10 @@ from state.pack import PackError, default_book
 from streams.access.doors import Doors
 from streams.access.guard import BODY_BYTES, Access
 from streams.access.rights import IDENTITY, SOMEBODY_HERE
-from streams.agreement import agreement, standing
+from streams.agreement import agreement, recording_of, standing
 from streams.endings import ended
 from streams.privacy.audit import operator
-from streams.privacy.looking import History, borrower_shown
+from streams.privacy.looking import STORY, History, agreement_fields, borrower_shown
 from streams.settings import AccessSettings
 
 STATIC = Path(__file__).parent / "static"
@@ -49,6 +48,7 @@ SAFE = {
     "Cache-Control": "no-store",
 }
 FOUND = 20
+T = TypeVar("T")
 _PROBES = ("/livez", "/readyz")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -177,17 +177,17 @@ class Console:
         return _json(found)
 
     async def _account(self, request: web.Request) -> web.Response:
-        key, ledger = request.match_info["id"], self._open()
+        key, ledger, before = request.match_info["id"], self._open(), _before(request)
         state = ledger.state("account", key)
         if not isinstance(state, AccountState):
             raise _absent(f"No account {key} is known.")
         offers = [
-            e
-            for _, e in ledger.history("planner", state.borrower_id)
-            if isinstance(e, ev.OfferPublished) and key in e.account_ids
+            e for e in told_now(e for _, e in ledger.history("planner", state.borrower_id)) if key in e.account_ids
         ]
         offers.sort(key=lambda o: (o.business_date, o.sequence), reverse=True)
-        return _json(account_story(state, ledger.history("account", key), offers, _before(request)))
+        history = ledger.history("account", key)
+        await self._on_record(request, partial(self._source.audit.record, [(state.borrower_id, [STORY])]))
+        return _json(account_story(state, history, offers, before))
 
     async def _borrower(self, request: web.Request) -> web.Response:
         key, ledger, before = request.match_info["id"], self._open(), _before(request)
@@ -203,18 +203,17 @@ class Console:
         self, request: web.Request, state: BorrowerState, history: History
     ) -> tuple[BorrowerState, History]:
         """Return what may be shown of a borrower, once it is on record."""
+        consents = default_book().policy_for("", "").affordability.purposes
+        show = partial(borrower_shown, self._source.audit, state, history, consents=consents)
+        return await self._on_record(request, show)
+
+    async def _on_record(self, request: web.Request, record: Callable[..., T]) -> T:
+        """Have it written down who looks at somebody, and what for; nothing may be shown before that is done."""
         who = request.get(IDENTITY, SOMEBODY_HERE)
-        show = partial(
-            borrower_shown,
-            self._source.audit,
-            state,
-            history,
-            actor=operator() if who == SOMEBODY_HERE else who.subject,
-            purpose=request.query.get("purpose", "case_work"),
-            consents=default_book().policy_for("", "").affordability.purposes,
-        )
+        actor = operator() if who == SOMEBODY_HERE else who.subject
+        purpose = request.query.get("purpose", "case_work")
         try:
-            return await asyncio.to_thread(show)
+            return await asyncio.to_thread(record, actor=actor, purpose=purpose)
         except WrongUse as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         except Fatal as error:
@@ -222,12 +221,18 @@ class Console:
 
     async def _agreement(self, request: web.Request) -> web.Response:
         key, plan = request.match_info["id"], request.match_info["plan"]
-        plans, adjusted = standing(e for _, e in self._open().history("account", key))
+        ledger = self._open()
+        plans, adjusted = standing(e for _, e in ledger.history("account", key))
         made = next((p for p in plans if p.plan_id == plan), None)
         if made is None:
             raise _absent(f"Account {key} has no plan {plan}.")
         locale: Any = request.query.get("locale")
-        page = agreement(made, locale if locale in ("zh", "en") else None, adjusted=adjusted.get(plan))
+        recording = recording_of(made, (e for _, e in ledger.history("planner", made.borrower_id)))
+        shown = [(made.borrower_id, agreement_fields(recording))]
+        await self._on_record(request, partial(self._source.audit.record, shown))
+        page = agreement(
+            made, locale if locale in ("zh", "en") else None, adjusted=adjusted.get(plan), recording=recording
+        )
         return web.Response(text=page, content_type="text/html")
 
     async def _rules(self, request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from msgspec import DecodeError, json
+from msgspec.structs import replace
 
 from agents.amounts import priced
 from agents.corrections import SAID
@@ -203,11 +204,20 @@ def borrower_story(
         "distressed": s.distressed,
         "open_offer": None if offer is None else offer.offer_id,
         "paused_until": _day(s.paused_until),
-        "offers": [
-            offer_shown(e) for e in sorted(events, key=story_order, reverse=True) if isinstance(e, ev.OfferPublished)
-        ],
+        "offers": [offer_shown(o) for o in sorted(told_now(events), key=story_order, reverse=True)],
         "timeline": happened,
     }
+
+
+def told_now(events: Iterable[ev.Event]) -> list[ev.OfferPublished]:
+    """Return offers, each with when the borrower may be reached about it by the last word on that."""
+    offers, words = list[ev.OfferPublished](), dict[str, ev.ContactRevised]()
+    for e in events:
+        if isinstance(e, ev.OfferPublished):
+            offers.append(e)
+        elif isinstance(e, ev.ContactRevised) and (e.offer_id not in words or words[e.offer_id].number < e.number):
+            words[e.offer_id] = e
+    return [replace(o, contact=words[o.offer_id].contact) if o.offer_id in words else o for o in offers]
 
 
 def offer_shown(o: ev.OfferPublished) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from agents.amounts import priced
 from agents.education import CATALOGUE
@@ -53,6 +54,14 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "OfferWithdrawn": ("方案撤回：{reason}", "Offer withdrawn: {reason}"),
     "OfferExpired": ("方案到期未答复", "Offer expired"),
+    "ContactRevised": (
+        "可联系时间改为{contact}（{reason}）",
+        "May be reached {contact} now ({reason})",
+    ),
+    "ContactBreached": (
+        "联系{attempt_id}（{attempted_at}，{account_id}）违反规定：{rules}",
+        "Contact {attempt_id} of {account_id} at {attempted_at} broke the rules: {rules}",
+    ),
     "OfferAnswered": ("答复（{channel}）：{answer} {reasons}", "Answered {channel}: {answer} {reasons}"),
     "PlanActivated": ("分期协议生效：{instalments}期", "Plan of {instalments} instalments agreed"),
     "PlanInstalmentKept": ("按期归还第{number}期", "Kept plan instalment {number}"),
@@ -120,6 +129,8 @@ def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
         return priced(value, currency)
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, ev.Contact):
+        return _window(value, chinese=chinese)
     if isinstance(value, tuple | list):
         if name in ("options", "instalments"):
             return str(len(value))
@@ -127,6 +138,14 @@ def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:
     if name == "item_id" and value in CATALOGUE:
         return CATALOGUE[value]["zh" if chinese else "en"]
     return _chinese(name, str(value)) if chinese else _english(name, str(value))
+
+
+def _window(contact: ev.Contact, *, chinese: bool) -> str:
+    if not contact.channels:
+        return "不可联系" if chinese else "not at all"
+    zone = ZoneInfo(contact.time_zone)
+    start, end = (at.astimezone(zone).strftime("%Y-%m-%d %H:%M") for at in (contact.not_before, contact.not_after))
+    return f"{start}至{end}（{contact.time_zone}）" if chinese else f"{start} to {end} {contact.time_zone}"
 
 
 def _chinese(name: str, text: str) -> str:

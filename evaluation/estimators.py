@@ -1,15 +1,16 @@
-"""Off-policy estimates: what reward another way to lead would have had, from decisions that were logged.
+"""Estimates with their intervals: shares, ratios, and off-policy ones, from decisions that were logged.
 
-IPS weighs each reward by how much likelier the other way was to lead with the same option (Horvitz & Thompson 1952),
-SNIPS divides by the sum of the weights (Swaminathan & Joachims 2015), and the doubly robust estimate adds a model of
-the reward, which only has to be right where the weights are not (Dudík, Langford & Li 2011). Intervals are 95 %, by the
-normal approximation; the model is fitted on the other half of the decisions (Chernozhukov et al. 2018).
+Off-policy estimates say what reward another way to lead would have had. IPS weighs each reward by how much likelier the
+other way was to lead with the same option (Horvitz & Thompson 1952), SNIPS divides by the sum of the weights
+(Swaminathan & Joachims 2015), and the doubly robust estimate adds a model of the reward, which only has to be right
+where the weights are not (Dudík, Langford & Li 2011). Intervals are 95 %, by the normal approximation; the model is
+fitted on the other half of the decisions (Chernozhukov et al. 2018).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import exp, log, sqrt
 from statistics import fmean
 
 from msgspec import Struct
@@ -102,6 +103,29 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Estimated:
     half = sqrt((a.high - a.value) ** 2 + (b.high - b.value) ** 2)
     value = a.value - b.value
     return Estimated(value, value - half, value + half)
+
+
+def share(count: int, of: int) -> Estimated:
+    """Return a share with its 95 % interval (Wilson 1927). Raises ValueError where it is a share of nothing."""
+    if of < 1:
+        raise ValueError("a share needs at least one case")
+    value, z = count / of, Z * Z
+    centre = (value + z / of / 2) / (1 + z / of)
+    half = Z * sqrt(value * (1 - value) / of + z / of / of / 4) / (1 + z / of)
+    return Estimated(value, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def ratio(count: int, of: int, base: int, base_of: int) -> Estimated:
+    """Return one share over another with its 95 % interval, normal in the logarithm (Katz et al. 1978).
+
+    Where a share is none, half a case stands for it in the interval. Raises ValueError where the ratio is not defined.
+    """
+    if of < 1 or base < 1:
+        raise ValueError("a ratio needs cases, and a share to be measured by that is not zero")
+    value, seen = count / of * base_of / base, max(count, 0.5)
+    middle = log(seen / of * base_of / base)
+    half = Z * sqrt(max(0.0, 1 / seen - 1 / of + 1 / base - 1 / base_of))
+    return Estimated(value, exp(middle - half) if count else 0.0, exp(middle + half))
 
 
 def _doubly_robust(

@@ -4,139 +4,183 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from statistics import fmean
 
 from msgspec import Struct
 
-from evaluation.estimators import Decision, Estimated, OffPolicy, difference, estimate
+from evaluation.calibration import Calibration, acceptance, calibration, keeping, month_of
+from evaluation.drift import Stability, stability
+from evaluation.estimators import Decision, Estimated, OffPolicy, difference, estimate, ratio
+from evaluation.joined import Ages, Joined, Judged, joined
+from evaluation.parity import LEAST_GROUP, Group, acceptance_parity, keeping_parity
 from schemas import events as ev
 from state.learning import FEATURES, MILLI
 
 _BURDEN, _COST = FEATURES.index("burden"), FEATURES.index("cost")
 # Leads that chance had a part in: only of these anything can be said of another way to lead.
 _BY_CHANCE = ("learned", "challenger")
-_BINS = 5
-
-
-class Judged(Struct, frozen=True):
-    """A decision with what came of its offer. reward, accepted: 0 to 1; None while nothing is known yet."""
-
-    logged: ev.DecisionLogged
-    accepted: float
-    reward: float
-    kept: int
-    missed: int
+_CONTROL = ("fixed", "holdout")
 
 
 class Share(Struct, frozen=True):
-    """Offers of one kind: how many, the share accepted, the mean reward, and instalments of their plans."""
+    """Offers of one kind.
+
+    offers: those whose time to be answered is over; accepted: the share of them of which any option was. mature: those
+    of which nothing more counts; reward: their mean. plans: mature plans of which the first three instalments are
+    known; plans_kept: the share where all were kept. kept, missed: single instalments of mature offers. None: of none.
+    """
 
     name: str
     offers: int
-    accepted: float
-    reward: float
+    accepted: float | None
+    mature: int
+    reward: float | None
+    plans: int
+    plans_kept: float | None
     kept: int
     missed: int
 
 
-class Bin(Struct, frozen=True):
-    """Offers for which about the same was foretold: the mean of what was, and what came."""
+class OptionShare(Struct, frozen=True):
+    """One option, over offers whose time to be answered is over.
 
-    offers: int
-    foretold: float
-    came: float
+    shown, led: in how many it was, and led. chosen: in how many it was accepted. chosen_led: the share of those it led
+    in which it was. mature_led, reward_led: mature offers that it led, and their mean reward, whatever was accepted.
+    plans, plans_kept: mature plans under it, and the share whose first three instalments were kept.
+    """
+
+    name: str
+    shown: int
+    led: int
+    chosen: int
+    chosen_led: float | None
+    mature_led: int
+    reward_led: float | None
+    plans: int
+    plans_kept: float | None
+
+
+class Model(Struct, frozen=True):
+    """What led by its name, how many versions of it, and how many decisions they made."""
+
+    name: str
+    versions: int
+    decisions: int
 
 
 class Report(Struct, frozen=True):
-    """An evaluation. estimates: by way to lead; empty where chance had no part in any lead."""
+    """An evaluation.
+
+    answered: offers whose time to be answered is over and of which it is known what came. mature: of these, those of
+    which nothing more counts, so that their rewards are final. unresolved: mature plans of which too few instalments
+    are known, paused ones mostly. estimates: by way to lead; empty where chance had no part in any lead.
+    against_fixed, acceptance_ratio: learned leads against the fixed order. acceptance_alone: of offers with a single
+    option.
+    """
 
     decisions: int
     answered: int
+    mature: int
+    unresolved: int
     first: str
     last: str
-    groups: tuple[Share, ...]
-    leads: tuple[Share, ...]
-    months: tuple[Share, ...]
+    through: str
+    maturity_days: int
     estimates: dict[str, OffPolicy]
     against_fixed: Estimated | None
-    acceptance_ratio: float | None
-    acceptance: tuple[Bin, ...]
-    keeping: tuple[Bin, ...]
-    model_versions: dict[str, int]
+    acceptance_ratio: Estimated | None
+    groups: tuple[Share, ...]
+    options: tuple[OptionShare, ...]
+    months: tuple[Share, ...]
+    acceptance: Calibration | None
+    acceptance_alone: Calibration | None
+    keeping: Calibration | None
+    drift: tuple[Stability, ...]
+    acceptance_parity: tuple[Group, ...]
+    keeping_parity: tuple[Group, ...]
+    models: tuple[Model, ...]
     notes: tuple[str, ...]
 
 
-def judged(events: Iterable[ev.Event]) -> tuple[list[ev.DecisionLogged], list[Judged]]:
-    """Return all decisions with options, and those of which it is known what came, joined by offer id."""
-    decisions: dict[str, ev.DecisionLogged] = {}
-    told: dict[str, list[int]] = {}
-    for event in events:
-        if isinstance(event, ev.DecisionLogged) and event.shown:
-            decisions[event.offer_id] = event
-        elif isinstance(event, ev.EvidenceGathered):
-            sums = told.setdefault(event.offer_id, [0, 0, 0, 0])
-            for row in event.rows:
-                sums[0] += row.accepted
-                sums[1] += row.reward
-            for cell in event.cells:
-                sums[2] += cell.kept
-                sums[3] += cell.missed
-    found = [
-        Judged(decisions[offer], sums[0] / MILLI, sums[1] / MILLI, sums[2], sums[3])
-        for offer, sums in told.items()
-        if offer in decisions
-    ]
-    return list(decisions.values()), found
-
-
-def report(events: Iterable[ev.Event]) -> Report:
+def report(events: Iterable[ev.Event], ages: Ages) -> Report:
     """Return what can be said of logged decisions. Raises ValueError where none was logged."""
-    decisions, found = judged(events)
-    if not decisions:
-        raise ValueError("no decision with options was logged")
-    days = sorted(d.business_date for d in decisions)
-    notes = []
-    by_chance = [j for j in found if j.logged.group in _BY_CHANCE and all(o.propensity > 0 for o in j.logged.shown)]
-    estimates: dict[str, OffPolicy] = {}
-    if len(by_chance) >= 2:
-        logged = [_decision(j) for j in by_chance]
-        estimates = {name: estimate(logged, [way(j.logged) for j in by_chance]) for name, way in WAYS.items()}
-    else:
-        notes.append("Chance had no part in any lead, so nothing can be said of another way to lead.")
-    learned = [j for j in found if j.logged.group == "learned"]
-    control = [j for j in found if j.logged.group in ("fixed", "holdout")]
-    against, ratio = None, None
-    if min(len(learned), len(control)) >= 2:
-        against = difference([j.reward for j in learned], [j.reward for j in control])
-        base = fmean(j.accepted for j in control)
-        ratio = fmean(j.accepted for j in learned) / base if base else None
-    else:
-        notes.append("Learned leads and the fixed order were not both at work, so they are not compared.")
-    versions: dict[str, int] = defaultdict(int)
-    for d in decisions:
-        versions[d.model_version] += 1
+    log = joined(events, ages)
+    judged, days = log.judged, sorted(d.business_date for d in log.decisions)
+    answered = [j for j in judged if j.answered]
+    mature = [j for j in judged if j.mature]
+    estimates = _estimates(mature)
+    against, accepted = _against_fixed(answered, mature)
     return Report(
-        decisions=len(decisions),
-        answered=len(found),
+        decisions=len(log.decisions),
+        answered=len(answered),
+        mature=len(mature),
+        unresolved=sum(j.accepted and j.first_kept is None for j in mature),
         first=days[0].isoformat(),
         last=days[-1].isoformat(),
-        groups=_shares(found, lambda j: j.logged.group),
-        leads=_shares(found, lambda j: j.logged.chosen or ""),
-        months=_shares(found, lambda j: j.logged.business_date.strftime("%Y-%m")),
+        through=log.through.isoformat(),
+        maturity_days=ages.maturity,
         estimates=estimates,
         against_fixed=against,
-        acceptance_ratio=ratio,
-        acceptance=_bins([(_foretold(j)[0], j.accepted) for j in found if _foretold(j)[0] >= 0]),
-        keeping=_bins(
-            [
-                (_foretold(j)[1], j.kept / (j.kept + j.missed))
-                for j in found
-                if j.kept + j.missed > 0 and _foretold(j)[1] >= 0
-            ]
-        ),
-        model_versions=dict(sorted(versions.items())),
-        notes=tuple(notes),
+        acceptance_ratio=accepted,
+        groups=_shares(judged, lambda j: j.logged.group),
+        options=_options(answered),
+        months=_shares(judged, month_of),
+        acceptance=calibration(acceptance(judged)),
+        acceptance_alone=calibration(acceptance([j for j in judged if len(j.logged.shown) == 1])),
+        keeping=calibration(keeping(judged)),
+        drift=stability(log.decisions),
+        acceptance_parity=acceptance_parity(judged),
+        keeping_parity=keeping_parity(judged),
+        models=_models(log.decisions),
+        notes=_notes(log, mature, estimates, against, accepted),
+    )
+
+
+def _notes(
+    log: Joined,
+    mature: Sequence[Judged],
+    estimates: dict[str, OffPolicy],
+    against: Estimated | None,
+    accepted: Estimated | None,
+) -> tuple[str, ...]:
+    notes = []
+    if not mature:
+        notes.append("No offer is mature yet, so nothing is said of rewards, and nothing of plans that were kept.")
+    elif not estimates:
+        notes.append("Chance had no part in any lead of a mature offer, so nothing can be said of another way to lead.")
+    if against is None:
+        notes.append("Learned leads and the fixed order do not both have two mature offers: rewards are not compared.")
+    if accepted is None:
+        notes.append(
+            f"Learned leads and the fixed order do not both have {LEAST_GROUP} answered offers, or nothing that the "
+            "fixed order led was accepted: acceptance is not compared."
+        )
+    if any("jurisdiction" not in j.traits for j in log.judged):
+        notes.append(
+            "The log does not say the jurisdiction and the product of every offer: give OfferPublished, and "
+            "WorkoutRequested or AccountOpened, too."
+        )
+    return tuple(notes)
+
+
+def _estimates(mature: Sequence[Judged]) -> dict[str, OffPolicy]:
+    drawn = [j for j in mature if j.logged.group in _BY_CHANCE and all(o.propensity > 0 for o in j.logged.shown)]
+    if len(drawn) < 2:
+        return {}
+    logged = [_decision(j) for j in drawn]
+    return {name: estimate(logged, [way(j.logged) for j in drawn]) for name, way in WAYS.items()}
+
+
+def _against_fixed(answered: Sequence[Judged], mature: Sequence[Judged]) -> tuple[Estimated | None, Estimated | None]:
+    """Return by how much the reward of learned leads differs, and how many times as often they are accepted."""
+    rewards = [[j.reward for j in mature if j.logged.group in groups] for groups in (("learned",), _CONTROL)]
+    learned, control = (
+        [j.accepted for j in answered if j.logged.group in groups] for groups in (("learned",), _CONTROL)
+    )
+    compared = min(len(learned), len(control)) >= LEAST_GROUP and any(control)
+    return (
+        difference(*rewards) if min(map(len, rewards)) >= 2 else None,
+        ratio(sum(learned), len(learned), sum(control), len(control)) if compared else None,
     )
 
 
@@ -164,34 +208,67 @@ def _decision(j: Judged) -> Decision:
     )
 
 
-def _foretold(j: Judged) -> tuple[float, float]:
-    """Return P(accept) and P(keep) as they were estimated of the lead, −1 where they were not."""
-    for candidate in j.logged.candidates:
-        if candidate.option_id == j.logged.chosen:
-            return candidate.accept_bps / 10_000, candidate.keep_bps / 10_000
-    return -1.0, -1.0
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
-def _shares(found: Sequence[Judged], kind: Callable[[Judged], str]) -> tuple[Share, ...]:
+def _shares(judged: Sequence[Judged], kind: Callable[[Judged], str]) -> tuple[Share, ...]:
     parts: dict[str, list[Judged]] = defaultdict(list)
-    for j in found:
+    for j in judged:
         parts[kind(j)].append(j)
-    return tuple(
-        Share(
-            name,
-            len(part),
-            fmean(j.accepted for j in part),
-            fmean(j.reward for j in part),
-            sum(j.kept for j in part),
-            sum(j.missed for j in part),
-        )
-        for name, part in sorted(parts.items())
+    return tuple(_share(name, part) for name, part in sorted(parts.items()))
+
+
+def _share(name: str, part: Sequence[Judged]) -> Share:
+    answered = [j.accepted for j in part if j.answered]
+    mature = [j for j in part if j.mature]
+    plans = _plans(part)
+    return Share(
+        name,
+        len(answered),
+        _mean(answered),
+        len(mature),
+        _mean([j.reward for j in mature]),
+        len(plans),
+        _mean(plans),
+        sum(j.kept for j in mature),
+        sum(j.missed for j in mature),
     )
 
 
-def _bins(pairs: Sequence[tuple[float, float]]) -> tuple[Bin, ...]:
-    """Return pairs of foretold and came in bins of about the same size, by what was foretold."""
-    ordered = sorted(pairs)
-    edges = [len(ordered) * n // _BINS for n in range(_BINS + 1)]
-    parts = [ordered[a:b] for a, b in pairwise(edges) if b > a]
-    return tuple(Bin(len(part), fmean(f for f, _ in part), fmean(c for _, c in part)) for part in parts)
+def _plans(part: Sequence[Judged]) -> list[bool]:
+    return [j.first_kept for j in part if j.mature and j.accepted and j.first_kept is not None]
+
+
+def _options(answered: Sequence[Judged]) -> tuple[OptionShare, ...]:
+    parts: dict[str, list[Judged]] = defaultdict(list)
+    for j in answered:
+        for option in j.logged.shown:
+            parts[option.option_id].append(j)
+    found = []
+    for name, part in sorted(parts.items()):
+        led = [j for j in part if j.logged.chosen == name]
+        rewards = [j.reward for j in led if j.mature]
+        plans = _plans([j for j in part if j.option == name])
+        found.append(
+            OptionShare(
+                name,
+                len(part),
+                len(led),
+                sum(j.option == name for j in part),
+                _mean([j.option == name for j in led]),
+                len(rewards),
+                _mean(rewards),
+                len(plans),
+                _mean(plans),
+            )
+        )
+    return tuple(found)
+
+
+def _models(decisions: Sequence[ev.DecisionLogged]) -> tuple[Model, ...]:
+    """Return models by the name that is before the @ of a version."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for d in decisions:
+        counts[d.model_version.partition("@")[0]][d.model_version] += 1
+    return tuple(Model(name, len(of), sum(of.values())) for name, of in sorted(counts.items()))

@@ -1,8 +1,9 @@
 """A notification service: keeps what is to be told to borrowers, each offer once, and when it may be told.
 
 What is read and how far it is read are one transaction of the outbox, so a crash loses and doubles nothing.
-An offer that was withdrawn or ran out is not told any more. Whoever sends asks `due`, and notes with `sent` what he has
-sent; both are yours to call from your own sender.
+An offer that was withdrawn or ran out is not told any more, and where others have tried to reach the borrower since
+(`ContactRevised`), the hours and channels are those that are said then. Whoever sends asks `due`, and notes with `sent`
+what he has sent; both are yours to call from your own sender.
 """
 
 from __future__ import annotations
@@ -51,6 +52,18 @@ class Outbox:
                     json.dumps(contact["channels"]),
                     contact["not_before"].isoformat(),
                     contact["not_after"].isoformat(),
+                ),
+            )
+        elif name == "ContactRevised":
+            # Others have called him meanwhile: what the offer said of hours holds no longer.
+            contact = record["contact"]
+            self.db.execute(
+                "UPDATE offer SET channels = ?, not_before = ?, not_after = ? WHERE offer_id = ?",
+                (
+                    json.dumps(contact["channels"]),
+                    contact["not_before"].isoformat(),
+                    contact["not_after"].isoformat(),
+                    record["offer_id"],
                 ),
             )
         elif name in ("OfferWithdrawn", "OfferExpired"):

@@ -291,11 +291,33 @@ class ContactAttempted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     agent: str
 
 
+class ContactBreached(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An attempt to reach a borrower that was reported broke the contact rules of its account's policy, in the borrower's time zone, after all earlier attempts and conversations about any of his accounts. Said at the close of a day, once an attempt.
+
+    attempted_at: When the attempt was made, UTC.
+    rules: What it broke: outside_hours, cap_reached, quiet_after_conversation.
+    time_zone: In which it was judged: the borrower's, or the policy's where that is unknown.
+    policy: Policy and version whose rules these are: that of the account on the day of the attempt.
+    """
+
+    borrower_id: Id
+    account_id: Id
+    attempt_id: Id
+    attempted_at: Instant
+    rules: tuple[str, ...]
+    time_zone: str
+    policy: str
+    business_date: date
+    caused_by: str
+
+
 class ContactNoted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Internal: somebody was reached, or tried to be, about an account, told to the planner, who counts for the borrower.
 
     attempt: The lender tried; False where the borrower called.
     conversation: They spoke with each other.
+    jurisdiction: Of the account, whose policy says what is allowed; empty where it was not said.
+    product: Of the account.
     """
 
     borrower_id: Id
@@ -304,6 +326,25 @@ class ContactNoted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     caused_by: str
     attempt: bool
     conversation: bool
+    jurisdiction: str = ""
+    product: str = ""
+
+
+class ContactRevised(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What happened since an open offer was published makes its window untrue: from now on this one holds in its place. The offer stands as it is.
+
+    contact: The whole of it, in the place of the offer's and of any earlier revision's.
+    reason: cap_reached, quiet_after_conversation, or outside_hours where the time zone or the hours are others now.
+    number: Counts the revisions of an offer from 1 on; the highest holds.
+    """
+
+    offer_id: Id
+    borrower_id: Id
+    contact: Contact
+    business_date: date
+    caused_by: str
+    reason: str
+    number: PositiveInt = 1
 
 
 class Corrected(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -838,11 +879,13 @@ class PersonalDataRead(Event, frozen=True, kw_only=True, gc=False, tag=True):
 class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """The borrower accepted an option; from now on it is the schedule.
 
+    recording_ref: No longer said: where the recording of an oral agreement is kept is known to the planner alone.
     locale: Language of the agreement, in which its clauses are.
     balance: What the account owed when the plan was offered.
     clauses: What the agreement states, by the keys that the policy asks for.
     broken_after_missed: Missed instalments in a row with which the plan ends, 0 where it was not said.
     policy: Policy and version under which it was agreed.
+    distressed_obligation_bps: Loss of present value of the option that was accepted, over all its accounts, at the original effective rate, in basis points rounded up, so that what is above a limit is above it here; 0 where it was not said (EBA/GL/2016/07).
     """
 
     account_id: Id
@@ -862,6 +905,7 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     clauses: dict[str, str] = field(default_factory=dict)
     broken_after_missed: Int = 0
     policy: str = ""
+    distressed_obligation_bps: Int = 0
 
 
 class PlanBroken(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1004,13 +1048,15 @@ class PlanReviewRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class PlanScheduleAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """What the account owed changed between the offer and its acceptance; this schedule counts, and no instalment grew.
+    """What the account owed changed between the offer and its acceptance; this schedule counts. No instalment grew beyond the largest that was agreed, unless the legal term left no other way.
 
     business_date: The day of which it speaks.
     caused_by: event_id of the event that made it be said.
     difference: What is to be repaid less what was offered to be, minor units; more is asked for behind the last instalment, less is taken off the last ones.
     agreed: How many instalments were agreed; those behind them were added.
     instalments: The whole schedule.
+    forgiven: Of the difference, what is within the tolerance of an instalment and is not asked for, minor units.
+    beside: What was billed, is not yet due, and had no room within the legal term: it stays to be paid on its own dates.
     """
 
     account_id: Id
@@ -1021,6 +1067,8 @@ class PlanScheduleAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True)
     difference: Long
     agreed: NonNegativeInt
     instalments: tuple[PlanInstalment, ...]
+    forgiven: NonNegative = 0
+    beside: tuple[Instalment, ...] = ()
 
 
 class PolicyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1112,7 +1160,9 @@ AnyEvent = (
     | ConsentGranted
     | ConsentWithdrawn
     | ContactAttempted
+    | ContactBreached
     | ContactNoted
+    | ContactRevised
     | Corrected
     | CreditStandingChanged
     | DayClosed
@@ -1169,7 +1219,9 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "ConsentGranted": ConsentGranted,
     "ConsentWithdrawn": ConsentWithdrawn,
     "ContactAttempted": ContactAttempted,
+    "ContactBreached": ContactBreached,
     "ContactNoted": ContactNoted,
+    "ContactRevised": ContactRevised,
     "Corrected": Corrected,
     "CreditStandingChanged": CreditStandingChanged,
     "DayClosed": DayClosed,

@@ -63,7 +63,9 @@ TOPICS: dict[str, Topic] = {
         Topic("learning", None, (ev.ModelUpdated,), False),
         Topic("guardrails", "model", (ev.GuardrailTripped,), False),
         Topic("barriers", None, (ev.BarrierReached,), False),
-        Topic("offers", "borrower_id", (ev.OfferPublished, ev.OfferWithdrawn, ev.OfferExpired), False),
+        Topic(
+            "offers", "borrower_id", (ev.OfferPublished, ev.OfferWithdrawn, ev.OfferExpired, ev.ContactRevised), False
+        ),
         Topic(
             "plans",
             "account_id",
@@ -83,7 +85,7 @@ TOPICS: dict[str, Topic] = {
             ),
             False,
         ),
-        Topic("decisions", "borrower_id", (ev.DecisionLogged,), False),
+        Topic("decisions", "borrower_id", (ev.DecisionLogged, ev.ContactBreached), False),
         Topic("audit", "borrower_id", (ev.PersonalDataErased, ev.PersonalDataRead), False),
         Topic("dead-letters", None, (ev.DeadLetter,), False),
     )

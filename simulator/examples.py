@@ -70,6 +70,34 @@ def seldom() -> Iterator[ev.Event]:
         limit_bps=8_000,
         offers=412,
     )
+    yield ev.ContactRevised(
+        **_base("revised", "reprieve.planner"),
+        offer_id=_id("offer"),
+        borrower_id="B0000042",
+        contact=ev.Contact(
+            not_before=datetime(2025, 6, 10, 0, tzinfo=UTC),
+            not_after=datetime(2025, 6, 10, 14, tzinfo=UTC),
+            channels=("app", "sms", "email", "call"),
+            time_zone="Asia/Shanghai",
+            held_back="cap_reached",
+        ),
+        business_date=date(2025, 6, 9),
+        caused_by=_id("contact"),
+        reason="cap_reached",
+        number=1,
+    )
+    yield ev.ContactBreached(
+        **_base("breached", "reprieve.planner"),
+        borrower_id="B0000042",
+        account_id="A0000042-1",
+        attempt_id=_id("attempt"),
+        attempted_at=datetime(2025, 6, 2, 14, 30, tzinfo=UTC),
+        rules=("outside_hours", "cap_reached"),
+        time_zone="Asia/Shanghai",
+        policy="house@1+cn_2023@1+cn_writeoff@1+cn_collection@1+ifrs9@1#0123456789ab",
+        business_date=date(2025, 6, 2),
+        caused_by=_id("close"),
+    )
     yield ev.PersonalDataErased(
         **_base("erased", "reprieve.planner"),
         borrower_id="B0000042",

@@ -204,6 +204,9 @@ class World:
                 self._begin(said.account_id, said.plan_id, said.instalments, today)
             case ev.PlanScheduleAdjusted():
                 self._begin(said.account_id, said.plan_id, said.instalments[said.agreed :], today)
+                for bill in said.beside:
+                    wait = max(0, bill.due_on.toordinal() - today.toordinal())
+                    self._later(today, wait, partial(self._pay_beside, said.account_id, said.plan_id, bill))
             case ev.PlanInstalmentMissed():
                 plan = self._plan(said.account_id, said.plan_id)
                 if plan is not None and said.number == plan.schedule[-1].number:
@@ -288,6 +291,13 @@ class World:
             self._later(today, wait, lambda day: self._settle(account_id, plan_id, number, amount, day))
         else:
             yield from self._settle(account_id, plan_id, number, amount, today)
+
+    def _pay_beside(self, account_id: str, plan_id: str, bill: ev.Instalment, today: date) -> Iterator[ev.Event]:
+        """Pay a statement that stayed beside a plan, while that runs."""
+        if self._plan(account_id, plan_id) is not None:
+            borrower, account = self._account(account_id)
+            name = f"{account_id}-beside-{bill.number}"
+            yield from payment(borrower, account, name, bill.principal + bill.interest + bill.fees, today, today)
 
     def _settle(self, account_id: str, plan_id: str, number: int, amount: int, today: date) -> Iterator[ev.Event]:
         plan = self._plan(account_id, plan_id)

@@ -35,6 +35,7 @@ class Receivable(Struct, frozen=True, array_like=True, gc=False):
     asked: what it asked for, before charges. penalty: penalty interest and late fees put on it.
     reported: it has been said to be missed. plan: it belongs to a repayment plan. billed: a statement asked for it,
     so its interest and fees have been charged and are owed before they are due; those of a schedule are not yet.
+    settled: of a plan's, it was paid within tolerance, and what is to be said of that has been said.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Receivable(Struct, frozen=True, array_like=True, gc=False):
     reported: bool = False
     plan: bool = False
     billed: bool = False
+    settled: bool = False
 
     def unpaid(self) -> int:
         """Return what is unpaid of what was asked for; charges do not make an instalment unpaid."""
@@ -114,7 +116,8 @@ class Paid(Struct, frozen=True, array_like=True, gc=False):
 class Plan(Struct, frozen=True, array_like=True, gc=False):
     """An active repayment plan, and what it replaced, which is owed again if it breaks.
 
-    paid: what was paid of it. settled_through, settled_due: number and due date of the last instalment that was paid.
+    paid: what was paid of it. settled_through, settled_due: number and due date of the last instalment up to which all
+    are settled.
     paused_from: first day of the hold that pauses it, 0 for none. review: day on which it was said that the means no
     longer carry it, 0 for none. saved: interest that an early payment spared. charged: penalty interest and late fees
     while it was active.
@@ -138,6 +141,16 @@ class Plan(Struct, frozen=True, array_like=True, gc=False):
     charged: int = 0
 
 
+class Distressed(Struct, frozen=True, array_like=True, gc=False):
+    """A plan whose loss was over the policy's limit: the day (ordinal) from which it counts, and the loss.
+
+    loss_bps: loss of present value at the original effective rate, basis points, rounded up.
+    """
+
+    since: int
+    loss_bps: int
+
+
 class Pending(Struct, frozen=True, array_like=True, gc=False):
     """A fact that counts from a day which is not folded yet."""
 
@@ -151,7 +164,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
 
     through: the last day that was folded. due: the next day whose close matters, 0 for never.
     overdue_since: first day of the present arrears, 0 if none. clean_since: first day without arrears
-    since the last ones, 0 while in arrears or if there never were any.
+    since the last ones (or of a plan, where there were none), 0 while in arrears or if there never were any.
     material_since: first day of the run of days above both materiality thresholds.
     accrued: penalty interest earned, in minor units × 3,650,000 (bps × 365 days), so that no rounding depends on
     which days were visited; penalty_posted: whole minor units of it that were put on the account, less those that
@@ -159,6 +172,8 @@ class AccountState(Struct, array_like=True, kw_only=True):
     charged: charges put on the account, all in all.
     billed: principal asked for by statements, which the cap of charges goes by where a card has no principal.
     early: what was said of a day before its close. requested: what the planner was last told.
+    distressed: the last distressed restructuring, until its probation is served under every classification. It stands
+    whatever becomes of the plan.
     """
 
     account_id: str
@@ -219,6 +234,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
 
     early: tuple[ev.AnyEvent, ...] = ()
     requested: str = ""
+    distressed: Distressed | None = None
 
     def owed(self) -> Paid:
         """Return all that the schedule asks for, due or not, by component."""

@@ -39,6 +39,9 @@ class LastOffer(Struct, frozen=True, array_like=True, gc=False):
 
     expires: last day on which it can be accepted. limit, known and principal: what it rests on; principal
     by account, in the order of account_ids. unanswered: it has been counted as met with silence.
+    reach: the instant from which the offer said that he may be reached, 0 where it said of no channel. window: from
+    when and until when he may be, as the last word on it says; (0, 0) not at all. revisions: how many
+    followed the offer's own.
     """
 
     offer_id: str
@@ -55,6 +58,9 @@ class LastOffer(Struct, frozen=True, array_like=True, gc=False):
     known: bool
     unanswered: bool = False
     end: OfferEnd = ""
+    reach: int = 0
+    window: tuple[int, int] = (0, 0)
+    revisions: int = 0
 
 
 class Commitment(Struct, frozen=True, array_like=True, gc=False):
@@ -79,11 +85,21 @@ class Commitment(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Reached(Struct, frozen=True, array_like=True, gc=False):
-    """A contact with the borrower: an attempt of the lender, a conversation, or an attempt that became one."""
+    """A contact with the borrower: an attempt of the lender, a conversation, or an attempt that became one.
+
+    account_id, attempt_id: its identity; jurisdiction and product: of the account, whose rules it is judged by.
+    judge_on: day at whose close it is judged by the contact rules, 0 once it has been. breached: it broke them.
+    """
 
     at: int
     attempt: bool
     conversation: bool
+    account_id: str = ""
+    attempt_id: str = ""
+    jurisdiction: str = ""
+    product: str = ""
+    judge_on: int = 0
+    breached: bool = False
 
 
 class Watched(Struct, frozen=True, array_like=True, gc=False):
@@ -123,6 +139,7 @@ class BorrowerState(Struct, array_like=True):
     longer count. quiet_since: last day on which a case ended. erased: instant of the last erasure.
     contacts: attempts to reach him and conversations with him that the contact rules may still count, oldest first.
     watched: offers of which it is still to be learned what becomes. tell_on: day at whose close that is told.
+    judge_on: first day at whose close a contact is to be judged by the contact rules.
     """
 
     borrower_id: str
@@ -156,6 +173,7 @@ class BorrowerState(Struct, array_like=True):
     contacts: tuple[Reached, ...] = ()
     watched: dict[str, Watched] = {}
     tell_on: int = 0
+    judge_on: int = 0
 
     def open_offer(self) -> LastOffer | None:
         """Return the offer that can be accepted, None where there is none."""

@@ -107,6 +107,58 @@ def allowed(
     return Verdict(False, reason, _reopens(now, contacts, time_zone, tried, spoken), zone.known)
 
 
+def first_open(
+    after: datetime,
+    contacts: Contacts,
+    time_zone: str,
+    attempts: Sequence[datetime] = (),
+    conversations: Sequence[datetime] = (),
+) -> tuple[datetime, datetime, str] | None:
+    """Return the first window at or after an instant that no contact closes, and why an earlier one is closed.
+
+    A contact closes windows that end after it. More contacts never open an earlier window, so it does not matter in
+    which order they are heard of. The reason is cap_reached or quiet_after_conversation, empty where the first window
+    is open; None where the policy allows no contact at all. Raises ValueError as `next_window`.
+    """
+    if contacts.cap == 0:
+        return None
+    zone, reason = zone_for(contacts, time_zone).info, ""
+    while True:
+        start, end = next_window(after, contacts, time_zone)
+        day = start.astimezone(zone).date()
+        tried = [moment.astimezone(zone).date() for moment in attempts if moment < end]
+        spoken = [moment.astimezone(zone).date() for moment in conversations if moment < end]
+        closed = _day_reason(contacts, day, tried, spoken)
+        if not closed:
+            return start, end, reason
+        reason = reason or closed
+        after = max(_readings(day + _DAY, 0, zone))
+
+
+def broken(
+    at: datetime,
+    contacts: Contacts,
+    time_zone: str,
+    attempts: Sequence[datetime] = (),
+    conversations: Sequence[datetime] = (),
+) -> tuple[str, ...]:
+    """Return every rule that an attempt at an instant broke, after those attempts and conversations; none is empty.
+
+    outside_hours, cap_reached and quiet_after_conversation, as `allowed` knows them.
+    """
+    zone = zone_for(contacts, time_zone).info
+    day = at.astimezone(zone).date()
+    start, end = window(contacts, day, time_zone)
+    tried = [(day - moment.astimezone(zone).date()).days for moment in attempts]
+    spoken = [(day - moment.astimezone(zone).date()).days for moment in conversations]
+    found = {
+        "outside_hours": not start <= at < end,
+        "cap_reached": sum(days < contacts.cap_days for days in tried) >= contacts.cap,
+        "quiet_after_conversation": any(days < contacts.quiet_days_after_conversation for days in spoken),
+    }
+    return tuple(rule for rule, is_broken in found.items() if is_broken)
+
+
 def _day_reason(contacts: Contacts, day: date, tried: Sequence[date], spoken: Sequence[date]) -> str:
     if any((day - talk).days < contacts.quiet_days_after_conversation for talk in spoken):
         return "quiet_after_conversation"

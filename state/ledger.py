@@ -39,6 +39,7 @@ def _split(r: Receivable, amounts: dict[str, int]) -> Receivable:
         r.reported,
         r.plan,
         r.billed,
+        r.settled,
     )
 
 

@@ -94,6 +94,14 @@ def _thresholds(rules: Rules) -> Iterator[Finding]:
         yield Finding(key, f"{finding.inside}.name", finding.reason, finding.remedy)
 
 
+def _distressed(rules: Rules) -> Iterator[Finding]:
+    key = "classification.distressed"
+    worse = [threshold["name"] for threshold in rules["classification.thresholds"][1:]]
+    if rules[key] and rules[key] not in worse:
+        reason = f"{rules[key]!r} is no class below the best one."
+        yield Finding(key, "", reason, nearest(rules[key], worse) if worse else "Leave it out.")
+
+
 def _least(key: str, least: int) -> Check:
     def check(rules: Rules) -> Iterator[Finding]:
         if rules[key] < least:
@@ -174,6 +182,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("allocation.performing",), _waterfall("allocation.performing")),
     (("allocation.non_performing",), _waterfall("allocation.non_performing")),
     (("classification.thresholds",), _thresholds),
+    (("classification.thresholds", "classification.distressed"), _distressed),
     (("contacts.from_hour", "contacts.to_hour"), _below("contacts.from_hour", "contacts.to_hour")),
     (("contacts.cap_days",), _least("contacts.cap_days", 1)),
     (("contacts.channels",), _unique("contacts.channels", "channel")),

@@ -114,8 +114,14 @@ def _refuse_orphans(packs: Sequence[Pack]) -> None:
 
 def _refuse_misfits(merged: dict[str, tuple[Pack, Rule]]) -> None:
     problems = []
-    for finding in check_rules({path: rule.value for path, (_, rule) in merged.items()}):
-        pack, rule = merged[finding.rule]
+    values = {path: rule.value for path, (_, rule) in merged.items()}
+    found = [(finding.rule, finding) for finding in check_rules(values)]
+    # A pack that extends another may change one rule of a classification without the others.
+    for owner in dict.fromkeys(p.partition("].")[0] for p in values if p.startswith(f"{CLASSIFICATION}[")):
+        own = {f"{CLASSIFICATION}.{p.partition('].')[2]}": v for p, v in values.items() if p.startswith(f"{owner}].")}
+        found += [(f"{owner}].{finding.rule.partition('.')[2]}", finding) for finding in check_rules(own)]
+    for where, finding in found:
+        pack, rule = merged[where]
         path = f"sections.{finding.rule}.value{finding.inside}"
         problems.append(PackProblem(pack.file, rule.line, rule.column, path, finding.reason, finding.remedy))
     if problems:

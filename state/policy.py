@@ -79,6 +79,9 @@ class Classification(Struct, frozen=True, forbid_unknown_fields=True):
 
     material_counter: measure by the material counter rather than by days past due (EU).
     probation_days: clean days before an upgrade; `after_plan_days` where there was a plan.
+    distressed: the class that a distressed restructuring makes of an account at once, whatever its days, until the
+        probation is served from the day of the plan on (EU: default, CRR Art 178(3)(d)); empty where it makes none.
+        What is distressed, `Options.distressed_over_bps` says.
     """
 
     policy: str
@@ -86,6 +89,7 @@ class Classification(Struct, frozen=True, forbid_unknown_fields=True):
     probation_days: Days = 0
     after_plan_days: Days = 0
     material_counter: bool = False
+    distressed: str = ""
 
 
 class BadDebt(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +98,8 @@ class BadDebt(Struct, frozen=True, forbid_unknown_fields=True):
 
     recognition: `automatic` once a candidate has been in impairment stage 3 for `recognise_after_days`;
         `review` waits for a BadDebtReviewed.
-    charge_off_after: charged off at this many days past due, None only by review.
+    charge_off_after: charged off at this many days past due, whatever was tried, where arrears are material and no
+        blocking hold is in force; None only by review.
     cure_probation_days: clean days after all arrears are paid before recognised -> cured.
     recovery_lapse_days: days without a payment after which recovering -> charged_off.
     """
@@ -185,6 +190,8 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     rate_cuts_bps: cuts of the contract rate in bps of it (10000 is interest-free).
     max_npv_loss_bps: the largest loss of present value at the original effective rate.
     rate_relief_score: a rate cut beyond `authority_rate_cut_bps` needs this credit score.
+    distressed_over_bps: a plan with a larger loss of present value is a distressed restructuring (EBA/GL/2016/07); what
+        follows for an account's class, `Classification.distressed` says.
     """
 
     terms: tuple[Months, ...] = (3, 6, 12, 18, 24, 36, 48, 60)

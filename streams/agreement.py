@@ -46,7 +46,11 @@ WORDS: dict[Locale, dict[str, str]] = {
         "left": "剩余本金",
         "schedule_now": "现行还款计划表",
         "more": "在发出方案至达成协议期间，欠款增加{amount}，列于末期之后，各期金额不增加。",
-        "less": "在发出方案至达成协议期间，欠款减少{amount}，自末期起扣减。",
+        "less": "在发出方案至达成协议期间，欠款减少{amount}，自末期起扣减，利息按实际余额计算。",
+        "onto_last": "在发出方案至达成协议期间，欠款增加{amount}，计入末期，不超过约定的每期最高金额。",
+        "spread": "在发出方案至达成协议期间，欠款增加{amount}。因期限不得延长，该金额分摊至各期。",
+        "forgiven": "差额{amount}不再收取。",
+        "beside": "已出账单金额{amount}不在本计划内，须于{due_on}另行支付。",
         "rate": "年利率",
         "translation": "本页为译文，仅供参考；以达成协议时所用语言的文本为准。",
     },
@@ -81,7 +85,13 @@ WORDS: dict[Locale, dict[str, str]] = {
         "more": "Between the offer and the agreement {amount} was added to the debt. It is asked for behind the last "
         "instalment; those that were agreed stay as they are.",
         "less": "Between the offer and the agreement the debt fell by {amount}. The last instalments are smaller or "
-        "no longer needed.",
+        "no longer needed, and interest is charged on what is really owed.",
+        "onto_last": "Between the offer and the agreement {amount} was added to the debt. It is part of the last "
+        "instalment, which is no larger than the largest that was agreed.",
+        "spread": "Between the offer and the agreement {amount} was added to the debt. The plan may not run longer, so "
+        "the instalments are larger.",
+        "forgiven": "A difference of {amount} is not asked for.",
+        "beside": "{amount} that was billed is not part of this plan and is to be paid on {due_on} beside it.",
         "rate": "Annual rate",
         "translation": "This is a translation, for information. The text in the language of the agreement counts.",
     },
@@ -101,11 +111,13 @@ def agreement(
     locale: Locale | None = None,
     lender: str = "",
     adjusted: ev.PlanScheduleAdjusted | None = None,
+    recording: str | None = None,
 ) -> str:
     """Return the agreement as HTML, without script and without any other host.
 
     locale: None for the language in which it was made. lender: the lender's name, if it is to be named. adjusted: what
-    the account said of its schedule when the plan began, if it said anything.
+    the account said of its schedule when the plan began, if it said anything. recording: where that of an oral
+    agreement is kept.
     """
     said: Locale = "zh" if plan.locale == "zh" else "en"
     shown = locale or said
@@ -121,6 +133,7 @@ def agreement(
         translated=shown != said,
         plan=plan,
         lender=lender,
+        recording=recording or plan.recording_ref,
         clauses=clauses,
         structure=structure,
         sums=[sum(column) for column in zip(*structure.values(), strict=True)],
@@ -130,6 +143,12 @@ def agreement(
         ],
         money=partial(money, currency=plan.currency),
     )
+
+
+def recording_of(plan: ev.PlanActivated, history: Iterable[ev.Event]) -> str | None:
+    """Return where the recording of a plan's oral agreement is kept, by what its borrower answered."""
+    answers = (e for e in history if isinstance(e, ev.OfferAnswered) and e.answer == "accepted")
+    return next((e.recording_ref for e in answers if e.offer_id == plan.offer_id and e.recording_ref), None)
 
 
 def standing(
@@ -146,9 +165,24 @@ def _schedules(
 ) -> Iterator[tuple[str, str, tuple[ev.PlanInstalment, ...]]]:
     yield words["schedule"], "", plan.instalments
     if adjusted is not None:
-        amount = money(abs(adjusted.difference), currency=plan.currency)
-        note = words["more" if adjusted.difference > 0 else "less"].format(amount=amount)
-        yield words["schedule_now"], note, adjusted.instalments
+        yield words["schedule_now"], " ".join(_notes(plan, adjusted, words)), adjusted.instalments
+
+
+def _notes(plan: ev.PlanActivated, adjusted: ev.PlanScheduleAdjusted, words: dict[str, str]) -> Iterator[str]:
+    """Yield what the borrower has to know of a schedule that differs from the one that was agreed."""
+    most = max((i.amount for i in plan.instalments), default=0)
+    how = "less" if adjusted.difference < 0 else ""
+    if adjusted.difference > adjusted.forgiven:
+        how = "more" if len(adjusted.instalments) > adjusted.agreed else "onto_last"
+        if any(i.amount > most for i in adjusted.instalments):
+            how = "spread"
+    if how:
+        yield words[how].format(amount=money(abs(adjusted.difference), currency=plan.currency))
+    if adjusted.forgiven:
+        yield words["forgiven"].format(amount=money(adjusted.forgiven, currency=plan.currency))
+    for bill in adjusted.beside:
+        amount = money(bill.principal + bill.interest + bill.fees, currency=plan.currency)
+        yield words["beside"].format(amount=amount, due_on=bill.due_on)
 
 
 def _rows(instalments: Sequence[ev.PlanInstalment]) -> list[tuple[ev.PlanInstalment, int]]:

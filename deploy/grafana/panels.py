@@ -214,6 +214,8 @@ COMPLIANCE = Dashboard(
     {
         "Contact": (
             _week("Offers held back, 7 days", "reprieve_contacts_held_back_total", "reason"),
+            _week("Windows revised, 7 days", "reprieve_contacts_revised_total", "reason"),
+            _week("Attempts against the contact rules, 7 days", "reprieve_contact_breaches_total", "rule"),
             _week("Collection stopped and resumed, 7 days", "reprieve_collection_changes_total", "what"),
             Panel("Supportive tone, 7 days", 'sum(increase(reprieve_offers_total{tone="supportive"}[7d]))'),
         ),

@@ -9,8 +9,11 @@ import click
 
 from agents.option_words import Locale
 from schemas.errors import WrongUse
-from streams.agreement import agreement, standing
+from streams.agreement import agreement, recording_of, standing
+from streams.cli.auditing import actor_option, purpose_option
 from streams.cli.common import data_option, opened
+from streams.privacy.audit import FileAudit
+from streams.privacy.looking import agreement_fields
 
 
 @click.command("agreement")
@@ -20,10 +23,19 @@ from streams.cli.common import data_option, opened
 @click.option("--lender", default="", metavar="NAME", help="The lender's name, to be stated.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
 @data_option
+@purpose_option
+@actor_option
 def agreement_command(
-    account_id: str, plan_id: str | None, locale: str | None, lender: str, output: Path | None, data: Path
+    account_id: str,
+    plan_id: str | None,
+    locale: str | None,
+    lender: str,
+    output: Path | None,
+    data: Path,
+    purpose: str | None,
+    actor: str,
 ) -> None:
-    """Write the repayment agreement of an account as HTML: balance, clauses and schedule."""
+    """Write the repayment agreement of an account as HTML: balance, clauses and schedule. It goes on record."""
     with opened(data) as runtime:
         plans, adjusted = standing(e for _, e in runtime.history("account", account_id))
     found = [p for p in plans if plan_id in (None, p.plan_id)]
@@ -31,7 +43,11 @@ def agreement_command(
         which = f"no plan {plan_id}" if plan_id else "no plan"
         raise WrongUse(f"Account {account_id} has {which} in {data}. See `reprieve account {account_id}`.")
     latest = max(found, key=lambda p: (p.activated_on, p.occurred_at, p.plan_id))
-    page = agreement(latest, cast("Locale | None", locale), lender, adjusted.get(latest.plan_id))
+    with opened(data) as runtime:
+        recording = recording_of(latest, (e for _, e in runtime.history("planner", latest.borrower_id)))
+    shown = [(latest.borrower_id, agreement_fields(recording))]
+    FileAudit(data, "reprieve.cli").record(shown, actor, purpose or "case_work")
+    page = agreement(latest, cast("Locale | None", locale), lender, adjusted.get(latest.plan_id), recording)
     if output is None:
         click.echo(page, nl=False)
     else:

@@ -15,12 +15,13 @@ from agents.corrections import SAID
 from schemas import events as ev
 from schemas.days import story_order
 from schemas.errors import WrongUse
+from state.account import AccountState
 from state.borrower import BorrowerState
 from streams.cli.auditing import actor_option, purpose_option
 from streams.cli.common import book_named, data_option, json_option, opened, say_json
 from streams.local.store import book_of
 from streams.privacy.audit import PURPOSES, FileAudit
-from streams.privacy.looking import borrower_shown
+from streams.privacy.looking import STORY, borrower_shown
 
 ENVELOPE = {"event_id", "occurred_at", "source", "account_id", "borrower_id", "business_date", "caused_by"}
 # Fields of a state that hold a day as a number.
@@ -31,10 +32,12 @@ DAYS |= {"last_payment", "accrued_to", "pending_day", "paused_until"}
 @click.command("account")
 @click.argument("account_id")
 @data_option
+@purpose_option
+@actor_option
 @json_option
-def account_command(account_id: str, data: Path, as_json: bool) -> None:
-    """Show what is known of an account, why, and its history."""
-    _show("account", account_id, data, as_json)
+def account_command(account_id: str, data: Path, purpose: str | None, actor: str, as_json: bool) -> None:
+    """Show what is known of an account, why, and its history. That it was shown goes on record."""
+    _show("account", account_id, data, as_json, actor, purpose or "case_work")
 
 
 @click.command("borrower")
@@ -53,13 +56,15 @@ def borrower_command(borrower_id: str, data: Path, purpose: str | None, actor: s
     _show("planner", borrower_id, data, as_json, actor, purpose)
 
 
-def _show(agent: str, key: str, data: Path, as_json: bool, actor: str = "", purpose: str = "") -> None:
+def _show(agent: str, key: str, data: Path, as_json: bool, actor: str, purpose: str) -> None:
     with opened(data) as runtime:
         state: Struct | None = runtime.state(agent, key)
         history: Sequence[tuple[str, ev.Event]] = runtime.history(agent, key)
-    if isinstance(state, BorrowerState):
+    audit = FileAudit(data, "reprieve.cli")
+    if isinstance(state, AccountState):
+        audit.record([(state.borrower_id, [STORY])], actor, purpose)
+    elif isinstance(state, BorrowerState):
         consents = book_named(book_of(data)).policy_for("", "").affordability.purposes
-        audit = FileAudit(data, "reprieve.cli")
         state, history = borrower_shown(audit, state, history, actor=actor, purpose=purpose, consents=consents)
     if state is None:
         what = "account" if agent == "account" else "borrower"

@@ -17,8 +17,9 @@ class Bucket:
 
     def wait(self) -> float:
         """Return the seconds until one more may come, 0 for now."""
+        # Where the clock was set back, nothing is gained and nothing lost.
         now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._rate)
         self._at = now
         return 0.0 if self._left >= 1 else (1 - self._left) / self._rate
 

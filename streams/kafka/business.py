@@ -25,6 +25,12 @@ OFFERS_ENDED = Counter("reprieve_offers_ended_total", "Offers that were withdraw
 HELD_BACK = Counter(
     "reprieve_contacts_held_back_total", "Offers to be told later, or (no_channel) never by the lender.", ["reason"]
 )
+REVISED = Counter(
+    "reprieve_contacts_revised_total", "Open offers of which contacts since made the window another.", ["reason"]
+)
+BREACHES = Counter(
+    "reprieve_contact_breaches_total", "Attempts to reach a borrower that broke a contact rule, by rule.", ["rule"]
+)
 PLANS = Counter("reprieve_plans_total", "What becomes of plans.", ["what"])
 INSTALMENTS = Counter("reprieve_plan_instalments_total", "Instalments of plans, kept or missed.", ["what"])
 LEADS = Counter("reprieve_leads_total", "Offers with options, by how their lead was chosen.", ["group"])
@@ -49,6 +55,8 @@ _OF: Mapping[type[ev.Event], Callable[[Any], list[Count]]] = {
         *([(HELD_BACK, (e.contact.held_back,))] if e.contact.held_back else []),
         *([] if e.contact.channels else [(HELD_BACK, ("no_channel",))]),
     ],
+    ev.ContactRevised: lambda e: [(REVISED, (e.reason,))],
+    ev.ContactBreached: lambda e: [(BREACHES, (rule,)) for rule in e.rules],
     ev.OfferAnswered: lambda e: [(ANSWERS, (e.answer, e.channel))],
     ev.CollectionStopped: lambda e: [(COLLECTION, ("stopped",))],
     ev.CollectionResumed: lambda e: [(COLLECTION, ("resumed",))],

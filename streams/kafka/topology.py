@@ -20,7 +20,13 @@ _DAY_MS = 86_400_000
 # Days that records are kept unless settings say otherwise. What came in and was said is kept for good, so that
 # a history can be replayed; barriers are of no use once a day is closed, and of what was learned the last word counts.
 # What people said of themselves is kept no longer than it takes to look into a complaint: the states have what decides.
-_KEPT_DAYS = {"barriers": 7, "learning": 30, **dict.fromkeys(("profiles", "feedback", "dead-letters"), 90)}
+# From offers and decisions what a borrower can pay may be worked out; a year and a month is what judging a model takes.
+_KEPT_DAYS = {
+    "barriers": 7,
+    "learning": 30,
+    **dict.fromkeys(("profiles", "feedback", "dead-letters"), 90),
+    **dict.fromkeys(("offers", "decisions", "evidence"), 400),
+}
 _MIB = 1024 * 1024
 
 

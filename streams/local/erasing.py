@@ -26,7 +26,8 @@ def overwritten(store: Store, codec: Codec, vault: Vault | None, borrowers: Coll
     """
     if borrowers:
         keys = {name.encode() for name in borrowers}
-        for topic in sorted(PERSONAL_TOPICS):
+        # What is said of an offer tells of its borrower too; what is refused of these topics, nothing.
+        for topic in sorted(PERSONAL_TOPICS | {"offers", "decisions"}):
             store.overwrite(list(_emptied(store, codec, topic, keys)))
         store.overwrite(list(_letters(store, codec, vault, keys)))
         store.set_meta(_TO_FOLD, "yes")
@@ -48,8 +49,9 @@ def _emptied(store: Store, codec: Codec, topic: str, keys: Collection[bytes]) ->
             left: bytes | None = None
         else:
             left = codec.encode(scrubbed(event))
-        if left != value or headers != NO_HEADERS:
-            yield (position, topic, offset, key, left, NO_HEADERS, timestamp, inbound)
+        kept = NO_HEADERS if inbound else headers
+        if left != value or headers != kept:
+            yield (position, topic, offset, key, left, kept, timestamp, inbound)
 
 
 def _letters(store: Store, codec: Codec, vault: Vault | None, keys: Collection[bytes]) -> Iterator[Row]:

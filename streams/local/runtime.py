@@ -342,6 +342,10 @@ class LocalRuntime:
         """Return the state that an agent keeps of a key."""
         return self._desk(agent).state(key)
 
+    def keys(self, agent: str) -> list[str]:
+        """Return all keys of which an agent keeps a state, sorted."""
+        return self._store.keys(agent)
+
     def history(self, agent: str, key: str) -> list[tuple[str, ev.Event]]:
         """Return the facts that an agent recorded for a key."""
         return self._desk(agent).history(key)

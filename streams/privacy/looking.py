@@ -11,6 +11,8 @@ from state.profile import granted_ids
 from streams.privacy.audit import WHOLE, Audit
 
 History = Sequence[tuple[str, ev.Event]]
+# The story of one account: its debt, holds and contacts, what was offered and in which words.
+STORY = "account_story"
 # What of an answer says more than that it was given.
 _ANSWERED = ("reasons", "counter_amount", "rating", "comment", "recording_ref")
 
@@ -30,6 +32,11 @@ def borrower_shown(
         history = [(k, e) for k, e in history if not isinstance(e, ev.ProfileReported) or e.consent_id in granted]
     audit.record([(state.borrower_id, sorted(fields_of(state, (e for _, e in history))))], actor, purpose)
     return state, history
+
+
+def agreement_fields(recording: str | None) -> list[str]:
+    """Return the names of what an agreement's page shows."""
+    return ["agreement", *(["answers.recording_ref"] if recording else [])]
 
 
 def fields_of(state: BorrowerState | None, events: Iterable[ev.Event]) -> set[str]:

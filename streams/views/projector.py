@@ -14,7 +14,18 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError, WatchError
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+    WatchError,
+)
 
 from schemas.errors import Fatal
 from state.account import AccountState
@@ -209,6 +220,10 @@ class Projector:
                 raise Fatal(
                     f"Redis refuses: {error}. See to redis.username and redis.password, and what they may do."
                 ) from error
+            except (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError) as error:
+                # It fails over, or is full: somebody sees to that, and then it takes them.
+                VIEWS_AWAY.set(1)
+                await self._pauses.rest("writing views", error)
             except ResponseError as error:
                 raise Fatal(
                     f"Redis does not take a view: {error}. The keys under its prefix may be another's."

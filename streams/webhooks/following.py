@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import structlog
@@ -62,7 +63,9 @@ class KafkaFeed:
         self._taking = taking
         self._skip_lost = skip_lost
         self._context, self._said = self._consumer(), self._consumer()
-        self._held: dict[TopicPartition, deque[Any]] = {}
+        # What was read, each record with the latest time that its partition has had by then; and that time.
+        self._held: dict[TopicPartition, deque[tuple[int, Any]]] = {}
+        self._latest: dict[TopicPartition, int] = {}
 
     def _consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -149,25 +152,28 @@ class KafkaFeed:
     async def _next(self) -> list[Any]:
         """Return what was said next, in the broker's order over all partitions.
 
-        What a partition has is held back while another one may still bring what was said before it.
+        What a partition has is held back while another one may still bring what was said before it. A broker's clock
+        may be set back: within a partition the order counts, so a record is no earlier than those before it.
         """
         consumer, settings, tps = self._said, self._settings, list(self._held)
         while True:
             found = await consumer.getmany(*[tp for tp in self._held if len(self._held[tp]) < _HELD], timeout_ms=200)
             for tp, records in found.items():
-                self._held[tp].extend(records)
+                for record in records:
+                    latest = self._latest[tp] = max(self._latest.get(tp, 0), record.timestamp)
+                    self._held[tp].append((latest, record))
             if not any(self._held.values()):
                 return []
             ends = await patiently(settings, "asking for offsets", partial(consumer.end_offsets, tps))
             behind = [tp for tp in tps if await consumer.position(tp) < ends[tp]]
             if all(self._held[tp] for tp in behind):
                 break
-        through = min((self._held[tp][-1].timestamp for tp in behind), default=None)
-        return sorted(self._earlier(through), key=lambda r: r.timestamp)
+        through = min((self._latest[tp] for tp in behind), default=None)
+        return [record for _, record in sorted(self._earlier(through), key=itemgetter(0))]
 
-    def _earlier(self, through: int | None) -> Iterable[Any]:
+    def _earlier(self, through: int | None) -> Iterable[tuple[int, Any]]:
         for held in self._held.values():
-            while held and (through is None or held[0].timestamp <= through):
+            while held and (through is None or held[0][0] <= through):
                 yield held.popleft()
 
     # -- taking

@@ -57,7 +57,8 @@ class Sender:
         self._wall = wall
         self._part = queueing.part(partner)
         self._keyring = Keyring(self._part.secrets)
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        # Deliveries by borrower.
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         # Failures of the endpoint one after another, and until when it is left alone.
         self._failures = 0
         self._quiet_until = 0.0
@@ -85,21 +86,23 @@ class Sender:
         if room <= 0 or now < self._quiet_until:
             return
         for one in self._outbox.due(self.partner, int(now * 1000), most + len(self._under_way)):
-            if one.seq in self._under_way or room <= 0:
+            # One at a time a borrower: what was under way may have been taken out of the queue by an erasure, and the
+            # word of that must not come first.
+            if one.borrower_id in self._under_way or room <= 0:
                 continue
             if self._queueing.needs_consent(self.partner, one.type) and self._is_blind():
                 continue
             room -= 1
-            self._under_way[one.seq] = asyncio.create_task(self._deliver(caller, one))
+            self._under_way[one.borrower_id] = asyncio.create_task(self._deliver(caller, one))
 
     def _is_blind(self) -> bool:
         """Say whether a withdrawal could have gone unseen for too long."""
         return self._known.age() > self._settings.consent_fresh_seconds
 
     def _reap(self) -> None:
-        for seq, task in list(self._under_way.items()):
+        for borrower, task in list(self._under_way.items()):
             if task.done():
-                del self._under_way[seq]
+                del self._under_way[borrower]
                 # A fault of ours ends the process: it must not go on as if all were well.
                 task.result()
 

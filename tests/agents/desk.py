@@ -299,8 +299,13 @@ class Story:
         waived: ev.Amounts | None = None,
         plan_id: str = "plan1",
         interest: int = 0,
+        loss: int = 0,
+        currency: str = "CNY",
     ) -> ev.PlanActivated:
-        """Return an accepted plan with (due offset, principal) instalments, each with the same interest."""
+        """Return an accepted plan with (due offset, principal) instalments, each with the same interest.
+
+        loss: of present value, basis points.
+        """
         return ev.PlanActivated(
             **self._base(self.day(on)),
             account_id=self.account_id,
@@ -308,7 +313,7 @@ class Story:
             plan_id=plan_id,
             offer_id="o1",
             option_id="op1",
-            currency="CNY",
+            currency=currency,
             activated_on=self.day(on),
             annual_rate_bps=0,
             waived=waived or ev.Amounts(),
@@ -317,6 +322,7 @@ class Story:
                 for n, (o, a) in enumerate(instalments, 1)
             ),
             caused_by="answer",
+            distressed_obligation_bps=loss,
         )
 
     def plan_review(self, on: int, plan_id: str = "plan1") -> ev.PlanReviewRequested:

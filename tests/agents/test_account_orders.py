@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from datetime import date
 
-from desk import Desk, Story, at, bare, changing, policy
+from desk import FIVE_CLASSES, Desk, Story, at, bare, changing, policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import events as ev
 from state.account import AccountState
 from state.pack import default_book
-from state.policy import Allocation, BadDebt, Charges, Delinquency, Plans
+from state.policy import Allocation, BadDebt, Charges, Classification, Delinquency, Plans
 
 LAST = 240
 STEPS = [
@@ -66,6 +66,16 @@ def policies(draw: st.DrawFn):  # type: ignore[no-untyped-def]
             cure_probation_days=40,
         ),
         plans=Plans(broken_after_missed=draw(st.sampled_from([1, 2])), waiver_returns=draw(st.booleans())),
+        classifications=(
+            Classification(
+                "five",
+                FIVE_CLASSES,
+                probation_days=draw(st.sampled_from([0, 60])),
+                after_plan_days=draw(st.sampled_from([0, 90])),
+                material_counter=draw(st.booleans()),
+                distressed=draw(st.sampled_from(["", "substandard"])),
+            ),
+        ),
     )
 
 
@@ -93,14 +103,16 @@ def histories(draw: st.DrawFn) -> list[ev.Event]:
         on = draw(st.integers(35, 200))
         waived = ev.Amounts(penalty=draw(st.sampled_from([0, 200])))
         interest = draw(st.sampled_from([0, 300]))
-        events.append(
-            s.plan(on, (on + 20, 12_000), (on + 50, 12_000), (on + 80, 26_000), waived=waived, interest=interest)
-        )
+        losses = st.sampled_from([0, 100, 101, 900])
+        dues = ((on + 20, 12_000), (on + 50, 12_000), (on + 80, 26_000))
+        events.append(s.plan(on, *dues, waived=waived, interest=interest, loss=draw(losses)))
         if draw(st.booleans()):
             later = min(on + draw(st.integers(0, 70)), LAST - 3)
             events.append(s.plan_review(later))
             again = later + draw(st.integers(-1, 3))
-            events.append(s.plan(again, (again + 25, 9_000), (again + 55, 9_000), plan_id="plan2", interest=interest))
+            parts = ((again + 25, 9_000), (again + 55, 9_000))
+            waived = ev.Amounts(penalty=waived.penalty, interest=draw(st.sampled_from([0, 300])))
+            events.append(s.plan(again, *parts, plan_id="plan2", interest=interest, waived=waived, loss=draw(losses)))
     if draw(st.booleans()):
         on = draw(offsets)
         events.append(s.promised(on, on + 10, draw(amounts)))

@@ -12,6 +12,7 @@ from agents.account import AccountAgent
 from agents.base import Environment
 from schemas import events as ev
 from schemas.errors import BadInput, UnknownAccount
+from state.pack import default_book
 from state.policy import BadDebt, Charges, Classification, ClassThreshold, Delinquency, Impairment, Plans
 
 
@@ -222,6 +223,44 @@ class TestBadDebt:
         desk = run(*defaulting(story=s), through=200, p=policy(bad_debt=BadDebt("t", charge_off_after=150)))
         assert transitions(desk, ev.BadDebtChanged)[-1] == (180, "recognised", "charged_off")
 
+    def test_charge_off_by_days_past_due_comes_whatever_was_tried_and_says_every_step(self) -> None:
+        s = Story()
+        p = policy(bad_debt=BadDebt("t", charge_off_after=120))
+        desk = run(s.opened(*range(30, 400, 30)), s.contact(60), through=200, p=p)
+        assert {d for d, _, _ in transitions(desk, ev.BadDebtChanged)} == {150}
+        assert {(e.from_, e.to) for e in desk.said(ev.BadDebtChanged)} == {  # type: ignore[attr-defined]
+            ("none", "candidate"),
+            ("candidate", "recognised"),
+            ("recognised", "charged_off"),
+        }
+        first = next(e for e in desk.said(ev.BadDebtChanged) if e.from_ == "none")  # type: ignore[attr-defined]
+        assert "days past due 120 >= 120" in first.reasons  # type: ignore[attr-defined]
+        assert not any("attempts" in reason for reason in first.reasons)  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(("product", "after"), [("personal_loan", 120), ("credit_card", 180)])
+    def test_in_the_united_states_open_end_credit_is_charged_off_later(self, product: str, after: int) -> None:
+        s = Story()
+        opened_ = s.opened(*range(30, 400, 30), product=product, jurisdiction="US", currency="USD")
+        desk = Desk(default_book())
+        desk.feed(opened_, *s.closes(1, 300))
+        assert transitions(desk, ev.BadDebtChanged)[-1][0] == 30 + after
+        assert desk.states["A1"].bad_debt == "charged_off"
+
+    def test_a_hold_that_blocks_candidates_keeps_days_past_due_from_charging_off_until_it_ends(self) -> None:
+        s = Story()
+        p = policy(bad_debt=BadDebt("t", charge_off_after=120, blocking_holds=("fraud",)))
+        desk = run(s.opened(*range(30, 400, 30)), s.hold(140, 169, "fraud"), through=200, p=p)
+        assert {d for d, _, _ in transitions(desk, ev.BadDebtChanged)} == {170}
+
+    def test_a_payment_on_the_day_that_charges_off_is_no_recovery(self) -> None:
+        s = Story()
+        p = policy(bad_debt=BadDebt("t", charge_off_after=120))
+        desk = run(s.opened(*range(30, 400, 30)), s.paid(150, 100), s.paid(160, 100), through=200, p=p)
+        assert (desk.states["A1"].bad_debt, desk.states["A1"].bad_debt_on) == ("recovering", s.day(160).toordinal())
+        before = Story()
+        only_one = run(before.opened(*range(30, 400, 30)), before.paid(150, 100), through=200, p=p)
+        assert only_one.states["A1"].bad_debt == "charged_off"
+
     def test_recognised_debt_is_cured_only_after_a_clean_probation(self) -> None:
         s = Story()
         desk = run(
@@ -230,6 +269,48 @@ class TestBadDebt:
             p=policy(bad_debt=BadDebt("t", cure_probation_days=60)),
         )
         assert transitions(desk, ev.BadDebtChanged)[-1] == (185, "recognised", "cured")
+
+    def kept_plan(self, after: int, bad_debt: BadDebt, through: int) -> Desk:
+        """Run a plan of ten instalments that is kept, made on day 130 of arrears that began on day 30."""
+        s = Story()
+        dues = [150 + 30 * n for n in range(10)]
+        return run(
+            s.opened(30, 60, 90, 120),
+            s.contact(100),
+            s.plan(130, *((due, 4_000) for due in dues)),
+            *(s.paid(due, 4_000) for due in dues),
+            through=through,
+            p=policy(
+                bad_debt=bad_debt,
+                classifications=(Classification("c", (ClassThreshold("pass", 0),), after_plan_days=after),),
+            ),
+        )
+
+    @pytest.mark.parametrize(("after", "cured"), [(0, 420), (200, 420), (365, 495)])
+    def test_recognised_debt_is_cured_after_its_plan_and_the_longer_probation(self, after: int, cured: int) -> None:
+        rules = BadDebt("t", attempts_at_least=1, cure_probation_days=90)
+        running = self.kept_plan(after, rules, through=419)
+        assert running.states["A1"].plan is not None
+        assert running.states["A1"].bad_debt == "recognised"
+        ended = self.kept_plan(after, rules, through=600)
+        assert transitions(ended, ev.BadDebtChanged)[-1] == (cured, "recognised", "cured")
+
+    def test_a_candidate_who_keeps_his_plan_is_not_recognised(self) -> None:
+        rules = BadDebt("t", attempts_at_least=1, recognise_after_days=30)
+        desk = self.kept_plan(0, rules, through=600)
+        assert transitions(desk, ev.BadDebtChanged) == [(100, "none", "candidate"), (420, "candidate", "cured")]
+
+    def test_a_candidate_whose_plan_breaks_is_recognised_then(self) -> None:
+        s = Story()
+        desk = run(
+            s.opened(30, 60, 90, 120),
+            s.contact(100),
+            s.plan(130, (150, 20_000), (180, 20_000)),
+            through=200,
+            p=policy(bad_debt=BadDebt("t", attempts_at_least=1, recognise_after_days=30)),
+        )
+        broken = (desk.said(ev.PlanBroken)[0].business_date - s.start).days  # type: ignore[attr-defined]
+        assert transitions(desk, ev.BadDebtChanged)[-1] == (broken, "candidate", "recognised")
 
     def test_a_broken_promise_counts_as_a_failed_attempt(self) -> None:
         s = Story()
@@ -245,6 +326,14 @@ class TestBadDebt:
             through=92,
         )
         assert desk.said(ev.BadDebtChanged) == []
+
+    @pytest.mark.parametrize(("due", "paid", "attempts"), [(100, 5_000, 0), (100, 4_999, 1), (105, 5_000, 0)])
+    def test_a_promise_is_kept_by_a_payment_on_the_day_on_which_it_is_made(
+        self, due: int, paid: int, attempts: int
+    ) -> None:
+        s = Story()
+        desk = run(s.opened(30, 60, 90, 120), s.promised(100, due, 5_000), s.paid(100, paid), through=110)
+        assert desk.states["A1"].attempts == attempts
 
     def test_a_ground_that_is_not_the_policys_is_refused(self) -> None:
         s = Story()
@@ -382,6 +471,21 @@ class TestPlan:
         account = run(s.opened(30, 60, 90, 120), plan, through=200, p=p).states["A1"]
         assert account.plans_broken == 1
         assert account.owed().total() == owed
+
+    def test_only_what_was_really_waived_counts_as_waived_when_a_plan_that_took_anothers_place_breaks(self) -> None:
+        s = Story()
+        again = s.plan(116, (130, 20_000), (160, 20_000), plan_id="plan2", waived=ev.Amounts(interest=300))
+        account = run(
+            s.opened(30, 60, 90, 120),
+            s.plan(95, *self.SCHEDULE, interest=300),
+            s.plan_review(115),
+            again,
+            through=250,
+            p=policy(plans=Plans(waiver_returns=False)),
+        ).states["A1"]
+        assert (account.plan, account.plans_broken) == (None, 1)
+        # The interest was of the first plan, which is owed no more.
+        assert (account.waived.total(), account.owed().total()) == (0, 40_000)
 
     def test_what_a_plan_left_out_is_asked_for_behind_it_in_no_larger_instalments(self) -> None:
         s = Story()

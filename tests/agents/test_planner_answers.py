@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from msgspec.structs import replace
 from planner_desk import PlannerDesk, Teller, closes, day_of, names, only
@@ -293,6 +295,38 @@ def test_no_answer_leaves_the_offer_open_and_counts_once_toward_the_pause() -> N
     assert desk.offer() == offer
 
 
+@pytest.mark.parametrize("heard", range(1, 60))
+def test_an_offer_made_again_for_its_recording_ends_before_its_first_instalment_is_due(heard: int) -> None:
+    desk, teller, offer = desk_with_offer(product="credit_card")
+    answer = teller.answer(
+        min(heard, 14), offer.offer_id, "accepted", option_id=offer.lead_option_id, channel="hotline"
+    )
+    desk.run(1, heard - 1)
+    desk.feed(answer)
+    again = desk.offer()
+    first_due = min(i.due_on for o in again.options for i in o.instalments)
+    assert again.offer_id != offer.offer_id
+    assert again.business_date < again.expires_on < first_due
+    # Heard of early enough it is the same offer, and how far the debt moves counts from when that was made.
+    assert (again.options[-1].instalments == offer.options[-1].instalments) == (
+        again.expires_on - again.business_date > timedelta(0) and first_due == offer.options[0].instalments[0].due_on
+    )
+
+
+def test_the_end_of_a_dispute_does_not_end_the_pause_of_somebody_in_distress() -> None:
+    until = {}
+    for reasons in (("dispute",), ("distress",), ("dispute", "distress")):
+        desk, teller, offer = desk_with_offer()
+        desk.feed(teller.answer(1, offer.offer_id, "declined", *reasons), *closes([1]))
+        desk.feed(teller.request(2, holds=("dispute",)), *closes([2]))
+        desk.feed(teller.request(5, holds=()))
+        said = [e for e in desk.run(5, 60) if isinstance(e, ev.OfferPublished) and e.options]
+        until[reasons] = said[0].business_date if said else None
+    assert until["dispute",] == day_of(5)
+    assert until["dispute", "distress"] == until["distress",]
+    assert until["distress",] is None or until["distress",] > day_of(20)
+
+
 def test_an_oral_agreement_without_its_recording_is_offered_again_for_confirmation() -> None:
     desk, teller, offer = desk_with_offer(product="credit_card")
     chosen = offer.options[2].option_id
@@ -304,7 +338,9 @@ def test_an_oral_agreement_without_its_recording_is_offered_again_for_confirmati
     recorded = teller.answer(2, again.offer_id, "accepted", option_id=chosen, channel="hotline", recording_ref="tape/9")
     (plan,) = desk.feed(recorded)
     assert isinstance(plan, ev.PlanActivated)
-    assert plan.recording_ref == "tape/9"
+    # Where a recording is kept is personal, and a plan is read by bureaus and notification services.
+    assert plan.recording_ref is None
+    assert "tape/9" in {getattr(fact, "recording_ref", None) for fact in desk.facts.values()}
 
 
 def test_an_oral_agreement_stands_without_a_recording_where_none_is_asked_for() -> None:

@@ -220,7 +220,7 @@ def test_a_new_spell_of_trouble_counts_anew_but_a_broken_plan_does_not() -> None
     desk.feed(teller.ended(51, reason="plan_active"), *closes([51]))
     desk.feed(teller.request(120, plans_broken=1), *closes([120]))
     assert desk.offer().sequence == 2
-    assert not desk.state.plans
+    assert [plan.ended for plan in desk.state.plans.values()] == [True]
 
 
 @pytest.mark.parametrize("kind", ["bankruptcy", "deceased", "breathing_space"])

@@ -122,15 +122,20 @@ def test_a_notification_service_that_is_ended_anywhere_tells_each_open_offer_onc
     service.follow(stage.bootstrap, stage.prefix, outbox, until_end=True)
     rows = dict(outbox.db.execute("SELECT offer_id, state FROM offer"))
     assert rows.keys() == offers.keys()
+    contacts = {e.offer_id: e.contact for e in offers.values()}
+    for revised in sorted((e for e in said if isinstance(e, ev.ContactRevised)), key=lambda e: e.number):
+        contacts[revised.offer_id] = revised.contact
+    hours = dict(outbox.db.execute("SELECT offer_id, not_before FROM offer"))
+    assert hours == {offer: contact.not_before.isoformat() for offer, contact in contacts.items()}
     assert {offer for offer, state in rows.items() if state == "over"} == over
     told: list[str] = []
     for offer_id in sorted(offers.keys() - over):
-        contact = offers[offer_id].contact
+        contact = contacts[offer_id]
         for outside in (contact.not_before - timedelta(seconds=1), contact.not_after):
             assert offer_id not in {offer for offer, *_ in outbox.due(outside)}
         for due, borrower, message, channels in outbox.due(contact.not_before):
             assert (borrower, message) == (offers[due].borrower_id, offers[due].message)
-            assert channels == list(offers[due].contact.channels)
+            assert channels == list(contacts[due].channels)
             told.append(due)
             outbox.sent(due)
     assert sorted(told) == sorted(offers.keys() - over)

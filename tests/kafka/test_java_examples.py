@@ -150,7 +150,10 @@ def test_payments_from_java_count_once_and_each_open_offer_is_told_once_in_its_h
     assert open_ones
     assert over
     database = tmp_path / "outbox.db"
-    contact = offers[open_ones[0]].contact
+    contacts = {e.offer_id: e.contact for e in offers.values()}
+    for revised in sorted((e for e in said if isinstance(e, ev.ContactRevised)), key=lambda e: e.number):
+        contacts[revised.offer_id] = revised.contact
+    contact = contacts[open_ones[0]]
     here = {"outbox": f"jdbc:sqlite:{database}", "at": contact.not_before.isoformat().replace("+00:00", "Z")}
     # Ended in the middle of what it had fetched, it goes on behind what was committed with the record.
     assert run("NotificationService", **{**here, "at": "2000-01-01T00:00:00Z", "most": 3}) == ""
@@ -158,8 +161,7 @@ def test_payments_from_java_count_once_and_each_open_offer_is_told_once_in_its_h
     expected = {
         offer: offers[offer]
         for offer in open_ones
-        if offers[offer].contact.not_before <= contact.not_before < offers[offer].contact.not_after
-        and offers[offer].contact.channels
+        if contacts[offer].not_before <= contact.not_before < contacts[offer].not_after and contacts[offer].channels
     }
     lines = [line.split("\t") for line in told.splitlines()]
     assert sorted(line[0] for line in lines) == sorted(expected)

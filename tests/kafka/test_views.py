@@ -24,6 +24,7 @@ from state.borrower import BorrowerState
 from state.pack import default_book
 from streams.cli import cli
 from streams.endings import ended
+from streams.kafka.metrics import VIEWS_AWAY
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
 from streams.views.keys import KINDS, Keys
@@ -223,3 +224,37 @@ def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(stage: Stage,
 
     with pytest.raises(Fatal, match="reprieve views rebuild"):
         with_redis(server.url, run)
+
+
+@pytest.mark.parametrize(
+    ("fails", "mended"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    ],
+    ids=["it fails over", "it is full"],
+)
+def test_a_redis_that_takes_nothing_for_a_while_is_waited_for(
+    stage: Stage, server: RedisServer, fails: tuple[str, ...], mended: tuple[str, ...]
+) -> None:
+    stage.start("one")
+    stage.publish(history()[:400])
+    stage.settle()
+    settings = settings_for(stage, server.url, f"waits-{fails[0]}")
+
+    async def wait(redis: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        await redis.execute_command(*fails)
+        async with Projector(settings, redis) as projector:
+            writing = asyncio.create_task(projector.catch_up())
+            while not VIEWS_AWAY._value.get():
+                assert not writing.done(), writing.exception()
+                await asyncio.sleep(0.05)
+            await redis.execute_command(*mended)
+            assert await writing > 0
+        first = await written(redis, settings)
+        await rebuild(settings, redis)
+        return first, await written(redis, settings)
+
+    first, again = with_redis(server.url, wait)
+    assert first
+    assert first == again

@@ -20,6 +20,7 @@ from webhook_senders import ENVIRONMENT, SENDING, HeldDoor, education, headers, 
 from schemas import events as ev
 from streams.cli.common import book_named
 from streams.intake.doors import LocalDoor
+from streams.intake.limits import Bucket
 from streams.local.runtime import LocalRuntime
 from streams.partners.signing import Unsigned, secret_of, signed, verified
 
@@ -381,3 +382,15 @@ def test_a_secret_that_is_none_is_refused_without_being_repeated(text: str) -> N
 
 def test_the_sources_of_the_tests_are_a_valid_file() -> None:
     assert len(SENDING["partners"]) == 2
+
+
+def test_a_clock_that_is_set_back_shuts_the_door_to_nobody() -> None:
+    now = [1_000_000.0]
+    bucket = Bucket(50, 500, lambda: now[0])
+    bucket.take(100)
+    now[0] -= 3_600
+    assert bucket.wait() == 0
+    bucket.take(400)
+    assert 0 < bucket.wait() <= 1 / 50
+    now[0] += 1
+    assert bucket.wait() == 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
+from aiokafka import TopicPartition
 from webhook_receivers import (
     AT,
     LOST,
@@ -31,7 +34,8 @@ from webhook_receivers import (
 )
 
 from schemas import events as ev
-from streams.settings import WebhookSettings
+from streams.settings import Settings, WebhookSettings
+from streams.webhooks.following import KafkaFeed
 from streams.webhooks.sending import pause_before
 
 
@@ -463,3 +467,91 @@ def test_pauses_grow_and_differ_and_are_the_same_again() -> None:
         full = min(made.retry_most_seconds, made.retry_first_seconds * 2**n)
         assert full / 2 <= pause <= full
     assert sum(pauses[:10]) < 5 * 86_400
+
+
+def test_the_word_of_an_erasure_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    stored: list[str] = []
+
+    async def slow(said: dict[str, Any]) -> web.Response:
+        await asyncio.sleep(0.4)
+        stored.append(said["type"])
+        return web.Response(status=200)
+
+    def answer(said: dict[str, Any], _: int) -> Any:
+        if said["type"] == "OfferExpired":
+            return slow(said)
+        stored.append(said["type"])
+        return 200
+
+    async def play() -> None:
+        receiver = Receiver(SECRETS[0], answer)
+        made = settings(tmp_path, answer_seconds=3)
+        events = ["OfferExpired", "ErasureRequested"]
+        async with served(receiver.handle) as url, at_work(made, partner("shop", url, events=events)) as (hooks, feed):
+            feed.give([*consents("B0"), expired(1, "B0")])
+            await until(lambda: len(receiver.calls) == 1, "an offer under way")
+            feed.give(
+                [
+                    ev.ErasureRequested(
+                        event_id="erase-B0", occurred_at=AT + timedelta(days=1), source="desk", borrower_id="B0"
+                    )
+                ]
+            )
+            await until(lambda: len(stored) == 2, "both")
+            await until(lambda: not hooks.outbox.listed("shop", ["pending"], 9), "the end of it")
+            # It knows that it was told to forget, and counts as one that knows nothing.
+            assert stored == ["OfferExpired", "ErasureRequested"]
+            assert hooks.outbox.db.execute("SELECT * FROM told").fetchall() == []
+
+    played(play)
+
+
+class Log:
+    """A consumer of partitions that are there from the beginning, a few records at a time."""
+
+    def __init__(self, partitions: dict[TopicPartition, list[Any]], dice: random.Random) -> None:
+        self.partitions, self.dice = partitions, dice
+        self.at = dict.fromkeys(partitions, 0)
+
+    async def getmany(self, *tps: TopicPartition, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        found = {}
+        for tp in tps or self.partitions:
+            some = self.partitions[tp][self.at[tp] : self.at[tp] + self.dice.randrange(60)]
+            self.at[tp] += len(some)
+            if some:
+                found[tp] = some
+        return found
+
+    async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: len(self.partitions[tp]) for tp in tps}
+
+    async def position(self, tp: TopicPartition) -> int:
+        return self.at[tp]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_brokers_clock_that_is_set_back_holds_nothing_up(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.webhooks.following._HELD", 40)
+    dice = random.Random(seed)
+    partitions = {}
+    for part in range(3):
+        now, records = 10_000, []
+        for offset in range(dice.randrange(300)):
+            now += dice.randrange(20) - (dice.randrange(5_000) if dice.random() < 0.02 else 0)
+            records.append(SimpleNamespace(topic="offers", partition=part, offset=offset, timestamp=now))
+        partitions[TopicPartition("offers", part)] = records
+    feed = KafkaFeed.__new__(KafkaFeed)
+    feed._settings, feed._said, feed._latest = Settings.load(), Log(partitions, dice), {}  # type: ignore[assignment]
+    feed._held = {tp: deque() for tp in partitions}
+
+    async def play() -> list[Any]:
+        taken: list[Any] = []
+        async with asyncio.timeout(20):
+            while len(taken) < sum(map(len, partitions.values())):
+                taken += await feed._next()
+                await asyncio.sleep(0)
+        return taken
+
+    taken = asyncio.run(play())
+    for tp, records in partitions.items():
+        assert [r.offset for r in taken if r.partition == tp.partition] == [r.offset for r in records]

@@ -18,7 +18,7 @@ NUMBERS = (INCOME, EXPENSES, OTHER, SPENT, SCORE, COUNTER)
 REGION, WORK, SHOP = "Ödwaldmark", "foundry-hand-canary", "canary-pharmacy"
 NAME, PHONE, COMMENT = "卡纳里·Zyxwold", "+86-139-0713-9173", "my husband left and I cannot sleep, canary"
 RECORDING = "vault/calls/canary-0713"
-TEXTS = (REGION, WORK, SHOP, NAME, PHONE, COMMENT)
+TEXTS = (REGION, WORK, SHOP, NAME, PHONE, COMMENT, RECORDING)
 
 
 def zigzag(number: int) -> bytes:
@@ -110,6 +110,7 @@ def answer(borrower: str, day: date, offer_id: str, said: ev.Answer, **more: Any
         offer_id=offer_id,
         answer=said,
         channel="hotline",
+        recording_ref=RECORDING,
         comment=f"{NAME}, {PHONE}: {COMMENT}",
         **more,
     )

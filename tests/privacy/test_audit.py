@@ -9,7 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from console.serving import ServedConsole
 from schemas import events as ev
 from schemas.errors import Fatal, WrongUse
+from simulator.world import START, World
 from state.pack import default_book
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
@@ -162,6 +163,31 @@ def test_the_console_puts_each_borrower_that_it_shows_on_record(data: Path) -> N
         refused.value.close()
     (record,) = file_records(data)
     assert (record.source, record.purpose, record.borrower_id) == ("reprieve.console", "complaint", "B1")
+
+
+def test_every_page_and_command_that_tells_of_somebody_puts_it_on_record(tmp_path: Path) -> None:
+    world = World(30, 5, START)
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        arrived = list(world.opening())
+        for n in range(150):
+            said = runtime.feed(arrived)
+            arrived = list(world.day(START + timedelta(days=n), said))
+        plan = next(e for _, e in runtime.outputs("plans") if isinstance(e, ev.PlanActivated))
+    account, borrower = plan.account_id, plan.borrower_id
+    with ServedConsole(tmp_path) as served:
+        for n, path in enumerate(
+            (f"accounts/{account}", f"accounts/{account}/agreements/{plan.plan_id}", f"borrowers/{borrower}"), start=1
+        ):
+            with closing(urllib.request.urlopen(f"{served.url}/api/{path}?purpose=complaint")) as answer:
+                assert borrower in answer.read().decode()
+            assert [(r.borrower_id, r.purpose) for r in file_records(tmp_path)] == [(borrower, "complaint")] * n
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"{served.url}/api/{path}?purpose=curiosity")
+            refused.value.close()
+    for command in (["account", account], ["agreement", account], ["borrower", borrower]):
+        options = ["--data", str(tmp_path), "--purpose", "audit", "--as", "li.wei"]
+        assert CliRunner().invoke(cli, [*command, *options]).exit_code == 0
+    assert [r.borrower_id for r in file_records(tmp_path) if r.actor == "li.wei"] == [borrower] * 3
 
 
 def test_verify_names_the_first_break_and_list_shows_reads_and_erasures(data: Path) -> None:

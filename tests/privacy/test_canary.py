@@ -29,6 +29,7 @@ from tests.privacy.marks import (
     INCOME,
     NAME,
     PHONE,
+    RECORDING,
     SHOP,
     answer,
     erasure,
@@ -48,7 +49,8 @@ def history() -> list[ev.Event]:
     marked: list[ev.Event] = []
     for event in simulate(accounts=80, days=170, seed=5):
         if isinstance(event, ev.OfferAnswered):
-            event = replace(event, comment=f"{NAME}, {PHONE}: {COMMENT}")
+            recording = RECORDING if event.channel == "hotline" else None
+            event = replace(event, comment=f"{NAME}, {PHONE}: {COMMENT}", recording_ref=recording)
         marked.append(event)
         if isinstance(event, ev.ProfileReported):
             who, day, name = event.borrower_id, event.as_of, event.event_id[:8]
@@ -180,6 +182,15 @@ def test_after_the_erasure_of_everybody_no_topic_and_no_answer_holds_a_mark(
         found = said_to(*args, "--data", str(data))
         assert found
         assert not seen(found, FORMS)
+    # Of what was offered the figures stay, and no word of trouble; of how it was decided, that it was.
+    for topic in ("offers", "decisions"):
+        for line in said_to("consume", topic, "--data", str(data)).splitlines():
+            left = json.loads(line)
+            if left["type"] == "OfferPublished" and left["occurred_at"][:10] <= day.isoformat():
+                assert (left["message"], left["reasons"], left["education"], left["tone"]) == ("", [], [], "neutral")
+                assert all(option["reasons"] == [] for option in left["options"])
+            if left["type"] == "DecisionLogged" and left["occurred_at"][:10] <= day.isoformat():
+                assert (left["reasons"], left["candidates"], left["shown"], left["features_hash"]) == ([], [], [], "")
     for who in borrowers[:5]:
         args = ("borrower", who, "--data", str(data), "--purpose", "subject_access", "--json")
         assert not seen(said_to(*args), FORMS)

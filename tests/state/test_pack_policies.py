@@ -98,7 +98,7 @@ def test_a_european_retail_default_needs_91_days_above_both_thresholds(jurisdict
     assert default.material_counter
     assert classes(policy) == {"eu_dod": [("performing", 0), ("default", 91)]}
     assert (default.probation_days, default.after_plan_days) == (90, 365)
-    assert policy.options.distressed_over_bps == 100
+    assert (policy.options.distressed_over_bps, default.distressed) == (100, "default")
 
 
 def test_outside_the_euro_area_the_threshold_is_in_the_local_currency() -> None:
@@ -152,6 +152,7 @@ def test_every_currency_that_the_simulator_and_the_data_sets_use_has_a_floor() -
         ("eu_dod", "classification[eu_dod].thresholds", True),
         ("eu_dod", "classification[eu_dod].probation_days", False),
         ("eu_dod", "classification[eu_dod].after_plan_days", True),
+        ("eu_dod", "classification[eu_dod].distressed", True),
         ("eu_dod", "options.distressed_over_bps", True),
         ("eu_dod_local", "delinquency.material_absolute", False),
         ("ifrs9", "impairment.stage3_from_days", False),

@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from agents.amounts import money
 from schemas import events as ev
+from schemas.jsonlines import to_line
 from simulator.world import World
 from state.pack import default_book
-from streams.agreement import WORDS, agreement, standing
+from streams.agreement import WORDS, agreement, recording_of, standing
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
+from streams.privacy.audit import file_records
 
 START = date(2025, 1, 1)
 ARTICLE_70 = default_book().policy_for("CN", "credit_card").offers.disclosures
@@ -111,8 +113,23 @@ def test_every_agreement_states_balance_clauses_and_each_payment_exactly(lived) 
         assert plan.instalments[-1].due_on.isoformat() in plan.clauses["method_currency_dates_amounts"]
         total = plan.balance.principal + plan.balance.interest + plan.balance.fees + plan.balance.penalty
         assert money(total, plan.currency) in plan.clauses["balance_structure_currency"]
-        assert (plan.recording_ref or "") in agreement(plan)
-    assert any(p.recording_ref for p in cards)
+        assert plan.recording_ref is None
+
+
+def test_the_page_names_the_recording_that_the_planner_keeps_and_no_other_place_does(lived, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    folder, plans, products = lived
+    cards = [p for p in plans if products[p.account_id] == "CN/credit_card"]
+    with LocalRuntime.open(folder, default_book()) as runtime:
+        kept = {p.plan_id: recording_of(p, [e for _, e in runtime.history("planner", p.borrower_id)]) for p in cards}
+        assert all(b"rec-" not in to_line(e) for topic in ("plans", "offers") for _, e in runtime.outputs(topic))
+    spoken = [p for p in cards if kept[p.plan_id]]
+    assert spoken
+    for plan in spoken:
+        assert kept[plan.plan_id] == f"rec-{plan.offer_id}"
+        done = CliRunner().invoke(cli, ["agreement", plan.account_id, "--plan", plan.plan_id, "--data", str(folder)])
+        assert f"rec-{plan.offer_id}" in done.output
+    looked = [r for r in file_records(folder) if r.borrower_id == spoken[-1].borrower_id]
+    assert looked[-1].fields == ("agreement", "answers.recording_ref")
 
 
 def test_what_the_plan_repays_is_the_balance_less_what_is_waived(lived) -> None:  # type: ignore[no-untyped-def]
@@ -132,7 +149,9 @@ def test_the_command_writes_the_latest_agreement_or_says_that_there_is_none(live
     assert done.exit_code == 0, done.output
     with LocalRuntime.open(folder, default_book()) as runtime:
         _, adjusted = standing(e for _, e in runtime.history("account", plan.account_id))
-    assert target.read_text("utf-8") == agreement(latest, "zh", adjusted=adjusted.get(latest.plan_id))
+        told = [e for _, e in runtime.history("planner", plan.borrower_id)]
+    page = agreement(latest, "zh", adjusted=adjusted.get(latest.plan_id), recording=recording_of(latest, told))
+    assert target.read_text("utf-8") == page
     absent = CliRunner().invoke(cli, [*args, "--plan", "P0"])
     assert isinstance(absent.exception, SystemExit | Exception)
     assert "P0" in str(absent.exception) + absent.output

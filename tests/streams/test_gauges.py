@@ -172,7 +172,7 @@ def test_no_metric_names_an_account_a_borrower_or_an_event(worked: Worked) -> No
     assert {value for _, value in labels} & ids == set()
     allowed = {
         "topic", "partition", "code", "cause", "le", "old", "new", "kind", "tone", "how", "reason", "what", "group",
-        "guardrail", "answer", "channel", "policy", "currency", "bucket", "status", "months", "class", "stage",
+        "guardrail", "rule", "answer", "channel", "policy", "currency", "bucket", "status", "months", "class", "stage",
         "standing", "months_ahead", "agent",
     }  # fmt: skip
     # Other processes' metrics may be in this registry too, with labels of their own.

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from evaluation.joined import Ages, joined
+from evaluation.parity import ATTRIBUTES
 from schemas import events as ev
 from schemas.jsonlines import to_line
 from simulator.world import START, World
@@ -17,16 +19,19 @@ from streams.cli import cli
 from streams.local.runtime import LocalRuntime
 
 ACCOUNTS, DAYS, SEED = 800, 150, 4
+# Long enough for offers to become mature.
+LONG = 330
+AGES = Ages(maturity=150, answer=14)
 
 
-def run(folder: Path | None, restart: frozenset[int] = frozenset()) -> list[ev.Event]:
+def run(folder: Path | None, restart: frozenset[int] = frozenset(), days: int = DAYS) -> list[ev.Event]:
     """Return what is said to a population that answers; the runtime ends and starts again before some days."""
     world, book = World(ACCOUNTS, SEED, START), book_for("learning_on")
     runtime = LocalRuntime.open(folder, book)
     said: list[ev.Event] = []
     try:
         arrived = list(world.opening())
-        for n in range(DAYS):
+        for n in range(days):
             if n in restart:
                 runtime.close()
                 runtime = LocalRuntime.open(folder, book)
@@ -42,6 +47,12 @@ def run(folder: Path | None, restart: frozenset[int] = frozenset()) -> list[ev.E
 def said() -> list[ev.Event]:
     """Return what is said without a restart."""
     return run(None)
+
+
+@pytest.fixture(scope="module")
+def long() -> list[ev.Event]:
+    """Return what is said until many offers are mature."""
+    return run(None, days=LONG)
 
 
 def test_what_was_learned_leads_and_is_the_same_after_restarts(said: list[ev.Event], tmp_path: Path) -> None:
@@ -84,25 +95,57 @@ def test_every_decision_says_how_likely_each_option_was_to_lead(said: list[ev.Ev
             assert min(o.propensity for o in decision.shown) >= 0.05 / len(decision.shown) - 1e-9
 
 
-def test_a_risk_officer_reads_the_report(said: list[ev.Event], tmp_path: Path) -> None:
+def test_a_risk_officer_reads_the_report(long: list[ev.Event], tmp_path: Path) -> None:
     log, html = tmp_path / "said.jsonl", tmp_path / "report.html"
-    log.write_bytes(b"".join(to_line(e) for e in said))
+    log.write_bytes(b"".join(to_line(e) for e in long))
     found = CliRunner().invoke(cli, ["evaluate", "--input", str(log), "--html", str(html), "--json"])
     assert found.exit_code == 0, found.output
     told = msgspec.json.decode(found.stdout)
-    decisions = [e for e in said if isinstance(e, ev.DecisionLogged) and e.shown]
+    decisions = [e for e in long if isinstance(e, ev.DecisionLogged) and e.shown]
     assert told["decisions"] == len(decisions)
     assert set(told["estimates"]) == {"as it was", "fixed order", "uniform"}
     for estimated in told["estimates"].values():
         for way in ("ips", "snips", "doubly_robust"):
             assert estimated[way]["low"] <= estimated[way]["value"] <= estimated[way]["high"]
-    assert sum(share["offers"] for share in told["groups"]) == told["answered"] > 50
+    assert sum(share["offers"] for share in told["groups"]) == told["answered"] > told["mature"] > 50
+    assert {g["attribute"] for g in told["acceptance_parity"]} == set(ATTRIBUTES)
+    assert {"CN", "EU", "US"} <= {g["name"] for g in told["acceptance_parity"]}
     page = html.read_text("utf-8")
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 6
     assert "http" not in page.replace("http://www.w3.org", "")
     shown = CliRunner().invoke(cli, ["evaluate", "--input", str(log)])
     assert shown.exit_code == 0
     assert "Estimated reward" in shown.output
+
+
+def test_evidence_says_which_option_was_accepted_and_whether_its_first_instalments_were_kept(
+    long: list[ev.Event],
+) -> None:
+    activated: dict[str, str] = {}
+    accounts: dict[str, int] = {}
+    outcomes: dict[str, dict[tuple[str, int], dict[str, int]]] = {}
+    offers = {e.offer_id: e for e in long if isinstance(e, ev.OfferPublished)}
+    for event in long:
+        if isinstance(event, ev.PlanActivated):
+            activated[event.offer_id] = event.option_id
+            accounts[event.offer_id] = accounts.get(event.offer_id, 0) + 1
+        elif isinstance(event, ev.PlanProgressed) and 0 < event.number <= 3 and event.outcome in ("kept", "missed"):
+            age = (event.business_date - offers[event.offer_id].business_date).days
+            if age <= AGES.maturity:
+                said = outcomes.setdefault(event.offer_id, {}).setdefault((event.account_id, event.number), {})
+                said[event.outcome] = said.get(event.outcome, 0) + (-1 if event.taken_back else 1)
+    compared = 0
+    for j in joined(long, AGES).judged:
+        assert j.option == activated.get(j.logged.offer_id, "")
+        assert j.accepted is (j.logged.offer_id in activated)
+        if j.accepted and j.mature:
+            first = outcomes.get(j.logged.offer_id, {}).values()
+            missed = any(said.get("missed", 0) > 0 for said in first)
+            kept = sum(said.get("kept", 0) for said in first)
+            known = missed or kept == 3 * accounts[j.logged.offer_id]
+            assert j.first_kept is (None if not known else not missed), j.logged.offer_id
+            compared += 1
+    assert compared > 30
 
 
 def test_a_log_without_decisions_is_told(tmp_path: Path) -> None:

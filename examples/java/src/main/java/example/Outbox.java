@@ -70,6 +70,15 @@ public final class Outbox implements AutoCloseable {
                         ((Instant) contact.get("not_before")).toEpochMilli(),
                         ((Instant) contact.get("not_after")).toEpochMilli());
             }
+            case "ContactRevised" -> {
+                // Others have called him meanwhile: what the offer said of hours holds no longer.
+                var contact = (GenericRecord) record.get("contact");
+                run("UPDATE offer SET channels = ?, not_before = ?, not_after = ? WHERE offer_id = ?",
+                        String.join(",", ((List<?>) contact.get("channels")).stream().map(Object::toString).toList()),
+                        ((Instant) contact.get("not_before")).toEpochMilli(),
+                        ((Instant) contact.get("not_after")).toEpochMilli(),
+                        record.get("offer_id").toString());
+            }
             case "OfferWithdrawn", "OfferExpired" -> run(
                     "UPDATE offer SET state = 'over' WHERE offer_id = ? AND state = 'waiting'",
                     record.get("offer_id").toString());

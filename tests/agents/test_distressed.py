@@ -1,0 +1,250 @@
+"""A distressed restructuring: a plan that costs the lender more than the limit makes the account defaulted at once.
+
+CRR Art 178(3)(d) and EBA/GL/2016/07: over 1 % of present value; back to non-default a year after it at the earliest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from desk import Desk, Story, changing
+from msgspec.structs import replace
+from planner_desk import PlannerDesk, Teller, only
+
+from agents.answers import loss_of
+from console.words import worded
+from schemas import events as ev
+from state.pack import HOUSE, PackError, default_book, load_pack, parse_pack, resolve
+
+EU = default_book().policy_for("DE", "loan")
+PLACES = {"DE": "EUR", "SE": "SEK"}
+DUES = tuple(range(30, 361, 30))
+PLAN_ON = 70
+
+
+class Life:
+    """An account of twelve instalments of 2,000.00, lived day by day."""
+
+    def __init__(self, place: str = "DE", *, desk: Desk | None = None) -> None:
+        self.story = Story()
+        self.currency = PLACES.get(place, "CNY")
+        self.desk = desk or Desk(default_book())
+        self.today = 0
+        self.desk.feed(self.story.opened(*DUES, amount=2_000_00, jurisdiction=place, currency=self.currency))
+
+    def until(self, day: int, *facts: ev.Event) -> Life:
+        """Close the days through one, with facts on it."""
+        self.desk.feed(*self.story.closes(self.today, day - 1), *facts, *self.story.closes(day, day))
+        self.today = day + 1
+        return self
+
+    def plan(self, on: int, loss: int, plan_id: str = "plan1", months: int = 24) -> ev.PlanActivated:
+        """Return a plan over the whole debt."""
+        part = 24_000_00 // months
+        dues = ((on + 30 * n, part) for n in range(1, months + 1))
+        return self.story.plan(on, *dues, loss=loss, plan_id=plan_id, currency=self.currency)
+
+    def paid(self, on: int, amount: int) -> ev.PaymentReceived:
+        return self.story.paid(on, amount, currency=self.currency)
+
+    def keeping(self, until: int) -> Life:
+        """Pay each instalment on its day, and close the days before another."""
+        while True:
+            r = next((r for r in self.desk.states["A1"].receivables if r.owed()), None)
+            due = r.due - self.story.start.toordinal() if r is not None else until
+            if due >= until or r is None:
+                return self.until(until - 1)
+            self.until(due, self.paid(due, r.owed()))
+
+    @property
+    def rank(self) -> int:
+        return self.desk.states["A1"].classes.get("eu_dod", 0)
+
+    def changes(self) -> list[tuple[int, str, tuple[str, ...]]]:
+        """Return the days of changes of class, what they led to, and why."""
+        return [
+            ((e.business_date - self.story.start).days, e.to, e.reasons)  # type: ignore[attr-defined]
+            for e in self.desk.said(ev.ClassificationChanged)
+        ]
+
+
+@pytest.mark.parametrize("place", ["DE", "SE"])
+def test_an_account_that_was_not_in_default_is_from_the_day_of_the_plan_until_a_year_after_it(place: str) -> None:
+    life = Life(place).until(PLAN_ON - 1)
+    assert life.changes() == []
+    life.until(PLAN_ON, life.plan(PLAN_ON, 652)).keeping(PLAN_ON + 365)
+    assert life.rank == 1
+    life.until(PLAN_ON + 365)
+    assert life.changes() == [
+        (PLAN_ON, "default", ("distressed restructuring with a loss of 652 bps",)),
+        (PLAN_ON + 365, "performing", ("counter days 0", "clean for 365 days")),
+    ]
+    # The plan goes on, and what comes after the probation is judged by its days again.
+    late = next(r.due for r in life.desk.states["A1"].receivables if r.owed()) - life.story.start.toordinal()
+    life.until(late + 20)
+    assert life.desk.states["A1"].overdue_since
+    assert life.rank == 0
+
+
+@pytest.mark.parametrize(("loss", "defaulted"), [(-50, False), (0, False), (100, False), (101, True), (4_000, True)])
+def test_the_limit_is_passed_by_what_is_above_it(loss: int, defaulted: bool) -> None:
+    life = Life().until(PLAN_ON - 1)
+    life.until(PLAN_ON, life.plan(PLAN_ON, loss))
+    assert life.rank == int(defaulted)
+
+
+def test_an_account_that_was_never_in_arrears_is_defaulted_too_and_calm_in_the_end() -> None:
+    life = Life().until(9)
+    life.until(10, life.plan(10, 200, months=6)).keeping(10 + 365)
+    assert [day for day, _, _ in life.changes()] == [10]
+    life.until(10 + 365).until(10 + 800)
+    assert [(day, to) for day, to, _ in life.changes()] == [(10, "default"), (10 + 365, "performing")]
+    account = life.desk.states["A1"]
+    assert (account.due, account.distressed, account.had_plan, account.standing, account.stage) == (
+        0,
+        None,
+        False,
+        "good",
+        1,
+    )
+
+
+def test_a_default_by_days_is_not_said_again_and_its_year_runs_from_the_plan() -> None:
+    life = Life().until(159)
+    assert [(day, to) for day, to, _ in life.changes()] == [(121, "default")]
+    life.until(160, life.plan(160, 300)).keeping(160 + 365)
+    assert life.rank == 1
+    life.until(160 + 365)
+    assert [(day, to) for day, to, _ in life.changes()] == [(121, "default"), (160 + 365, "performing")]
+
+
+def test_a_plan_that_breaks_ends_no_default_before_a_year_without_arrears() -> None:
+    life = Life().until(PLAN_ON - 1)
+    life.until(PLAN_ON, life.plan(PLAN_ON, 652)).until(PLAN_ON + 70)
+    assert len(life.desk.said(ev.PlanBroken)) == 1
+    assert life.rank == 1
+    cleared = PLAN_ON + 90
+    life.until(cleared, life.paid(cleared, 24_000_00)).until(cleared + 364)
+    assert life.rank == 1
+    life.until(cleared + 365)
+    assert [(day, to) for day, to, _ in life.changes()] == [(PLAN_ON, "default"), (cleared + 365, "performing")]
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+@pytest.mark.parametrize(("loss", "from_second"), [(0, False), (100, False), (150, True)])
+def test_a_plan_in_the_place_of_another_ends_no_default_and_begins_the_year_anew_if_it_is_distressed_itself(
+    agreed: bool, loss: int, from_second: bool
+) -> None:
+    life = Life().until(PLAN_ON - 1)
+    second = PLAN_ON + 200
+    life.until(PLAN_ON, life.plan(PLAN_ON, 652)).keeping(second)
+    if agreed:
+        life.until(second - 1, life.story.plan_review(second - 1))
+    life.until(second, life.plan(second, loss, "plan2"))
+    assert len(life.desk.said(ev.PlanReplaced)) == int(agreed)
+    healed = (second if from_second else PLAN_ON) + 365
+    life.keeping(healed)
+    assert life.rank == 1
+    life.until(healed)
+    assert [(day, to) for day, to, _ in life.changes()] == [(PLAN_ON, "default"), (healed, "performing")]
+
+
+def test_a_plan_that_is_completed_early_ends_no_default_before_the_year() -> None:
+    life = Life().until(PLAN_ON - 1)
+    life.until(PLAN_ON, life.plan(PLAN_ON, 652)).until(PLAN_ON + 10, life.paid(PLAN_ON + 10, 24_000_00))
+    assert len(life.desk.said(ev.PlanCompleted)) == 1
+    life.until(PLAN_ON + 364)
+    assert life.rank == 1
+    assert life.until(PLAN_ON + 365).rank == 0
+
+
+def test_it_follows_from_the_facts_in_whatever_order_they_come() -> None:
+    straight = Life().until(PLAN_ON - 1)
+    plan = straight.plan(PLAN_ON, 652)
+    straight.until(PLAN_ON, plan).until(PLAN_ON + 60)
+    late = Life().until(PLAN_ON + 40)
+    late.desk.feed(plan)
+    # What was said of the closed days is said anew as of the day of the plan.
+    assert [day for day, _, _ in late.changes()] == [PLAN_ON]
+    late.until(PLAN_ON + 60)
+    assert late.desk.standing() == straight.desk.standing()
+    assert late.desk.states["A1"] == straight.desk.states["A1"]
+
+
+@pytest.mark.parametrize("place", ["CN", "US", "GB", "ZZ"])
+def test_where_no_pack_says_what_follows_nothing_does(place: str) -> None:
+    plain, distressed = Life(place).until(PLAN_ON - 1), Life(place).until(PLAN_ON - 1)
+    plain.until(PLAN_ON, plain.plan(PLAN_ON, 0)).keeping(PLAN_ON + 500)
+    distressed.until(PLAN_ON, distressed.plan(PLAN_ON, 4_000)).keeping(PLAN_ON + 500)
+    assert distressed.desk.standing() == plain.desk.standing()
+
+
+def test_a_plan_is_judged_by_the_limit_of_its_day() -> None:
+    lax = replace(EU, options=replace(EU.options, distressed_over_bps=1_000))
+    life = Life(desk=Desk(changing(lax, (Story().day(PLAN_ON), EU))))
+    life.until(PLAN_ON - 1).until(PLAN_ON, life.plan(PLAN_ON, 652))
+    assert life.rank == 1
+    before = Life(desk=Desk(changing(lax, (Story().day(PLAN_ON + 1), EU))))
+    before.until(PLAN_ON - 1).until(PLAN_ON, before.plan(PLAN_ON, 652)).until(PLAN_ON + 30)
+    assert before.rank == 0
+
+
+def test_the_loss_of_the_option_over_all_accounts_is_on_each_accounts_plan() -> None:
+    desk, teller = PlannerDesk(), Teller()
+    european: dict[str, Any] = {"jurisdiction": "DE", "product": "loan", "currency": "EUR"}
+    desk.feed(teller.granted(0), teller.report(0))
+    desk.feed(teller.request(0, "A1", **european), teller.request(0, "A2", principal=400_000, **european))
+    desk.close(0)
+    offer = desk.offer()
+    option = max(offer.options, key=lambda o: o.distressed_obligation_bps)
+    assert option.distressed_obligation_bps > EU.options.distressed_over_bps
+    plans = only(desk.feed(teller.answer(1, offer.offer_id, "accepted", option_id=option.option_id)), ev.PlanActivated)
+    assert {p.account_id for p in plans} == {"A1", "A2"}
+    (loss,) = {p.distressed_obligation_bps for p in plans}
+    assert loss == loss_of(offer, option)
+    assert 0 <= loss - (1_400_000 - option.npv) * 10_000 / 1_400_000 < 1
+
+
+def test_a_loss_is_rounded_up_so_that_nothing_above_the_limit_is_taken_for_it() -> None:
+    desk, teller = PlannerDesk(), Teller()
+    desk.feed(teller.granted(0), teller.report(0), teller.request(0))
+    desk.close(0)
+    offer = desk.offer()
+    option = offer.options[0]
+    for npv, loss in (
+        (1_000_000, 0),
+        (990_000, 100),
+        (989_999, 101),
+        (989_900, 101),
+        (989_899, 102),
+        (1_010_000, -100),
+    ):
+        assert loss_of(offer, replace(option, npv=npv)) == loss
+    unsaid = replace(offer, balances=())
+    assert loss_of(unsaid, option) == option.distressed_obligation_bps
+
+
+def test_the_reason_is_said_in_both_languages() -> None:
+    life = Life().until(PLAN_ON - 1)
+    life.until(PLAN_ON, life.plan(PLAN_ON, 652))
+    (changed,) = life.desk.said(ev.ClassificationChanged)
+    assert worded(changed, "EUR") == {
+        "zh": "风险分类（eu_dod）：正常履约 → 违约：困境重组，现值损失652个基点",
+        "en": "Class under eu dod: performing → default: distressed restructuring with a loss of 652 bps",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"), [("performing", "Known here: default."), ("defualt", "Did you mean default?")]
+)
+def test_a_pack_names_a_class_below_its_best_one(said: str, remedy: str) -> None:
+    text = (
+        "pack: mine\nversion: 1\ntitle: t\nextends: eu_dod\nsections:\n"
+        f"  classification:\n    distressed: {{value: {said}, verified: true, source: s}}\n"
+    )
+    mine = parse_pack(text, "mine.yaml")
+    with pytest.raises(PackError, match="no class below the best one") as caught:
+        resolve([load_pack(HOUSE), load_pack("eu_dod"), mine], "p")
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.remedy) == ("mine.yaml", 7, remedy)

@@ -1,0 +1,341 @@
+"""One life of an account under each pack: arrears, a plan that is kept or breaks, and the day on which it heals."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+from desk import Desk, Story
+from msgspec import Struct
+
+from schemas import events as ev
+from state.pack import default_book, load_book, pack_names
+
+BOOK = lru_cache(default_book)
+DUES = tuple(range(30, 361, 30))
+
+
+class Pack(Struct, frozen=True):
+    """A kind of account, and the days that its packs say.
+
+    amount: of each of twelve instalments. plan_on: day of the plan, on which the account is at its worst. worst: its
+    class by then, by the pack, with the day on which it came. after_plan, without_plan: clean days before an upgrade.
+    charged_off: days past due at which it is charged off by itself, 0 for never.
+    """
+
+    packs: tuple[str, ...]
+    place: str
+    product: str
+    currency: str
+    amount: int
+    plan_on: int
+    worst: dict[str, tuple[int, str]]
+    best: str
+    after_plan: int
+    without_plan: int
+    charged_off: int = 0
+
+
+# The first instalment is due on day 30: a class from N days past due on begins on day 30 + N. The counter of the EU
+# starts on day 31 as day 1, where the first instalment is material, else when a later one makes the arrears so.
+PACKS = {
+    "cn_card": Pack(
+        ("cn_2023", "cn_card", "cn_writeoff", "cn_collection"),
+        "CN",
+        "credit_card",
+        "CNY",
+        200_00,
+        152,
+        {"cn_2023": (121, "substandard"), "cn_card": (151, "doubtful")},
+        "normal",
+        365,
+        180,
+    ),
+    "cn_loan": Pack(
+        ("cn_2023", "cn_writeoff", "cn_collection"),
+        "CN",
+        "personal_loan",
+        "CNY",
+        200_00,
+        130,
+        {"cn_2023": (121, "substandard")},
+        "normal",
+        365,
+        180,
+    ),
+    "us_closed_end": Pack(
+        ("us_ffiec", "us_reg_f"),
+        "US",
+        "personal_loan",
+        "USD",
+        200_00,
+        130,
+        {"us_ffiec": (120, "substandard")},
+        "pass",
+        90,
+        90,
+        120,
+    ),
+    "us_open_end": Pack(
+        ("us_ffiec", "us_ffiec_open_end", "us_reg_f"),
+        "US",
+        "credit_card",
+        "USD",
+        200_00,
+        160,
+        {"us_ffiec": (120, "substandard")},
+        "pass",
+        90,
+        90,
+        180,
+    ),
+    "eu": Pack(
+        ("eu_dod", "ifrs9"), "DE", "loan", "EUR", 200_00, 130, {"eu_dod": (121, "default")}, "performing", 365, 90
+    ),
+    # SEK 700 a month: only the second instalment takes the arrears over SEK 1,000, so the counter starts on day 61.
+    "eu_local": Pack(
+        ("eu_dod", "eu_dod_local", "ifrs9"),
+        "SE",
+        "loan",
+        "SEK",
+        700_00,
+        160,
+        {"eu_dod": (151, "default")},
+        "performing",
+        365,
+        90,
+    ),
+    "uk": Pack(("ifrs9", "uk_breathing_space"), "GB", "loan", "GBP", 200_00, 130, {}, "", 0, 0),
+    "elsewhere": Pack(("house", "ifrs9"), "ZZ", "loan", "EUR", 200_00, 130, {}, "", 0, 0),
+}
+WITH_CLASSES = [name for name, pack in PACKS.items() if pack.worst]
+
+
+class Life:
+    """An account that is lived day by day."""
+
+    def __init__(self, name: str) -> None:
+        self.pack = PACKS[name]
+        self.story = Story()
+        self.desk = Desk(BOOK())
+        self.today = 0
+        self.desk.feed(
+            self.story.opened(
+                *DUES,
+                amount=self.pack.amount,
+                jurisdiction=self.pack.place,
+                product=self.pack.product,
+                currency=self.pack.currency,
+            )
+        )
+
+    def until(self, day: int, *facts: ev.Event) -> Life:
+        """Close the days through one, with facts on it."""
+        self.desk.feed(*self.story.closes(self.today, day - 1), *facts, *self.story.closes(day, day))
+        self.today = day + 1
+        return self
+
+    def paid(self, on: int, amount: int) -> ev.PaymentReceived:
+        return self.story.paid(on, amount, currency=self.pack.currency)
+
+    def planned(self, on: int | None = None) -> Life:
+        """Have a plan of twelve instalments over all that is owed, the first a month on."""
+        on = on or self.pack.plan_on
+        self.until(on - 1)
+        owed = self.desk.states["A1"].owed().total()
+        parts = [owed // 12] * 11 + [owed - owed // 12 * 11]
+        dues = ((on + 30 * n, part) for n, part in enumerate(parts, 1))
+        return self.until(on, self.story.plan(on, *dues, currency=self.pack.currency))
+
+    def keeping(self, most: int = 99, *, until: int | None = None) -> Life:
+        """Pay so many instalments on the days on which they are due."""
+        for r in self.desk.states["A1"].receivables[:most]:
+            due = r.due - self.story.start.toordinal()
+            if until is not None and due >= until:
+                return self
+            self.until(due, self.paid(due, r.owed()))
+        return self
+
+    def clearing(self, on: int) -> Life:
+        """Pay all that is owed on a day."""
+        self.until(on - 1)
+        return self.until(on, self.paid(on, self.desk.states["A1"].owed().total() + 100_00))
+
+    def classes(self) -> dict[str, str]:
+        """Return the class under each pack."""
+        policy = BOOK().policy_for(self.pack.place, self.pack.product)
+        ranks = self.desk.states["A1"].classes
+        return {rule.policy: rule.thresholds[ranks.get(rule.policy, 0)].name for rule in policy.classifications}
+
+    def said(self, kind: type[ev.Event]) -> list[tuple[int, str]]:
+        """Return the days of transitions, and what each led to."""
+        return [((e.business_date - self.story.start).days, e.to) for e in self.desk.said(kind)]  # type: ignore[attr-defined]
+
+    def of_class(self, name: str) -> list[tuple[int, str]]:
+        return [
+            ((e.business_date - self.story.start).days, e.to)  # type: ignore[attr-defined]
+            for e in self.desk.said(ev.ClassificationChanged)
+            if e.policy == name  # type: ignore[attr-defined]
+        ]
+
+    def heals_on(self, day: int) -> None:
+        """Assert that every class is its pack's best on a day, and as bad as it was on the eve."""
+        worst = {name: worst for name, (_, worst) in self.pack.worst.items()}
+        self.until(day - 1)
+        assert self.classes() == worst
+        self.until(day)
+        assert self.classes() == dict.fromkeys(worst, self.pack.best)
+
+
+def test_every_pack_of_the_book_has_a_life() -> None:
+    used = {name for row in load_book().rows for name in row.packs}
+    assert used == {name for pack in PACKS.values() for name in pack.packs}
+    assert used | {"learning_on"} == set(pack_names())
+    for pack in PACKS.values():
+        name = BOOK().policy_for(pack.place, pack.product).name
+        assert set(pack.packs) <= set(name.split("+"))
+
+
+@pytest.mark.parametrize("name", WITH_CLASSES)
+class TestClasses:
+    def test_arrears_that_are_paid_without_a_plan_heal_the_class_after_the_packs_probation(self, name: str) -> None:
+        life = Life(name)
+        for policy, (day, worst) in life.pack.worst.items():
+            life.until(day - 1)
+            assert life.classes()[policy] != worst
+            life.until(day)
+            assert life.classes()[policy] == worst
+        cleared = life.pack.plan_on
+        life.clearing(cleared).heals_on(cleared + life.pack.without_plan)
+
+    def test_a_plan_that_is_kept_heals_the_class_after_the_packs_probation_from_its_day_on(self, name: str) -> None:
+        life = Life(name).planned()
+        healed = life.pack.plan_on + life.pack.after_plan
+        life.keeping(until=healed).heals_on(healed)
+        # Twelve instalments of 30 days end before a year does, and behind 90 days.
+        life.keeping().until(healed + 400)
+        assert [to for _, to in life.said(ev.CreditStandingChanged)][-1] == "good"
+        assert len(life.desk.said(ev.PlanCompleted)) == 1
+        assert life.classes() == dict.fromkeys(life.pack.worst, life.pack.best)
+        assert life.desk.states["A1"].due == 0
+
+    def test_an_instalment_of_the_plan_that_is_missed_begins_the_probation_anew(self, name: str) -> None:
+        life = Life(name).planned().keeping(1)
+        late = life.pack.plan_on + 60 + 7
+        life.until(late - 1).until(late, life.paid(late, life.desk.states["A1"].receivables[0].owed()))
+        healed = late + life.pack.after_plan
+        life.keeping(until=healed).heals_on(healed)
+
+    def test_a_plan_that_breaks_leaves_the_class_until_all_is_paid_and_the_probation_served(self, name: str) -> None:
+        life = Life(name).planned().keeping(1)
+        # The second and third are missed, each five days after it was due.
+        broken = life.pack.plan_on + 90 + 6
+        life.until(broken - 1)
+        assert life.desk.said(ev.PlanBroken) == []
+        life.until(broken)
+        assert len(life.desk.said(ev.PlanBroken)) == 1
+        before = life.classes()
+        cleared = broken + 10
+        life.clearing(cleared)
+        healed = cleared + life.pack.after_plan
+        life.until(healed - 1)
+        assert all(life.classes()[name] != life.pack.best for name in before)
+        life.until(healed)
+        assert set(life.classes().values()) == {life.pack.best}
+
+
+@pytest.mark.parametrize("name", PACKS)
+class TestStagesAndStanding:
+    def test_the_stage_is_the_third_at_90_days_and_better_90_clean_days_after_the_plan(self, name: str) -> None:
+        life = Life(name).planned()
+        plan_on = life.pack.plan_on
+        stages = [((e.business_date - life.story.start).days, e.stage) for e in life.desk.said(ev.ImpairmentChanged)]  # type: ignore[attr-defined]
+        assert (120, 3) in stages
+        assert (61, 2) in stages
+        life.keeping(until=plan_on + 90).until(plan_on + 89)
+        assert life.desk.states["A1"].stage == 3
+        life.until(plan_on + 90)
+        assert life.desk.states["A1"].stage == 2
+
+    def test_credit_standing_is_good_again_180_days_after_arrears_that_were_paid(self, name: str) -> None:
+        life = Life(name)
+        life.clearing(140).until(140 + 179)
+        assert life.desk.states["A1"].standing == "repairing"
+        life.until(140 + 180)
+        assert life.desk.states["A1"].standing == "good"
+
+
+def called(life: Life) -> Life:
+    """Let three calls of an account in arrears find nobody."""
+    for day in (70, 80, 90):
+        life.until(day, life.story.contact(day))
+    return life
+
+
+@pytest.mark.parametrize("name", ["cn_card", "cn_loan"])
+def test_in_china_a_bad_debt_is_recognised_by_review_and_cured_90_days_after_the_plan(name: str) -> None:
+    life = called(Life(name)).until(126)
+    # A candidate with the third missed instalment; no number of days makes it more.
+    assert life.said(ev.BadDebtChanged) == [(91, "candidate")]
+    life.until(127, life.story.reviewed(127, "recognise"))
+    plan_on = life.pack.plan_on
+    life.planned().keeping(until=plan_on + 90).until(plan_on + 89)
+    assert life.desk.states["A1"].bad_debt == "recognised"
+    life.until(plan_on + 90)
+    assert life.said(ev.BadDebtChanged) == [(91, "candidate"), (127, "recognised"), (plan_on + 90, "cured")]
+
+
+@pytest.mark.parametrize("name", ["eu", "eu_local", "uk", "elsewhere"])
+def test_elsewhere_a_bad_debt_is_recognised_when_it_is_impaired_and_cured_90_days_after_it_is_paid(name: str) -> None:
+    life = called(Life(name)).until(119)
+    assert life.said(ev.BadDebtChanged) == [(91, "candidate")]
+    life.until(120)
+    assert life.desk.states["A1"].bad_debt == "recognised"
+    life.clearing(140).until(229)
+    assert life.desk.states["A1"].bad_debt == "recognised"
+    life.until(230)
+    assert life.said(ev.BadDebtChanged)[-1] == (230, "cured")
+
+
+@pytest.mark.parametrize("name", ["us_closed_end", "us_open_end"])
+def test_in_america_a_debt_is_charged_off_on_the_day_of_the_policy_and_recovers(name: str) -> None:
+    life = called(Life(name))
+    day = 30 + life.pack.charged_off
+    life.until(day - 1)
+    assert life.desk.states["A1"].bad_debt == "recognised"
+    assert life.classes() == {"us_ffiec": "substandard"}
+    life.until(day)
+    assert life.desk.states["A1"].bad_debt == "charged_off"
+    assert life.classes() == {"us_ffiec": "loss"}
+    life.until(day + 5, life.paid(day + 5, 1_00))
+    assert life.desk.states["A1"].bad_debt == "recovering"
+
+
+@pytest.mark.parametrize("name", ["us_closed_end", "us_open_end"])
+def test_in_america_a_plan_that_breaks_brings_the_charge_off_on_the_day_on_which_the_first_dates_count_again(
+    name: str,
+) -> None:
+    life = called(Life(name)).planned()
+    broken = life.pack.plan_on + 60 + 6
+    life.until(broken - 1)
+    assert life.desk.states["A1"].bad_debt == "recognised"
+    life.until(broken)
+    # Days past due run from day 30 again, as if there had been no plan.
+    assert life.desk.states["A1"].days_past_due == broken - 30 >= life.pack.charged_off
+    assert life.said(ev.BadDebtChanged)[-1] == (broken, "charged_off")
+    assert life.classes() == {"us_ffiec": "loss"}
+
+
+def test_in_britain_the_days_of_a_breathing_space_do_not_count_and_nothing_is_recognised_in_it() -> None:
+    life = called(Life("uk")).until(94)
+    life.until(95, life.story.hold(95, 95 + 59, "breathing_space"))
+    life.until(120 + 59)
+    # 60 days from day 95 on were paused: the 90th day past due is 60 days later.
+    assert life.desk.states["A1"].stage == 2
+    assert life.said(ev.BadDebtChanged) == [(91, "candidate")]
+    life.until(180)
+    assert (life.desk.states["A1"].stage, life.desk.states["A1"].days_past_due) == (3, 90)
+    assert life.said(ev.BadDebtChanged)[-1] == (180, "recognised")
+    life.clearing(190).until(279)
+    assert life.desk.states["A1"].bad_debt == "recognised"
+    assert life.until(280).said(ev.BadDebtChanged)[-1] == (280, "cured")
