@@ -26,8 +26,9 @@ from schemas import events as ev
 from simulator.world import START
 
 AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
-# Payments of the account whose story is long, and rounds of the latency.
-LONG, ROUNDS = 10_000, 20
+# Payments of the account whose story is long, so many a day, since an account keeps no more than twice that of an open
+# one; and rounds of the latency.
+LONG, A_DAY, ROUNDS = 10_000, 1_000, 20
 
 
 def opened(name: str) -> ev.AccountOpened:
@@ -59,7 +60,7 @@ def paid(name: str, number: int) -> ev.PaymentReceived:
         payment_id=f"{name}-{number}",
         amount=100,
         currency="CNY",
-        value_on=START + timedelta(days=number % 300),
+        value_on=START + timedelta(days=number // A_DAY),
         channel="transfer",
     )
 
@@ -73,6 +74,14 @@ def history(accounts: int) -> Iterator[ev.Event]:
             yield paid(f"A{n:07d}", number)
     for number in range(3, LONG):
         yield paid("A0000000", number)
+        if number % A_DAY == A_DAY - 1:
+            yield closed(number // A_DAY)
+
+
+def closed(number: int) -> ev.DayClosed:
+    """Return the close of a day, counted from the first."""
+    day, at = START + timedelta(days=number), AT + timedelta(days=number)
+    return ev.DayClosed(event_id=f"day-{number}", occurred_at=at, source="bench", business_date=day, calendar="none")
 
 
 def asked(url: str, path: str) -> Any:
@@ -86,6 +95,31 @@ def asked(url: str, path: str) -> Any:
     return text if answer.status == 200 else None
 
 
+def begun(stage: Stage) -> tuple[subprocess.Popen[str], str, float]:
+    """Start a console; return it, where it is, and the seconds until it was ready."""
+    command = [sys.executable, "-m", "streams.cli", "console", "--kafka", "--port=0"]
+    command += [f"--data={stage.folder / 'console'}", f"--config={stage.folder / 'one.toml'}"]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+(?=;)", process.stdout.readline())
+        assert found is not None
+        while asked(found[0], "/readyz") is None:
+            time.sleep(0.05)
+    except BaseException:
+        process.kill()
+        raise
+    return process, found[0], time.perf_counter() - began
+
+
+def peak_of(process: subprocess.Popen[str]) -> int:
+    """Return the largest resident memory of a process, MiB."""
+    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text("utf-8"))
+    assert peak is not None
+    return int(peak[1]) >> 10
+
+
 def measured(stage: Stage, accounts: int) -> None:
     """Print what was measured on a stage."""
     stage.start("one")
@@ -93,23 +127,17 @@ def measured(stage: Stage, accounts: int) -> None:
     stage.publish(history(accounts))
     stage.settle(patience=1_800)
     print(f"published and processed in {time.perf_counter() - began:.0f} s", flush=True)
-    folder = stage.folder / "console"
-    command = [sys.executable, "-m", "streams.cli", "console", "--kafka", "--port=0", f"--data={folder}"]
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, f"--config={stage.folder / 'one.toml'}"], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+    process, _, took = begun(stage)
+    size = sum(f.stat().st_size for f in (stage.folder / "console").iterdir())
+    print(f"caught up in {took:.1f} s, {size / 2**20:.0f} MiB, {peak_of(process)} MiB RSS", flush=True)
+    # What it counted is written when it has caught up; then it is killed.
+    time.sleep(10)
+    process.kill()
+    process.wait()
+    process, url, took = begun(stage)
     try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+(?=;)", process.stdout.readline())
-        assert found is not None
-        url = found[0]
-        while asked(url, "/readyz") is None:
-            time.sleep(0.2)
-        size = sum(f.stat().st_size for f in folder.iterdir())
-        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text("utf-8"))
-        assert peak is not None
-        print(f"caught up in {time.perf_counter() - began:.1f} s, {size / 2**20:.0f} MiB, {int(peak[1]) >> 10} MiB RSS")
+        counted = json.loads(asked(url, "/api/overview"))["accounts"]
+        print(f"started again in {took:.1f} s, {peak_of(process)} MiB RSS, {counted:,} accounts counted", flush=True)
         began = time.perf_counter()
         story = json.loads(asked(url, "/api/accounts/A0000000"))
         print(f"{story['timeline']['count']} events of one account told in {time.perf_counter() - began:.2f} s")

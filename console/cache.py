@@ -17,7 +17,8 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
-from console import trail
+from console import kept, trail
+from console.leads import ARREARS
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Fatal
@@ -29,13 +30,13 @@ from streams.kafka.progress import NAME as READ
 from streams.kafka.rows import FACT, META, STATE, digest, state_of
 from streams.local.record import NO_HEADERS
 from streams.local.store import TABLES
-from streams.policies import is_of_changes
+from streams.policies import is_of_rules
 from streams.privacy.sealed import asked, scope_of
 from streams.privacy.vault import Vault, is_sealed, open_part
 
 FILE = "console.db"
 # Goes up where the tables or what is put in them changes: an older file is then made anew.
-_LAYOUT = "4"
+_LAYOUT = "5"
 _MORE = """
 CREATE TABLE IF NOT EXISTS place (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -49,7 +50,7 @@ CREATE TABLE IF NOT EXISTS uncounted (
     agent TEXT NOT NULL, key TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (agent, key, id)
 ) WITHOUT ROWID;
 """
-_EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted", *trail.EMPTIED)
+_EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted", *trail.EMPTIED, *kept.EMPTIED)
 # What was taken in and is counted: facts of these kinds count when they are first recorded.
 _TAKEN_IN = (ev.AccountOpened, ev.OfferAnswered)
 
@@ -114,7 +115,7 @@ class Cache:
             "secure_delete=ON",
         ):
             db.execute(f"PRAGMA {pragma}")
-        db.executescript(TABLES + _MORE + trail.TABLES)
+        db.executescript(TABLES + _MORE + trail.TABLES + kept.TABLES)
         return db
 
     def _one(self, query: str) -> int | str:
@@ -316,13 +317,17 @@ def _shown(event: ev.Event) -> ev.Event:
         # What a borrower said in words is his; how he answered is counted.
         return replace(event, comment=None, recording_ref=None)
     if isinstance(event, ev.DecisionLogged):
-        return replace(event, candidates=(), feasible=(), shown=())
+        # What a figure says of somebody's means is not shown; how late he was tells for whom an option led.
+        shown = tuple(
+            replace(row, x=tuple(x if n == ARREARS else 0 for n, x in enumerate(row.x))) for row in event.shown
+        )
+        return replace(event, candidates=(), feasible=(), shown=shown)
     return event
 
 
 def _is_told(name: str) -> bool:
     """Say whether a lane's named value tells how far it has come, or by which policies."""
-    return name in (READ, "closed_through") or is_of_changes(name)
+    return name in (READ, "closed_through") or is_of_rules(name)
 
 
 def _closed(day: str, at: int) -> ev.DayClosed:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from msgspec import json
 
 from console.cache import FILE, Cache
 from console.follower import Follower
+from console.kept import keep, kept
 from console.ledger import Ledger
 from console.source import seconds_since
 from console.trail import trail
@@ -30,7 +31,7 @@ from streams.endings import ended
 from streams.kafka.access import see_whether_let_in
 from streams.kafka.letters import send_again
 from streams.kafka.progress import Progress
-from streams.policies import changes_in
+from streams.policies import changes_in, first_files
 from streams.privacy.audit import Audit, KafkaAudit, Shown
 from streams.privacy.opening import vault_of
 from streams.registry import codec_for
@@ -124,6 +125,8 @@ class OnTheRecord:
 class KafkaSource:
     """A deployment, followed into the console's own file in a folder."""
 
+    keeps = True
+
     def __init__(self, settings: Settings, book: str, folder: Path | None = None) -> None:
         self._settings = settings
         self._book = book
@@ -200,14 +203,25 @@ class KafkaSource:
         """Return the word of the file, another one each time it is made anew."""
         return ledger.meta("built") or ""
 
+    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
+        """Return what was counted of this building of the file."""
+        return kept(ledger.db, self.built(ledger))
+
+    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Write what was counted into the file, beside the thread that follows."""
+        return keep(self._folder / FILE, built, position, parts)
+
     def in_force(self, ledger: Ledger) -> str | None:
         """Return the policy book that the settings name."""
         return self._book
 
     def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
         """Return the changes that the workers have taken; every partition has the same."""
-        query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
-        return changes_in(dict(ledger.db.execute(query)).get)
+        return changes_in(_of_rules(ledger).get)
+
+    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+        """Return the texts that the workers keep of the book with which they began."""
+        return first_files(_of_rules(ledger).get)
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
         """Return how far workers and the console itself are behind."""
@@ -284,6 +298,12 @@ class KafkaSource:
                     "again, and send the rest."
                 ) from error
         return {"sent": sent.sent, "before": sent.before}
+
+
+def _of_rules(ledger: Ledger) -> dict[str, str]:
+    """Return what a lane keeps by name; of the rules every lane has the same."""
+    query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
+    return dict(ledger.db.execute(query))
 
 
 def _is_wanted(ids: Collection[str], code: str | None, letter: ev.DeadLetter) -> bool:

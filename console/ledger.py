@@ -58,11 +58,18 @@ class Ledger(ReadTables):
 
     def letters(self, limit: int) -> Iterator[ev.DeadLetter]:
         """Yield the newest dead letters."""
-        query = "SELECT value FROM log WHERE topic = 'dead-letters' ORDER BY \"offset\" DESC LIMIT ?"
-        for (value,) in self.db.execute(query, (limit,)):
+        return (letter for _, letter in self.letters_before(None, limit))
+
+    def letters_before(self, offset: int | None, limit: int) -> Iterator[tuple[int, ev.DeadLetter]]:
+        """Yield dead letters before an offset of their topic, the newest first, with their offsets; None: of all."""
+        query = (
+            'SELECT "offset", value FROM log WHERE topic = \'dead-letters\' AND "offset" < ? '
+            'ORDER BY "offset" DESC LIMIT ?'
+        )
+        for at, value in self.db.execute(query, (2**62 if offset is None else offset, limit)):
             event = self._event(value)
             if isinstance(event, ev.DeadLetter):
-                yield event
+                yield at, event
 
     def erasures(self) -> Iterator[ev.PersonalDataErased]:
         """Yield the proofs of erasures, in the order in which they were given."""

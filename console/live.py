@@ -14,7 +14,7 @@ import structlog
 from console.ledger import Ledger
 from console.pulse import Pulse
 from console.source import Source, sentence
-from schemas.errors import ReprieveError
+from schemas.errors import BadInput, ReprieveError
 
 log: Any = structlog.get_logger(__name__)
 
@@ -22,6 +22,8 @@ log: Any = structlog.get_logger(__name__)
 PAGE = 5_000
 # Seconds between looks at the log, between looks at the health, and over how many a rate is taken.
 LOOK, CHECK, RATE = 0.1, 1.0, 10.0
+# Seconds at least between two writings of what was counted, and how many times as long as the last one took.
+KEEP, SELDOM = 30.0, 50
 
 
 class Live:
@@ -37,6 +39,8 @@ class Live:
         self._failed = failed
         self._position = 0
         self._built = ""
+        # How far what is kept goes, when it was written, and how long that took.
+        self._kept, self._kept_at, self._keeping = 0, time.monotonic(), 0.0
         self._rates: deque[tuple[float, int]] = deque()
         self._checked = 0.0
         self._health: dict[str, Any] = {}
@@ -61,12 +65,21 @@ class Live:
             self._failed(error)
 
     async def _follow(self, ledger: Ledger) -> None:
+        try:
+            await self._read(ledger)
+        except asyncio.CancelledError:
+            # It ends in good order: the next start reads nothing twice.
+            if self._source.keeps and self._position != self._kept:
+                self._source.keep(self._built, self._position, self.pulse.kept())
+            raise
+
+    async def _read(self, ledger: Ledger) -> None:
         while True:
             if self._source.failure is not None:
                 raise self._source.failure
             built = self._source.built(ledger)
             if built != self._built:
-                self._built, self._position, self.pulse = built, 0, Pulse()
+                await self._begin(ledger, built)
             whole = self._source.caught_up()
             rows = ledger.after(self._position, PAGE)
             for position, event in rows:
@@ -77,10 +90,41 @@ class Live:
             if rows:
                 await self._tell()
             if len(rows) < PAGE:
+                first = whole and not self.caught_up
                 self.caught_up = self.caught_up or whole
+                await self._keep_counted(at_once=first)
                 await asyncio.sleep(LOOK)
             else:
+                await self._keep_counted(at_once=False)
                 await asyncio.sleep(0)
+
+    async def _begin(self, ledger: Ledger, built: str) -> None:
+        """Go on from what is kept of a ledger, or begin it anew."""
+        position, pulse = 0, Pulse()
+        found = self._source.kept(ledger)
+        if found is not None:
+            try:
+                for part in found[1]:
+                    pulse.recall(part)
+                    await asyncio.sleep(0)
+                position = found[0]
+                log.info("console_counts_resumed", position=position, accounts=pulse.count)
+            except (msgspec.DecodeError, BadInput, LookupError, ValueError) as error:
+                log.warning("console_counts_rebuilt", cause="damaged", detail=str(error))
+                pulse = Pulse()
+        self._built, self._position, self.pulse, self._kept = built, position, pulse, position
+
+    async def _keep_counted(self, *, at_once: bool) -> None:
+        """Write what was counted where it is due, so that a console that is killed reads little twice."""
+        since = time.monotonic() - self._kept_at
+        due = at_once or since > max(KEEP, SELDOM * self._keeping)
+        if not (self._source.keeps and due and self._position != self._kept):
+            return
+        began, position = time.monotonic(), self._position
+        if await asyncio.to_thread(self._source.keep, self._built, position, self.pulse.kept()):
+            self._kept = position
+        self._kept_at = time.monotonic()
+        self._keeping = self._kept_at - began
 
     def _check(self, ledger: Ledger) -> None:
         """Look now and then at how whoever processes events is doing."""

@@ -7,17 +7,21 @@ before its opening. Of an account a few bytes are kept, of an open offer what a 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date, timedelta
 from heapq import nsmallest
+from itertools import islice
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field, msgpack
 
 from agents.amounts import whole
+from console.leads import KeptLeads, Leads
 from console.newest import Newest
 from console.words import worded
 from schemas import events as ev
+from schemas.codec import Codec
 from schemas.topics import TOPIC_OF
 from streams.demo.tally import BUCKETS
 
@@ -32,16 +36,17 @@ _BUCKET_NAMES: dict[str, str] = {name: name for name in BUCKETS}
 _NEWS = (ev.OfferAnswered, ev.PlanActivated, ev.PlanCompleted, ev.PlanBroken, ev.BadDebtChanged, ev.OfferPublished)
 
 
-class _Account(Struct, gc=False):
-    """What is counted of an account. passed: a bit for each step of the funnel."""
+class _Account(Struct, gc=False, array_like=True):
+    """What is counted of an account. passed: a bit for each step of the funnel. place: its country and product."""
 
     bucket: str | None = None
     bad: str | None = None
     passed: int = 0
     currency: str = ""
+    place: tuple[str, str] | None = None
 
 
-class _Open(Struct, gc=False, frozen=True):
+class _Open(Struct, gc=False, frozen=True, array_like=True):
     """An offer that is open. order: whoever is in distress comes first, then who has waited longest."""
 
     offer_id: str
@@ -49,6 +54,27 @@ class _Open(Struct, gc=False, frozen=True):
     plan: bool
     order: tuple[bool, date, str]
     shown: bytes
+
+
+class _Part(Struct, array_like=True):
+    """A part of what is kept: of accounts and open offers so many that none is large; the rest is in the first one.
+
+    Events are in the framing that needs no registry.
+    """
+
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    day: date | None = None
+    sums: tuple[int, int, int] = (0, 0, 0)
+    early: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    newest: tuple[list[bytes], ...] = ()
+    last: tuple[bytes | None, ...] = ()
+    accounts: dict[str, _Account] = field(default_factory=dict)
+    allowances: dict[str, int] = field(default_factory=dict)
+    open: dict[str, _Open] = field(default_factory=dict)
+    leads: KeptLeads = field(default_factory=KeptLeads)
+
+
+_codec = Codec()
 
 
 class Pulse:
@@ -61,6 +87,8 @@ class Pulse:
         # What is counted is kept counted: a snapshot of a million accounts must not visit them.
         self._accounts: dict[str, _Account] = {}
         self._currencies: dict[str, str] = {}
+        self._places: dict[tuple[str, str], tuple[str, str]] = {}
+        self.leads = Leads()
         self.in_bucket: Counter[str] = Counter()
         self.in_status: Counter[str] = Counter()
         self.in_step: Counter[str] = Counter()
@@ -106,10 +134,12 @@ class Pulse:
                 self._offered(event)
             case ev.OfferWithdrawn() | ev.OfferExpired():
                 self._ended(event.borrower_id, event.offer_id)
+                self.leads.ended(event)
             case ev.OfferAnswered():
                 self.answers[event.answer] += 1
             case ev.DecisionLogged():
                 self.groups[event.group] += 1
+                self.leads.decided(event)
             case ev.PlanActivated():
                 self._planned(event)
             case ev.PlanCompleted():
@@ -137,6 +167,9 @@ class Pulse:
         if not account.currency:
             self.count += 1
             account.currency = self._currencies.setdefault(event.currency, event.currency)
+            place = event.jurisdiction.partition("-")[0], event.product
+            account.place = self._places.setdefault(place, place)
+            self.leads.opened(event.account_id, account.place)
         if account.bucket is None:
             self._move(account, "current")
 
@@ -167,10 +200,13 @@ class Pulse:
             self._pass("offered", account)
         self._offers.take(event)
         borrower = event.borrower_id
+        early = event.offer_id in self._early.get(borrower, ())
+        first = self._accounts.get(event.account_ids[0]) if event.account_ids else None
+        self.leads.published(event, None if first is None else first.place, accepted=early)
         before = self._open.get(borrower)
         if before is not None:
             self._end(borrower, before)
-        if event.offer_id in self._early.get(borrower, ()):
+        if early:
             return
         one = _Open(
             event.offer_id,
@@ -179,6 +215,9 @@ class Pulse:
             (event.tone != "supportive", event.business_date, borrower),
             msgspec.json.encode(_offer(event)),
         )
+        self._opens(borrower, one)
+
+    def _opens(self, borrower: str, one: _Open) -> None:
         self._open[borrower] = one
         if one.plan:
             self._expiring.setdefault(one.expires_on, {})[borrower] = one
@@ -187,6 +226,7 @@ class Pulse:
 
     def _planned(self, event: ev.PlanActivated) -> None:
         self._pass("planned", event.account_id)
+        self.leads.accepted(event.offer_id)
         if not self._ended(event.borrower_id, event.offer_id):
             early = self._early.get(event.borrower_id, ())
             if event.offer_id not in early:
@@ -206,6 +246,74 @@ class Pulse:
         same_day.pop(borrower, None)
         if not same_day:
             self._expiring.pop(found.expires_on, None)
+
+    # -- kept across a restart
+
+    def _counters(self) -> dict[str, Counter[str]]:
+        return {
+            "in_bucket": self.in_bucket,
+            "in_status": self.in_status,
+            "in_step": self.in_step,
+            "kinds": self.kinds,
+            "answers": self.answers,
+            "letters": self.letters,
+            "groups": self.groups,
+            "allowance": self.allowance,
+        }
+
+    def _lists(self) -> tuple[Newest[Any], ...]:
+        return self._news, self._debts, self._offers
+
+    def kept(self) -> list[bytes]:
+        """Return all of it in parts, from which `recall` makes it again."""
+        first = _Part(
+            counts={name: dict(counter) for name, counter in self._counters().items()},
+            day=self.day,
+            sums=(self.came, self.said, self.count),
+            early=self._early,
+            newest=tuple([_codec.encode(e) for e in events] for events in self._lists()),
+            last=tuple(None if e is None else _codec.encode(e) for e in (self.tripped, self.model)),
+            leads=self.leads.kept(),
+        )
+        parts = [msgpack.encode(first)]
+        parts += [msgpack.encode(_Part(accounts=some)) for some in _pieces(self._accounts)]
+        parts += [msgpack.encode(_Part(allowances=some)) for some in _pieces(self._allowances)]
+        parts += [msgpack.encode(_Part(open=some)) for some in _pieces(self._open)]
+        return parts
+
+    def recall(self, content: bytes) -> None:
+        """Take back a part of what was kept; all of them, in their order, make it as it was.
+
+        Raises msgspec.DecodeError, BadInput, LookupError or ValueError where it is none.
+        """
+        part = msgpack.decode(content, type=_Part)
+        if part.counts:
+            for name, counter in self._counters().items():
+                counter.update(part.counts[name])
+            self.day, self._early = part.day, part.early
+            self.came, self.said, self.count = part.sums
+            for events, values in zip(self._lists(), part.newest, strict=True):
+                for value in values:
+                    events.take(_codec.decode(value))
+            tripped, model = (None if value is None else _codec.decode(value) for value in part.last)
+            self.tripped = tripped if isinstance(tripped, ev.GuardrailTripped) else None
+            self.model = model if isinstance(model, ev.ModelUpdated) else None
+            self.leads.recall(part.leads)
+        for account in part.accounts.values():
+            # A million accounts share a few words.
+            if account.bucket is not None:
+                account.bucket = _BUCKET_NAMES[account.bucket]
+            if account.bad is not None:
+                account.bad = _STATUSES.get(account.bad, account.bad)
+            account.currency = self._currencies.setdefault(account.currency, account.currency)
+            if account.place is not None:
+                account.place = self._places.setdefault(account.place, account.place)
+        self._accounts.update(part.accounts)
+        self._allowances.update(part.allowances)
+        for borrower, one in part.open.items():
+            self._opens(borrower, one)
+
+    # -- shown
 
     def snapshot(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -249,6 +357,16 @@ class Pulse:
             "type": type(event).__name__,
             "words": worded(event, currency),
         }
+
+
+# So many accounts or offers a part: decoding one stops nobody for long, and takes little memory beside it.
+_PIECE = 20_000
+
+
+def _pieces(all_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    left = iter(all_.items())
+    while some := dict(islice(left, _PIECE)):
+        yield some
 
 
 def _first(offers: list[_Open], most: int) -> list[Raw]:

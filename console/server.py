@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from functools import partial
@@ -21,11 +22,11 @@ from console.ledger import Ledger
 from console.live import CHECK, Live
 from console.rights import RIGHTS
 from console.source import Source
-from console.stories import account_story, borrower_story, told_now
+from console.stories import Place, account_story, borrower_story, place_of, told_now
 from schemas.errors import Fatal, ReprieveError, WrongUse
 from state.account import AccountState
 from state.borrower import BorrowerState
-from state.pack import default_book
+from state.pack import PackError, default_book
 from streams.access.doors import Doors
 from streams.access.guard import BODY_BYTES, Access
 from streams.access.rights import IDENTITY, SOMEBODY_HERE
@@ -176,7 +177,7 @@ class Console:
         return _json(found)
 
     async def _account(self, request: web.Request) -> web.Response:
-        key, ledger = request.match_info["id"], self._open()
+        key, ledger, before = request.match_info["id"], self._open(), _before(request)
         state = ledger.state("account", key)
         if not isinstance(state, AccountState):
             raise _absent(f"No account {key} is known.")
@@ -186,17 +187,17 @@ class Console:
         offers.sort(key=lambda o: (o.business_date, o.sequence), reverse=True)
         history = ledger.history("account", key)
         await self._on_record(request, partial(self._source.audit.record, [(state.borrower_id, [STORY])]))
-        return _json(account_story(state, history, offers))
+        return _json(account_story(state, history, offers, before))
 
     async def _borrower(self, request: web.Request) -> web.Response:
-        key, ledger = request.match_info["id"], self._open()
+        key, ledger, before = request.match_info["id"], self._open(), _before(request)
         state = ledger.state("planner", key)
         if not isinstance(state, BorrowerState):
             raise _absent(f"Nothing is known of a borrower {key}: none of his accounts has been in trouble.")
         closed = ledger.meta("closed_through")
         day = date.fromisoformat(closed) if closed else None
         state, history = await self._shown(request, state, ledger.history("planner", key))
-        return _json(borrower_story(state, history, day))
+        return _json(borrower_story(state, history, day, before))
 
     async def _shown(
         self, request: web.Request, state: BorrowerState, history: History
@@ -235,14 +236,28 @@ class Console:
         return web.Response(text=page, content_type="text/html")
 
     async def _rules(self, request: web.Request) -> web.Response:
-        ledger = self._open()
-        return _json(rules(self._source.in_force(ledger), self._source.changes(ledger)))
+        ledger, source, asked = self._open(), self._source, request.query.get("on")
+        try:
+            on = None if asked is None else date.fromisoformat(asked)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text="`on` is a business date, as in 2026-12-31.\n") from error
+        closed = ledger.meta("closed_through")
+        day = date.fromisoformat(closed) if closed else None
+        kept = source.in_force(ledger), source.changes(ledger), source.first_files(ledger)
+        try:
+            # Reading texts that were not read before takes a moment in which others are answered.
+            return _json(await asyncio.to_thread(rules, *kept, day, on))
+        except PackError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
 
     async def _learner(self, request: web.Request) -> web.Response:
         return _json(learner(self._open(), self.live.pulse))
 
     async def _letters(self, request: web.Request) -> web.Response:
-        return _json(dead_letters(self._open(), self.live.pulse))
+        before = request.query.get("before")
+        if before is not None and not re.fullmatch(r"[0-9]{1,18}", before):
+            raise web.HTTPBadRequest(text="`before` is `older` of an answer.\n")
+        return _json(dead_letters(self._open(), self.live.pulse, None if before is None else int(before)))
 
     async def _audit(self, request: web.Request) -> web.Response:
         try:
@@ -265,6 +280,15 @@ class Console:
 
 def _json(value: object) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _before(request: web.Request) -> Place | None:
+    """Return before which place of a story is asked, None where for the newest."""
+    text = request.query.get("before")
+    try:
+        return None if text is None else place_of(text)
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"{error}\n") from error
 
 
 def _absent(why: str) -> web.HTTPNotFound:

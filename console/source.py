@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from heapq import merge
 from pathlib import Path
@@ -20,18 +20,20 @@ from streams.local.beside import FILE
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of
-from streams.policies import changes_in
+from streams.policies import changes_in, first_files
 from streams.privacy.audit import Audit, FileAudit, file_records
 
 
 class Source(Protocol):
     """What a console needs of where it reads.
 
-    failure: what ended it, None while it goes on. audit: takes down who is shown a borrower's data.
+    failure: what ended it, None while it goes on. audit: takes down who is shown a borrower's data. keeps: whether it
+    has a file of the console's own, in which what was counted outlasts a restart.
     """
 
     failure: BaseException | None
     audit: Audit
+    keeps: bool
 
     def start(self) -> None:
         """Begin to follow. Raises Fatal where that cannot be."""
@@ -53,12 +55,24 @@ class Source(Protocol):
         """Return a word that is another one where the ledger was made anew."""
         ...
 
+    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
+        """Return through which position of the ledger was counted and what, in parts; None where nothing counts."""
+        ...
+
+    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Keep what was counted through a position of a ledger that was built so; says whether it is kept. Blocks."""
+        ...
+
     def in_force(self, ledger: Ledger) -> str | None:
         """Return the name of the policy book with which it began."""
         ...
 
     def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
         """Return the changes of policy that came since, in the order in which they were taken."""
+        ...
+
+    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+        """Return the texts of the book with which it began, as they are kept; None where none are."""
         ...
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
@@ -78,7 +92,12 @@ class Source(Protocol):
 
 
 class LocalSource:
-    """A data directory, written by whoever has it."""
+    """A data directory, written by whoever has it.
+
+    It has no file of the console's own, so what is counted is counted from its log at each start.
+    """
+
+    keeps = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -105,6 +124,14 @@ class LocalSource:
         """Return the same word always: a log is only appended to."""
         return ""
 
+    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
+        """Return None: nothing is kept in a directory that another process writes."""
+        return None
+
+    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Return False: nothing is kept."""
+        return False
+
     def in_force(self, ledger: Ledger) -> str | None:
         """Return the policy book that the directory was made with."""
         return ledger.meta("book")
@@ -112,6 +139,10 @@ class LocalSource:
     def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
         """Return the changes that the directory has taken."""
         return changes_in(ledger.meta)
+
+    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+        """Return the texts that the directory keeps of the book that it was made with."""
+        return first_files(ledger.meta)
 
     def health(self, ledger: Ledger) -> dict[str, Any]:
         """Return what there is to say of one process: what waits, and when it last wrote."""

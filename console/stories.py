@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
+from msgspec import DecodeError, json
 from msgspec.structs import replace
 
 from agents.amounts import priced
@@ -18,14 +20,64 @@ from state.account import AccountState
 from state.borrower import BorrowerState
 from streams.agreement import standing
 
+# Events and steps that are told at once, newest first; those before them are asked for.
 TIMELINE, TRANSITIONS = 400, 100
+
+Named = tuple[str, ev.Event]
+
+
+class Place(NamedTuple):
+    """A place in a story: that of the event with this day, whether it was said, its id, and the name of the fact.
+
+    What comes in later, wherever it belongs, does not move it.
+    """
+
+    day: date
+    said: bool
+    event_id: str
+    name: str
+
+
+def place_of(text: str) -> Place:
+    """Return the place that a story named as where older events begin. Raises ValueError where it is none."""
+    try:
+        return json.decode(urlsafe_b64decode(text.encode("ascii")), type=Place)
+    except (ValueError, DecodeError) as error:
+        raise ValueError("It is no place in a story. Ask with `older` of an answer, or without `before`.") from error
+
+
+def _older(named: Named) -> str:
+    return urlsafe_b64encode(json.encode(_place(named))).decode()
+
+
+def _place(named: Named) -> Place:
+    return Place(*story_order(named[1]), named[0])
+
+
+def _page(events: Iterable[Named], before: Place | None, most: int) -> tuple[list[Named], str | None]:
+    """Return the newest events before a place, and the place of those that are older still, None where there are none.
+
+    Only these are put in words, so a long story opens as fast as a short one.
+    """
+    told = sorted((e for e in events if before is None or _place(e) < before), key=_place, reverse=True)
+    return told[:most], _older(told[most - 1]) if len(told) > most else None
 
 
 def account_story(
-    s: AccountState, history: Iterable[tuple[str, ev.Event]], offers: list[ev.OfferPublished]
+    s: AccountState,
+    history: Iterable[tuple[str, ev.Event]],
+    offers: list[ev.OfferPublished],
+    before: Place | None = None,
 ) -> dict[str, Any]:
-    """Return an account's story; its timeline begins with the newest. offers: those that cover it."""
-    events = [e for name, e in history if not (name.startswith(SAID) and isinstance(e, ev.Corrected))]
+    """Return an account's story; its timeline begins with the newest. offers: those that cover it.
+
+    before: only what happened before that place is told, of the timeline and of the steps, without the rest.
+    """
+    told = [(name, e) for name, e in history if not (name.startswith(SAID) and isinstance(e, ev.Corrected))]
+    happened = {**_transitions(told, before), "timeline": _timeline(told, s.currency, before)}
+    if before is not None:
+        return {"account": s.account_id, "currency": s.currency, **happened}
+    events = [e for _, e in told]
     owed = s.owed()
     plans, adjusted = standing(events)
     return {
@@ -66,27 +118,36 @@ def account_story(
             for e in sorted(events, key=story_order)
             if isinstance(e, ev.DelinquencyChanged)
         ],
-        "transitions": _transitions(events),
         "offers": [offer_shown(o) for o in offers],
-        "timeline": timeline(events, s.currency),
+        **happened,
     }
 
 
-def _transitions(events: Iterable[ev.Event]) -> list[dict[str, Any]]:
-    """Return each step from one state to another and why it was taken, the newest first."""
-    kinds = ev.DelinquencyChanged | ev.ClassificationChanged | ev.BadDebtChanged | ev.CreditStandingChanged
-    steps = [e for e in events if isinstance(e, kinds)]
-    return [
-        {
-            "day": e.business_date.isoformat(),
-            "kind": type(e).__name__,
-            "from": both(e.from_),
-            "to": both(e.to),
-            "why": _lateness(e) if isinstance(e, ev.DelinquencyChanged) else both(e.reasons),
-            "policy": getattr(e, "policy", None),
-        }
-        for e in sorted(steps, key=story_order, reverse=True)[:TRANSITIONS]
-    ]
+_STEPS = ev.DelinquencyChanged | ev.ClassificationChanged | ev.BadDebtChanged | ev.CreditStandingChanged
+
+
+def _transitions(events: Iterable[Named], before: Place | None) -> dict[str, Any]:
+    """Return each step from one state to another and why it was taken, the newest first, and where older ones begin."""
+    steps = [(name, e) for name, e in events if isinstance(e, _STEPS)]
+    page, older = _page(steps, before, TRANSITIONS)
+    return {
+        "transitions": [_step(e) for _, e in page if isinstance(e, _STEPS)],
+        "transitions_count": len(steps),
+        "transitions_older": older,
+    }
+
+
+def _step(
+    e: ev.DelinquencyChanged | ev.ClassificationChanged | ev.BadDebtChanged | ev.CreditStandingChanged,
+) -> dict[str, Any]:
+    return {
+        "day": e.business_date.isoformat(),
+        "kind": type(e).__name__,
+        "from": both(e.from_),
+        "to": both(e.to),
+        "why": _lateness(e) if isinstance(e, ev.DelinquencyChanged) else both(e.reasons),
+        "policy": getattr(e, "policy", None),
+    }
 
 
 def _lateness(e: ev.DelinquencyChanged) -> Both:
@@ -113,10 +174,19 @@ def _why(events: Iterable[ev.Event]) -> dict[str, Any] | None:
     }
 
 
-def borrower_story(s: BorrowerState, history: Iterable[tuple[str, ev.Event]], day: date | None) -> dict[str, Any]:
-    """Return a borrower's story. Of his means it says only whether they are known: figures are not for a page."""
-    events = [e for _, e in history]
+def borrower_story(
+    s: BorrowerState, history: Iterable[tuple[str, ev.Event]], day: date | None, before: Place | None = None
+) -> dict[str, Any]:
+    """Return a borrower's story. Of his means it says only whether they are known: figures are not for a page.
+
+    before: only what happened before that place is told, without the rest.
+    """
+    told = list(history)
     currency = s.home[2]
+    happened = _timeline(told, currency, before)
+    if before is not None:
+        return {"borrower": s.borrower_id, "timeline": happened}
+    events = [e for _, e in told]
     offer = s.open_offer()
     return {
         "borrower": s.borrower_id,
@@ -135,7 +205,7 @@ def borrower_story(s: BorrowerState, history: Iterable[tuple[str, ev.Event]], da
         "open_offer": None if offer is None else offer.offer_id,
         "paused_until": _day(s.paused_until),
         "offers": [offer_shown(o) for o in sorted(told_now(events), key=story_order, reverse=True)],
-        "timeline": timeline(events, currency),
+        "timeline": happened,
     }
 
 
@@ -188,9 +258,14 @@ def offer_shown(o: ev.OfferPublished) -> dict[str, Any]:
 
 def timeline(events: Iterable[ev.Event], currency: str) -> dict[str, Any]:
     """Return the newest events in words, and how many there are."""
-    told = sorted(events, key=story_order, reverse=True)
+    # Without names two events of one id are told apart by their order.
+    return _timeline([(f"{n:09d}", e) for n, e in enumerate(events)], currency, None)
+
+
+def _timeline(events: Sequence[Named], currency: str, before: Place | None) -> dict[str, Any]:
+    page, older = _page(events, before, TIMELINE)
     return {
-        "count": len(told),
+        "count": len(events),
         "events": [
             {
                 "day": story_order(e)[0].isoformat(),
@@ -198,8 +273,9 @@ def timeline(events: Iterable[ev.Event], currency: str) -> dict[str, Any]:
                 "in": TOPIC_OF[type(e)].inbound,
                 "words": worded(e, currency),
             }
-            for e in told[:TIMELINE]
+            for _, e in page
         ],
+        "older": older,
     }
 
 

@@ -44,6 +44,17 @@ def changes_in(meta: Callable[[str], str | None]) -> list[ev.PolicyChanged]:
     return [json.decode(meta(_EACH + name) or "", type=ev.PolicyChanged) for name in names]
 
 
+def is_of_rules(name: str) -> bool:
+    """Say whether a named value is one of those that `changes_in` or `first_files` reads."""
+    return name == _FIRST or is_of_changes(name)
+
+
+def first_files(meta: Callable[[str], str | None]) -> dict[str, str] | None:
+    """Return the texts of the book that a deployment began with, by name; None where none are kept."""
+    kept = meta(_FIRST)
+    return None if kept is None else json.decode(kept, type=dict[str, str])
+
+
 class Policies:
     """`book` is what applies now and later. Changes are kept among named values, each as one of its own.
 
@@ -58,15 +69,14 @@ class Policies:
 
     def _kept(self, given: PolicyBook) -> PolicyBook:
         """Return the book that was given where it is the first one, else the one that is kept."""
-        kept, owner = self._rows.meta(_FIRST), self._rows.meta(_OWNER)
+        files, owner = first_files(self._rows.meta), self._rows.meta(_OWNER)
         if owner is None:
             self._rows.set_meta(_OWNER, given.name)
         if given.files is None:
             return given
-        if kept is None:
+        if files is None:
             self._rows.set_meta(_FIRST, json.encode(given.files).decode())
             return given
-        files = json.decode(kept, type=dict[str, str])
         if files == given.files:
             return given
         if all(change.files != given.files for change in changes_in(self._rows.meta)):

@@ -1,6 +1,6 @@
 // The page: which view is shown, what is live, and what the user does.
 import { frameAccess, lookWho, maySee } from "./access.js";
-import { ask, el, number, spoken, speak, t } from "./page.js";
+import { ask, el, forget, number, spoken, speak, t } from "./page.js";
 import { overviewView, trouble } from "./overview.js";
 import { accountView, borrowerView } from "./story.js";
 import { auditView, learnerView, lettersView, rulesView, sender } from "./house.js";
@@ -15,7 +15,7 @@ const VIEWS = {
   "": [() => overview ?? ask("/api/overview"), overviewView],
   account: [(id) => ask(`/api/accounts/${encodeURIComponent(id)}`), accountView],
   borrower: [(id) => ask(`/api/borrowers/${encodeURIComponent(id)}`), borrowerView],
-  rules: [() => ask("/api/rules"), rulesView],
+  rules: [(on) => ask(`/api/rules${on ? `?on=${encodeURIComponent(on)}` : ""}`), rulesView],
   learner: [() => ask("/api/learner"), learnerView],
   letters: [() => ask("/api/letters"), (l) => lettersView(l, again)],
   audit: [(who) => ask(`/api/audit?who=${encodeURIComponent(who)}`), auditView],
@@ -29,6 +29,7 @@ const route = () => {
 async function show(moved) {
   const [view, id] = route();
   const turn = ++shown;
+  if (moved) forget();
   const [load, draw] = VIEWS[view];
   let parts;
   try {

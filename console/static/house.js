@@ -1,18 +1,38 @@
 // Rules, the learner, dead letters, and the audit.
 import { mayDo, maySee } from "./access.js";
-import { bars, card, change, el, grid, link, mark, number, pairs, svg, t, table, wide } from "./page.js";
+import { ask, bars, card, change, el, grid, link, mark, more, number, pairs, svg, t, table, tableRows, wide } from "./page.js";
 
 export function rulesView(r) {
-  const value = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
-  return [el("h1", {}, t("rules")), el("p.soft", {}, t("rules_how")),
-    wide(`${t(r.changes.length ? "began_with" : "in_force")}: ${r.in_force}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" })),
-    r.changes.length ? wide(t("policy_changes"), table([t("effective_on"), t("policy_change"), t("pack"), t("decided")], r.changes.map((c) => [c.effective_on, c.id, c.packs.join(" + "), `${c.source}, ${c.occurred_at.slice(0, 10)}`]), { 1: "text", 2: "text", 3: "text" })) : null,
+  const day = r.on ?? r.today, began = r.change ? `${t("since_change")} ${r.since}, ${r.change}` : `${t("began_with")} ${r.in_force}`;
+  const later = r.changes.filter((c) => c.status === "later"), shown = r.changes.find((c) => c.id === r.change);
+  return [el("h1", {}, t("rules"), r.on ? mark("warn", `${t("as_of")} ${r.on}`) : null), el("p.soft", {}, t("rules_how")),
+    r.on ? el("p", {}, el("a", { href: "#/rules" }, t("rules_today"))) : null,
+    r.kept ? null : el("p.warn", {}, t("rules_not_kept")),
+    wide(`${t("in_force")}${day ? ` ${day}` : ""}: ${began}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" }), shown ? movedBy(shown) : null),
+    later.length && !r.on ? wide(t("rules_later"), later.map((c) => el("div", {}, el("h3", {}, rulesOf(c.effective_on), ` ${c.id} · ${c.source}`), movedBy(c)))) : null,
     ...r.packs.map((p) => {
-      const open = p.rules.filter((x) => !x.verified).length;
-      return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null),
-        table([t("rule"), t("value"), t("checked"), t("source")], p.rules.map((x) => [x.path, value(x.value), mark(x.verified ? "good" : "warn", t(x.verified ? "verified" : "unverified")), x.source]), { 1: "text", 3: "text" }));
-    })];
+      const open = p.rules.filter((x) => !x.verified).length, moved = p.rules.filter((x) => x.moved).length;
+      return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null, " ", moved ? mark("", `${t("moved")}: ${number(moved)}`) : null),
+        table([t("rule"), t("value"), t("checked"), t("source")], p.rules.map((x) => [x.path, x.moved ? el("span", {}, `${said(x.value)} `, mark("", wasBefore(x.moved))) : said(x.value), mark(x.verified ? "good" : "warn", t(x.verified ? "verified" : "unverified")), x.source]), { 1: "text", 3: "text" }));
+    }),
+    r.changes.length ? wide(t("policy_changes"), table([t("effective_on"), t("policy_change"), t("status"), t("moved"), t("pack"), t("decided")], r.changes.map((c) => [rulesOf(c.effective_on), c.id, t(`is_${c.status}`), c.moved_count === null ? "–" : number(c.moved_count), c.packs.join(" + "), `${c.source}, ${c.occurred_at.slice(0, 10)}`]), { 1: "text", 3: "n", 4: "text", 5: "text" })) : null].filter(Boolean);
 }
+
+const rulesOf = (day) => el("a", { href: `#/rules/${day}` }, day);
+const said = (v) => (typeof v === "object" && v !== null ? JSON.stringify(v) : String(v));
+const wasBefore = (m) => `${"before" in m ? `${t("was")} ${said(m.before)}` : t("new")}; ${m.change}, ${m.on}`;
+
+// What a change moved: each rule before and after, for whom. A side that no pack says is a dash.
+function movedBy(c) {
+  if (c.moved === null) return null;
+  if (!c.moved.length) return el("p.soft", {}, t("moved_none"));
+  const side = (x) => (x === null ? "–" : el("span", {}, `${x.pack}: ${said(x.value)} `, x.verified ? null : mark("warn", t("unverified"))));
+  const left = c.moved_count - c.moved.length;
+  return el("details.moved", {}, el("summary", {}, `${c.id}. ${t("moved")}: ${number(c.moved_count)}`),
+    table([t("rule"), t("before"), t("after"), t("place"), t("source")], c.moved.map((m) => [m.path, side(m.before), side(m.after), places(m.where), m.after === null ? "" : m.after.source]), { 1: "text", 2: "text", 3: "text", 4: "text" }),
+    left ? el("p.soft", {}, `+ ${number(left)}`) : null);
+}
+const places = (where) => where.map(([j, p]) => (p === "*" ? any([j]) : `${any([j])} ${t(p)}`)).join(", ");
 
 const any = (names) => names.map((n) => (n === "*" ? t("any") : n)).join(", ");
 
@@ -20,8 +40,13 @@ export function learnerView(l) {
   return [el("h1", {}, t("learner")), el("p.soft", {}, t("learner_how")), el("div.grid.two", {},
     card(t("version"), pairs([[t("version"), number(l.version), "n"], [t("rows"), number(l.rows), "n"], [t("guardrail"), l.tripped || t("none"), l.tripped ? "n.bad" : "n.good"]])),
     card(t("led_by"), Object.keys(l.groups).length ? bars(Object.entries(l.groups).map(([k, n]) => [`group_${k}`, n])) : el("p.soft", {}, t("none"))),
-    wide(t("weight"), l.weights.length ? table([t("figure"), t("value"), t("sure"), t("belief")], l.weights.map((w) => [t(`figure_${w.name}`), w.mean.toFixed(3), `± ${w.deviation.toFixed(3)}`, belief(w, l.weights)]), { 1: "n", 2: "n", 3: "text" }) : el("p", {}, t("learner_none"))))];
+    wide(t("weight"), l.weights.length ? table([t("figure"), t("value"), t("sure"), t("belief")], l.weights.map((w) => [t(`figure_${w.name}`), w.mean.toFixed(3), `± ${w.deviation.toFixed(3)}`, belief(w, l.weights)]), { 1: "n", 2: "n", 3: "text" }) : el("p", {}, t("learner_none"))),
+    wide(`${t("whom_leads")}${l.leads.rows.length < l.leads.count ? ` (${number(l.leads.rows.length)} / ${number(l.leads.count)})` : ""}`, el("p.soft", {}, t("leads_how")), table([t("whom"), t("days_past_due"), t("led_by"), t("kind"), t("led"), t("chance"), t("taken")], l.leads.rows.map(leads), { 3: "text", 4: "n", 5: "n", 6: "n" })))];
 }
+
+const share = (x) => `${(100 * x).toFixed(0)} %`;
+const leads = (x) => [`${x.jurisdiction === "other" ? t("any") : x.jurisdiction} ${t(x.product)}`, t(x.bucket), t(`group_${x.group}`), `${t(`term_${x.term}`)}, ${t(`shape_${x.shape}`)}, ${t(`relief_${x.relief}`)}`, `${number(x.led)} / ${number(x.shown)}`, share(x.chance),
+  x.rate === null ? "–" : `${number(x.accepted)} / ${number(x.answered)}: ${share(x.rate)} (${(100 * x.low).toFixed(0)}–${share(x.high)})`];
 
 function belief(w, all) {
   const most = Math.max(...all.map((x) => Math.abs(x.mean) + x.deviation)), x = (v) => 100 + (95 * v) / most;
@@ -31,15 +56,20 @@ function belief(w, all) {
 
 export function lettersView(l, again) {
   const left = l.letters.filter((x) => !x.replayed);
+  // Of a code whose letters are not all here some may wait; sending in again those that were sent does nothing.
+  const unseen = l.older !== null && l.replayed_count < l.count;
+  const head = [t("code"), t("message"), t("topic"), t("again")];
+  const rows = (letters) => letters.map((x) => [x.code, x.message, `${x.topic}/${x.partition}/${x.offset}`, x.replayed ? mark("good", t("replayed")) : !mayDo("replay_letters") ? "" : button(t("again_one"), () => again({ ids: [x.id] }, `${t("sure_one")} ${x.topic}/${x.partition}/${x.offset}`))]);
+  const newest = table(head, rows(l.letters), { 1: "text" });
   const codes = Object.entries(l.by_code).map(([code, n]) => {
-    const waits = left.some((x) => x.code === code);
+    const waits = unseen || left.some((x) => x.code === code);
     if (waits && !mayDo("replay_letters")) return [code, number(n), ""];
     return [code, number(n), waits ? button(t("again_all"), () => again({ code }, `${t("sure_all")} ${code}`)) : mark("good", t("replayed"))];
   });
   return [el("h1", {}, `${t("letters")} (${number(l.count)})`), el("p.soft", {}, t("replay_how")), el("p", { id: "result", role: "status" }),
     l.letters.length ? grid(
       wide(t("by_code"), table([t("code"), t("count"), t("again")], codes, { 1: "n" })),
-      wide(`${t("letters_newest")} (${number(l.letters.length)})`, table([t("code"), t("message"), t("topic"), t("again")], l.letters.map((x) => [x.code, x.message, `${x.topic}/${x.partition}/${x.offset}`, x.replayed ? mark("good", t("replayed")) : !mayDo("replay_letters") ? "" : button(t("again_one"), () => again({ ids: [x.id] }, `${t("sure_one")} ${x.topic}/${x.partition}/${x.offset}`))]), { 1: "text" })))
+      wide(`${t("letters_newest")} (${number(l.letters.length)})`, newest, more("letters", newest.querySelector("tbody"), l.older, async (place) => { const next = await ask(`/api/letters?before=${place}`); return [tableRows(head, rows(next.letters), { 1: "text" }), next.older]; }, l.count)))
       : el("p", {}, mark("good", t("letters_none")))];
 }
 

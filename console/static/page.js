@@ -54,10 +54,56 @@ export const pairs = (rows) => el("dl", {}, rows.flatMap(([name, value, kind]) =
 // kinds: by column, "n" for numbers and "text" for what may be broken into lines: then a telephone shows rows as blocks.
 export function table(head, rows, kinds = {}) {
   if (!rows.length) return none();
-  const cell = (tag, i, attributes, value) => el(`${tag}${kinds[i] ? `.${kinds[i]}` : ""}`, attributes, value);
+  const cell = cellOf(kinds);
   return el("div.scroll", { tabindex: "0", role: "group", "aria-label": head.filter(Boolean).join(", ") }, el(`table${Object.values(kinds).includes("text") ? ".stack" : ""}`, {},
     el("thead", {}, el("tr", {}, head.map((h, i) => (h ? cell("th", i, { scope: "col" }, h) : el("td", {}))))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value, i) => cell("td", i, { "data-head": head[i] }, value)))))));
+    el("tbody", {}, tableRows(head, rows, kinds))));
+}
+const cellOf = (kinds) => (tag, i, attributes, value) => el(`${tag}${kinds[i] ? `.${kinds[i]}` : ""}`, attributes, value);
+export const tableRows = (head, rows, kinds = {}) => rows.map((row) => el("tr", {}, row.map((value, i) => cellOf(kinds)("td", i, { "data-head": head[i] }, value))));
+
+// How often more was asked for of each list of the view, so that a view that is drawn again shows as much as before.
+const asked = new Map(), answers = new Map();
+export function forget() { asked.clear(); answers.clear(); }
+// What happened long ago does not change while one looks at it: drawn again, in another language, it is not asked anew.
+export async function askOnce(path) {
+  if (!answers.has(path)) answers.set(path, await ask(path));
+  return answers.get(path);
+}
+
+// A button that appends what is older to a list. older: from where on, null where there is nothing; load: asks for it and
+// returns the new elements and where still older ones begin; count: how many there are in all.
+export function more(name, list, older, load, count) {
+  if (older === null) return null;
+  const told = el("span.soft", { role: "status" }), button = el("button", { type: "button" }, t("older"));
+  const says = () => { told.textContent = `${number(list.children.length)} / ${number(count)}`; };
+  const next = async () => {
+    const [made, further] = await load(older);
+    list.append(...made);
+    older = further;
+    says();
+    if (older === null) {
+      // Whoever asked by keyboard goes on where the list does.
+      const focused = document.activeElement === button;
+      button.remove();
+      if (focused && made.length) { made[0].setAttribute("tabindex", "-1"); made[0].focus(); }
+    }
+  };
+  let busy = false;
+  const several = async (times) => {
+    if (busy) return;
+    busy = true;
+    try {
+      for (let n = 0; n < times && older !== null; n++) await next();
+    } catch (error) {
+      told.textContent = error.message;
+    }
+    busy = false;
+  };
+  button.addEventListener("click", () => { if (!busy) { asked.set(name, (asked.get(name) ?? 0) + 1); several(1); } });
+  says();
+  several(asked.get(name) ?? 0);
+  return el("p.more", {}, button, " ", told);
 }
 export function bars(rows, kind = () => "") {
   const most = Math.max(1, ...rows.map(([, n]) => n));

@@ -1,5 +1,5 @@
 // The story of one account or borrower: where it stands, how it came there, what was offered, what happened then.
-import { card, el, grid, link, mark, money, none, number, pairs, spoken, svg, t, table, wide } from "./page.js";
+import { askOnce, card, el, grid, link, mark, money, more, none, number, pairs, spoken, svg, t, table, tableRows, wide } from "./page.js";
 import { maySee } from "./access.js";
 import { statusMark } from "./overview.js";
 
@@ -7,6 +7,7 @@ const listed = (codes) => codes.map(t).join(", ") || t("none");
 
 export function accountView(a) {
   const s = a.status;
+  const before = (place) => askOnce(`/api/accounts/${encodeURIComponent(a.account)}?before=${encodeURIComponent(place)}`);
   const document_ = (p) => el("a", { href: `/api/accounts/${encodeURIComponent(a.account)}/agreements/${encodeURIComponent(p.plan)}?locale=${spoken()}`, target: "_blank", rel: "noopener" }, `${t("agreement")} ${p.day}`);
   return [
     el("h1", {}, `${t("account")} ${a.account} `, statusMark(s.bad_debt === "none" ? s.bucket : s.bad_debt)),
@@ -18,14 +19,15 @@ export function accountView(a) {
       card(t("owed"), pairs(["principal", "interest", "fees", "penalty"].map((p) => [t(p), money(a.owed[p], a.currency), "n"])), el("p.sum", {}, `${t("total")} `, el("strong", {}, money(Object.values(a.owed).reduce((x, y) => x + y, 0), a.currency)))),
       card(t("why_bad"), a.why ? [el("p", { id: "why" }, `${a.why.day}: ${a.why.words[spoken()]}`), pairs([[t("policy"), a.why.policy], [t("evidence"), a.why.evidence.join(", ") || t("none")]])] : el("p.soft", {}, t("not_bad"))),
       wide(t("over_time"), lateness(a)),
-      wide(t("transitions"), table([t("day"), t("what"), t("from_to"), t("why"), t("policy")], a.transitions.map((x) => [x.day, t(`of_${x.kind}`), `${x.from[spoken()]} → ${x.to[spoken()]}`, x.why[spoken()], x.policy ?? ""]), { 3: "text" })),
+      wide(t("transitions"), ...transitions(a, before)),
       a.plans.length ? wide(t("plans"), table([t("day"), t("months"), t("status"), t("document")], a.plans.map((p) => [p.day, number(p.instalments.length), p.active ? mark("good", t("active")) : t("ended"), document_(p)]), { 1: "n" })) : null,
       ...offers(a.offers),
-      wide(`${t("timeline")} (${t("timeline_of")} ${number(a.timeline.count)})`, timeline(a.timeline.events))),
+      wide(`${t("timeline")} (${t("timeline_of")} ${number(a.timeline.count)})`, ...timeline(a.timeline, before))),
   ];
 }
 
 export function borrowerView(b) {
+  const before = (place) => askOnce(`/api/borrowers/${encodeURIComponent(b.borrower)}?before=${encodeURIComponent(place)}`);
   return [
     el("h1", {}, `${t("borrower")} ${b.borrower} `, b.distressed ? mark("bad", t("distressed")) : null),
     grid(
@@ -33,11 +35,22 @@ export function borrowerView(b) {
       card(t("plans_of"), table([t("account"), t("until")], b.plans.map((p) => [link("account", p.account), p.until]))),
       card(t("means"), pairs([[t("means"), b.means_known ? t("known") : t("not_known")], [t("consents"), number(b.consents)], ...(b.paused_until ? [[t("paused"), b.paused_until]] : []), ...(maySee("audit") ? [[t("audit"), el("a", { href: `#/audit/${encodeURIComponent(b.borrower)}` }, t("looked"))]] : [])])),
       ...offers(b.offers),
-      wide(`${t("timeline")} (${t("timeline_of")} ${number(b.timeline.count)})`, timeline(b.timeline.events))),
+      wide(`${t("timeline")} (${t("timeline_of")} ${number(b.timeline.count)})`, ...timeline(b.timeline, before))),
   ];
 }
 
-const timeline = (events) => el("ul.timeline", {}, events.map((e) => el(`li${e.in ? ".came" : ""}`, {}, el("span.soft", {}, e.day), el("span", { title: e.in ? t("in") : t("out"), "aria-label": e.in ? t("in") : t("out"), role: "img" }, e.in ? "→" : "←"), el("span", {}, e.words[spoken()]))));
+function timeline(told, before) {
+  const items = (events) => events.map((e) => el(`li${e.in ? ".came" : ""}`, {}, el("span.soft", {}, e.day), el("span", { title: e.in ? t("in") : t("out"), "aria-label": e.in ? t("in") : t("out"), role: "img" }, e.in ? "→" : "←"), el("span", {}, e.words[spoken()])));
+  const list = el("ul.timeline", {}, items(told.events));
+  return [list, more("timeline", list, told.older, async (place) => { const { timeline: next } = await before(place); return [items(next.events), next.older]; }, told.count)];
+}
+
+function transitions(a, before) {
+  const head = [t("day"), t("what"), t("from_to"), t("why"), t("policy")], kinds = { 3: "text" };
+  const rows = (steps) => steps.map((x) => [x.day, t(`of_${x.kind}`), `${x.from[spoken()]} → ${x.to[spoken()]}`, x.why[spoken()], x.policy ?? ""]);
+  const made = table(head, rows(a.transitions), kinds);
+  return [made, more("transitions", made.querySelector("tbody"), a.transitions_older, async (place) => { const next = await before(place); return [tableRows(head, rows(next.transitions), kinds), next.transitions_older]; }, a.transitions_count)];
+}
 
 function offers(all) {
   // The newest is open, and the newest with a plan in it; of the others a line.

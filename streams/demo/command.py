@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
+import threading
 import time
+import webbrowser
 from collections.abc import Generator
 from datetime import date
 from itertools import islice
@@ -52,9 +56,33 @@ def demo_command(count: int, history: int, accounts: int, seed: int, leave: bool
             next(run)
         with ServedConsole(Path(folder), port=port) as served:
             console.print(f"The page is at {served.url}", highlight=False)
+            if sys.stdout.isatty() and not leave:
+                show_page(served.url)
             shown = _show(console, run, count, leave)
         run.close()
     _summary(console, shown)
+
+
+def show_page(url: str) -> None:
+    """Open a page in a browser where there is one that has a window; where there is none, its address was printed.
+
+    It is opened beside what goes on in the terminal, and whatever goes wrong with it stops nothing.
+    """
+    threading.Thread(target=_opened, args=(url,), name="browser", daemon=True).start()
+
+
+def _opened(url: str) -> bool:
+    windows = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if not windows:
+        return False
+    try:
+        browser = webbrowser.get()
+        # Lynx and its like would take the terminal in which the demonstration is shown.
+        return type(browser) is not webbrowser.GenericBrowser and browser.open(url)
+    except (webbrowser.Error, OSError, ValueError):
+        return False
 
 
 def _show(console: Console, run: Generator[Demonstration, None, None], count: int, leave: bool) -> Demonstration:

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from console.serving import ServedConsole
+from console.stories import account_story, place_of
 from schemas import events as ev
 from schemas.errors import Fatal
 from state.account import AccountState
@@ -110,6 +111,79 @@ def test_every_account_and_borrower_of_the_log_has_a_story(
         assert told(ready, f"/api/borrowers/{borrower}")["offers"]
 
 
+def test_every_event_of_a_story_is_told_once_page_by_page(
+    ready: ServedConsole, log: list[ev.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = next(e for e in log if isinstance(e, ev.InstalmentMissed)).account_id
+    borrower = next(e for e in log if isinstance(e, ev.OfferPublished)).borrower_id
+    for path in (f"/api/accounts/{opened}", f"/api/borrowers/{borrower}"):
+        whole = told(ready, path)
+        assert whole["timeline"]["older"] is None
+        with monkeypatch.context() as short:
+            short.setattr("console.stories.TIMELINE", 7)
+            short.setattr("console.stories.TRANSITIONS", 2)
+            found, answer = [], told(ready, path)
+            found += answer["timeline"]["events"]
+            while (older := answer["timeline"]["older"]) is not None:
+                answer = told(ready, f"{path}?before={quote(older)}")
+                assert answer["timeline"]["count"] == whole["timeline"]["count"]
+                # What does not change from page to page is not told again, nor worked out.
+                assert "offers" not in answer
+                found += answer["timeline"]["events"]
+            assert found == whole["timeline"]["events"]
+            if "transitions" in whole:
+                steps, answer = [], told(ready, path)
+                steps += answer["transitions"]
+                while (older := answer["transitions_older"]) is not None:
+                    answer = told(ready, f"{path}?before={quote(older)}")
+                    steps += answer["transitions"]
+                assert steps == whole["transitions"]
+                assert len(steps) == whole["transitions_count"] > 2
+        for nonsense in ("x", "W10=", quote("逾期"), "WzFd"):
+            status, _, said = asked(ready.url, f"{path}?before={nonsense}")
+            assert (status, b"no place in a story" in said) == (400, True)
+
+
+def test_a_place_in_a_story_stays_where_it_is_when_something_late_comes_in() -> None:
+    def paid(n: int, day: date) -> tuple[str, ev.Event]:
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        # One id for all: a careless source does not hide an event.
+        event = ev.PaymentReceived(
+            event_id="same",
+            occurred_at=at,
+            source="s",
+            account_id="A1",
+            payment_id=f"p{n}",
+            amount=n + 1,
+            currency="CNY",
+            value_on=day,
+            channel="transfer",
+        )
+        return f"payment:p{n}", event
+
+    day = date(2026, 3, 1)
+    history = [paid(n, day) for n in range(1000)]
+    state = AccountState(
+        account_id="A1",
+        borrower_id="B1",
+        product="loan",
+        jurisdiction="CN",
+        currency="CNY",
+        annual_rate_bps=0,
+        original_principal=0,
+        opened=1,
+        through=1,
+    )
+    first = account_story(state, history, [])["timeline"]
+    history += [paid(5000, day - timedelta(days=1)), paid(5001, day + timedelta(days=1))]
+    second = account_story(state, history, [], place_of(first["older"]))["timeline"]
+    third = account_story(state, history, [], place_of(second["older"]))["timeline"]
+    assert third["older"] is None
+    words = [e["words"]["en"] for page in (first, second, third) for e in page["events"]]
+    assert len(words) == len(set(words)) == 1001
+    assert "50.01" in words[-1]
+
+
 def test_a_story_of_means_tells_no_figure_of_them(ready: ServedConsole, lived: Path, log: list[ev.Event]) -> None:
     with LocalRuntime.open(lived, default_book()) as runtime:
         for borrower in sorted({e.borrower_id for e in log if isinstance(e, ev.OfferPublished)})[:40]:
@@ -147,7 +221,11 @@ def test_only_its_own_name_is_answered_and_every_answer_is_guarded(ready: Served
 
 
 def test_a_dead_letter_shows_where_it_came_from_and_not_what_it_holds(ready: ServedConsole) -> None:
-    (letter,) = told(ready, "/api/letters")["letters"]
+    answer = told(ready, "/api/letters")
+    (letter,) = answer["letters"]
+    assert answer["older"] is None
+    assert told(ready, "/api/letters?before=0")["letters"] == []
+    assert asked(ready.url, "/api/letters?before=-1")[0] == asked(ready.url, "/api/letters?before=x")[0] == 400
     assert (letter["topic"], letter["code"]) == ("payments", "unreadable")
     assert "not Avro" not in json.dumps(letter)
 

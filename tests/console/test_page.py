@@ -323,5 +323,45 @@ def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: B
         page.evaluate("location.hash = '#/account/A1'")
         expect(page.get_by_role("heading", name="What happened")).to_contain_text("10,001")
         print(f"first paint after {paint:.0f} ms; opened after {time.perf_counter() - began:.2f} s")
-        assert page.locator(".timeline li").count() == 400
+        events = page.locator(".timeline li")
+        assert events.count() == 400
+        older = page.get_by_role("button", name="Show older ones")
+        for shown in range(800, 10_001, 400):
+            older.click()
+            expect(events).to_have_count(shown, timeout=20_000)
+        older.click()
+        expect(events).to_have_count(10_001, timeout=20_000)
+        expect(events.last).to_contain_text(str(START))
+        expect(events.filter(has_text="Account opened")).to_have_count(1)
+        expect(older).to_have_count(0)
+        # None is told twice, and what is drawn again shows as much.
+        told = page.evaluate("[...document.querySelectorAll('.timeline li')].map(e => e.textContent)")
+        assert told == sorted(told, key=lambda line: line[:10], reverse=True)
+        page.get_by_role("button", name="中文").click()
+        expect(page.get_by_role("heading", name="经过")).to_be_visible(timeout=20_000)
+        expect(events).to_have_count(10_001)
+        page.close()
+
+
+def test_every_letter_can_be_reached_and_sent_in_again_from_the_page(browser: Browser, tmp_path: Path) -> None:
+    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+        for n in range(450):
+            runtime.publish_raw("payments", b"A1", b"\xffnot Avro %d" % n)
+        runtime.run()
+    with ServedConsole(tmp_path) as served:
+        page = browser.new_page(locale="en-GB")
+        page.goto(served.url + "/#/letters")
+        section = page.locator("section", has=page.get_by_role("heading", name="Newest"))
+        for shown in (200, 400, 450):
+            expect(section.locator("tbody tr")).to_have_count(shown)
+            if shown < 450:
+                section.get_by_role("button", name="Show older ones").click()
+        expect(section.locator("tbody tr").last).to_contain_text("payments/0/0")
+        section.get_by_role("button", name="Send in again").last.click()
+        page.get_by_role("dialog").get_by_role("button", name="Send").click()
+        expect(page.get_by_role("status").first).to_be_visible()
+        expect(page.locator("#result")).to_contain_text("1 sent in again")
+        # It is drawn again as long as it was, with the letter that was refused anew on top.
+        expect(section.locator("tbody tr")).to_have_count(451)
+        expect(section.locator("tbody tr").last).to_contain_text("sent in again")
         page.close()

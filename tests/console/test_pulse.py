@@ -31,7 +31,7 @@ def counted(events: list[ev.Event]) -> bytes:
     pulse = Pulse()
     for event in events:
         pulse.take(event)
-    return msgspec.json.encode(pulse.snapshot(), order="sorted")
+    return msgspec.json.encode((pulse.snapshot(), pulse.leads.table()), order="sorted")
 
 
 def by_place(events: list[ev.Event], partitions: int) -> list[list[ev.Event]]:
