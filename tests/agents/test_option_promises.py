@@ -265,7 +265,7 @@ def test_an_open_offer_repays_what_is_owed_at_every_close_of_a_history() -> None
     """Statements are billed and payments come in while offers wait: what is offered follows them."""
     start = date(2026, 1, 5)
     world = World(300, 7, start)
-    compared, followed, offered = 0, 0, set[str]()
+    compared, followed, adjusted, offered = 0, 0, 0, set[str]()
     with LocalRuntime.open(None, default_book()) as runtime:
         arrived = list(world.opening())
         for n in range(250):
@@ -273,6 +273,10 @@ def test_an_open_offer_repays_what_is_owed_at_every_close_of_a_history() -> None
             said = runtime.feed(arrived)
             arrived = list(world.day(today, said))
             followed += sum(isinstance(e, ev.OfferWithdrawn) and e.reason == "debts_changed" for e in said)
+            for change in (e for e in said if isinstance(e, ev.PlanScheduleAdjusted) and e.instalments):
+                # No legal term of the packs is longer.
+                assert change.instalments[-1].due_on <= add_months(change.business_date, 60)
+                adjusted += 1
             offered |= {e.borrower_id for e in said if isinstance(e, ev.OfferPublished)}
             for name in sorted(offered):
                 borrower = cast(BorrowerState, runtime.state("planner", name))
@@ -285,4 +289,5 @@ def test_an_open_offer_repays_what_is_owed_at_every_close_of_a_history() -> None
                     assert abs(owed - principal) * 10_000 <= principal * MATERIAL_BPS, (today, account)
                     compared += 1
     assert compared > 500
+    assert adjusted > 10
     assert followed > 10

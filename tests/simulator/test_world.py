@@ -15,6 +15,7 @@ from schemas.jsonlines import to_line
 from schemas.topics import TOPIC_OF
 from schemas.validation import check
 from simulator import World, closed_loop, open_loop, simulate
+from simulator.envelope import at
 from simulator.population import index_of
 from state.pack import default_book
 from streams.local.runtime import LocalRuntime
@@ -193,3 +194,50 @@ def _whose(line: bytes) -> int | None:
         if field in line:
             return index_of(line.split(field)[1].split(b'"')[0].decode())
     return None
+
+
+def test_who_has_a_plan_pays_the_schedule_that_counts_and_the_statement_that_stayed_beside_it() -> None:
+    start = date(2026, 1, 1)
+    world = World(20, 5, start)
+    account = next(a for i in range(20) for a in world.people.borrower(i).accounts if not a.months)
+    due = [start + timedelta(days=n) for n in (3, 6, 9)]
+
+    def instalments(*amounts: int) -> tuple[ev.PlanInstalment, ...]:
+        return tuple(
+            ev.PlanInstalment(number=n, due_on=day, amount=a, principal=a, interest=0)
+            for n, (day, a) in enumerate(zip(due, amounts, strict=False), 1)
+        )
+
+    envelope = {"occurred_at": at(start, 9), "source": "test", "account_id": account.account_id, "caused_by": "x"}
+    plan = ev.PlanActivated(
+        event_id="plan",
+        borrower_id="B",
+        plan_id="P",
+        offer_id="O",
+        option_id="op",
+        currency="CNY",
+        activated_on=start,
+        annual_rate_bps=0,
+        waived=ev.Amounts(),
+        instalments=instalments(100, 100),
+        **envelope,
+    )
+    change = ev.PlanScheduleAdjusted(
+        event_id="change",
+        business_date=start,
+        plan_id="P",
+        offer_id="O",
+        difference=50,
+        agreed=2,
+        instalments=instalments(100, 100, 50),
+        beside=(ev.Instalment(number=7, due_on=start + timedelta(days=5), principal=900, interest=10, fees=0),),
+        **envelope,
+    )
+    paid: list[ev.PaymentReceived] = []
+    for n in range(14):
+        today = start + timedelta(days=n)
+        arrived = world.day(today, [plan, change] if not n else ())
+        paid += [e for e in arrived if isinstance(e, ev.PaymentReceived) and e.account_id == account.account_id]
+    beside = [e for e in paid if "beside" in e.payment_id]
+    assert [(e.amount, e.value_on) for e in beside] == [(910, start + timedelta(days=5))]
+    assert sum(e.amount for e in paid if "beside" not in e.payment_id) in (100, 150, 200, 250)

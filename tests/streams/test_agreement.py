@@ -14,6 +14,7 @@ from agents.amounts import money
 from schemas import events as ev
 from schemas.jsonlines import to_line
 from simulator.world import World
+from state.calendars import add_months
 from state.pack import default_book
 from streams.agreement import WORDS, agreement, recording_of, standing
 from streams.cli import cli
@@ -205,3 +206,60 @@ def test_a_plan_of_an_earlier_release_is_shown_with_the_balance_that_it_must_hav
     page = Page(agreement(before))
     assert page.clauses == {}
     assert money(sum(i.principal for i in before.instalments), before.currency) in page.text
+
+
+@pytest.mark.parametrize(
+    ("difference", "forgiven", "amounts", "notes"),
+    [
+        (1_000, 0, [20_000, 20_000, 1_000], ["more"]),
+        (-1_000, 0, [20_000, 19_000], ["less"]),
+        (1_000, 0, [20_500, 20_500], ["spread"]),
+        (-39_950, 50, [], ["less", "forgiven"]),
+        (50, 50, [20_000, 20_000], ["forgiven"]),
+        (0, 0, [20_000, 20_000], []),
+    ],
+)
+@pytest.mark.parametrize("billed", [0, 9_000])
+def test_each_way_in_which_a_schedule_changes_is_said_on_the_page_in_both_languages(
+    lived,  # type: ignore[no-untyped-def]
+    difference: int,
+    forgiven: int,
+    amounts: list[int],
+    notes: list[str],
+    billed: int,
+) -> None:
+    def instalments(asked: list[int]) -> tuple[ev.PlanInstalment, ...]:
+        return tuple(
+            ev.PlanInstalment(number=n, due_on=add_months(START, n), amount=amount, principal=amount, interest=0)
+            for n, amount in enumerate(asked, 1)
+        )
+
+    plan = replace(lived[1][0], instalments=instalments([20_000, 20_000]))
+    bill = ev.Instalment(number=9, due_on=START + timedelta(days=10), principal=billed, interest=0, fees=0)
+    change = ev.PlanScheduleAdjusted(
+        event_id="adjusted",
+        occurred_at=plan.occurred_at,
+        source="test",
+        account_id=plan.account_id,
+        business_date=plan.activated_on,
+        caused_by=plan.event_id,
+        plan_id=plan.plan_id,
+        offer_id=plan.offer_id,
+        difference=difference,
+        agreed=2,
+        instalments=instalments(amounts),
+        forgiven=forgiven,
+        beside=(bill,) if billed else (),
+    )
+    said = {"forgiven": money(forgiven, plan.currency), "beside": money(billed, plan.currency)}
+    for locale in ("zh", "en"):
+        text = Page(agreement(plan, locale, adjusted=change)).text
+        found = [
+            way
+            for way in ("more", "less", "onto_last", "spread", "forgiven", "beside")
+            if WORDS[locale][way].format(
+                amount=said.get(way, money(abs(difference), plan.currency)), due_on=bill.due_on.isoformat()
+            )
+            in text
+        ]
+        assert found == [*notes, *(["beside"] if billed else [])]
