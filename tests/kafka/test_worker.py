@@ -198,12 +198,21 @@ def test_a_second_worker_on_the_same_data_directory_is_refused(stage: Stage) -> 
     assert "is in use by process" in stage.log("two")
 
 
-def test_a_worker_refuses_topics_that_do_not_fit(stage: Stage) -> None:
-    stage.partitions = 4
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"partitions": 4}, "has 3 partitions where settings ask for 4"),
+        ({"replicas": 3}, "has a partition with 1 of the 3 replicas that settings ask for; add replicas with kafka-re"),
+    ],
+    ids=["partitions", "replicas"],
+)
+def test_a_worker_refuses_topics_that_do_not_fit(stage: Stage, asked: dict[str, int], sentence: str) -> None:
+    for name, value in asked.items():
+        setattr(stage, name, value)
     assert stage.start().wait(60) == 1
     told = stage.log().strip().splitlines()[-1]
     assert told.startswith("reprieve: ")
-    assert "has 3 partitions where settings ask for 4" in told
+    assert sentence in told
 
 
 def test_the_commands_publish_to_kafka_and_print_what_was_said(stage: Stage, tmp_path: Path) -> None:
