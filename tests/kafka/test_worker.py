@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
 
 from chaos.stage import Stage, expected
 from schemas import events as ev
@@ -70,6 +72,30 @@ def test_whatever_comes_in_is_answered_once_and_the_stream_goes_on(stage: Stage)
     stage.settle()
     codes = Counter({"unreadable": 2, "wrong_key": 1, "wrong_partition": 1, "unexpected_type": 1, "unknown_schema": 2})
     stage.assert_exact(history(), codes)
+
+
+def test_a_fault_of_an_agent_ends_the_worker_and_no_record_is_passed_over(stage: Stage) -> None:
+    # Few closes, since each costs time.
+    events = [e for e in history() if not isinstance(e, ev.DayClosed) or e.business_date.day % 9 == 0]
+    payment = [e for e in events if isinstance(e, ev.PaymentReceived)][-1]
+    stage.publish(events)
+    sound, stage.program = stage.program, ("-m", "tests.kafka.faulty_agent", payment.account_id)
+    assert stage.start().wait(60) == 1
+    told = stage.log().strip().splitlines()[-1]
+    where = re.match(
+        rf"reprieve: Processing PaymentReceived at {stage.prefix}payments/(\d)/(\d+) failed with ZeroDivisionError: "
+        r"a fault of the agent\. Nothing of its batch was kept; the record stays where it is\.",
+        told,
+    )
+    assert where is not None, told
+    assert "Traceback" not in stage.log()
+    partition, offset = int(where[1]), int(where[2])
+    assert partition == partition_of(payment.account_id.encode(), stage.partitions)
+    assert stage.committed().get(TopicPartition(f"{stage.prefix}payments", partition), 0) <= offset
+    stage.program = sound
+    stage.start()
+    stage.settle()
+    stage.assert_exact(events)
 
 
 def test_a_record_on_a_wrong_partition_can_be_sent_on_instead(stage: Stage) -> None:
