@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
@@ -25,7 +27,9 @@ from state.borrower import BorrowerState
 from state.pack import default_book
 from streams.cli import cli
 from streams.endings import ended
+from streams.kafka.broker import changelog
 from streams.kafka.metrics import VIEWS_AWAY
+from streams.kafka.rows import STATE
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
 from streams.views.keys import KINDS, Keys
@@ -200,6 +204,68 @@ def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
         assert asyncio.run(run()) == expected()
     finally:
         own.stop()
+
+
+async def rows_of_states(settings: Settings, begin: Mapping[bytes, bytes]) -> list[str]:
+    """Return the names of states that were written to the changelogs behind the places where views stand."""
+    found = []
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap_servers, isolation_level="read_committed"
+    ) as consumer:
+        names = {
+            TopicPartition(changelog(settings, agent), part): kind
+            for agent, kind in KINDS.items()
+            for part in range(settings.topics.partitions)
+        }
+        consumer.assign(list(names))
+        for tp in names:
+            consumer.seek(tp, int(begin.get(f"{tp.topic}/{tp.partition}".encode(), 0)))
+        ends = await consumer.end_offsets(list(names))
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                found += [f"{names[tp]}:{r.key[1:].decode()}" for r in records if r.key[:1] == STATE]
+    return found
+
+
+def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(stage: Stage, server: RedisServer) -> None:
+    settings = settings_for(stage, server.url, "heard:")
+    # Few closes, since each costs time.
+    some = simulate(accounts=20, days=60, seed=11)
+    events = [e for e in some if not isinstance(e, ev.DayClosed) or e.business_date.day in (9, 10, 11)]
+    last = max(n for n, event in enumerate(events) if isinstance(event, ev.DayClosed))
+    stage.publish(events[:last])
+    stage.start("one")
+    stage.settle()
+
+    async def listen(redis: Any) -> tuple[Counter[str], Counter[str], dict[str, Any], dict[str, Any]]:
+        async with Projector(settings, redis) as projector, redis.pubsub() as heard:
+            await projector.catch_up()
+            await heard.subscribe("heard:changes")
+            assert (await heard.get_message(timeout=10))["type"] == "subscribe"
+            begin = await redis.hgetall(Keys("heard:", 0).offsets)
+            before = await written(redis, settings)
+            await asyncio.to_thread(stage.publish, events[last : last + 1])
+            await asyncio.to_thread(stage.settle)
+            rows = Counter(await rows_of_states(settings, begin))
+            await projector.catch_up()
+            # Nothing more happens, so nothing more is said.
+            await projector.catch_up()
+            after = await written(redis, settings)
+            told: Counter[str] = Counter()
+            while (message := await heard.get_message(timeout=0.5)) is not None:
+                assert (message["type"], message["channel"]) == ("message", b"heard:changes")
+                told[message["data"].decode()] += 1
+        return told, rows, before, after
+
+    told, rows, before, after = with_redis(server.url, listen)
+    assert told.keys() == rows.keys()
+    # Once a transaction, however many rows of it are one view's.
+    assert all(1 <= told[name] <= rows[name] for name in rows)
+    views = {name for name in after if name.startswith(("account:", "borrower:"))}
+    changed = {name for name in views if before.get(name) != after[name]}
+    assert changed
+    # Those to whom nothing happened meanwhile are not named.
+    assert changed <= told.keys() < views
 
 
 def test_operators_ask_for_the_worst_the_expiring_and_one_account(
