@@ -23,9 +23,12 @@ from schemas.codec import Codec
 from schemas.jsonlines import to_line
 from schemas.topics import TOPIC_OF, key_of
 from simulator.runs import simulate
+from streams.at_work import agents_at_work
 from streams.kafka.partitioning import partition_of
 
 HISTORY: list[ev.Event] = []
+# The changelogs of three partitions, of which each has a little to be read by whoever takes the partition.
+TAKEN_UP = [(agent.name, partition) for agent, _ in agents_at_work() for partition in range(3)]
 
 
 def history() -> list[ev.Event]:
@@ -156,9 +159,44 @@ def test_a_standby_takes_over_with_the_state_that_it_has(stage: Stage) -> None:
     stage.settle()
     stage.kill("one")
     stage.wait(lambda: opened(stage, "two")[-1][0] == [0, 1, 2], "the take-over")
+    warm = stage.told("restored", "two")[-1]
+    # Who has no standby, and no disk, takes the same lanes over by reading everything back.
+    stage.kill("two")
+    stage.start("three")
+    stage.wait(lambda: opened(stage, "three")[-1][0] == [0, 1, 2], "the take-over")
+    cold = stage.told("restored", "three")[-1]
+    assert warm["partitions"] == cold["partitions"] == [0, 1, 2]
+    # Of each changelog its last row, which is looked at once more, and the words of those who took the lane.
+    assert warm["rows"] <= 4 * len(TAKEN_UP)
+    assert cold["rows"] > 10 * len(TAKEN_UP)
     stage.publish(second)
     stage.settle()
     stage.assert_exact(history())
+
+
+def test_a_worker_with_a_name_that_is_back_in_time_has_its_lanes_again_and_the_other_never_stopped(
+    stage: Stage,
+) -> None:
+    first, second = split(history(), 2)
+    for name in ("one", "two"):
+        stage.start(name, instance_id=name, session_timeout_seconds=60)
+
+    def shared() -> bool:
+        one, two = (opened(stage, name)[-1][0] for name in ("one", "two"))
+        return bool(one and two) and sorted(one + two) == [0, 1, 2]
+
+    stage.wait(shared, "two shares")
+    before = {name: opened(stage, name) for name in ("one", "two")}
+    stage.publish(first)
+    stage.settle()
+    assert stage.end("one") == 0
+    stage.publish(second)
+    stage.start("one", instance_id="one", session_timeout_seconds=60)
+    stage.settle()
+    stage.assert_exact(history())
+    assert opened(stage, "one") == [*before["one"], before["one"][-1]]
+    # Whoever gives lanes up in a rebalance opens them anew, and says so.
+    assert opened(stage, "two") == before["two"]
 
 
 def opened(stage: Stage, name: str) -> list[tuple[list[int], list[int]]]:
