@@ -102,6 +102,8 @@ class Stage:
         make(self.keys)
         # Settings of `health` of workers that are started from now on.
         self.health: dict[str, object] = {}
+        # What Python runs as workers that are started from now on.
+        self.program: Sequence[str] = ("-m", "streams.cli")
         asyncio.run(apply(self.settings()))
 
     def settings(self, **worker: object) -> Settings:
@@ -155,7 +157,7 @@ class Stage:
         )
         with open(self.folder / f"{name}.log", "ab") as log:
             self.workers[name] = subprocess.Popen(
-                [sys.executable, "-m", "streams.cli", "worker", "--config", str(config)],
+                [sys.executable, *self.program, "worker", "--config", str(config)],
                 stdout=log,
                 stderr=log,
                 env={k: v for k, v in os.environ.items() if not k.startswith("REPRIEVE_")}

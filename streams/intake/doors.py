@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import BadInput, Transient
+from schemas.headers import headers_for
 from schemas.topics import TOPIC_OF, TOPICS, key_of
 from state.policy import PolicyBook
 from streams.endings import ended
@@ -176,7 +177,8 @@ class KafkaDoor:
         topic, key = self._topic(event), (key_of(event) or "").encode()
         value = self._codec.encode(event, topic)
         place = partition_of(key, self._partitions[topic])
-        sent: asyncio.Future[Any] = await producer.send(topic, value, key=key, partition=place)
+        headers = headers_for(event)
+        sent: asyncio.Future[Any] = await producer.send(topic, value, key=key, partition=place, headers=headers)
         return sent
 
     def _owe(self, sent: Sequence[asyncio.Future[Any]]) -> None:

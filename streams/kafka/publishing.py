@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import Fatal
+from schemas.headers import headers_for
 from schemas.topics import TOPIC_OF, key_of
 from streams.kafka.batches import read_any_headers
 from streams.kafka.partitioning import partition_of
@@ -27,7 +28,8 @@ async def publish(
 ) -> int:
     """Publish events in their order, acknowledged by all replicas; returns how many.
 
-    A day's close goes to every partition, behind all that came before it and before all that comes after it.
+    Each has the headers of CloudEvents in Kafka's binary mode (`schemas.headers`). A day's close goes to every
+    partition, behind all that came before it and before all that comes after it.
     Raises Fatal where a topic is missing or an event is refused, and what aiokafka raises while the broker is away.
     """
     producer = AIOKafkaProducer(
@@ -42,16 +44,17 @@ async def publish(
             topic, key = settings.topics.prefix + TOPIC_OF[type(event)].name, key_of(event)
             if topic not in partitions:
                 partitions[topic] = await _partitions(producer.client, topic)
-            value = codec.encode(event, topic)
+            value, headers = codec.encode(event, topic), headers_for(event)
             if key is None:
                 await _delivered(under_way)
                 for partition in partitions[topic]:
-                    await producer.send_and_wait(topic, value, partition=partition)
+                    await producer.send_and_wait(topic, value, partition=partition, headers=headers)
                 # Lanes go by the broker's time, in milliseconds: the next day's events must have a later one.
                 await asyncio.sleep(0.002)
             else:
                 raw = key.encode()
-                sent = await producer.send(topic, value, key=raw, partition=partition_of(raw, len(partitions[topic])))
+                place = partition_of(raw, len(partitions[topic]))
+                sent = await producer.send(topic, value, key=raw, partition=place, headers=headers)
                 under_way.append((event, topic, sent))
             count += 1
             progress()

@@ -91,8 +91,8 @@ async def differences(settings: Settings) -> list[Difference]:
 async def apply(settings: Settings) -> list[str]:
     """Make the cluster as settings ask, and return what was done, a line each.
 
-    Raises Fatal where that would lose something: the partitions of a topic decide where each key belongs, so
-    their number is never changed.
+    Raises Fatal where that would lose something, or is not ours to do: the partitions of a topic decide where each
+    key belongs, so their number is never changed, and which brokers keep replicas is for operators to say.
     """
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
     await admin.start()
@@ -114,12 +114,24 @@ async def _differences(admin: AIOKafkaAdminClient, wanted: list[TopicPlan]) -> l
     found += [
         Difference(
             plan.name,
-            f"has {there[plan.name]} partitions where settings ask for {plan.partitions}; set topics.partitions to "
-            "what is there, or move to new topics under another topics.prefix",
+            f"has {len(there[plan.name])} partitions where settings ask for {plan.partitions}; set topics.partitions "
+            "to what is there, or move to new topics under another topics.prefix",
             mendable=False,
         )
         for plan in wanted
-        if there.get(plan.name, plan.partitions) != plan.partitions
+        if plan.name in there and len(there[plan.name]) != plan.partitions
+    ]
+    # More copies than were asked for do no harm.
+    found += [
+        Difference(
+            plan.name,
+            f"has a partition with {min(there[plan.name])} of the {plan.replicas} replicas that settings ask for; add "
+            "replicas with kafka-reassign-partitions, delete the topic where nothing is in it yet and let `reprieve "
+            "topics apply` make it anew, or set topics.replication_factor to what is there",
+            mendable=False,
+        )
+        for plan in wanted
+        if min(there.get(plan.name, ()), default=plan.replicas) < plan.replicas
     ]
     configs = await _configs(admin, [plan.name for plan in wanted if plan.name in there])
     found += [
@@ -160,12 +172,13 @@ async def _apply(admin: AIOKafkaAdminClient, wanted: list[TopicPlan]) -> list[st
     return done
 
 
-async def _partitions(admin: AIOKafkaAdminClient, wanted: list[TopicPlan]) -> dict[str, int]:
-    """Return the number of partitions of those topics that there are."""
+async def _partitions(admin: AIOKafkaAdminClient, wanted: list[TopicPlan]) -> dict[str, list[int]]:
+    """Return of those topics that there are how many replicas each partition has, on brokers that are away too."""
     names = set(await admin.list_topics()) & {plan.name for plan in wanted}
     if not names:
         return {}
-    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(sorted(names))}
+    found = await admin.describe_topics(sorted(names))
+    return {topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]] for topic in found}
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

@@ -8,7 +8,8 @@ projectors do no harm. Redis is never asked what is true.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ from state.account import AccountState
 from state.borrower import BorrowerState
 from state.storage import unpack
 from streams.health import Stalls, Standing
-from streams.kafka.broker import Pauses, changelog, is_away, patiently
+from streams.kafka.broker import AWAY, Pauses, changelog, is_away, patiently
 from streams.kafka.fetching import Fetching
 from streams.kafka.metrics import VIEWS_AWAY, VIEWS_LAG, VIEWS_WRITTEN
 from streams.kafka.rows import STATE, state_of
@@ -142,6 +143,7 @@ class Projector:
             await self._place()
             return 0
         read = 0
+        self._tell_lag({tp: self._consumer.last_stable_offset(tp) for tp in self._places})
         for tp, records in batches.items():
             for start in range(0, len(records), _ROWS):
                 part = records[start : start + _ROWS]
@@ -150,15 +152,19 @@ class Projector:
                     await self._place()
                     return read
                 read += len(part)
-        for tp in self._places:
-            end = self._consumer.last_stable_offset(tp)
-            if end is not None:
-                VIEWS_LAG.labels(topic=tp.topic, partition=tp.partition).set(max(0, end - self._places[tp]))
         # What lies behind the last row is no row: marks of transactions.
         for tp in batches:
             self._places[tp] = max(self._places[tp], await self._consumer.position(tp))
+        self._tell_lag({tp: self._consumer.last_stable_offset(tp) for tp in self._places})
         self._rounds += 1
         return read
+
+    def _tell_lag(self, ends: Mapping[TopicPartition, int | None]) -> None:
+        """Tell how many committed rows are not yet in Redis, where the end of a partition is known."""
+        for tp, at in self._places.items():
+            end = ends.get(tp)
+            if end is not None:
+                VIEWS_LAG.labels(topic=tp.topic, partition=tp.partition).set(max(0, end - at))
 
     async def _as_left(self) -> bool:
         """Say whether Redis is as this one left it: it may have been emptied, restored, or written by another."""
@@ -225,19 +231,25 @@ class Projector:
                 ) from error
             except (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError) as error:
                 # It fails over, or is full: somebody sees to that, and then it takes them.
-                VIEWS_AWAY.set(1)
-                await self._pauses.rest("writing views", error)
+                await self._rest(error)
             except ResponseError as error:
                 raise Fatal(
                     f"Redis does not take a view: {error}. The keys under its prefix may be another's."
                 ) from error
             except (TimeoutError, RedisError, OSError) as error:
-                VIEWS_AWAY.set(1)
-                await self._pauses.rest("writing views", error)
+                await self._rest(error)
             else:
                 VIEWS_AWAY.set(0)
                 self._pauses.over()
                 return done
+
+    async def _rest(self, error: BaseException) -> None:
+        """Sleep until Redis is tried again, and tell what waits meanwhile: no round ends that would tell it."""
+        VIEWS_AWAY.set(1)
+        # What was fetched last says nothing of what was committed since; and without Kafka nobody knows.
+        with contextlib.suppress(*AWAY):
+            self._tell_lag(await self._consumer.end_offsets(list(self._places)))
+        await self._pauses.rest("writing views", error)
 
 
 def _view(agent: str, key: str, value: bytes | None, vault: Vault | None) -> View | None:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from simulator.runs import simulate
+from streams.kafka.topology import differences
+
+log = logging.getLogger(__name__)
+# Else the measured time would not be shown.
+log.setLevel(logging.INFO)
 
 
 @pytest.fixture
@@ -21,21 +33,62 @@ def cluster(kafka_parts: None, tmp_path: Path) -> Iterator[KafkaCluster]:
         yield made
 
 
-def test_a_killed_leader_and_a_dead_cluster_cost_nothing_but_time(cluster: KafkaCluster, tmp_path: Path) -> None:
+async def leaders(stage: Stage, group: str) -> tuple[int, int]:
+    """Return which broker leads the first partition of the clock, and which coordinates a group, by their node ids."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.bootstrap)
+    await admin.start()
+    try:
+        (topic,) = await admin.describe_topics([stage.prefix + "clock"])
+        (leader,) = (found["leader"] for found in topic["partitions"] if found["partition"] == 0)
+        return leader, await admin.find_coordinator(group)
+    finally:
+        await admin.close()
+
+
+def one_broker_for_both(stage: Stage) -> int:
+    """Let workers be of a group whose coordinator leads a partition of each lane too; returns its node id."""
+    for number in range(100):
+        with suppress(KafkaError):
+            leader, coordinator = asyncio.run(leaders(stage, f"failover-{number}"))
+            if leader == coordinator:
+                stage.group = f"failover-{number}"
+                return leader
+        # Kafka makes the topic of groups when it is asked for the first time.
+        time.sleep(0.1)
+    raise AssertionError("no group has its coordinator where the clock is led")
+
+
+def test_a_killed_leader_and_a_dead_cluster_cost_nothing_but_time(
+    cluster: KafkaCluster, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     events = list(simulate(accounts=40, days=12, seed=5, start=date(2026, 1, 5)))
     closes = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
     with Stage(cluster.bootstrap, tmp_path, "failover", partitions=2, replicas=3) as stage:
+        broker = one_broker_for_both(stage)
         stage.start("one")
         stage.start("two")
         stage.publish(events[: closes[3]])
-        stage.wait(lambda: bool(stage.committed()), "progress")
-        cluster.kill(0)
+        clock = TopicPartition(stage.prefix + "clock", 0)
+        stage.wait(lambda: clock in stage.committed(), "progress")
+        began = time.monotonic()
+        cluster.kill(broker - 1)
         stage.publish(events[closes[3] : closes[7]])
+        # Four days were published before.
+        stage.wait(lambda: stage.committed().get(clock, 0) > 4, "a day that was published after it")
+        seconds = round(time.monotonic() - began, 1)
+        record_property("take_over_seconds", seconds)
+        log.info("%.1f s from the end of the leader and coordinator to the close of a day published since", seconds)
         stage.settle()
-        cluster.restart(0)
+        assert broker not in asyncio.run(leaders(stage, stage.group))
+        # A replica that is away is a replica; and more of them than were asked for are fine.
+        settings = stage.settings()
+        assert asyncio.run(differences(settings)) == []
+        fewer = settings.topics.model_copy(update={"replication_factor": 2})
+        assert asyncio.run(differences(settings.model_copy(update={"topics": fewer}))) == []
+        cluster.restart(broker - 1)
         stage.publish(events[closes[7] :])
-        for broker in range(3):
-            cluster.kill(broker)
+        for number in range(3):
+            cluster.kill(number)
         for name in ("one", "two"):
             stage.wait(lambda name=name: "Unable to update metadata" in stage.log(name), "a word about it")  # type: ignore[misc]
         cluster.start()

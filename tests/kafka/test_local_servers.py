@@ -55,6 +55,17 @@ def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp
         refused = reprieve("topics", "apply", REPRIEVE_TOPICS__PARTITIONS="5", **here)
         assert refused.returncode == 1
         assert "Nothing was changed" in refused.stderr
+        safer = {"REPRIEVE_TOPICS__REPLICATION_FACTOR": "3", **here}
+        copies = reprieve("topics", "check", "--json", **safer)
+        assert copies.returncode == 1
+        for found in json.loads(copies.stdout):
+            assert "has a partition with 1 of the 3 replicas that settings ask for" in found["message"]
+            assert "kafka-reassign-partitions" in found["message"]
+            assert not found["mendable"]
+        refused = reprieve("topics", "apply", **safer | {"REPRIEVE_TOPICS__RETENTION_DAYS": '{"payments": 9}'})
+        assert refused.returncode == 1
+        assert "kafka-reassign-partitions" in refused.stderr
+        assert "Nothing was changed" in refused.stderr
         shorter = reprieve("topics", "check", REPRIEVE_TOPICS__RETENTION_DAYS='{"payments": 9}', **here)
         assert "reprieve.payments has retention.ms=-1 where it must be 777600000" in shorter.stdout
         nine = {"REPRIEVE_TOPICS__RETENTION_DAYS": '{"payments": 9, "offers": 8}', **here}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Producer
 
 from chaos.proxy import Proxy
@@ -19,12 +25,14 @@ from deploy.local.processes import free_port
 from deploy.local.registry import RegistryServer
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.topics import TOPIC_OF, key_of
+from schemas.topics import TOPIC_OF, TOPICS, key_of
 from simulator.runs import simulate
 from streams.cli import cli
 from streams.kafka.partitioning import partition_of
+from streams.privacy.audit import KafkaAudit
 from streams.registry import ConfluentRegistry, register_all
 from streams.settings import RegistrySettings
+from tests.privacy.marks import erasure
 
 # Topic, partition, key, value; None where all before it must have arrived.
 Line = tuple[str, int | None, str | None, bytes] | None
@@ -172,3 +180,55 @@ def test_a_registry_that_goes_away_is_waited_for(
         proxy.aim([registry.port])
         stage.settle()
         stage.assert_exact(events)
+
+
+def test_the_cloudevents_sdk_reads_every_record_that_comes_of_a_run_and_of_who_looks_and_publishes(
+    stage: Stage,
+) -> None:
+    # Few closes, since each costs time.
+    history = [
+        event
+        for event in simulate(accounts=25, days=180, seed=1)
+        if not isinstance(event, ev.DayClosed) or event.business_date.toordinal() % 20 == 0
+    ]
+    last = next(event for event in reversed(history) if isinstance(event, ev.DayClosed))
+    who = next(event.borrower_id for event in history if isinstance(event, ev.AccountOpened))
+    poison = b"nothing that anybody wrote"
+    stage.start()
+    stage.publish([*history, erasure(who, last.business_date)])
+    stage.put("payments", 0, b"x", poison)
+    stage.settle()
+
+    async def records() -> dict[str, list[Any]]:
+        await KafkaAudit(stage.settings(), stage.codec, "test").record([(who, ["means.region"])], "li.wei", "hotline")
+        found: dict[str, list[Any]] = {}
+        async with AIOKafkaConsumer(
+            bootstrap_servers=stage.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+        ) as consumer:
+            tps = [TopicPartition(stage.prefix + topic, part) for topic in TOPICS for part in range(stage.partitions)]
+            consumer.assign(tps)
+            ends = await consumer.end_offsets(tps)
+            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
+                for tp, some in (await consumer.getmany(timeout_ms=200)).items():
+                    found.setdefault(tp.topic.removeprefix(stage.prefix), []).extend(some)
+        return found
+
+    found = asyncio.run(records())
+    # No guardrail trips in so short a run.
+    assert {name for name, topic in TOPICS.items() if not topic.inbound} - found.keys() <= {"guardrails"}
+    kinds = set()
+    for name, some in found.items():
+        for record in some:
+            if record.value == poison:
+                continue
+            event = stage.codec.decode(record.value)
+            headers = dict(record.headers)
+            assert len(headers) == len(record.headers)
+            message = KafkaMessage(headers=headers, key=record.key, value=record.value)
+            read = from_binary(message, JSONFormat(), CloudEvent)
+            assert read.get_id() == event.event_id, name
+            assert read.get_type() == f"reprieve.{type(event).__name__}"
+            assert read.get_datacontenttype() == "application/avro"
+            assert read.get_data() == record.value
+            kinds.add(type(event))
+    assert {ev.PersonalDataRead, ev.PersonalDataErased, ev.DeadLetter, ev.OfferPublished, ev.DayClosed} <= kinds

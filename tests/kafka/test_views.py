@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from chaos.stage import Stage
+from chaos.stage import PATIENCE, Stage
 from deploy.local.kafka import KafkaCluster
 from deploy.local.redis import RedisServer
 from schemas import events as ev
@@ -27,6 +30,7 @@ from streams.cli import cli
 from streams.endings import ended
 from streams.kafka.broker import changelog
 from streams.kafka.metrics import VIEWS_AWAY
+from streams.kafka.rows import STATE
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
 from streams.views.keys import KINDS, Keys
@@ -185,6 +189,19 @@ def test_two_projectors_and_an_emptied_redis_leave_exact_views(stage: Stage, ser
     assert with_redis(server.url, both) == expected()
 
 
+async def soon(condition: Callable[[], bool]) -> None:
+    """Wait for a condition as long as it may take on a slow machine."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+def lag(settings: Settings) -> float:
+    """Return how many committed rows the projector says are not yet in Redis."""
+    found = [s for metric in REGISTRY.collect() for s in metric.samples if s.name == "reprieve_views_lag_rows"]
+    return sum(s.value for s in found if s.labels["topic"].startswith(settings.topics.prefix))
+
+
 def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
     stage: Stage, tmp_path: Path, server: RedisServer
 ) -> None:
@@ -196,11 +213,18 @@ def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
     async def run() -> dict[str, Any]:
         async with Redis.from_url(own.url) as redis, Projector(settings, redis) as projector:
             running = asyncio.create_task(projector.run())
+            await soon(lambda: projector.standing().unready is None)
             await asyncio.to_thread(own.stop)
             await asyncio.to_thread(stage.publish, history())
             await asyncio.to_thread(stage.settle)
             assert not running.done()
+            # What alerts go by tells of it while it lasts: all that the changelogs have got is waiting.
+            views = sum(name.startswith(("account:", "borrower:")) for name in expected())
+            await soon(lambda: lag(settings) >= views)
+            assert REGISTRY.get_sample_value("reprieve_views_redis_away") == 1
             await asyncio.to_thread(own.start)
+            await soon(lambda: not lag(settings))
+            assert REGISTRY.get_sample_value("reprieve_views_redis_away") == 0
             await ended(running)
             await projector.catch_up()
             return await written(redis, settings)
@@ -209,6 +233,68 @@ def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
         assert asyncio.run(run()) == expected()
     finally:
         own.stop()
+
+
+async def rows_of_states(settings: Settings, begin: Mapping[bytes, bytes]) -> list[str]:
+    """Return the names of states that were written to the changelogs behind the places where views stand."""
+    found = []
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap_servers, isolation_level="read_committed"
+    ) as consumer:
+        names = {
+            TopicPartition(changelog(settings, agent), part): kind
+            for agent, kind in KINDS.items()
+            for part in range(settings.topics.partitions)
+        }
+        consumer.assign(list(names))
+        for tp in names:
+            consumer.seek(tp, int(begin.get(f"{tp.topic}/{tp.partition}".encode(), 0)))
+        ends = await consumer.end_offsets(list(names))
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                found += [f"{names[tp]}:{r.key[1:].decode()}" for r in records if r.key[:1] == STATE]
+    return found
+
+
+def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(stage: Stage, server: RedisServer) -> None:
+    settings = settings_for(stage, server.url, "heard:")
+    # Few closes, since each costs time.
+    some = simulate(accounts=20, days=60, seed=11)
+    events = [e for e in some if not isinstance(e, ev.DayClosed) or e.business_date.day in (9, 10, 11)]
+    last = max(n for n, event in enumerate(events) if isinstance(event, ev.DayClosed))
+    stage.publish(events[:last])
+    stage.start("one")
+    stage.settle()
+
+    async def listen(redis: Any) -> tuple[Counter[str], Counter[str], dict[str, Any], dict[str, Any]]:
+        async with Projector(settings, redis) as projector, redis.pubsub() as heard:
+            await projector.catch_up()
+            await heard.subscribe("heard:changes")
+            assert (await heard.get_message(timeout=10))["type"] == "subscribe"
+            begin = await redis.hgetall(Keys("heard:", 0).offsets)
+            before = await written(redis, settings)
+            await asyncio.to_thread(stage.publish, events[last : last + 1])
+            await asyncio.to_thread(stage.settle)
+            rows = Counter(await rows_of_states(settings, begin))
+            await projector.catch_up()
+            # Nothing more happens, so nothing more is said.
+            await projector.catch_up()
+            after = await written(redis, settings)
+            told: Counter[str] = Counter()
+            while (message := await heard.get_message(timeout=0.5)) is not None:
+                assert (message["type"], message["channel"]) == ("message", b"heard:changes")
+                told[message["data"].decode()] += 1
+        return told, rows, before, after
+
+    told, rows, before, after = with_redis(server.url, listen)
+    assert told.keys() == rows.keys()
+    # Once a transaction, however many rows of it are one view's.
+    assert all(1 <= told[name] <= rows[name] for name in rows)
+    views = {name for name in after if name.startswith(("account:", "borrower:"))}
+    changed = {name for name in views if before.get(name) != after[name]}
+    assert changed
+    # Those to whom nothing happened meanwhile are not named.
+    assert changed <= told.keys() < views
 
 
 def test_operators_ask_for_the_worst_the_expiring_and_one_account(

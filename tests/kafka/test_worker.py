@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
 
 from chaos.stage import Stage, expected
 from schemas import events as ev
@@ -21,9 +23,12 @@ from schemas.codec import Codec
 from schemas.jsonlines import to_line
 from schemas.topics import TOPIC_OF, key_of
 from simulator.runs import simulate
+from streams.at_work import agents_at_work
 from streams.kafka.partitioning import partition_of
 
 HISTORY: list[ev.Event] = []
+# The changelogs of three partitions, of which each has a little to be read by whoever takes the partition.
+TAKEN_UP = [(agent.name, partition) for agent, _ in agents_at_work() for partition in range(3)]
 
 
 def history() -> list[ev.Event]:
@@ -70,6 +75,30 @@ def test_whatever_comes_in_is_answered_once_and_the_stream_goes_on(stage: Stage)
     stage.settle()
     codes = Counter({"unreadable": 2, "wrong_key": 1, "wrong_partition": 1, "unexpected_type": 1, "unknown_schema": 2})
     stage.assert_exact(history(), codes)
+
+
+def test_a_fault_of_an_agent_ends_the_worker_and_no_record_is_passed_over(stage: Stage) -> None:
+    # Few closes, since each costs time.
+    events = [e for e in history() if not isinstance(e, ev.DayClosed) or e.business_date.day % 9 == 0]
+    payment = [e for e in events if isinstance(e, ev.PaymentReceived)][-1]
+    stage.publish(events)
+    sound, stage.program = stage.program, ("-m", "tests.kafka.faulty_agent", payment.account_id)
+    assert stage.start().wait(60) == 1
+    told = stage.log().strip().splitlines()[-1]
+    where = re.match(
+        rf"reprieve: Processing PaymentReceived at {stage.prefix}payments/(\d)/(\d+) failed with ZeroDivisionError: "
+        r"a fault of the agent\. Nothing of its batch was kept; the record stays where it is\.",
+        told,
+    )
+    assert where is not None, told
+    assert "Traceback" not in stage.log()
+    partition, offset = int(where[1]), int(where[2])
+    assert partition == partition_of(payment.account_id.encode(), stage.partitions)
+    assert stage.committed().get(TopicPartition(f"{stage.prefix}payments", partition), 0) <= offset
+    stage.program = sound
+    stage.start()
+    stage.settle()
+    stage.assert_exact(events)
 
 
 def test_a_record_on_a_wrong_partition_can_be_sent_on_instead(stage: Stage) -> None:
@@ -130,9 +159,44 @@ def test_a_standby_takes_over_with_the_state_that_it_has(stage: Stage) -> None:
     stage.settle()
     stage.kill("one")
     stage.wait(lambda: opened(stage, "two")[-1][0] == [0, 1, 2], "the take-over")
+    warm = stage.told("restored", "two")[-1]
+    # Who has no standby, and no disk, takes the same lanes over by reading everything back.
+    stage.kill("two")
+    stage.start("three")
+    stage.wait(lambda: opened(stage, "three")[-1][0] == [0, 1, 2], "the take-over")
+    cold = stage.told("restored", "three")[-1]
+    assert warm["partitions"] == cold["partitions"] == [0, 1, 2]
+    # Of each changelog its last row, which is looked at once more, and the words of those who took the lane.
+    assert warm["rows"] <= 4 * len(TAKEN_UP)
+    assert cold["rows"] > 10 * len(TAKEN_UP)
     stage.publish(second)
     stage.settle()
     stage.assert_exact(history())
+
+
+def test_a_worker_with_a_name_that_is_back_in_time_has_its_lanes_again_and_the_other_never_stopped(
+    stage: Stage,
+) -> None:
+    first, second = split(history(), 2)
+    for name in ("one", "two"):
+        stage.start(name, instance_id=name, session_timeout_seconds=60)
+
+    def shared() -> bool:
+        one, two = (opened(stage, name)[-1][0] for name in ("one", "two"))
+        return bool(one and two) and sorted(one + two) == [0, 1, 2]
+
+    stage.wait(shared, "two shares")
+    before = {name: opened(stage, name) for name in ("one", "two")}
+    stage.publish(first)
+    stage.settle()
+    assert stage.end("one") == 0
+    stage.publish(second)
+    stage.start("one", instance_id="one", session_timeout_seconds=60)
+    stage.settle()
+    stage.assert_exact(history())
+    assert opened(stage, "one") == [*before["one"], before["one"][-1]]
+    # Whoever gives lanes up in a rebalance opens them anew, and says so.
+    assert opened(stage, "two") == before["two"]
 
 
 def opened(stage: Stage, name: str) -> list[tuple[list[int], list[int]]]:
@@ -198,12 +262,21 @@ def test_a_second_worker_on_the_same_data_directory_is_refused(stage: Stage) -> 
     assert "is in use by process" in stage.log("two")
 
 
-def test_a_worker_refuses_topics_that_do_not_fit(stage: Stage) -> None:
-    stage.partitions = 4
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"partitions": 4}, "has 3 partitions where settings ask for 4"),
+        ({"replicas": 3}, "has a partition with 1 of the 3 replicas that settings ask for; add replicas with kafka-re"),
+    ],
+    ids=["partitions", "replicas"],
+)
+def test_a_worker_refuses_topics_that_do_not_fit(stage: Stage, asked: dict[str, int], sentence: str) -> None:
+    for name, value in asked.items():
+        setattr(stage, name, value)
     assert stage.start().wait(60) == 1
     told = stage.log().strip().splitlines()[-1]
     assert told.startswith("reprieve: ")
-    assert "has 3 partitions where settings ask for 4" in told
+    assert sentence in told
 
 
 def test_the_commands_publish_to_kafka_and_print_what_was_said(stage: Stage, tmp_path: Path) -> None:
