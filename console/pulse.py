@@ -7,17 +7,14 @@ before its opening. Of an account a few bytes are kept, of an open offer what a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date, timedelta
-from heapq import nsmallest
-from itertools import islice
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, field, msgpack
+from msgspec import Struct, field, msgpack
 
-from agents.amounts import whole
 from console.leads import KeptLeads, Leads
+from console.lines import debt, first, offer_line, pieces
 from console.newest import Newest
 from console.words import worded
 from schemas import events as ev
@@ -26,12 +23,12 @@ from schemas.topics import TOPIC_OF
 from streams.demo.tally import BUCKETS
 
 SHOWN, WORKLIST = 20, 100
+_PLANS = {"activated": "PlanActivated", "kept": "PlanInstalmentKept", "missed": "PlanInstalmentMissed"}
+_PLANS |= {"broken": "PlanBroken", "completed": "PlanCompleted"}
 # The way from a missed payment to cure; each account counts once a step.
 FUNNEL = ("missed", "candidate", "recognised", "offered", "planned", "completed", "healed")
 _BIT = {step: 1 << number for number, step in enumerate(FUNNEL)}
-_STATUSES: dict[str, str] = {
-    name: name for name in ("none", "candidate", "recognised", "charged_off", "recovering", "terminated", "cured")
-}
+_STATUSES = {s: s for s in ("none", "candidate", "recognised", "charged_off", "recovering", "terminated", "cured")}
 _BUCKET_NAMES: dict[str, str] = {name: name for name in BUCKETS}
 _NEWS = (ev.OfferAnswered, ev.PlanActivated, ev.PlanCompleted, ev.PlanBroken, ev.BadDebtChanged, ev.OfferPublished)
 
@@ -213,7 +210,7 @@ class Pulse:
             event.expires_on,
             bool(event.options),
             (event.tone != "supportive", event.business_date, borrower),
-            msgspec.json.encode(_offer(event)),
+            msgspec.json.encode(offer_line(event)),
         )
         self._opens(borrower, one)
 
@@ -276,9 +273,9 @@ class Pulse:
             leads=self.leads.kept(),
         )
         parts = [msgpack.encode(first)]
-        parts += [msgpack.encode(_Part(accounts=some)) for some in _pieces(self._accounts)]
-        parts += [msgpack.encode(_Part(allowances=some)) for some in _pieces(self._allowances)]
-        parts += [msgpack.encode(_Part(open=some)) for some in _pieces(self._open)]
+        parts += [msgpack.encode(_Part(accounts=some)) for some in pieces(self._accounts)]
+        parts += [msgpack.encode(_Part(allowances=some)) for some in pieces(self._allowances)]
+        parts += [msgpack.encode(_Part(open=some)) for some in pieces(self._open)]
         return parts
 
     def recall(self, content: bytes) -> None:
@@ -328,22 +325,13 @@ class Pulse:
             "bad_debt": {s: n for s, n in sorted(self.in_status.items()) if n and s != "none"},
             "funnel": {step: self.in_step[step] for step in FUNNEL},
             "answers": dict(sorted(self.answers.items())),
-            "offers": {"open": len(self._open), "expiring": len(expiring), "expiring_today": _first(expiring, SHOWN)},
-            "plans": {
-                name: self.kinds[kind]
-                for name, kind in (
-                    ("activated", "PlanActivated"),
-                    ("kept", "PlanInstalmentKept"),
-                    ("missed", "PlanInstalmentMissed"),
-                    ("broken", "PlanBroken"),
-                    ("completed", "PlanCompleted"),
-                )
-            },
+            "offers": {"open": len(self._open), "expiring": len(expiring), "expiring_today": first(expiring, SHOWN)},
+            "plans": {name: self.kinds[kind] for name, kind in _PLANS.items()},
             "allowance": {currency: amount for currency, amount in sorted(self.allowance.items()) if amount},
             "letters": dict(sorted(self.letters.items())),
-            "people": {"count": len(self._people), "first": _first(list(self._people.values()), WORKLIST)},
-            "newest_bad_debts": [_debt(e) for e in self._debts],
-            "newest_offers": [_offer(o) for o in self._offers],
+            "people": {"count": len(self._people), "first": first(list(self._people.values()), WORKLIST)},
+            "newest_bad_debts": [debt(e) for e in self._debts],
+            "newest_offers": [offer_line(o) for o in self._offers],
             "news": [self._told(e) for e in self._news],
             "guardrail": None if self.tripped is None else self.tripped.guardrail,
         }
@@ -357,47 +345,3 @@ class Pulse:
             "type": type(event).__name__,
             "words": worded(event, currency),
         }
-
-
-# So many accounts or offers a part: decoding one stops nobody for long, and takes little memory beside it.
-_PIECE = 20_000
-
-
-def _pieces(all_: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    left = iter(all_.items())
-    while some := dict(islice(left, _PIECE)):
-        yield some
-
-
-def _first(offers: list[_Open], most: int) -> list[Raw]:
-    return [Raw(o.shown) for o in nsmallest(most, offers, key=lambda o: o.order)]
-
-
-def _debt(event: ev.BadDebtChanged) -> dict[str, Any]:
-    return {
-        "account": event.account_id,
-        "day": event.business_date.isoformat(),
-        "from": event.from_,
-        "to": event.to,
-        "days_past_due": event.days_past_due,
-        "outstanding": whole(event.outstanding),
-        "currency": event.currency,
-    }
-
-
-def _offer(offer: ev.OfferPublished) -> dict[str, Any]:
-    lead = next((o for o in offer.options if o.option_id == offer.lead_option_id), None)
-    return {
-        "borrower": offer.borrower_id,
-        "offer": offer.offer_id,
-        "accounts": list(offer.account_ids),
-        "day": offer.business_date.isoformat(),
-        "expires": offer.expires_on.isoformat(),
-        "kind": offer.kind,
-        "tone": offer.tone,
-        "options": len(offer.options),
-        "lead": None
-        if lead is None
-        else {"months": lead.term_months, "amount": lead.instalment_amount, "currency": offer.currency},
-        "reasons": list(offer.reasons),
-    }

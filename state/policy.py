@@ -98,8 +98,7 @@ class BadDebt(Struct, frozen=True, forbid_unknown_fields=True):
 
     recognition: `automatic` once a candidate has been in impairment stage 3 for `recognise_after_days`;
         `review` waits for a BadDebtReviewed.
-    charge_off_after: charged off at this many days past due, whatever was tried, where arrears are material and no
-        blocking hold is in force; None only by review.
+    charge_off_after: days past due at which material arrears are charged off, whatever was tried; None by review only.
     cure_probation_days: clean days after all arrears are paid before recognised -> cured.
     recovery_lapse_days: days without a payment after which recovering -> charged_off.
     """

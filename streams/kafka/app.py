@@ -12,7 +12,8 @@ from faust.app.base import BootStrategy
 from schemas.codec import Codec
 from state.policy import PolicyBook
 from streams.kafka.assignor import LaneAssignor
-from streams.kafka.lanes import Lanes, rebalance_seconds
+from streams.kafka.broker import rebalance_seconds
+from streams.kafka.lanes import Lanes
 from streams.kafka.tables import LaneTables
 from streams.settings import Settings
 

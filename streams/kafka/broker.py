@@ -27,6 +27,11 @@ T = TypeVar("T")
 AWAY = (KafkaError, OSError, TimeoutError, Transient)
 
 
+def rebalance_seconds(settings: Settings) -> float:
+    """Return how long a rebalance of the group may take."""
+    return max(60.0, settings.worker.session_timeout_seconds)
+
+
 def changelog(settings: Settings, agent: str) -> str:
     """Return the changelog topic of an agent's states."""
     return f"{settings.topics.prefix}{agent}-changelog"

@@ -19,7 +19,7 @@ from streams.at_work import agents_at_work
 from streams.endings import ended
 from streams.folders import taken
 from streams.kafka.batch import Record
-from streams.kafka.broker import LaneBroker, Probe, changelog, patiently
+from streams.kafka.broker import LaneBroker, Probe, changelog, patiently, rebalance_seconds
 from streams.kafka.changelogs import ChangelogReader, Standby, open_store
 from streams.kafka.gauges import GAUGES
 from streams.kafka.lane import Lane
@@ -41,11 +41,6 @@ _PATIENCE = 5.0
 # How often lanes may be fenced in a row, and how long to wait before the group is asked: a take-over under way
 # ends meanwhile.
 _MOST_FENCED, _REJOIN_SECONDS = 10, 1.0
-
-
-def rebalance_seconds(settings: Settings) -> float:
-    """Return how long a rebalance of the group may take."""
-    return max(60.0, settings.worker.session_timeout_seconds)
 
 
 class Lanes:

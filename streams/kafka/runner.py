@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from schemas import events as ev
@@ -23,12 +22,11 @@ from streams.kafka.closing import (
     READY,
     Barriers,
     Closing,
-    appended_at,
-    appended_until,
     barrier,
     begun,
     has_closed,
 )
+from streams.kafka.inbox import Inbox
 from streams.kafka.lane import Lane
 from streams.kafka.metrics import LANE_BATCH_SECONDS
 
@@ -54,11 +52,6 @@ class Runner:
         meet: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self.lane = lane
-        # By topic: the consumer's position and the end that it last saw; when the last record that was given counts
-        # as appended, and the last one that was taken of these.
-        self._places: Mapping[str, tuple[int, int]] = {}
-        self._last: dict[str, int] = {}
-        self._front: dict[str, int] = {}
         self._broker = broker
         self._limit = batch_records
         self._failed = failed
@@ -66,10 +59,7 @@ class Runner:
         self.commits = 0
         self._since = time.monotonic()
         self._room = room
-        self._next = dict(begin)
         self._meet = meet
-        self._inbox: dict[str, deque[Record]] = {}
-        self._days: deque[Record] = deque()
         self._closing: Closing | None = None
         self._wake = asyncio.Event()
         self._stopping = False
@@ -77,7 +67,7 @@ class Runner:
         inputs = sorted({topic for seat in lane.seats for topic in seat.topics})
         self._outside = [topic for topic in inputs if TOPICS[topic].inbound]
         self._inside = [topic for topic in inputs if not TOPICS[topic].inbound]
-        self._processed: dict[str, int] = {}
+        self._inbox = Inbox(batch_records, begin, self._outside)
         self._task: asyncio.Task[None] | None = None
 
     # -- what the fetcher asks and says
@@ -85,14 +75,13 @@ class Runner:
     def wants(self, topic: str) -> bool:
         """Say whether the lane can take more of a topic."""
         if topic == "clock":
-            return self._closing is None and not self._days
-        # Each topic has room of its own: barriers must come through while payments wait.
-        return len(self._inbox.get(topic, ())) < self._limit
+            return self._closing is None and not self._inbox.days
+        return self._inbox.has_room(topic)
 
     @property
     def closing(self) -> bool:
         """Whether a day's close is under way, or waits to begin."""
-        return self._closing is not None or bool(self._days)
+        return self._closing is not None or bool(self._inbox.days)
 
     @property
     def at_work(self) -> bool:
@@ -104,9 +93,7 @@ class Runner:
         """Whether something waits that the lane can go on with by itself."""
         if self._closing is not None:
             return not self._closing.others
-        if self._days or self.lane.batch.offsets or any(self._inbox.values()):
-            return True
-        return any(position < end for position, end in self._places.values())
+        return bool(self._inbox.days or self.lane.batch.offsets or self._inbox) or self._inbox.behind()
 
     @property
     def commit_age(self) -> float:
@@ -115,39 +102,26 @@ class Runner:
 
     def lag(self) -> dict[str, int]:
         """Return by topic how many offsets lie between what was taken and the end that was last seen."""
-        found = {}
-        for topic, (position, end) in list(self._places.items()):
-            held = self._days if topic == "clock" else self._inbox.get(topic, ())
-            found[topic] = max(0, end - position) + len(held) + (topic == "clock" and self._closing is not None)
+        found = self._inbox.lag()
+        if "clock" in found:
+            found["clock"] += self._closing is not None
         return found
 
     def give(self, topic: str, records: Sequence[Record]) -> None:
         """Hand over records that were fetched."""
-        due = self._next.get(topic, 0)
-        if records[0].offset < due:
-            # The group's offsets are behind the lane's own, as a coordinator tells them that was frozen; or a seek
-            # that was given up for lost came through after all.
-            records = [record for record in records if record.offset >= due]
-            if not records:
-                return
-        self._next[topic] = records[-1].offset + 1
-        if topic == "clock":
-            self._days.extend(records)
-        else:
-            self._inbox.setdefault(topic, deque()).extend(records)
-            self._last[topic] = max(self._last.get(topic, 0), *(record.timestamp for record in records))
-        self._wake.set()
+        if self._inbox.give(topic, records):
+            self._wake.set()
 
     def next_of(self, topic: str) -> int:
         """Return the offset behind what was given of a topic, 0 where nothing was and nothing is known of it."""
-        return self._next.get(topic, 0)
+        return self._inbox.next_of(topic)
 
     def look(self, places: Mapping[str, tuple[int, int]]) -> None:
         """Note where the consumer stands, and the ends that it last saw, by topic; all before that was given."""
-        self._places = places
+        self._inbox.places = places
         if not self.closing and not self.waits:
             self._since = time.monotonic()
-        if self.closing or self._inbox:
+        if self.closing or self.waits:
             self._wake.set()
 
     # -- life
@@ -169,8 +143,8 @@ class Runner:
         try:
             while not self._stopping:
                 moved = await self._batch()
-                if self._closing is None and self._days:
-                    await self._begin_close(self._days.popleft())
+                if self._closing is None and self._inbox.days:
+                    await self._begin_close(*self._inbox.take_day())
                 if self._closing is not None:
                     moved = await self._advance(self._closing) or moved
                 if not moved and self._closing is None and self.lane.batch.offsets:
@@ -189,49 +163,10 @@ class Runner:
 
     # -- batches
 
-    def _taken(self) -> dict[str, Sequence[Record]]:
-        """Take what waits and may be taken, up to a batch; the topics with the least waiting come first."""
-        taken: dict[str, Sequence[Record]] = {}
-        room = self._limit
-        until = self._until()
-        for topic, waiting in sorted(self._inbox.items(), key=lambda item: len(item[1])):
-            if TOPICS[topic].inbound and until is not None:
-                found = list(appended_until(waiting, self._front.get(topic, 0), until, room))
-            else:
-                found = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-            if found:
-                taken[topic] = found
-                self._front[topic] = max(self._front.get(topic, 0), *(record.timestamp for record in found))
-                room -= len(found)
-        self._room()
-        return taken
-
-    def _until(self) -> int | None:
-        """Return the time up to which records from outside may be taken, in ms, None for all that there are.
-
-        That is the close of the day that is to be closed, and never behind what other topics may still bring.
-        """
-        bounds = [self._last.get(topic, 0) for topic in self._outside if not self._is_at_end(topic)]
-        if self._closing is not None:
-            bounds.append(self._closing.at)
-        elif self._days:
-            bounds.append(self._appended_at("clock", self._days[0]))
-        elif not self._is_at_end("clock"):
-            bounds.append(0)
-        return min(bounds, default=None)
-
-    def _appended_at(self, topic: str, record: Record) -> int:
-        """Return when the next record of a topic counts as appended, in ms."""
-        return appended_at(self._front.get(topic, 0), record)
-
-    def _is_at_end(self, topic: str) -> bool:
-        """Say whether all that a topic had when it was last fetched has been given."""
-        place = self._places.get(topic)
-        return place is not None and place[0] >= place[1]
-
     async def _batch(self) -> bool:
         """Process what may be taken; returns whether there was anything."""
-        records = self._taken()
+        records = self._inbox.take(self._closing)
+        self._room()
         if not records:
             return False
         with self.lane.tracer.batch(records):
@@ -250,14 +185,14 @@ class Runner:
             learned = records.pop("learning", ())
             if learned:
                 self.lane.learn(learned)
-                self._processed["learning"] = learned[-1].offset + 1
+                self._inbox.processed("learning", learned)
             self.lane.take(records)
         # A barrier alone is committed with the step that it lets go on, or when there is nothing else to do; so is
         # what was learned.
         if records or (barriers and self.lane.batch.said):
             await self._commit()
         for topic, taken in records.items():
-            self._processed[topic] = taken[-1].offset + 1
+            self._inbox.processed(topic, taken)
 
     async def _commit(self) -> None:
         lane = self.lane
@@ -283,9 +218,8 @@ class Runner:
         self.lane.seats[0].rows.set_meta("barriers", self._barriers.text())
         self.lane.batch.offsets["barriers"] = records[-1].offset + 1
 
-    async def _begin_close(self, record: Record) -> None:
+    async def _begin_close(self, record: Record, at: int) -> None:
         asked = None
-        at = self._front["clock"] = self._appended_at("clock", record)
         try:
             asked = self.lane.of_clock(record)
         except BadInput as bad:
@@ -347,27 +281,13 @@ class Runner:
 
     async def _all_read(self, closing: Closing, topics: Sequence[str]) -> bool:
         """Say whether all of topics is processed that belongs before the close."""
-        behind = [topic for topic in topics if not self._is_past(topic, closing)]
+        behind = [topic for topic in topics if not self._inbox.is_past(topic, closing)]
         if behind and closing.fence is None:
             closing.fence = await self._broker.ends(topics, self.lane.partition)
-        if all(self._has_read(topic, (closing.fence or {})[topic]) for topic in behind):
+        if all(self._inbox.has_read(topic, (closing.fence or {})[topic]) for topic in behind):
             closing.fence = None
             return True
         return False
-
-    def _is_past(self, topic: str, closing: Closing) -> bool:
-        """Say whether a topic's next record was appended behind the close."""
-        waiting = self._inbox.get(topic)
-        if not waiting or topic not in self._outside:
-            return False
-        return self._appended_at(topic, waiting[0]) > closing.at
-
-    def _has_read(self, topic: str, fence: int) -> bool:
-        waiting = self._inbox.get(topic)
-        if waiting and waiting[0].offset < fence:
-            return False
-        # Markers of transactions take offsets that no record has: the consumer's position is past them.
-        return max(self._processed.get(topic, 0), self._places.get(topic, (0, 0))[0]) >= fence
 
     def _tell(self, day: ev.DayClosed, phase: str, agent: str) -> None:
         self.lane.say_everywhere(barrier(day, self.lane.partition, phase, agent))

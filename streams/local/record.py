@@ -22,6 +22,15 @@ NO_HEADERS = b"\x90"
 
 
 @dataclass(slots=True)
+class Summary:
+    """What a run did: records read, events said, records refused."""
+
+    read: int = 0
+    said: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
 class Given:
     """A record that came in or was said, with the event in it and its key (empty where its topic has none)."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from streams.desk import Desk, fewer_collections, read_back, written
 from streams.local.erasing import folded, overwritten
 from streams.local.journal import Journal
 from streams.local.opening import owned, vault_in
-from streams.local.record import Given, Unfit, letter_of, read_record, row_of
+from streams.local.record import Given, Summary, Unfit, letter_of, read_record, row_of
 from streams.local.rewrapping import rewrap
 from streams.local.store import Row, Store
 from streams.policies import Policies
@@ -37,15 +36,6 @@ from streams.privacy.vault import Vault
 
 BATCH = 10_000
 CLOCK = (ev.DayClosed, ev.PolicyChanged)
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a run did: records read, events said, records refused."""
-
-    read: int = 0
-    said: int = 0
-    refused: int = 0
 
 
 class LocalRuntime:

@@ -204,7 +204,7 @@ def test_a_file_in_which_nothing_can_be_written_keeps_what_it_had(cache: Cache, 
 
 
 def test_a_million_accounts_are_kept_in_parts(log: list[ev.Event], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.pulse._PIECE", 7)
+    monkeypatch.setattr("console.lines._PIECE", 7)
     pulse, again = Pulse(), Pulse()
     for event in log:
         pulse.take(event)
