@@ -32,6 +32,8 @@ from streams.kafka.metrics import LANE_BATCH_SECONDS
 
 # How long a lane that waits to close a day sleeps before it looks again.
 _POLL = 0.005
+# Seconds without anything to do after which a lane notes that it has read past the markers of transactions.
+_CALM = 60.0
 
 
 class Runner:
@@ -58,6 +60,8 @@ class Runner:
         # Batches that were committed; when one last was, or nothing waited.
         self.commits = 0
         self._since = time.monotonic()
+        # Since when there has been nothing to do.
+        self._calm = float("inf")
         self._room = room
         self._meet = meet
         self._closing: Closing | None = None
@@ -119,8 +123,13 @@ class Runner:
     def look(self, places: Mapping[str, tuple[int, int]]) -> None:
         """Note where the consumer stands, and the ends that it last saw, by topic; all before that was given."""
         self._inbox.places = places
-        if not self.closing and not self.waits:
+        if self.closing or self.waits:
+            self._calm = float("inf")
+        else:
             self._since = time.monotonic()
+            self._calm = min(self._calm, self._since)
+            if self._since - self._calm >= _CALM:
+                self.lane.batch.offsets.update(self._inbox.passed())
         if self.closing or self.waits:
             self._wake.set()
 
@@ -151,6 +160,10 @@ class Runner:
                     await self._commit()
                 # Others have something to do too.
                 await (asyncio.sleep(0) if moved else self._rest())
+            if not self.closing and not self.waits:
+                self.lane.batch.offsets.update(self._inbox.passed())
+                if self.lane.batch.offsets:
+                    await self._commit()
         except asyncio.CancelledError:
             raise
         except BaseException as error:

@@ -78,6 +78,21 @@ def test_a_worker_that_was_slow_passes_over_nothing(stage: Stage, what: str, tol
         assert told in stage.log().strip().splitlines()[-1]
 
 
+def test_a_worker_starts_again_after_all_that_lanes_told_each_other_is_older_than_is_kept(stage: Stage) -> None:
+    days = list(simulate(accounts=12, days=6, seed=3))
+    half = [n for n, e in enumerate(days) if isinstance(e, ev.DayClosed)][2] + 1
+    stage.publish(days[:half])
+    stage.start()
+    stage.settle()
+    assert stage.end() == 0
+    for topic in ("barriers", "learning", "evidence"):
+        asyncio.run(delete(stage, topic))
+    stage.start()
+    stage.publish(days[half:])
+    stage.settle()
+    stage.assert_at_work()
+
+
 def test_offsets_that_no_record_has_are_no_loss(stage: Stage) -> None:
     """Markers of transactions and aborted records lie between those that count."""
 
