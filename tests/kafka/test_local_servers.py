@@ -62,7 +62,9 @@ def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp
             assert "has a partition with 1 of the 3 replicas that settings ask for" in found["message"]
             assert "kafka-reassign-partitions" in found["message"]
             assert not found["mendable"]
-        refused = reprieve("topics", "apply", **safer | {"REPRIEVE_TOPICS__RETENTION_DAYS": '{"payments": 9}'})
+        refused = reprieve(
+            "topics", "apply", "--shorten", **safer | {"REPRIEVE_TOPICS__RETENTION_DAYS": '{"payments": 9}'}
+        )
         assert refused.returncode == 1
         assert "kafka-reassign-partitions" in refused.stderr
         assert "Nothing was changed" in refused.stderr

@@ -73,9 +73,10 @@ def test_a_process_ends_on_sigterm_whoever_started_it(
 
 
 def _begun(file: Path, process: subprocess.Popen[str]) -> bool:
-    """Wait until a process has made a file, or has ended; returns whether it lives."""
+    """Wait until a process has begun to write a file, or has ended; returns whether it lives."""
     while process.poll() is None:
-        if file.exists():
+        # It stands beside until it is whole.
+        if any(file.parent.glob(f".{file.name}.*")):
             return True
         try:
             process.wait(0.05)
