@@ -163,7 +163,7 @@ def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 
 def test_it_serves_what_the_local_runtime_serves_after_it_was_killed_at_any_point(stage: Stage, tmp_path: Path) -> None:
-    events, dice = list(simulate(accounts=40, days=90, seed=11, changes=[CHANGE])), random.Random(3)
+    events, dice = list(simulate(accounts=24, days=90, seed=11, changes=[CHANGE])), random.Random(3)
     stage.start("one")
     half = len(events) // 2
     stage.publish(events[:half])
