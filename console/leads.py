@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from hashlib import sha256
-from math import sqrt
 from typing import Any
 
 from msgspec import Struct
 
 from agents.watching import REFUSED
 from schemas import events as ev
+from state.intervals import wilson
 from state.learning import FEATURES, MILLI
 
 # Upper edges of the bands: months; basis points of present value that are given up, as the learner's curve has them.
@@ -30,8 +30,6 @@ BUCKETS = ("current", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_over_90")
 ARREARS, _YEAR = FEATURES.index("arrears"), 360
 # A million of this are certainty, so that sums of probabilities are the same in any order.
 MILLION = 1_000_000
-# The 97.5th percentile of the standard normal distribution.
-Z = 1.959964
 # Cells that are counted apart, behind which products are one; offers that expired and may still be accepted, the newest
 # of them; and rows on the page.
 CELLS, LATE, ROWS = 5_000, 100_000, 60
@@ -232,16 +230,6 @@ def bucket_of(arrears: int) -> str:
     """Return the bucket of a decision's figure of arrears: thousandths of 360 days past due, rounded down."""
     days = -(-arrears * _YEAR // MILLI)
     return BUCKETS[bisect_left(_DAYS, days)]
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float] | None:
-    """Return the 95 % score interval of a share (Wilson 1927), 0 to 1; None without trials."""
-    if not trials:
-        return None
-    share, z2 = successes / trials, Z * Z
-    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z / (1 + z2 / trials) * sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _row(cell: Cell, counts: Counts) -> dict[str, Any]:

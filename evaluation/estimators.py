@@ -15,9 +15,9 @@ from statistics import fmean
 
 from msgspec import Struct
 
+from state.intervals import Z, wilson
 from state.linear import cholesky, dot, solve
 
-Z = 1.959964
 # Weighs as much as this many decisions against a model that follows chance.
 _RIDGE = 1.0
 
@@ -107,12 +107,10 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Estimated:
 
 def share(count: int, of: int) -> Estimated:
     """Return a share with its 95 % interval (Wilson 1927). Raises ValueError where it is a share of nothing."""
-    if of < 1:
+    interval = wilson(count, of)
+    if interval is None:
         raise ValueError("a share needs at least one case")
-    value, z = count / of, Z * Z
-    centre = (value + z / of / 2) / (1 + z / of)
-    half = Z * sqrt(value * (1 - value) / of + z / of / of / 4) / (1 + z / of)
-    return Estimated(value, max(0.0, centre - half), min(1.0, centre + half))
+    return Estimated(count / of, *interval)
 
 
 def ratio(count: int, of: int, base: int, base_of: int) -> Estimated:

@@ -15,12 +15,13 @@ from playwright.sync_api import Browser, expect
 
 from console.answers import learner
 from console.cache import _shown
-from console.leads import BUCKETS, CELLS, OTHER, ROWS, Leads, bucket_of, kind_of, wilson
+from console.leads import BUCKETS, CELLS, OTHER, ROWS, Leads, bucket_of, kind_of
 from console.ledger import Ledger
 from console.pulse import Pulse
 from console.serving import ServedConsole
 from schemas import events as ev
 from schemas.jsonlines import from_line
+from state.intervals import wilson
 from state.learning import FEATURES
 
 LINES = (Path(__file__).parents[2] / "schemas" / "examples.jsonl").read_bytes().splitlines()
