@@ -1,4 +1,4 @@
-"""The contracts as an AsyncAPI 3.1 document: topics, keys, headers, schemas and an example of each record.
+"""The contracts as an AsyncAPI 3.1 document (topics, keys, headers, schemas, an example of each record) and as a page.
 
 What goes between Reprieve's own agents is left out: nobody else may write it, and its records may change.
 """
@@ -6,7 +6,7 @@ What goes between Reprieve's own agents is left out: nobody else may write it, a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas import events as ev
@@ -22,9 +22,17 @@ ABOUT = """Reprieve keeps loan accounts, says when a debt goes bad, and offers r
 
 Payment, loan and collection systems write the topics that it reads; notification services, partners and bureaus read
 the topics that it writes. Values are Avro, in Confluent's framing where there is a registry, else in Avro's
-single-object encoding. Money is whole minor units, rates are basis points, dates are days since 1970. Each record
-carries a unique event_id: a second one with it has no effect, and whoever reads may do the same. Readers of what
-Reprieve writes should read committed records only. Examples are in the JSON that `reprieve consume` prints."""
+single-object encoding. Money is whole minor units, rates are basis points, dates are days since 1970. Examples are in
+the JSON that `reprieve consume` prints.
+
+A fact that comes in is identified by the fields that its record names at event_id, such as account_id and payment_id,
+under any event_id. A repetition has no effect. Of two statements of one fact that differ, one stands, and the other
+becomes a dead letter with a remedy: of an account's facts the one with the earlier occurred_at stands, of a borrower's
+the one that arrived first; where a record has a revision, the highest revision stands.
+
+Each event that Reprieve writes has an event_id of its own. It derives from the identity of what caused the event, so
+two facts that share an event_id by mistake do not cause two outputs with one id. A reader that takes each event_id
+once takes each event once; it should read committed records only."""
 
 HEADERS: dict[str, Any] = {
     "type": "object",
@@ -114,3 +122,63 @@ def _message(name: str, topic: Topic, example: ev.Event | None) -> dict[str, Any
         del payload["type"]
         message["examples"] = [{"name": name, "summary": "From a simulated portfolio.", "payload": payload}]
     return message
+
+
+def page(document: dict[str, Any]) -> str:
+    """Return the page as Markdown."""
+    lines = [
+        f"# {document['info']['title']} {document['info']['version']}: events",
+        "",
+        "Made of the contracts in `schemas/avsc` by `reprieve schemas asyncapi`, as is [asyncapi.yaml](asyncapi.yaml).",
+        "",
+        document["info"]["description"],
+        "",
+        "| topic | | key | records |",
+        "|---|---|---|---|",
+    ]
+    messages = document["components"]["messages"]
+    directions = {o["channel"]["$ref"].rpartition("/")[2]: o["action"] for o in document["operations"].values()}
+    for name, channel in document["channels"].items():
+        records = ", ".join(f"[{record}](#{record.lower()})" for record in channel["messages"])
+        way = "Reprieve reads" if directions[name] == "receive" else "Reprieve writes"
+        key = channel["description"].partition(", ")[2].rstrip(".")
+        lines.append(f"| `{channel['address']}` | {way} | {key} | {records} |")
+    for channel in document["channels"].values():
+        for record in channel["messages"]:
+            lines += ["", *_page_of(record, messages[record])]
+    return "\n".join(lines) + "\n"
+
+
+def _page_of(name: str, message: dict[str, Any]) -> Iterator[str]:
+    yield f"## {name}"
+    yield ""
+    yield message["summary"]
+    yield ""
+    yield "| field | type | default | |"
+    yield "|---|---|---|---|"
+    for field in message["payload"]["schema"]["fields"]:
+        default = f"`{json.dumps(field['default'])}`" if "default" in field else ""
+        yield f"| {field['name']} | {_type_name(field['type'])} | {default} | {field.get('doc', '')} |"
+    for example in message.get("examples", ()):
+        yield ""
+        yield "```json"
+        yield json.dumps({"type": name, **example["payload"]}, ensure_ascii=False, indent=1)
+        yield "```"
+
+
+def _type_name(schema: Any) -> str:
+    if isinstance(schema, str):
+        return schema.rpartition(".")[2]
+    if isinstance(schema, list):
+        return " or ".join(_type_name(branch) for branch in schema)
+    kind = schema["type"]
+    if kind == "enum":
+        return "one of " + ", ".join(schema["symbols"])
+    if kind == "array":
+        return f"list of {_type_name(schema['items'])}"
+    if kind == "map":
+        return f"map of {_type_name(schema['values'])}"
+    if kind == "record":
+        inner = ", ".join(f"{f['name']} ({_type_name(f['type'])})" for f in schema["fields"])
+        return f"{schema['name']}: {inner}"
+    return str(schema.get("logicalType", kind))

@@ -1,7 +1,8 @@
 """Whether contracts may take the place of those released before.
 
 Full compatibility, both ways: what an old release wrote can be read (backward), and an old release can
-read what is written now (forward), since producers and consumers are updated at different times.
+read what is written now (forward), since producers and consumers are updated at different times. Release
+0.2.0 alone renamed, with Avro aliases: that is read backward, and not forward.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas import contracts, generate
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 
 Schema = Any
 KEEP = "Keep it; add a field beside it."
@@ -39,10 +40,11 @@ def check(old: Mapping[str, Schema], new: Mapping[str, Schema]) -> list[Problem]
     """Return what is incompatible between two sets of contracts by name, each naming record, field and remedy."""
     found: list[Problem] = []
     for name in sorted(old):
-        if name not in new:
+        present = new.get(name) or next((c for c in new.values() if name in c.get("aliases", ())), None)
+        if present is None:
             found.append(Problem(name, "", "it is gone, and old producers still write it", "Put the contract back."))
         else:
-            _Comparison(name, found).contract(old[name], new[name])
+            _Comparison(name, found).contract(old[name], present)
     return found
 
 
@@ -57,18 +59,18 @@ def check_releases() -> list[Problem]:
 def release(version: str) -> None:
     """Keep this source's contracts as the release `version`, such as 0.2.0.
 
-    Raises WrongUse where the version is none, is not after the last one, or the contracts are incompatible.
+    Raises UsageError where the version is none, is not after the last one, or the contracts are incompatible.
     """
     try:
         number = contracts.version_of(version)
     except ValueError as error:
-        raise WrongUse(f"{version!r} is no version. Give numbers with dots, such as 0.2.0.") from error
+        raise UsageError(f"{version!r} is no version. Give numbers with dots, such as 0.2.0.") from error
     last = contracts.releases()[-1:]
     if last and number <= contracts.version_of(last[0].name):
-        raise WrongUse(f"{version} does not come after the last release, {last[0].name}. Give a higher version.")
+        raise UsageError(f"{version} does not come after the last release, {last[0].name}. Give a higher version.")
     problems = check_releases()
     if problems:
-        raise WrongUse("The contracts are not compatible with what is released:\n" + "\n".join(map(str, problems)))
+        raise UsageError("The contracts are not compatible with what is released:\n" + "\n".join(map(str, problems)))
     folder = contracts.RELEASED / version
     folder.mkdir(parents=True)
     for path in sorted(generate.AVSC.glob("*.avsc")):
@@ -86,7 +88,7 @@ class _Comparison:
         self._found.append(Problem(self._record, field, reason, remedy))
 
     def contract(self, old: Schema, new: Schema) -> None:
-        if _identity(old) != _identity(new):
+        if _identity(old) != _identity(new, old["name"]):
             self._say("", f"it was {_identity(old)} and is {_identity(new)}", "Put back its kind, name and namespace.")
         elif old["type"] == "record":
             self._fields(old, new)
@@ -95,7 +97,10 @@ class _Comparison:
 
     def _fields(self, old: Schema, new: Schema) -> None:
         before = {f["name"]: f for f in old["fields"]}
-        after = {f["name"]: f for f in new["fields"]}
+        # A field that was renamed has its former name as an alias.
+        former = {old_name: f for f in new["fields"] if f["name"] not in before for old_name in f.get("aliases", ())}
+        renamed = {f["name"]: name for name, f in former.items() if name in before}
+        after = {renamed.get(f["name"], f["name"]): f for f in new["fields"]}
         for name in before.keys() - after.keys():
             if "default" not in before[name]:
                 self._say(
@@ -158,8 +163,10 @@ class _Comparison:
             self._types(old[name], new[name], field)
 
 
-def _identity(schema: Schema) -> str:
-    return f"{schema['type']} {schema.get('namespace', '')}.{schema['name']}"
+def _identity(schema: Schema, former: str = "") -> str:
+    """Return kind and full name. former: its name where that is an alias of the schema."""
+    name = former if former in schema.get("aliases", ()) else schema["name"]
+    return f"{schema['type']} {schema.get('namespace', '')}.{name}"
 
 
 def _kind(schema: Schema) -> str:
@@ -179,7 +186,7 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments:
             release(arguments[0])
-    except WrongUse as error:
+    except UsageError as error:
         print(error, file=sys.stderr)
         return 1
     problems = check_releases()

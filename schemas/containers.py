@@ -1,23 +1,69 @@
-"""Avro container files of our events: of one record, or of a union of them."""
+"""Avro container files of our events: of one record, or of a union of them.
+
+A block is taken out of its compression no further than a block may be large.
+"""
 
 from __future__ import annotations
 
+import bz2
 import json
+import lzma
 import sys
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Protocol
 
-from schemas import contracts, wire
-from schemas.blocks import MOST, decompressor
-from schemas.errors import BadInput
+from schemas import contracts
+from schemas.binary_encoding import long
+from schemas.errors import InvalidEventError, Rejected, rejected
 from schemas.events import Event
-from schemas.plain import Plain, unreadable
-from schemas.reading import Reading, reading_of
-from schemas.rejected import Rejected, rejected
+from schemas.resolution import Plain, Reading, reading_of, unreadable
 
 MAGIC = b"Obj\x01"
 _PIECE = 2**20
-_Branch = tuple[Plain, Reading | BadInput]
+_Branch = tuple[Plain, Reading | InvalidEventError]
+# Bytes of one block, compressed or not: a file of any size is read, a block is held in memory.
+MOST = 64 * 2**20
+
+
+class _Decompressor(Protocol):
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+_MAKERS: dict[bytes, Callable[[], _Decompressor]] = {
+    b"deflate": lambda: zlib.decompressobj(-15),
+    b"bzip2": bz2.BZ2Decompressor,
+    # A dictionary may ask for gigabytes.
+    b"xz": lambda: lzma.LZMADecompressor(memlimit=2 * MOST),
+}
+
+
+def decompressor(codec: bytes) -> Callable[[bytes], bytes]:
+    """Return what takes a block out of a codec. Raises InvalidEventError (`unreadable`) for a codec that is not read.
+
+    It raises InvalidEventError (`too_long`) where more than `MOST` bytes would come out, having made no more than
+    these.
+    """
+    if codec == b"null":
+        return bytes
+    make = _MAKERS.get(codec)
+    if make is None:
+        name = codec[:40].decode("utf-8", "replace")
+        raise InvalidEventError(
+            "unreadable", f"Container files in the codec {name!r} are not read. Write it with null or deflate."
+        )
+
+    def decompress(data: bytes) -> bytes:
+        made = make()
+        out = made.decompress(data, MOST + 1)
+        if len(out) > MOST:
+            raise InvalidEventError("too_long", f"A block comes to more than {MOST} bytes. Write smaller blocks.")
+        # zlib says only of a whole stream that it is one.
+        if not getattr(made, "eof", True):
+            raise unreadable("", f"a block of {len(data)} bytes breaks off in the middle of its {codec.decode()}")
+        return out
+
+    return decompress
 
 
 class Ahead:
@@ -79,12 +125,12 @@ def read(stream: Ahead, name: str) -> Iterator[Event | Rejected]:
                 raise unreadable("", "a block does not end where it says")
             yield from _records(data, count, branches, is_union, name, number)
             number += count
-    except BadInput as error:
+    except InvalidEventError as error:
         yield rejected(name, number, error, b"")
     except Exception as error:
         # Whatever a foreign file makes the decompressors and the disk raise, the file ends here.
         why = f"The container file cannot be read from here on: {error!r}. Fetch or write it again."
-        yield rejected(name, number, BadInput("unreadable", why), b"")
+        yield rejected(name, number, InvalidEventError("unreadable", why), b"")
 
 
 def _header(stream: Ahead) -> tuple[dict[str, bytes], bytes]:
@@ -104,12 +150,12 @@ def _schema(text: bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput("unknown_schema", f"The file's schema is not JSON: {error}. Write it again.") from error
+        raise InvalidEventError("unknown_schema", f"The file's schema is not JSON: {error}. Write it again.") from error
 
 
 def _long(stream: Ahead) -> int:
     try:
-        value, size = wire.long(stream.peek(10), 0)
+        value, size = long(stream.peek(10), 0)
     except (ValueError, IndexError) as error:
         raise unreadable("", "the file ends, or a number in it does not") from error
     stream.read(size)
@@ -138,13 +184,13 @@ def _records(
             branch, at = _branch(data, at, len(branches)) if is_union else (0, at)
             plain, reading = branches[branch]
             try:
-                if isinstance(reading, BadInput):
+                if isinstance(reading, InvalidEventError):
                     raise reading
                 result, at = reading.read(data, at)
-            except BadInput as error:
+            except InvalidEventError as error:
                 at = plain.after(data, at)
                 result = rejected(name, line, error, data[start:at])
-        except BadInput as error:
+        except InvalidEventError as error:
             yield rejected(name, line, error, data[start:])
             return
         yield result
@@ -152,7 +198,7 @@ def _records(
 
 def _branch(data: bytes, at: int, count: int) -> tuple[int, int]:
     try:
-        branch, at = wire.long(data, at)
+        branch, at = long(data, at)
     except (ValueError, IndexError) as error:
         raise unreadable("", "the record's place in the union cannot be read") from error
     if not 0 <= branch < count:
@@ -165,7 +211,9 @@ def _branches(schema: Any) -> tuple[list[_Branch], bool]:
     try:
         whole, names = contracts.parsed(schema)
     except ValueError as error:
-        raise BadInput("unknown_schema", f"The file's schema cannot be used: {error}. Write it again.") from error
+        raise InvalidEventError(
+            "unknown_schema", f"The file's schema cannot be used: {error}. Write it again."
+        ) from error
     if not isinstance(whole, list):
         return [(Plain(whole, names), reading_of(whole, names))], False
     branches: list[_Branch] = []
@@ -177,6 +225,6 @@ def _branches(schema: Any) -> tuple[list[_Branch], bool]:
                     reading_of(names.get(branch, branch) if isinstance(branch, str) else branch, names),
                 )
             )
-        except BadInput as error:
+        except InvalidEventError as error:
             branches.append((Plain(branch, names), error))
     return branches, True

@@ -1,21 +1,28 @@
-"""What can go wrong, in one tree.
+"""The errors that Reprieve raises on purpose, in one tree. What is not in it is a bug.
 
 ReprieveError
-├── BadInput            what came in is wrong: it is dead-lettered, the stream goes on
-│   └── UnknownAccount  may only be early: it waits for its account, then is dead-lettered
-├── Transient           a neighbour is away: try again with growing pauses
-└── Fatal               going on would be wrong: the process stops with a sentence
-    └── WrongUse        a command, file or setting is at fault (exit code 2 where it is a command's use)
+├── InvalidEventError            an input breaks the contracts: it is dead-lettered, the stream goes on
+│   ├── UnknownAccountError      it may only be early: it waits for its account, then is dead-lettered
+│   └── SignInRefusedError       (streams) the identity provider, or what a browser sent, does not prove who it is
+├── RetryableError               another service is away: retry with growing pauses
+└── FatalError                   going on would be wrong: the process stops with one sentence
+    ├── AgentError               (streams) an agent failed on an event: a bug of ours
+    ├── StorageError             (streams) a disk or file cannot be used
+    ├── CorruptStoreError        (streams) a RocksDB store is damaged: it is rebuilt from its changelog
+    └── UsageError               a command, file or setting is at fault (exit code 2 where it is a command's use)
+        └── PackError            (state) a policy pack is at fault
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 
 class ReprieveError(Exception):
     """Base of all that Reprieve raises on purpose."""
 
 
-class BadInput(ReprieveError):
+class InvalidEventError(ReprieveError):
     """An input breaks a rule of the contracts.
 
     code: stable, snake_case, for machines (`unreadable`, `unknown_schema`, `out_of_range`, …).
@@ -30,24 +37,49 @@ class BadInput(ReprieveError):
         self.field = field
 
 
-class UnknownAccount(BadInput):
-    """An event for an account that nobody has opened yet."""
+class UnknownAccountError(InvalidEventError):
+    """An event for an account that has not been opened yet."""
 
     def __init__(self, account_id: str) -> None:
         super().__init__(
             "unknown_account",
-            f"Account {account_id} has not been opened. Send its AccountOpened, then replay the dead letter.",
+            f"Account {account_id} has not been opened. Send its AccountOpened or OpeningPosition, then replay the "
+            "dead letter.",
             "account_id",
         )
 
 
-class Transient(ReprieveError):
-    """A neighbour (broker, Redis, disk) is away for now."""
+class RetryableError(ReprieveError):
+    """Another service (broker, Redis, disk) is away for now."""
 
 
-class Fatal(ReprieveError):
-    """Going on would lose or double something."""
+class FatalError(ReprieveError):
+    """Going on would lose or duplicate something."""
 
 
-class WrongUse(Fatal):
+class UsageError(FatalError):
     """A file, setting or flag is at fault; the message says which, where, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line of a file, or a record of a container file, that was refused, and where.
+
+    line: counted from 1; of a container file, the record's number. raw: as it came, empty where it could
+    not be told from its neighbours. code, message, field: as in `InvalidEventError`.
+    """
+
+    file: str
+    line: int
+    code: str
+    message: str
+    field: str | None
+    raw: bytes
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message} ({self.code})"
+
+
+def rejected(file: str, line: int, error: InvalidEventError, raw: bytes) -> Rejected:
+    """Return the rejection that an error makes of a line."""
+    return Rejected(file, line, error.code, error.message, error.field, raw)

@@ -33,6 +33,8 @@ class Event(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     source: Name
 
 
+PartyRole = Literal["joint", "guarantor"]
+Suretyship = Literal["subsidiary", "joint_and_several"]
 Answer = Literal["accepted", "declined", "countered", "no_answer"]
 AnswerReason = Literal["too_high", "too_long", "rate", "income_change", "dispute", "distress", "distrust", "other"]
 BadDebtStatus = Literal["none", "candidate", "recognised", "charged_off", "recovering", "terminated", "cured"]
@@ -52,14 +54,45 @@ ProfileKind = Literal["bureau", "interview", "third_party", "declared"]
 
 
 class AccountClosed(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """The lender closed the account.
+    """The lender closes the account. From that day on nothing accrues, falls due or is offered, unless the reason says otherwise.
 
+    reason: repaid: nothing is owed except interest of months to come, which an early settlement does not owe; where more is unpaid, the account stays open and InputNotApplied reports how much. settled: the lender forgives the rest. sold: the claim belongs to another lender. opened_in_error: the account never existed; corrections supersede everything reported about it. With any other reason, the account ends with the balance that it has.
     closed_on: Without it, the date of occurred_at.
     """
 
     account_id: Id
     reason: Name
     closed_on: date | None = None
+
+
+class Amounts(Struct, frozen=True, kw_only=True, gc=False):
+    """What is owed or forgiven, by component, in minor units."""
+
+    principal: NonNegative = 0
+    interest: NonNegative = 0
+    fees: NonNegative = 0
+    penalty: NonNegative = 0
+
+
+class AccountEnded(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Reprieve reports that AccountClosed took effect: nothing accrues, falls due or is offered from this day on.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    reason: The reason of AccountClosed.
+    outstanding: What was owed at the end. It is no longer owed to this lender.
+    plan_id: The plan that ended with it, empty without one.
+    offer_id: The offer of that plan.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    reason: str
+    outstanding: Amounts
+    currency: str
+    plan_id: str = ""
+    offer_id: str = ""
 
 
 class Instalment(Struct, frozen=True, kw_only=True, gc=False):
@@ -79,12 +112,29 @@ class Instalment(Struct, frozen=True, kw_only=True, gc=False):
     fees: NonNegative
 
 
+class Party(Struct, frozen=True, kw_only=True, gc=False):
+    """Somebody beside the borrower who answers for an account.
+
+    borrower_id: The person, by the id that they have everywhere else.
+    role: joint: owes the whole debt like the borrower. guarantor: answers for it.
+    suretyship: Of a guarantor. subsidiary: they may refuse until the debt was enforced against the debtor without success. joint_and_several: they may be asked once the debtor does not pay.
+    enforced: Of a subsidiary guarantor: the debt was enforced without success, or the guarantor may not refuse for another reason.
+    """
+
+    borrower_id: Id
+    role: PartyRole
+    suretyship: Suretyship = "subsidiary"
+    enforced: bool = False
+
+
 class AccountOpened(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """A loan account exists from now on.
 
-    product: credit_card, personal_loan, …
-    jurisdiction: ISO 3166 country code, or EU.
+    product: credit_card, personal_loan, … — one of those that the policy book lists; else the opening is a dead letter.
+    jurisdiction: ISO 3166 code of a country or its subdivision (DE, US-CA), or EU; else the opening is a dead letter.
     instalments: Empty for revolving credit.
+    reported_from: First business date of which Reprieve reports anything. It computes earlier days from the account's history and publishes nothing about them. Without it, every day is reported.
+    parties: Joint borrowers and guarantors, beside the borrower.
     """
 
     account_id: Id
@@ -96,15 +146,69 @@ class AccountOpened(Event, frozen=True, kw_only=True, gc=False, tag=True):
     annual_rate_bps: RateBps
     principal: NonNegative
     instalments: tuple[Instalment, ...]
+    reported_from: date | None = None
+    parties: tuple[Party, ...] = ()
 
 
-class Amounts(Struct, frozen=True, kw_only=True, gc=False):
-    """What is owed or forgiven, by component, in minor units."""
+class AccountReopened(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The lender reopens a closed account. It owes what it owed when it was closed, changed by what was reported since.
 
-    principal: NonNegative = 0
-    interest: NonNegative = 0
-    fees: NonNegative = 0
-    penalty: NonNegative = 0
+    reopened_on: First day on which the account is open again.
+    """
+
+    account_id: Id
+    reopened_on: date
+    reason: Name
+
+
+class AccountRestored(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Reprieve reports that a closed account is open again, after AccountReopened or after a reversed payment.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    reason: The reason of AccountReopened or of PaymentReversed.
+    outstanding: What is owed.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    reason: str
+    outstanding: Amounts
+    currency: str
+
+
+class AdjustmentReversed(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An adjustment is withdrawn: Reprieve computes the account as if it had never been made.
+
+    adjustment_id: That of the InstalmentAdjusted.
+    reversed_on: The day on which the lender withdrew it.
+    """
+
+    adjustment_id: Id
+    account_id: Id
+    reversed_on: date
+    reason: Name
+
+
+class AnswerNotApplied(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Reprieve accepted and stored an answer to an offer, and it has no effect. It is not in the dead letters.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    feedback_id: Of the answer.
+    code: Stable code for programs: accepted_before, nothing_to_accept, not_recorded, offer_open, no_offers_now, nothing_to_offer, offers_used_up, offer_ended or counted_before.
+    reason: Why the answer has no effect, and what can be done. For people.
+    """
+
+    borrower_id: Id
+    business_date: date
+    caused_by: str
+    offer_id: Id
+    feedback_id: Id
+    answer: Answer
+    code: str
+    reason: str
 
 
 class BadDebtChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -262,12 +366,24 @@ class ConsentWithdrawn(Event, frozen=True, kw_only=True, gc=False, tag=True):
     purpose: Name
 
 
+class ContactWindow(Struct, frozen=True, kw_only=True, gc=False):
+    """Hours of one day in which the borrower may be reached.
+
+    not_before: UTC; the first instant of the window.
+    not_after: UTC; the first instant behind the window.
+    """
+
+    not_before: Instant
+    not_after: Instant
+
+
 class Contact(Struct, frozen=True, kw_only=True, gc=False):
     """When and how the borrower may be reached about an offer.
 
     not_before: UTC.
     not_after: UTC.
     held_back: Why not_before is later than the first open hour: cap_reached or quiet_after_conversation; empty where it is not. Without channels the borrower may not be reached at all.
+    windows: Every window while the offer is open, at most one per day of the borrower's time zone, by the contacts known when this was published; the first one is not_before and not_after. Empty where there is none, and in events of before windows were published.
     """
 
     not_before: Instant
@@ -275,12 +391,14 @@ class Contact(Struct, frozen=True, kw_only=True, gc=False):
     channels: tuple[str, ...]
     time_zone: str = "UTC"
     held_back: str = ""
+    windows: tuple[ContactWindow, ...] = ()
 
 
 class ContactAttempted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Somebody tried to reach the borrower, or the borrower called.
 
     agent: Staff or system code, never a name.
+    borrower_id: Who was contacted, where it was not the account's borrower: a joint borrower, a guarantor, or somebody else whose id is known.
     """
 
     attempt_id: Id
@@ -289,13 +407,14 @@ class ContactAttempted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     direction: Direction
     outcome: ContactOutcome
     agent: str
+    borrower_id: Id | None = None
 
 
 class ContactBreached(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """An attempt to reach a borrower that was reported broke the contact rules of its account's policy, in the borrower's time zone, after all earlier attempts and conversations about any of his accounts. Said at the close of a day, once an attempt.
 
     attempted_at: When the attempt was made, UTC.
-    rules: What it broke: outside_hours, cap_reached, quiet_after_conversation.
+    rules: What it broke: outside_hours, cap_reached (of attempts or of conversations), quiet_after_conversation.
     time_zone: In which it was judged: the borrower's, or the policy's where that is unknown.
     policy: Policy and version whose rules these are: that of the account on the day of the attempt.
     """
@@ -311,13 +430,16 @@ class ContactBreached(Event, frozen=True, kw_only=True, gc=False, tag=True):
     caused_by: str
 
 
-class ContactNoted(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """Internal: somebody was reached, or tried to be, about an account, told to the planner, who counts for the borrower.
+class ContactRecorded(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: a contact or an attempt about an account, reported to the planner, which counts them by borrower.
 
     attempt: The lender tried; False where the borrower called.
     conversation: They spoke with each other.
     jurisdiction: Of the account, whose policy says what is allowed; empty where it was not said.
     product: Of the account.
+    disputed: The borrower said not to owe the debt.
+    past: It was before the first day of which anything is reported of the account: it counts, and is not judged.
+    party: The person is not the account's borrower.
     """
 
     borrower_id: Id
@@ -328,6 +450,9 @@ class ContactNoted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     conversation: bool
     jurisdiction: str = ""
     product: str = ""
+    disputed: bool = False
+    past: bool = False
+    party: bool = False
 
 
 class ContactRevised(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -345,22 +470,6 @@ class ContactRevised(Event, frozen=True, kw_only=True, gc=False, tag=True):
     caused_by: str
     reason: str
     number: PositiveInt = 1
-
-
-class Corrected(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """Something said before does not stand, since a later event changed what was true.
-
-    business_date: The day of which it speaks.
-    caused_by: event_id of the event that made it be said.
-    supersedes: event_id of what no longer stands.
-    """
-
-    account_id: Id
-    business_date: date
-    caused_by: str
-    supersedes: str
-    superseded_type: str
-    reason: str
 
 
 class CreditStandingChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -418,6 +527,9 @@ class Debt(Struct, frozen=True, kw_only=True, gc=False):
     oldest_due_on: Due date of the oldest unpaid instalment.
     holds: Holds in force.
     attempts: Failed contact attempts of this episode.
+    contract_total: All that the contract still asks for if nothing changes, minor units: unpaid instalments with interest to come, and charges already made; of an account under a plan, what the plan still asks for. Null where it was not said.
+    dispute_ended_on: First day without the last dispute hold; null where there was none or one is in force.
+    joint_borrower_ids: Those who owe the debt beside the borrower, in order.
     """
 
     account_id: Id
@@ -438,12 +550,15 @@ class Debt(Struct, frozen=True, kw_only=True, gc=False):
     plans_broken: NonNegativeInt = 0
     holds: tuple[HoldKind, ...] = ()
     attempts: NonNegativeInt = 0
+    contract_total: NonNegative | None = None
+    dispute_ended_on: date | None = None
+    joint_borrower_ids: tuple[str, ...] = ()
 
 
 class OptionRow(Struct, frozen=True, kw_only=True, gc=False):
-    """What a decision knew of an option, and how likely it was to lead.
+    """What a decision knew of an option, and how likely it was to be recommended.
 
-    propensity: Probability that this option was made to lead, 0 to 1.
+    propensity: Probability with which this option was recommended, 0 to 1.
     x: Features in thousandths, in the order of the model's version.
     """
 
@@ -455,10 +570,11 @@ class OptionRow(Struct, frozen=True, kw_only=True, gc=False):
 class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """All that is needed to judge a decision afterwards.
 
-    model_version: What chose the lead; behind an @ the ModelUpdated.version by which it did, where it was learned.
+    model_version: What chose the recommended option; behind an @ the ModelUpdated.version by which it did, where it was learned.
     shown: The options in the order of the offer, with all that a model knew of them.
-    group: How the lead was chosen: fixed, holdout, learned, challenger or borrower.
+    arm: Treatment arm, by which the recommended option was chosen: fixed, holdout, learned, challenger or borrower.
     estimate_version: What valued the candidates, named as model_version is; empty where none was valued.
+    assumed: Fields of the profile that nobody reported, and something else stood for: monthly_expenses (spending, else the floor), household_size (1), other_debt_payments (0), monthly_income (by the policy's multiple), household_floor (none in the policy for this currency and region), plans_in_other_currencies (left out of what can be afforded).
     """
 
     offer_id: str
@@ -475,8 +591,9 @@ class DecisionLogged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     business_date: date
     caused_by: str
     shown: tuple[OptionRow, ...] = ()
-    group: str = "fixed"
+    arm: str = "fixed"
     estimate_version: str = ""
+    assumed: tuple[str, ...] = ()
 
 
 class DelinquencyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -512,6 +629,22 @@ class ErasureRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
     borrower_id: Id
 
 
+class EventSuperseded(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An event published before no longer stands, since a later event changed what was true.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that caused it.
+    supersedes: event_id of what no longer stands.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    supersedes: str
+    superseded_type: str
+    reason: str
+
+
 class EvidenceRow(Struct, frozen=True, kw_only=True, gc=False):
     """One option that was shown: what it is like, and by how much what is known of it moves.
 
@@ -527,26 +660,8 @@ class EvidenceRow(Struct, frozen=True, kw_only=True, gc=False):
     reward: Int
 
 
-class EvidenceGathered(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """What an offer has taught since it was last told; adding up all evidence gives the model.
-
-    business_date: The day at whose close it is told.
-    counts: Offers, acceptances, instalments due, broken plans and complaints, by how the lead was chosen.
-    offered_on: The business date of the offer.
-    """
-
-    model: Id
-    offer_id: Id
-    business_date: date
-    caused_by: str
-    rows: tuple[EvidenceRow, ...]
-    cells: tuple[CapacityCell, ...] = ()
-    counts: dict[str, Long] = field(default_factory=dict)
-    offered_on: date | None = None
-
-
 class GuardrailTripped(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """A guardrail was breached: from the next business date on every lead is the fixed order's.
+    """A guardrail was breached: from the next business date on the fixed order recommends every option.
 
     guardrail: acceptance, broken_plans or complaints.
     offers: How many offers it was measured on.
@@ -565,7 +680,9 @@ class HoldPlaced(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Collection and ageing pause.
 
     from_on: First day of the hold.
-    until_on: Last day of the hold; without it, until released.
+    until_on: Last day of the hold. Without it, the policy may set one by the kind (60 days of a breathing space in England and Wales); else the hold lasts until released.
+    borrower_id: Whose hold it is, where it is not the borrower's and not the debt's. A hold of a joint borrower concerns the account where the policy says so of its kind, else that person alone; one of a guarantor concerns that person alone.
+    crisis: Of a breathing_space: a mental health crisis moratorium, which has no length of its own and lasts until released, 30 days from the day on which the treatment ends.
     """
 
     hold_id: Id
@@ -573,6 +690,8 @@ class HoldPlaced(Event, frozen=True, kw_only=True, gc=False, tag=True):
     kind: HoldKind
     from_on: date
     until_on: date | None = None
+    borrower_id: Id | None = None
+    crisis: bool = False
 
 
 class HoldReleased(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -604,8 +723,55 @@ class ImpairmentChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
     from_stage: Int
 
 
+class InputNotApplied(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Reprieve accepted and stored an event about the account, and it has no effect. It is not in the dead letters.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    fact_type: The record's name, such as BadDebtReviewed.
+    fact_id: The natural id of the event, such as its review_id.
+    code: Stable code for programs; docs/rules.md lists them.
+    reason: Why the event has no effect, and what can be done. For people.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    fact_type: str
+    fact_id: str
+    code: str
+    reason: str
+
+
+class InstalmentAdjusted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The lender changes what one instalment asks for, from a day on: a credit note, waived interest or fees, goodwill, or a correction upwards.
+
+    adjustment_id: Identifies the adjustment within the account.
+    number: The instalment's number.
+    effective_on: First day on which the changed amounts count.
+    principal: Minor units of the account's currency to add; a negative amount lowers it.
+    interest: Minor units of the account's currency to add; a negative amount lowers it.
+    fees: Minor units of the account's currency to add; a negative amount lowers it.
+    penalty: Minor units of the account's currency of penalty interest and late fees to add; a negative amount lowers those of the oldest instalment that has some, then of the next.
+    """
+
+    adjustment_id: Id
+    account_id: Id
+    number: PositiveInt
+    effective_on: date
+    principal: Long = 0
+    interest: Long = 0
+    fees: Long = 0
+    penalty: Long = 0
+    reason: Name
+
+
 class InstalmentBilled(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """A statement of revolving credit asks for a payment."""
+    """A statement of revolving credit asks for a payment.
+
+    revision: 0 for the statement's first form, then 1, 2, … for each correction. Of one number, the highest revision counts, in whichever order they arrive. A revision with all amounts 0 withdraws the statement.
+    billed_on: First day on which the statement counts. Without it, the date of occurred_at. A revision without it counts from the day of the first form that came of the statement; where only revisions came, from due_on at the latest.
+    """
 
     account_id: Id
     number: PositiveInt
@@ -613,6 +779,8 @@ class InstalmentBilled(Event, frozen=True, kw_only=True, gc=False, tag=True):
     principal: NonNegative
     interest: NonNegative
     fees: NonNegative
+    revision: NonNegativeInt = 0
+    billed_on: date | None = None
 
 
 class InstalmentCaughtUp(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -647,6 +815,34 @@ class InstalmentMissed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     currency: str
 
 
+class LenderContact(Struct, frozen=True, kw_only=True, gc=False):
+    """How the lender calls itself and can be reached, in the offer's locale, by the policy. What the policy does not say is empty.
+
+    reply_link: Where the borrower answers this offer.
+    portal_link: Where the borrower sees all accounts.
+    advice_link: Independent debt advice.
+    """
+
+    name: str = ""
+    telephone: str = ""
+    reply_link: str = ""
+    portal_link: str = ""
+    advice_link: str = ""
+
+
+class Lesson(Struct, frozen=True, kw_only=True, gc=False):
+    """A lesson that goes with an offer.
+
+    item_id: As in EducationCompleted.
+    title: In the offer's locale.
+    link: Where it can be read; empty where the policy says of no place.
+    """
+
+    item_id: Id
+    title: str
+    link: str = ""
+
+
 class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """What was learned through a business date, written to every partition: all that planners decide by.
 
@@ -655,7 +851,7 @@ class ModelUpdated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     outer: Upper triangle of the sum of row times row, millionths.
     accepted: Sum of row times acceptance, millionths.
     reward: Sum of row times reward, millionths.
-    counts: What evidence counted since the beginning, by how the lead was chosen.
+    counts: What evidence counted since the beginning, by treatment arm.
     tripped: The guardrail that put the fixed order back, null where none has.
     unit: As what one instalment counts in cells, which fade.
     """
@@ -680,6 +876,7 @@ class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):
     counter_amount: Minor units a month that the borrower proposes.
     recording_ref: Where the recording of an oral agreement is kept.
     sealed: The personal fields, sealed for Reprieve alone; they are then empty here.
+    answered_by: Who answered, where it was not the borrower to whom the offer was made: one of its joint_borrower_ids.
     """
 
     feedback_id: Id
@@ -694,6 +891,7 @@ class OfferAnswered(Event, frozen=True, kw_only=True, gc=False, tag=True):
     recording_ref: str | None = None
     comment: str | None = None
     sealed: bytes | None = None
+    answered_by: Id | None = None
 
 
 class OfferExpired(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -703,6 +901,24 @@ class OfferExpired(Event, frozen=True, kw_only=True, gc=False, tag=True):
     borrower_id: Id
     business_date: date
     caused_by: str
+
+
+class OfferOutcomeReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """What became of an offer since the last report of it; the sum of all reports gives the model.
+
+    business_date: The day at whose close it is reported.
+    counts: Offers, acceptances, instalments due, broken plans and complaints, by treatment arm.
+    offered_on: The business date of the offer.
+    """
+
+    model: Id
+    offer_id: Id
+    business_date: date
+    caused_by: str
+    rows: tuple[EvidenceRow, ...]
+    cells: tuple[CapacityCell, ...] = ()
+    counts: dict[str, Long] = field(default_factory=dict)
+    offered_on: date | None = None
 
 
 class PlanInstalment(Struct, frozen=True, kw_only=True, gc=False):
@@ -738,8 +954,9 @@ class Option(Struct, frozen=True, kw_only=True, gc=False):
 
     instalments: Over all accounts, by due date.
     instalment_amount: The regular instalment; for a step-up the largest.
+    annual_rate_bps: The highest rate that any of its accounts is charged.
     total_cost: All that the borrower pays under it.
-    saves: Against paying the same debt at contract terms; negative if it costs more.
+    saves: What the contracts still ask for if nothing changes (Debt.contract_total), less total_cost; negative if the option costs more; 0 where a contract_total is not known.
     npv: Value to the lender at the original effective rate.
     distressed_obligation_bps: Loss of present value at the original effective rate (EBA/GL/2016/07).
     shares: The same instalments, account by account.
@@ -765,17 +982,24 @@ class Option(Struct, frozen=True, kw_only=True, gc=False):
 class OfferPublished(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Options that the borrower can keep, to choose from.
 
-    kind: plan, token, moratorium or referral.
+    expires_on: Last day on which it can be accepted, in the borrower's time zone (contact.time_zone).
+    kind: plan, pay_in_full (too little for a plan, and can be paid at once), token, moratorium or referral.
     sequence: How many offers this borrower has had in this episode.
     tone: neutral or supportive.
     balances: What each account owed when the offer was made, in the order of account_ids.
+    headings: The heading of each disclosure, by the key of the disclosure.
+    lessons: The lessons of `education`, in its order, with titles and links.
+    lender: How the lender can be reached.
+    token_amount: Minor units a month that a token offer asks for; null in other offers.
+    joint_borrower_ids: Those who owe the debts of this offer beside the borrower: they may be shown account_ids, options, disclosures and expires_on, and may answer (OfferAnswered.answered_by). message, reasons, support, education, tone and contact are the borrower's alone.
+    acceptance: Who has to accept: any, the borrower or one of joint_borrower_ids; all, the borrower and each of them, the same option.
     """
 
     offer_id: Id
     borrower_id: Id
     account_ids: tuple[str, ...]
     options: tuple[Option, ...]
-    lead_option_id: str | None = None
+    recommended_option_id: str | None = None
     expires_on: date
     locale: str
     message: str
@@ -791,6 +1015,12 @@ class OfferPublished(Event, frozen=True, kw_only=True, gc=False, tag=True):
     sequence: Int = 1
     tone: str = "neutral"
     balances: tuple[Amounts, ...] = ()
+    headings: dict[str, str] = field(default_factory=dict)
+    lessons: tuple[Lesson, ...] = ()
+    lender: LenderContact | None = None
+    token_amount: Long | None = None
+    joint_borrower_ids: tuple[str, ...] = ()
+    acceptance: str = "any"
 
 
 class OfferWithdrawn(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -803,13 +1033,220 @@ class OfferWithdrawn(Event, frozen=True, kw_only=True, gc=False, tag=True):
     reason: str
 
 
+class PositionInstalment(Struct, frozen=True, kw_only=True, gc=False):
+    """What is unpaid of one instalment at an opening position, due or not.
+
+    number: Position in the account's schedule, from 1.
+    principal: Unpaid. Minor units of the account's currency.
+    interest: Unpaid. Minor units of the account's currency.
+    fees: Unpaid. Minor units of the account's currency.
+    penalty: Unpaid penalty interest and late fees on this instalment. Minor units of the account's currency.
+    amount_due: What the instalment asked for, without charges and before payments. Minor units of the account's currency. Without it, what is unpaid.
+    paid: What was paid toward amount_due. Minor units of the account's currency. Without it, amount_due less what is unpaid.
+    billed: A statement asked for it: its interest and fees are owed before its due date.
+    """
+
+    number: PositiveInt
+    due_on: date
+    principal: NonNegative
+    interest: NonNegative
+    fees: NonNegative
+    penalty: NonNegative = 0
+    amount_due: NonNegative | None = None
+    paid: NonNegative | None = None
+    billed: bool = False
+
+
+class PositionPlan(Struct, frozen=True, kw_only=True, gc=False):
+    """The repayment plan in force at an opening position.
+
+    offer_id: Empty where the plan comes from no offer of Reprieve.
+    activated_on: The day on which the plan took effect.
+    annual_rate_bps: The plan's rate, in basis points.
+    instalments: Every plan instalment that is not paid in full. The position's own instalments are what the plan replaced.
+    kept: Number of plan instalments kept so far.
+    missed: Number of plan instalments missed so far.
+    missed_in_a_row: Number of the latest plan instalments missed in a row.
+    paid: What was paid under the plan. Minor units of the account's currency. If the plan breaks, it is allocated to what the plan replaced.
+    waived: What the plan forgave. If the plan breaks, it is owed again where the policy says so.
+    """
+
+    plan_id: Id
+    offer_id: str = ""
+    activated_on: date
+    annual_rate_bps: RateBps
+    instalments: tuple[PositionInstalment, ...]
+    kept: NonNegativeInt = 0
+    missed: NonNegativeInt = 0
+    missed_in_a_row: NonNegativeInt = 0
+    paid: NonNegative = 0
+    waived: Amounts = Amounts()
+
+
+class OpeningPosition(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The lender hands over an account as it stood at the close of a day, from another system or another lender. It opens the account; AccountOpened is not needed. Events that count from that day or before are history: Reprieve stores and shows them, and they change nothing. Holds and promises of the history that still last count on.
+
+    product: credit_card, personal_loan, … — one of those that the policy book lists; else the opening is a dead letter.
+    jurisdiction: ISO 3166 code of a country or its subdivision (DE, US-CA), or EU; else the opening is a dead letter.
+    opened_on: The day on which the loan was opened.
+    as_of: The position is that of the close of this day. Reprieve keeps the account from the next day on and reports nothing about earlier days.
+    annual_rate_bps: The contract rate, in basis points.
+    principal: The original principal. Minor units of the account's currency; 0 for revolving credit.
+    instalments: Every instalment that is not paid in full, due or not. Where a plan is in force, what the plan replaced.
+    revision: 0 for the first form, then 1, 2, … for each correction, such as a payment of the past that was not known. The highest revision counts, in whichever order they arrive.
+    credit: Money received and not yet allocated. Minor units of the account's currency.
+    charged: Penalty interest and late fees charged so far, paid or not. Minor units of the account's currency. The cap on charges counts them.
+    statement_principal: Principal that statements have asked for so far. Minor units of the account's currency. Where there is no original principal, the cap on charges is a share of it.
+    last_payment_on: The value date of the last payment. Without it, a recovering debt lapses so many days after bad_debt_on.
+    clean_since: First day without arrears, where a probation is running.
+    material_since: First day of the current run of days on which the arrears exceed both materiality thresholds.
+    classes: The class by classification, such as cn_2023. The first close classifies by days past due where a classification is missing here.
+    stage: The IFRS 9 stage. Without it, the first close sets it by days past due.
+    allowance: The impairment allowance on the books. Minor units of the account's currency.
+    bad_debt: The bad-debt status.
+    bad_debt_on: The day on which the account got that status.
+    rejected: A review rejected the bad debt in the current arrears: it is not proposed again while they last.
+    failed_attempts: Failed contact attempts in the current arrears.
+    standing: The credit standing.
+    plans_broken: Number of plans broken so far.
+    had_plan: A plan was in force during the current arrears, or since the last ones ended: the probation after a plan applies.
+    collection_stopped: Collection is stopped. If it is, and neither a hold nor a plan of this account says so, the first close resumes it.
+    plan: The repayment plan in force, if any.
+    stage_by_days: The stage that days past due and their probation make, where bad debt makes `stage` 3. Without it, by the days past due.
+    parties: Joint borrowers and guarantors at the position, beside the borrower.
+    """
+
+    account_id: Id
+    borrower_id: Id
+    product: Name
+    jurisdiction: Name
+    currency: Currency
+    opened_on: date
+    as_of: date
+    annual_rate_bps: RateBps
+    principal: NonNegative
+    instalments: tuple[PositionInstalment, ...]
+    revision: NonNegativeInt = 0
+    credit: NonNegative = 0
+    charged: NonNegative = 0
+    statement_principal: NonNegative = 0
+    last_payment_on: date | None = None
+    clean_since: date | None = None
+    material_since: date | None = None
+    classes: dict[str, str] = field(default_factory=dict)
+    stage: Stage | None = None
+    allowance: NonNegative = 0
+    bad_debt: BadDebtStatus = "none"
+    bad_debt_on: date | None = None
+    rejected: bool = False
+    failed_attempts: NonNegativeInt = 0
+    standing: CreditStanding = "good"
+    plans_broken: NonNegativeInt = 0
+    had_plan: bool = False
+    collection_stopped: bool = False
+    plan: PositionPlan | None = None
+    stage_by_days: Stage | None = None
+    parties: tuple[Party, ...] = ()
+
+
+class PartyChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """From a day on somebody is a joint borrower or a guarantor of an account, is one otherwise, or is none any more.
+
+    borrower_id: The person; not the account's borrower, who stays the same.
+    from_on: First day on which it is so.
+    role: Without it, they answer for the account no more.
+    suretyship: Of a guarantor. subsidiary: they may refuse until the debt was enforced against the debtor without success. joint_and_several: they may be asked once the debtor does not pay.
+    enforced: Of a subsidiary guarantor: the debt was enforced without success, or the guarantor may not refuse for another reason.
+    """
+
+    account_id: Id
+    borrower_id: Id
+    from_on: date
+    role: PartyRole | None = None
+    suretyship: Suretyship = "subsidiary"
+    enforced: bool = False
+
+
+class PartyContactChanged(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Whether and when a joint borrower or a guarantor may be contacted about the debt of an account; it holds until the next one about the same person and account. Whoever got none may not be contacted about it.
+
+    borrower_id: The person: the limits are theirs, counted over all accounts about which they are contacted.
+    role: joint or guarantor; empty where they are nothing to the account any more.
+    contact: Without channels they may not be contacted.
+    reason: Why not: not_in_arrears, collection_stopped, hold (one of their own), not_enforced (a subsidiary guarantor), too_early (by the policy), guarantors_not_contacted (by the policy), terminated, closed, or no_party; empty where they may.
+    number: Counts what was said of this person and account from 1 on; the highest holds.
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    borrower_id: Id
+    account_id: Id
+    role: str
+    contact: Contact
+    reason: str
+    number: PositiveInt
+    business_date: date
+    caused_by: str
+
+
+class PartyNoted(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Internal: what a person beside the borrower is to an account, and whether they may be asked for its debt, told to the planner, who keeps what is known of each person.
+
+    borrower_id: The person.
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    role: joint, guarantor, or empty where they are nothing to the account.
+    reason: Why they may not be contacted about its debt; empty where they may. As in PartyContactChanged.
+    jurisdiction: Of the account.
+    product: Of the account.
+    currency: Of the account.
+    """
+
+    borrower_id: Id
+    account_id: Id
+    business_date: date
+    caused_by: str
+    role: str
+    reason: str
+    jurisdiction: str = ""
+    product: str = ""
+    currency: str = ""
+
+
 class PaymentFailed(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """A payment was tried and did not come in."""
+    """A payment was attempted and no money came in. Each attempt has its own payment_id.
+
+    failed_on: The day of the attempt. Without it, the date of occurred_at.
+    """
 
     payment_id: Id
     account_id: Id
     amount: Positive
     reason: Name
+    failed_on: date | None = None
+
+
+class PaymentFailureReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Reprieve reports a failed payment to those who notify the borrower, and proposes a date for the next attempt.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    amount: Minor units.
+    reason: The reason of PaymentFailed.
+    failures: Failed payments since money last came in, this one included.
+    retry_on: The proposed date of the next attempt.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    borrower_id: str
+    payment_id: str
+    amount: Long
+    currency: str
+    reason: str
+    failures: Int
+    retry_on: date
 
 
 class PaymentReceived(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -828,12 +1265,20 @@ class PaymentReceived(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
 
 class PaymentReversed(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """A payment did not stand: it counts as never made."""
+    """A payment was returned, refunded or charged back, in whole or in part. That part counts as never paid.
+
+    payment_id: That of the PaymentReceived.
+    reversed_on: The day on which the money went back.
+    amount: The part of the payment that went back. Minor units of the account's currency. Without it, the whole payment.
+    reversal_id: Distinguishes several partial reversals of one payment. Without it, a payment has one reversal.
+    """
 
     payment_id: Id
     account_id: Id
     reversed_on: date
     reason: Name
+    amount: Positive | None = None
+    reversal_id: Id | None = None
 
 
 class PersonalDataErased(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -894,6 +1339,8 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     broken_after_missed: Missed instalments in a row with which the plan ends, 0 where it was not said.
     policy: Policy and version under which it was agreed.
     distressed_obligation_bps: Loss of present value of the option that was accepted, over all its accounts, at the original effective rate, in basis points rounded up, so that what is above a limit is above it here; 0 where it was not said (EBA/GL/2016/07).
+    agreed_on: The borrower's own date, in their time zone, when they accepted. activated_on is the business date from which the plan counts.
+    agreed_by: Who accepted it, where others owe the debt beside the borrower; empty where nobody does.
     """
 
     account_id: Id
@@ -914,6 +1361,8 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     broken_after_missed: Int = 0
     policy: str = ""
     distressed_obligation_bps: Int = 0
+    agreed_on: date | None = None
+    agreed_by: tuple[str, ...] = ()
 
 
 class PlanBroken(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1010,8 +1459,13 @@ class PlanProgressed(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
     business_date: The day of which it speaks.
     number: The instalment; months by which the end moved where it was postponed or adjusted; else 0.
-    outcome: kept, missed, broken, completed, replaced, postponed or adjusted.
+    outcome: kept, missed, broken, completed, replaced, postponed, adjusted, ended with its account, or taken_over with an opening position or a reopened account.
     taken_back: It was said wrongly before, and no longer stands.
+    instalment: Of a plan that was taken over: the most that it asks for a month, minor units.
+    until: Of a plan that was taken over: its last due date.
+    currency: Of a plan that was taken over.
+    jurisdiction: Of its account.
+    product: Of its account.
     """
 
     borrower_id: Id
@@ -1023,6 +1477,11 @@ class PlanProgressed(Event, frozen=True, kw_only=True, gc=False, tag=True):
     number: Int = 0
     outcome: Name
     taken_back: bool = False
+    instalment: Long = 0
+    until: date | None = None
+    currency: str = ""
+    jurisdiction: str = ""
+    product: str = ""
 
 
 class PlanReplaced(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1122,19 +1581,96 @@ class ProfileReported(Event, frozen=True, kw_only=True, gc=False, tag=True):
     sealed: bytes | None = None
 
 
+class PromiseBroken(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Payments did not cover a promise by the end of its last day.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    due_on: Last day of the promise.
+    amount: What was promised. Minor units.
+    paid: What came in toward it. Minor units.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    promise_id: str
+    due_on: date
+    amount: Long
+    paid: Long
+    currency: str
+
+
+class PromiseKept(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """Payments covered a promise by the end of its last day. One payment counts toward one promise.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    due_on: Last day of the promise.
+    amount: What was promised. Minor units.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    promise_id: str
+    due_on: date
+    amount: Long
+    currency: str
+
+
 class PromiseMade(Event, frozen=True, kw_only=True, gc=False, tag=True):
-    """The borrower promised to pay."""
+    """The borrower promised to pay an amount by a day.
+
+    amount: Minor units of the account's currency.
+    due_on: Last day on which the promise can be kept.
+    replaces: promise_id of an earlier promise that this one replaces. Neither PromiseKept nor PromiseBroken is reported for that one from now on.
+    """
 
     promise_id: Id
     account_id: Id
     amount: Positive
     due_on: date
+    replaces: Id | None = None
+
+
+class QuarantineReleased(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """A key that is in quarantine, since its agent failed on it, is processed again from there on; written to every partition.
+
+    agent: The agent that failed, as its dead letter names it.
+    key: The account, borrower or model.
+    actor: Who released it.
+    reason: What was mended, for the record.
+    """
+
+    agent: Name
+    key: Id
+    actor: Name
+    reason: Name | None = None
+
+
+class ScheduleRevised(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """The loan system replaces the rest of the contract's schedule from a day on: an early settlement, a partial prepayment or a re-amortisation. Instalments that are due by then stay as they are.
+
+    revision: Counts the revisions of the account's schedule: 1, 2, … Of two that count from one day, the higher applies.
+    effective_on: First day of the new schedule. Instalments due on that day or before stay as they are.
+    instalments: All instalments due after that day. They replace those of the earlier schedule; what was paid toward those is credited to the new ones. So an amount that is prepaid is an instalment of its own here, paid like any other. They may not use the number of an instalment that stays.
+    annual_rate_bps: The contract rate from that day on, in basis points. Without it, the rate stays.
+    """
+
+    account_id: Id
+    revision: PositiveInt
+    effective_on: date
+    instalments: tuple[Instalment, ...]
+    annual_rate_bps: RateBps | None = None
+    reason: Name
 
 
 class WorkoutEnded(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Internal: an account no longer wants a plan.
 
     reason: cured, less_behind, plan_active, plans_used_up, closed or terminated.
+    dispute_ended_on: First day without the last dispute hold; null where there was none or one is in force.
     """
 
     borrower_id: Id
@@ -1142,6 +1678,7 @@ class WorkoutEnded(Event, frozen=True, kw_only=True, gc=False, tag=True):
     business_date: date
     caused_by: str
     reason: str
+    dispute_ended_on: date | None = None
 
 
 class WorkoutRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1157,7 +1694,12 @@ class WorkoutRequested(Event, frozen=True, kw_only=True, gc=False, tag=True):
 
 AnyEvent = (
     AccountClosed
+    | AccountEnded
     | AccountOpened
+    | AccountReopened
+    | AccountRestored
+    | AdjustmentReversed
+    | AnswerNotApplied
     | BadDebtChanged
     | BadDebtReviewed
     | BarrierReached
@@ -1169,9 +1711,8 @@ AnyEvent = (
     | ConsentWithdrawn
     | ContactAttempted
     | ContactBreached
-    | ContactNoted
+    | ContactRecorded
     | ContactRevised
-    | Corrected
     | CreditStandingChanged
     | DayClosed
     | DeadLetter
@@ -1179,20 +1720,28 @@ AnyEvent = (
     | DelinquencyChanged
     | EducationCompleted
     | ErasureRequested
-    | EvidenceGathered
+    | EventSuperseded
     | GuardrailTripped
     | HoldPlaced
     | HoldReleased
     | ImpairmentChanged
+    | InputNotApplied
+    | InstalmentAdjusted
     | InstalmentBilled
     | InstalmentCaughtUp
     | InstalmentMissed
     | ModelUpdated
     | OfferAnswered
     | OfferExpired
+    | OfferOutcomeReported
     | OfferPublished
     | OfferWithdrawn
+    | OpeningPosition
+    | PartyChanged
+    | PartyContactChanged
+    | PartyNoted
     | PaymentFailed
+    | PaymentFailureReported
     | PaymentReceived
     | PaymentReversed
     | PersonalDataErased
@@ -1209,14 +1758,23 @@ AnyEvent = (
     | PlanScheduleAdjusted
     | PolicyChanged
     | ProfileReported
+    | PromiseBroken
+    | PromiseKept
     | PromiseMade
+    | QuarantineReleased
+    | ScheduleRevised
     | WorkoutEnded
     | WorkoutRequested
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {
     "AccountClosed": AccountClosed,
+    "AccountEnded": AccountEnded,
     "AccountOpened": AccountOpened,
+    "AccountReopened": AccountReopened,
+    "AccountRestored": AccountRestored,
+    "AdjustmentReversed": AdjustmentReversed,
+    "AnswerNotApplied": AnswerNotApplied,
     "BadDebtChanged": BadDebtChanged,
     "BadDebtReviewed": BadDebtReviewed,
     "BarrierReached": BarrierReached,
@@ -1228,9 +1786,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "ConsentWithdrawn": ConsentWithdrawn,
     "ContactAttempted": ContactAttempted,
     "ContactBreached": ContactBreached,
-    "ContactNoted": ContactNoted,
+    "ContactRecorded": ContactRecorded,
     "ContactRevised": ContactRevised,
-    "Corrected": Corrected,
     "CreditStandingChanged": CreditStandingChanged,
     "DayClosed": DayClosed,
     "DeadLetter": DeadLetter,
@@ -1238,20 +1795,28 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "DelinquencyChanged": DelinquencyChanged,
     "EducationCompleted": EducationCompleted,
     "ErasureRequested": ErasureRequested,
-    "EvidenceGathered": EvidenceGathered,
+    "EventSuperseded": EventSuperseded,
     "GuardrailTripped": GuardrailTripped,
     "HoldPlaced": HoldPlaced,
     "HoldReleased": HoldReleased,
     "ImpairmentChanged": ImpairmentChanged,
+    "InputNotApplied": InputNotApplied,
+    "InstalmentAdjusted": InstalmentAdjusted,
     "InstalmentBilled": InstalmentBilled,
     "InstalmentCaughtUp": InstalmentCaughtUp,
     "InstalmentMissed": InstalmentMissed,
     "ModelUpdated": ModelUpdated,
     "OfferAnswered": OfferAnswered,
     "OfferExpired": OfferExpired,
+    "OfferOutcomeReported": OfferOutcomeReported,
     "OfferPublished": OfferPublished,
     "OfferWithdrawn": OfferWithdrawn,
+    "OpeningPosition": OpeningPosition,
+    "PartyChanged": PartyChanged,
+    "PartyContactChanged": PartyContactChanged,
+    "PartyNoted": PartyNoted,
     "PaymentFailed": PaymentFailed,
+    "PaymentFailureReported": PaymentFailureReported,
     "PaymentReceived": PaymentReceived,
     "PaymentReversed": PaymentReversed,
     "PersonalDataErased": PersonalDataErased,
@@ -1268,7 +1833,21 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "PlanScheduleAdjusted": PlanScheduleAdjusted,
     "PolicyChanged": PolicyChanged,
     "ProfileReported": ProfileReported,
+    "PromiseBroken": PromiseBroken,
+    "PromiseKept": PromiseKept,
     "PromiseMade": PromiseMade,
+    "QuarantineReleased": QuarantineReleased,
+    "ScheduleRevised": ScheduleRevised,
     "WorkoutEnded": WorkoutEnded,
     "WorkoutRequested": WorkoutRequested,
+}
+# Former names, by which bytes of earlier releases are read.
+RECORD_ALIASES: dict[str, str] = {
+    "ContactNoted": "ContactRecorded",
+    "Corrected": "EventSuperseded",
+    "EvidenceGathered": "OfferOutcomeReported",
+}
+FIELD_ALIASES: dict[str, dict[str, str]] = {
+    "DecisionLogged": {"group": "arm"},
+    "OfferPublished": {"lead_option_id": "recommended_option_id"},
 }

@@ -138,8 +138,11 @@ def default_of(field_: dict[str, Any]) -> str | None:
     value = field_["default"]
     if value == [] and isinstance(value, list):
         return "()"
-    if value == {} and isinstance(value, dict):
-        return "field(default_factory=dict)"
+    if isinstance(value, dict):
+        if value:
+            raise ValueError(f"the default of {field_['name']} must be empty: {value!r}")
+        is_map = isinstance(field_["type"], dict)
+        return "field(default_factory=dict)" if is_map else f"{annotation(field_['type'], None)}()"
     return repr(value) if not isinstance(value, str) else json.dumps(value)
 
 
@@ -171,6 +174,21 @@ def render_record(name: str, contract: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def render_aliases(contracts: dict[str, dict[str, Any]]) -> str:
+    """Return the source of two tables: present names by former ones, of records, and of the fields of each record."""
+    records = {old: name for name, contract in contracts.items() for old in contract.get("aliases", [])}
+    fields = {
+        name: former
+        for name, contract in contracts.items()
+        if (former := {old: f["name"] for f in contract.get("fields", []) for old in f.get("aliases", [])})
+    }
+    lines = ["# Former names, by which bytes of earlier releases are read.", "RECORD_ALIASES: dict[str, str] = {"]
+    lines += [f'    "{old}": "{new}",' for old, new in records.items()]
+    lines += ["}", "FIELD_ALIASES: dict[str, dict[str, str]] = {"]
+    lines += [f'    "{name}": {json.dumps(former)},' for name, former in fields.items()]
+    return "\n".join([*lines, "}"])
+
+
 def render_enum(name: str, symbols: list[str]) -> str:
     """Return the source of one enum, laid out as `ruff format` would."""
     quoted = [json.dumps(symbol) for symbol in symbols]
@@ -197,7 +215,8 @@ def render() -> str:
                 events.append(name)
     union = "AnyEvent = (\n    " + "\n    | ".join(events) + "\n)"
     table = "EVENT_TYPES: dict[str, type[Event]] = {\n" + "".join(f'    "{n}": {n},\n' for n in events) + "}"
-    return "\n".join([HEADER, "", "\n".join(enums), "", "", "\n\n\n".join(records), "", "", union, "", table, ""])
+    body = ["\n".join(enums), "", "", "\n\n\n".join(records), "", "", union, "", table, render_aliases(contracts), ""]
+    return "\n".join([HEADER, "", *body])
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ webhooks. Both are signed by the Standard Webhooks specification (https://www.st
 `whsec_…`. Any library of that specification signs and verifies them.
 
 Money is whole minor units, dates are ISO 8601, instants RFC 3339 with their time zone, rates basis points. Every
-message may be sent again: one that was taken has no further effect. docs/partners.md has the rest."""
+message may be sent again: one that was taken has no further effect. docs/integration.md has the rest."""
 
 PROBLEM = "application/problem+json"
 _SIGNATURE_HEADERS = (
@@ -102,7 +102,11 @@ def _schemas() -> dict[str, Any]:
     )
     found = {name: _tidied(schema) for name, schema in sorted(found.items())}
     parts = {name: schema for name, schema in found.items() if name not in TAKEN and name not in TOLD}
-    schemas = dict(parts)
+    # The server refuses a field of a part that it does not know, like one of the event.
+    schemas = {
+        name: {**schema, "additionalProperties": False} if "properties" in schema else schema
+        for name, schema in parts.items()
+    }
     # A partner gets some of a part's fields, so none of them can be relied on.
     schemas |= {f"{name}Told": _loose({**schema, "required": []}, parts) for name, schema in parts.items()}
     schemas |= {f"{name}Sent": _sent(name, found[name]) for name in sorted(TAKEN)}

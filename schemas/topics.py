@@ -22,7 +22,22 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("accounts", "account_id", (ev.AccountOpened, ev.InstalmentBilled, ev.AccountClosed), True),
+        Topic(
+            "accounts",
+            "account_id",
+            (
+                ev.AccountOpened,
+                ev.OpeningPosition,
+                ev.InstalmentBilled,
+                ev.InstalmentAdjusted,
+                ev.AdjustmentReversed,
+                ev.ScheduleRevised,
+                ev.AccountClosed,
+                ev.AccountReopened,
+                ev.PartyChanged,
+            ),
+            True,
+        ),
         Topic("payments", "account_id", (ev.PaymentReceived, ev.PaymentReversed, ev.PaymentFailed), True),
         Topic(
             "collections",
@@ -37,7 +52,7 @@ TOPICS: dict[str, Topic] = {
             True,
         ),
         Topic("feedback", "borrower_id", (ev.OfferAnswered, ev.EducationCompleted), True),
-        Topic("clock", None, (ev.DayClosed, ev.PolicyChanged), True),
+        Topic("clock", None, (ev.DayClosed, ev.PolicyChanged, ev.QuarantineReleased), True),
         Topic(
             "delinquency",
             "account_id",
@@ -49,22 +64,30 @@ TOPICS: dict[str, Topic] = {
                 ev.BadDebtChanged,
                 ev.ImpairmentChanged,
                 ev.ChargeAccrued,
-                ev.Corrected,
+                ev.PromiseKept,
+                ev.PromiseBroken,
+                ev.AccountEnded,
+                ev.AccountRestored,
+                ev.InputNotApplied,
+                ev.EventSuperseded,
             ),
             False,
         ),
         Topic(
             "workout-requests",
             "borrower_id",
-            (ev.WorkoutRequested, ev.WorkoutEnded, ev.PlanProgressed, ev.ContactNoted),
+            (ev.WorkoutRequested, ev.WorkoutEnded, ev.PlanProgressed, ev.ContactRecorded, ev.PartyNoted),
             False,
         ),
-        Topic("evidence", "model", (ev.EvidenceGathered,), False),
+        Topic("evidence", "model", (ev.OfferOutcomeReported,), False),
         Topic("learning", None, (ev.ModelUpdated,), False),
         Topic("guardrails", "model", (ev.GuardrailTripped,), False),
         Topic("barriers", None, (ev.BarrierReached,), False),
         Topic(
-            "offers", "borrower_id", (ev.OfferPublished, ev.OfferWithdrawn, ev.OfferExpired, ev.ContactRevised), False
+            "offers",
+            "borrower_id",
+            (ev.OfferPublished, ev.OfferWithdrawn, ev.OfferExpired, ev.ContactRevised, ev.PartyContactChanged),
+            False,
         ),
         Topic(
             "plans",
@@ -82,10 +105,11 @@ TOPICS: dict[str, Topic] = {
                 ev.CollectionStopped,
                 ev.CollectionResumed,
                 ev.CreditStandingChanged,
+                ev.PaymentFailureReported,
             ),
             False,
         ),
-        Topic("decisions", "borrower_id", (ev.DecisionLogged, ev.ContactBreached), False),
+        Topic("decisions", "borrower_id", (ev.DecisionLogged, ev.AnswerNotApplied, ev.ContactBreached), False),
         Topic("audit", "borrower_id", (ev.PersonalDataErased, ev.PersonalDataRead), False),
         Topic("dead-letters", None, (ev.DeadLetter,), False),
     )

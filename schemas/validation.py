@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from schemas.errors import BadInput
-from schemas.events import EVENT_TYPES, Event
-from schemas.readers import ID_PATTERN
+from schemas.errors import InvalidEventError
+from schemas.events import EVENT_TYPES, MAX_LONG, Event, Id
 
 E = TypeVar("E", bound=Event)
+
+ID_PATTERN = msgspec.inspect.type_info(Id).pattern  # type: ignore[attr-defined]
 
 _NATIVE = (date, datetime, bytes)
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`")
@@ -28,21 +29,23 @@ _FORMS = {
 
 
 def check(event: Event) -> None:
-    """Raise BadInput where an event that was built by hand breaks a range of its contract.
+    """Raise InvalidEventError where an event that was built by hand breaks a range of its contract.
 
     Structs do not look at their values when they are made; what is decoded has been checked.
     """
     try:
         value = msgspec.to_builtins(event, builtin_types=_NATIVE)
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadInput("wrong_type", f"{type(event).__name__} holds a value of no contract type: {error}.") from error
+        raise InvalidEventError(
+            "wrong_type", f"{type(event).__name__} holds a value of no contract type: {error}."
+        ) from error
     typed(value, type(event))
 
 
 def typed(value: Any, event: type[E]) -> E:
     """Return the event that plain values (dates and instants as such) make.
 
-    Raises BadInput with the field at fault: `out_of_range`, `wrong_type`, `missing_field`, `unknown_value`.
+    Raises InvalidEventError with the field at fault: `out_of_range`, `wrong_type`, `missing_field`, `unknown_value`.
     """
     try:
         made = msgspec.convert(value, event)
@@ -50,37 +53,62 @@ def typed(value: Any, event: type[E]) -> E:
         raise refusal(error, event.__name__) from error
     odd = _not_finite(value, "")
     if odd is not None:
-        raise BadInput("out_of_range", f"{event.__name__}.{odd} is not a finite number. Send a number.", odd)
+        raise InvalidEventError("out_of_range", f"{event.__name__}.{odd} is not a finite number. Send a number.", odd)
     return made
 
 
-def refusal(error: msgspec.ValidationError, record: str) -> BadInput:
-    """Return the BadInput for a contract that is broken, with code, field and remedy."""
+def refusal(error: msgspec.ValidationError, record: str) -> InvalidEventError:
+    """Return the InvalidEventError for a contract that is broken, with code, field and remedy.
+
+    record: the event's name.
+    """
     text, _, place = str(error).partition(" - at `")
     field = place.rstrip("`").removeprefix("$").removeprefix(".")
     missing = _MISSING.match(text)
     if missing is not None:
         field = f"{field}.{missing['field']}" if field else missing["field"]
-        return BadInput("missing_field", f"{record} has no {field}. Add it; it has no default.", field)
+        return InvalidEventError("missing_field", f"{record} has no {field}. Add it; it has no default.", field)
     # Which value it was may be personal, and the sentence goes to logs and dead letters.
-    want = _FORMS.get(text, "Invalid enum value" if text.startswith("Invalid enum value") else text).replace("`", "")
+    kind, code, remedy = _kind_at(EVENT_TYPES[record], place.rstrip("`")), _code(text), "Correct it at its source."
+    want = _FORMS.get(text, text).replace("`", "")
+    if code == "unknown_value" and isinstance(kind, msgspec.inspect.LiteralType):
+        want, remedy = "a value that is not allowed", f"Send one of {', '.join(map(str, kind.values))}."
+    elif code == "wrong_type" and isinstance(kind, msgspec.inspect.IntType) and kind.le == MAX_LONG:
+        remedy = "Send money as an integer number of minor units: 12.50 in a currency of two decimals is 1250."
     for pattern, words in _PATTERNS.items():
         want = want.replace(f"Expected str matching regex {pattern!r}", f"Expected {words}")
     where = f"{record}.{field}" if field else record
-    return BadInput(_code(text), f"{where}: {want[0].lower()}{want[1:]}. Correct it at its source.", field or None)
+    return InvalidEventError(code, f"{where}: {want[0].lower()}{want[1:]}. {remedy}", field or None)
 
 
-def unknown_type(name: object) -> BadInput:
-    """Return the BadInput for a `type` that no contract has, with the names nearest to it."""
+def _kind_at(record: type[msgspec.Struct], path: str) -> msgspec.inspect.Type | None:
+    """Return the type at a path of msgspec's, such as `$.instalments[0].due_on`; None where it leads nowhere."""
+    found: msgspec.inspect.Type | None = msgspec.inspect.type_info(record)
+    for step in re.findall(r"\.([^.\[]+)|(\[[^\]]*\])", path.removeprefix("$")):
+        if isinstance(found, msgspec.inspect.StructType):
+            found = next((f.type for f in found.fields if f.encode_name == step[0]), None)
+        elif isinstance(found, msgspec.inspect.VarTupleType):
+            found = found.item_type
+        elif isinstance(found, msgspec.inspect.DictType):
+            found = found.value_type
+        if isinstance(found, msgspec.inspect.UnionType):
+            found = next((t for t in found.types if not isinstance(t, msgspec.inspect.NoneType)), None)
+    return found
+
+
+def unknown_type(name: object) -> InvalidEventError:
+    """Return the InvalidEventError for a `type` that no contract has, with the names nearest to it."""
     near = difflib.get_close_matches(str(name), EVENT_TYPES, n=3, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else "The records of each topic are in schemas/topics.py."
-    return BadInput("unknown_schema", f"No contract is called {str(name)[:80]!r}. {hint}", "type")
+    return InvalidEventError("unknown_schema", f"No contract is called {str(name)[:80]!r}. {hint}", "type")
 
 
-def unexpected_type(record: str, allowed: Collection[type[Event]]) -> BadInput:
-    """Return the BadInput for a record that is not of a topic's closed set."""
+def unexpected_type(record: str, allowed: Collection[type[Event]]) -> InvalidEventError:
+    """Return the InvalidEventError for a record that is not of a topic's closed set."""
     names = ", ".join(sorted(cls.__name__ for cls in allowed))
-    return BadInput("unexpected_type", f"{record} does not belong here. Send it to its own topic; here go {names}.")
+    return InvalidEventError(
+        "unexpected_type", f"{record} does not belong here. Send it to its own topic; here go {names}."
+    )
 
 
 def _code(text: str) -> str:
