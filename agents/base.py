@@ -8,26 +8,38 @@ the key's history are handed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from hashlib import sha1
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from schemas.events import DayClosed, Event
-from state.learning import Learned
+from state.learning import ModelSnapshot
 from state.policy import PolicyBook
 
 S = TypeVar("S")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMESPACE = UUID("6d3c1c5e-0d3a-5c0b-9a55-7e7121e50001")
 # Version 5 and the RFC's variant, in the bits that belong to them.
 _CLEARED = ~(0xF << 76 | 0x3 << 62)
 _VERSION_5 = 0x5 << 76 | 0x2 << 62
 
 
+def day_identity(day: DayClosed) -> str:
+    """Return the natural identity of the close of a business date: a repeated DayClosed of it has no effect."""
+    return f"day-{day.business_date}"
+
+
 def derived_id(cause: str, kind: str, *parts: object) -> str:
     """Return the id of what an event causes: the same for the same cause, kind and parts.
+
+    cause: the natural identity of what caused it, never its event_id, which two facts may share by a sender's fault;
+    or the id of an event of our own.
 
     It is uuid5 of these under our namespace (RFC 9562), made without the UUID object, which costs ten times
     as much as the hash.
@@ -42,45 +54,48 @@ def _no_history() -> Sequence[tuple[str, Event]]:
     return ()
 
 
-@dataclass(slots=True)
-class Environment:
-    """What a decision may know beside the state and the event.
+def _no_fact(fact_key: str) -> Event | None:
+    return None
+
+
+class DecisionContext(Struct, frozen=True):
+    """What a decision may know beside the state and the event; each decision has one of its own.
 
     policies: the rules, by jurisdiction and product.
     closed_through: the last business date that is closed for this key's partition, None before the first.
-    known: the fact already recorded under the event's `fact_key`, None where there is none.
-    history: reads all facts recorded for the key, in the order of their fact keys; dear, so called only
+    existing_fact: the fact already recorded under the event's `fact_key`, None where there is none.
+    load_history: reads all facts recorded for the key, in the order of their fact keys; dear, so called only
         where an event changes what was true on a closed day.
-    fact: reads one fact by its fact key; without it, history is searched.
-    learned: what the learner told last, None before it told anything.
+    model: what the learner published last, None before it published anything.
+    get_fact: reads the fact recorded under a fact key of the same key, None where there is none.
     """
 
     policies: PolicyBook
     closed_through: date | None = None
-    known: Event | None = None
-    history: Callable[[], Sequence[tuple[str, Event]]] = _no_history
-    learned: Learned | None = None
-    fact: Callable[[str], Event | None] | None = None
+    existing_fact: Event | None = None
+    load_history: Callable[[], Sequence[tuple[str, Event]]] = _no_history
+    model: ModelSnapshot | None = None
+    get_fact: Callable[[str], Event | None] = _no_fact
 
     @property
     def open_day(self) -> int:
         """The business date (ordinal) that is open, by whose rules what comes in is judged."""
         return (self.closed_through.toordinal() if self.closed_through else 0) + 1
 
-    def on(self, day: int) -> Environment:
+    def on(self, day: int) -> DecisionContext:
         """Return this with the policies that apply on a business date (ordinal)."""
-        return replace(self, policies=self.policies.on(day)) if self.policies.later else self
-
-    def recorded(self, fact_key: str) -> Event | None:
-        """Return the fact that is recorded under a fact key of the same key, None where there is none."""
-        return dict(self.history()).get(fact_key) if self.fact is None else self.fact(fact_key)
+        return replace(self, policies=self.policies.in_force_on(day)) if self.policies.later else self
 
 
 @dataclass(slots=True)
 class Refusal:
-    """An input that was accepted before and turns out not to stand; it becomes a dead letter."""
+    """An input that was accepted before and turns out not to stand; it becomes a dead letter.
+
+    identity: the natural identity of the event.
+    """
 
     event: Event
+    identity: str
     code: str
     message: str
 
@@ -118,14 +133,14 @@ class Agent(Protocol[S]):
         """Return the proleptic ordinal of the next business date whose close matters, None for never."""
         ...
 
-    def outdated(self, state: S, policies: PolicyBook, through: int) -> bool:
+    def needs_policy_refold(self, state: S, policies: PolicyBook, through: int) -> bool:
         """Say whether a state has to be looked at by a business date (ordinal) since policies changed, due or not."""
         ...
 
-    def handle(self, state: S | None, event: Event, env: Environment) -> Step[S]:
-        """Decide on an event. Raises `schemas.errors.BadInput` where the event breaks a rule."""
+    def handle(self, state: S | None, event: Event, context: DecisionContext) -> Step[S]:
+        """Decide on an event. Raises `schemas.errors.InvalidEventError` where the event breaks a rule."""
         ...
 
-    def close(self, state: S, day: DayClosed, env: Environment) -> Step[S]:
+    def close(self, state: S, day: DayClosed, context: DecisionContext) -> Step[S]:
         """Decide on the close of a business date; called only where `due` <= that date."""
         ...

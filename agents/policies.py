@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from agents import plausible
+from agents import input_limits
 from schemas import events as ev
-from schemas.errors import BadInput
-from state.pack_files import book_of
-from state.pack_problem import PackError
+from schemas.errors import InvalidEventError
 from state.policy import PolicyBook
+from state.policy_packs.book_files import book_of
+from state.policy_packs.problems import PackError
 
 # How many changes are kept, one a month for forty years.
 MOST_CHANGES = 500
@@ -25,15 +25,15 @@ def check_change(
 ) -> bool:
     """Return whether a change is a new one; False where it was sent before with the same content.
 
-    Raises BadInput: `out_of_range` where its day is closed or too far ahead, `invalid_policy` where its texts make no
-    book, `conflicting_duplicate` where its id was sent with other content, `too_many`.
+    Raises InvalidEventError: `out_of_range` where its day is closed or too far ahead, `invalid_policy` where its texts
+    make no book, `conflicting_duplicate` where its id was sent with other content, `too_many`.
     """
-    plausible.check(change)
+    input_limits.check_event(change)
     same = next((c for c in known if c.change_id == change.change_id), None)
     if same is not None:
         if (same.effective_on, same.files) == (change.effective_on, change.files):
             return False
-        raise BadInput(
+        raise InvalidEventError(
             "conflicting_duplicate",
             f"PolicyChanged {change.change_id} was sent before with different content, which stands. Send another "
             "change under a new id; of two for one date the one that occurred later counts.",
@@ -41,25 +41,25 @@ def check_change(
         )
     if closed_through is not None:
         if change.effective_on <= closed_through:
-            raise BadInput(
+            raise InvalidEventError(
                 "out_of_range",
                 f"PolicyChanged {change.change_id} counts from {change.effective_on}, but {closed_through} is closed, "
                 "and what was said of closed days stands. Send it with a later date.",
                 "effective_on",
             )
-        plausible.check_ahead(change, change.effective_on.toordinal(), closed_through.toordinal(), most_ahead)
+        input_limits.check_days_ahead(change, change.effective_on.toordinal(), closed_through.toordinal(), most_ahead)
     try:
         book_of(change.files)
     except PackError as error:
         first, *more = error.problems
         others = f" ({len(more)} more)" if more else ""
-        raise BadInput(
+        raise InvalidEventError(
             "invalid_policy",
             f"PolicyChanged {change.change_id} cannot be applied: {str(first)[:300]}{others} Check the pack with "
             "`reprieve policy check`, and send the change under a new id.",
             "files",
         ) from error
-    plausible.check_room(change, len(known), MOST_CHANGES)
+    input_limits.check_entries(change, len(known), MOST_CHANGES)
     return True
 
 
@@ -72,4 +72,4 @@ def changed(book: PolicyBook, changes: Sequence[ev.PolicyChanged]) -> PolicyBook
     """Return a book with the changes that took place in it, in whatever order they came."""
     if not changes:
         return book
-    return book.with_later({c.effective_on.toordinal(): book_of(c.files) for c in in_order(changes)}.items())
+    return book.with_amendments({c.effective_on.toordinal(): book_of(c.files) for c in in_order(changes)}.items())

@@ -1,8 +1,8 @@
-"""What is true of one loan account: its ledger, its five regions, and what has not been folded yet.
+"""What is true of one loan account: its ledger, its measures and statuses, and the facts that are not folded yet.
 
-Days are proleptic ordinals (`date.toordinal()`), 0 for none; money is minor units. The state holds
-no history: facts and what was said are kept beside it by the runtime and read only when a late
-event changes a day that was already folded.
+Days are proleptic ordinals (`date.toordinal()`), 0 for none; money is minor units. The state holds no history: the
+runtime stores facts and published events beside it, and reads them only when a late event changes a day that was
+already folded.
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ from __future__ import annotations
 from msgspec import Struct
 
 from schemas import events as ev
+from state.account_layouts import with_both_views
 from state.storage import stored
 
 AccountFact = (
     ev.AccountOpened
+    | ev.OpeningPosition
     | ev.InstalmentBilled
+    | ev.InstalmentAdjusted
+    | ev.AdjustmentReversed
+    | ev.ScheduleRevised
     | ev.AccountClosed
+    | ev.AccountReopened
     | ev.PaymentReceived
     | ev.PaymentReversed
     | ev.PaymentFailed
@@ -24,18 +30,21 @@ AccountFact = (
     | ev.HoldPlaced
     | ev.HoldReleased
     | ev.BadDebtReviewed
+    | ev.PartyChanged
     | ev.PlanActivated
     | ev.PlanReviewRequested
 )
 
 
 class Receivable(Struct, frozen=True, array_like=True, gc=False):
-    """What is still owed of one instalment.
+    """One instalment: what is still owed of it in the ledger, its amount due and what was paid toward that.
 
-    asked: what it asked for, before charges. penalty: penalty interest and late fees put on it.
-    reported: it has been said to be missed. plan: it belongs to a repayment plan. billed: a statement asked for it,
-    so its interest and fees have been charged and are owed before they are due; those of a schedule are not yet.
-    settled: of a plan's, it was paid within tolerance, and what is to be said of that has been said.
+    principal, interest, fees, penalty: unpaid in the ledger, by the waterfall; penalty is penalty interest and late
+    fees. amount_due: before charges. paid_toward: what was paid toward the amount due, in whatever order.
+    missed_reported: InstalmentMissed was published. plan: it belongs to a repayment plan. billed: a statement asks for
+    it, so its interest and fees are charged and owed before they are due; those of a schedule are not yet.
+    settled: a plan's instalment that was paid within tolerance; all events about that were published.
+    interest_due, fees_due: the parts of the amount due that are not principal.
     """
 
     number: int
@@ -44,19 +53,26 @@ class Receivable(Struct, frozen=True, array_like=True, gc=False):
     interest: int
     fees: int
     penalty: int
-    asked: int
-    reported: bool = False
+    amount_due: int
+    missed_reported: bool = False
     plan: bool = False
     billed: bool = False
     settled: bool = False
+    paid_toward: int = 0
+    interest_due: int = 0
+    fees_due: int = 0
 
     def unpaid(self) -> int:
         """Return what is unpaid of what was asked for; charges do not make an instalment unpaid."""
-        return self.principal + self.interest + self.fees
+        return self.amount_due - self.paid_toward
 
     def owed(self) -> int:
         """Return all that is still owed of it, charges included."""
         return self.principal + self.interest + self.fees + self.penalty
+
+    def is_gone(self, day: int) -> bool:
+        """Return whether it has left the account by the close of a day (ordinal): due, and paid in both views."""
+        return self.due <= day and not (self.owed() or self.unpaid() or self.missed_reported)
 
 
 class Hold(Struct, frozen=True, array_like=True, gc=False):
@@ -67,8 +83,12 @@ class Hold(Struct, frozen=True, array_like=True, gc=False):
     start: int
     end: int = 0
 
+    def shortened(self, last: int) -> Hold:
+        """Return it as it is where `last` is its last day, if it does not end before."""
+        return Hold(self.hold_id, self.kind, self.start, min(self.end, last) if self.end else last)
+
     def covers(self, day: int) -> bool:
-        """Say whether the hold is in force on a day."""
+        """Return whether the hold is in force on a day."""
         return self.start <= day and (self.end == 0 or day <= self.end)
 
 
@@ -80,6 +100,20 @@ class Promise(Struct, frozen=True, array_like=True, gc=False):
     due: int
     amount: int
     paid: int = 0
+
+
+class Reversal(Struct, frozen=True, array_like=True, gc=False):
+    """A reversal of a fact that is not folded yet, or that is not known.
+
+    target: fact key of what it reverses. amount: the part of a payment that did not stand, 0 for all of it.
+    report_on: day (ordinal) at whose close `code` is reported, 0 where the target waits for its day, -1 once reported.
+    """
+
+    target: str
+    reversal_id: str = ""
+    amount: int = 0
+    report_on: int = 0
+    code: str = "unknown_payment"
 
 
 class Paid(Struct, frozen=True, array_like=True, gc=False):
@@ -116,11 +150,12 @@ class Paid(Struct, frozen=True, array_like=True, gc=False):
 class Plan(Struct, frozen=True, array_like=True, gc=False):
     """An active repayment plan, and what it replaced, which is owed again if it breaks.
 
-    paid: what was paid of it. settled_through, settled_due: number and due date of the last instalment up to which all
-    are settled.
+    paid: what was paid of it. settled_through: number of the last instalment up to which all are settled. settled_due:
+    due date of the last one that left the account.
     paused_from: first day of the hold that pauses it, 0 for none. review: day on which it was said that the means no
-    longer carry it, 0 for none. saved: interest that an early payment spared. charged: penalty interest and late fees
-    while it was active.
+    longer carry it, 0 for none. saved: interest that an early payment spared. counted: what was counted toward what it
+    asked for, by payments. anchor: day of the month of its due dates, 0 where it is not known. months: further months
+    that passed since its last instalment was missed.
     """
 
     plan_id: str
@@ -138,17 +173,21 @@ class Plan(Struct, frozen=True, array_like=True, gc=False):
     paused_from: int = 0
     review: int = 0
     saved: int = 0
-    charged: int = 0
+    counted: int = 0
+    anchor: int = 0
+    months: int = 0
 
 
-class Distressed(Struct, frozen=True, array_like=True, gc=False):
-    """A plan whose loss was over the policy's limit: the day (ordinal) from which it counts, and the loss.
+class DistressedRestructuring(Struct, frozen=True, array_like=True, gc=False):
+    """A plan whose loss was over the policy's limit, and the day (ordinal) from which it counts.
 
-    loss_bps: loss of present value at the original effective rate, basis points, rounded up.
+    diminished_obligation_bps: loss of present value at the original effective rate, basis points, rounded up. served:
+    classifications under which its probation was served.
     """
 
     since: int
-    loss_bps: int
+    diminished_obligation_bps: int
+    served: tuple[str, ...] = ()
 
 
 class Pending(Struct, frozen=True, array_like=True, gc=False):
@@ -158,22 +197,32 @@ class Pending(Struct, frozen=True, array_like=True, gc=False):
     fact: AccountFact
 
 
-@stored(version=1)
+@stored(version=2, upgrades={1: with_both_views})
 class AccountState(Struct, array_like=True, kw_only=True):
     """One account.
 
-    through: the last day that was folded. due: the next day whose close matters, 0 for never.
-    overdue_since: first day of the present arrears, 0 if none. clean_since: first day without arrears
-    since the last ones (or of a plan, where there were none), 0 while in arrears or if there never were any.
-    material_since: first day of the run of days above both materiality thresholds.
-    accrued: penalty interest earned, in minor units × 3,650,000 (bps × 365 days), so that no rounding depends on
-    which days were visited; penalty_posted: whole minor units of it that were put on the account, less those that
-    `accrued` was relieved of. What is to be put on it is the rounded accrued less penalty_posted.
+    folded_through: the last day that was folded. next_fold_on: the next day whose close matters, 0 for never.
+    overdue_since: first day of the present arrears, 0 if none. arrears_free_since: first day without arrears since the
+    last ones (or of a plan, where there were none), 0 while in arrears or if there never were any.
+    materiality_since: first day of the run of days above both materiality thresholds; days_past_due_material: the days
+    past due counted from it (EBA/GL/2016/07).
+    accrued: penalty interest earned, in parts of a minor unit (`state.ledger.ACCRUAL_UNIT`), so that no rounding
+    depends on which days were visited; penalty_posted: whole minor units of it that were put on the account, less those
+    that `accrued` was relieved of. What is to be put on it is the rounded accrued less penalty_posted.
     charged: charges put on the account, all in all.
-    billed: principal asked for by statements, which the cap of charges goes by where a card has no principal.
-    early: what was said of a day before its close. requested: what the planner was last told.
-    distressed: the last distressed restructuring, until its probation is served under every classification. It stands
-    whatever becomes of the plan.
+    billed_principal: principal of all statements; the cap of charges uses it where a card has no original principal.
+    provisional_events: events of a day that were published before its close. last_workout_signal: what the account last
+    reported of its debt to the planner; last_party_signals: what it last reported of each party.
+    distressed_restructuring: the last one, until its probation is served under every classification. It stands whatever
+    becomes of the plan.
+    instalment_numbers: of all instalments so far, as ranges (first, last). scheduled: the account has a contract's
+    schedule. position_on: the day of its opening position, 0 without one. reported_from: first day of which anything is
+    published. forborne_on: day from which a probation after the last plan runs at the earliest.
+    class_since: by classification, the day on which the present class began. failed_payments: failures since the
+    last payment. revision: the last revision of the schedule. closed_reason: reason of AccountClosed while the account
+    is closed. ifrs9_stage_by_days: the stage by days past due alone, without bad debt. debt_at_end: the status of bad
+    debt that the end of the account terminated. dispute_ended_on: first day without the last dispute hold that ended.
+    parties: joint borrowers and guarantors, by id. party_holds: holds that concern one of them alone.
     """
 
     account_id: str
@@ -183,10 +232,10 @@ class AccountState(Struct, array_like=True, kw_only=True):
     currency: str
     annual_rate_bps: int
     original_principal: int
-    opened: int
+    opened_on: int
 
-    through: int
-    due: int = 0
+    folded_through: int
+    next_fold_on: int = 0
     pending: tuple[Pending, ...] = ()
     receivables: tuple[Receivable, ...] = ()
 
@@ -197,28 +246,28 @@ class AccountState(Struct, array_like=True, kw_only=True):
     accrued: int = 0
     penalty_posted: int = 0
     charged: int = 0
-    billed: int = 0
+    billed_principal: int = 0
     accrued_to: int = 0
-    last_payment: int = 0
+    last_payment_on: int = 0
 
     days_past_due: int = 0
-    counter_days: int = 0
+    days_past_due_material: int = 0
     missed: int = 0
-    overdue: int = 0
+    overdue_amount: int = 0
     bucket: ev.Bucket = "current"
     overdue_since: int = 0
-    clean_since: int = 0
-    material_since: int = 0
+    arrears_free_since: int = 0
+    materiality_since: int = 0
 
     classes: dict[str, int] = {}
-    stage: int = 1
+    ifrs9_stage: int = 1
     allowance: int = 0
 
     bad_debt: ev.BadDebtStatus = "none"
     bad_debt_on: int = 0
-    rejected: bool = False
-    attempts: int = 0
-    evidence: tuple[str, ...] = ()
+    bad_debt_rejected: bool = False
+    failed_contact_attempts: int = 0
+    bad_debt_evidence: tuple[str, ...] = ()
     promises: tuple[Promise, ...] = ()
 
     plan: Plan | None = None
@@ -227,14 +276,33 @@ class AccountState(Struct, array_like=True, kw_only=True):
 
     holds: tuple[Hold, ...] = ()
     releases: dict[str, int] = {}
-    reversals: tuple[str, ...] = ()
+    reversals: tuple[Reversal, ...] = ()
     collection_stopped: bool = False
-    standing: ev.CreditStanding = "good"
-    closed: int = 0
+    credit_standing: ev.CreditStanding = "good"
+    closed_on: int = 0
 
-    early: tuple[ev.AnyEvent, ...] = ()
-    requested: str = ""
-    distressed: Distressed | None = None
+    provisional_events: tuple[ev.AnyEvent, ...] = ()
+    last_workout_signal: str = ""
+    distressed_restructuring: DistressedRestructuring | None = None
+    instalment_numbers: tuple[tuple[int, int], ...] = ()
+    scheduled: bool = False
+    position_on: int = 0
+    reported_from: int = 0
+    forborne_on: int = 0
+    class_since: dict[str, int] = {}
+    failed_payments: int = 0
+    revision: int = 0
+    closed_reason: str = ""
+    ifrs9_stage_by_days: int = 1
+    debt_at_end: ev.BadDebtStatus = "none"
+    dispute_ended_on: int = 0
+    parties: tuple[ev.Party, ...] = ()
+    party_holds: tuple[tuple[str, Hold], ...] = ()
+    last_party_signals: dict[str, str] = {}
+
+    def was_asked_for(self, number: int) -> bool:
+        """Return whether an instalment of a number was asked for so far."""
+        return any(first <= number <= last for first, last in self.instalment_numbers)
 
     def owed(self) -> Paid:
         """Return all that the schedule asks for, due or not, by component."""

@@ -1,4 +1,4 @@
-"""What is true of one borrower: means, debts in trouble, the open offer, and what answers have taught.
+"""What is true of one borrower: means, debts in trouble, the open offer, and what their answers have shown.
 
 Days are proleptic ordinals, 0 for none; instants are milliseconds since the epoch. The state holds no option
 and no schedule: an offer is recorded as a fact beside it, and read again only when it is accepted.
@@ -6,16 +6,18 @@ and no schedule: an offer is recorded as a fact beside it, and read again only w
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from msgspec import Struct
 
 from schemas import events as ev
 from state.profile import Consent, Reading
-from state.storage import stored
+from state.storage import appended, stored
 
 OfferEnd = Literal["", "accepted", "declined", "countered", "expired", "withdrawn"]
 PauseReason = Literal["", "dispute", "distress"]
+NEVER = date.max.toordinal()
 
 
 class Case(Struct, frozen=True, array_like=True, gc=False):
@@ -37,11 +39,15 @@ class Choice(Struct, frozen=True, array_like=True, gc=False):
 class LastOffer(Struct, frozen=True, array_like=True, gc=False):
     """The borrower's last offer, and how it ended; an empty end is open.
 
-    expires: last day on which it can be accepted. limit, known and principal: what it rests on; principal
-    by account, in the order of account_ids. unanswered: it has been counted as met with silence.
-    reach: the instant from which the offer said that he may be reached, 0 where it said of no channel. window: from
-    when and until when he may be, as the last word on it says; (0, 0) not at all. revisions: how many
-    followed the offer's own.
+    expires: last day on which it can be accepted. affordability_limit, income_known and principal: what it rests on;
+    principal by account, in the order of account_ids. recommended: the option shown first as recommended, empty for
+    none. unanswered: it has been counted as met with silence. contactable_from: the instant from which the offer let
+    the borrower be contacted, 0 where it named no channel. contact_window: from when and until when they may be
+    contacted, as last published; (0, 0) not at all. revisions: how many followed the offer's own. until: first instant
+    at which it can no longer be accepted, the end of `expires` in the borrower's time zone. over: first business date
+    at whose end that is past, NEVER where it stands until a dispute is settled. Both are 0 in states of before they
+    were stored. windows: digest of the contact windows last published, 0 for none. joint: who owes the debts beside the
+    borrower. accepted: who has accepted which option, where all have to.
     """
 
     offer_id: str
@@ -51,22 +57,39 @@ class LastOffer(Struct, frozen=True, array_like=True, gc=False):
     account_ids: tuple[str, ...]
     principal: tuple[int, ...]
     choices: tuple[Choice, ...]
-    lead: str
+    recommended: str
     published: int
     expires: int
-    limit: int
-    known: bool
+    affordability_limit: int
+    income_known: bool
     unanswered: bool = False
     end: OfferEnd = ""
-    reach: int = 0
-    window: tuple[int, int] = (0, 0)
+    contactable_from: int = 0
+    contact_window: tuple[int, int] = (0, 0)
     revisions: int = 0
+    until: int = 0
+    over: int = 0
+    windows: int = 0
+    joint: tuple[str, ...] = ()
+    accepted: tuple[tuple[str, str], ...] = ()
+
+    def ends_on(self) -> int:
+        """Return the business date at whose close it ends."""
+        return self.over or self.expires
+
+
+class Dispute(Struct, frozen=True, array_like=True, gc=False):
+    """A debt that the borrower says not to owe: on which day they said so, and the accounts that it may be about."""
+
+    since: int
+    accounts: tuple[str, ...]
 
 
 class Commitment(Struct, frozen=True, array_like=True, gc=False):
     """An active plan on an account: the most it asks for a month, from its activation to its last due date.
 
-    strained: the limit for which a review was asked for, -1 where none was. ended: it was completed or broke.
+    reviewed_at_limit: the affordability limit for which a review was requested, -1 where none was. ended: it was
+    completed or broken.
     """
 
     plan_id: str
@@ -76,7 +99,7 @@ class Commitment(Struct, frozen=True, array_like=True, gc=False):
     until: int
     jurisdiction: str = ""
     product: str = ""
-    strained: int = -1
+    reviewed_at_limit: int = -1
     ended: bool = False
 
     def runs(self, day: int) -> bool:
@@ -84,11 +107,13 @@ class Commitment(Struct, frozen=True, array_like=True, gc=False):
         return not self.ended and self.until >= day
 
 
-class Reached(Struct, frozen=True, array_like=True, gc=False):
+class ContactRecord(Struct, frozen=True, array_like=True, gc=False):
     """A contact with the borrower: an attempt of the lender, a conversation, or an attempt that became one.
 
-    account_id, attempt_id: its identity; jurisdiction and product: of the account, whose rules it is judged by.
-    judge_on: day at whose close it is judged by the contact rules, 0 once it has been. breached: it broke them.
+    account_id, attempt_id: its identity; jurisdiction and product: of the account, by whose rules it is reviewed.
+    review_on: day at whose close it is reviewed against the contact rules, 0 once it has been. breached: it broke them,
+    or is not reviewed since it was before anything was reported of its account. party: it is about somebody else's
+    account.
     """
 
     at: int
@@ -98,21 +123,49 @@ class Reached(Struct, frozen=True, array_like=True, gc=False):
     attempt_id: str = ""
     jurisdiction: str = ""
     product: str = ""
-    judge_on: int = 0
+    review_on: int = 0
     breached: bool = False
+    party: bool = False
 
 
-class Watched(Struct, frozen=True, array_like=True, gc=False):
-    """An offer with options, of which it is still watched what becomes.
+class PartyCase(Struct, frozen=True, array_like=True, gc=False):
+    """An account of somebody else that the person answers for, and what was published of contacting them about it.
 
-    published: the day of the offer. group: how its lead was chosen. accounts: how many plans an acceptance makes.
-    options, rows, cells: the options shown, what each was like (`state.learning.FEATURES`), and its cell of the curve
-    of `state.keeping`. settled: it is known how it ended. accepted: the number of the option that was chosen, from 1,
-    0 for none. kept, missed, broken: instalments of its plans, and plans. told: what the learner was told.
+    role: joint or guarantor, empty where no more. reason: why they may not be contacted, empty where they may. day: of
+    which that was reported. reach: the instant from which windows were published. until: the last day (ordinal) of
+    those. told: digest of what was last published, number: how often it was. spans: from after which day they may or
+    may not be contacted, as far as an attempt is still to be reviewed.
+    """
+
+    role: str
+    reason: str
+    day: int
+    jurisdiction: str
+    product: str
+    currency: str
+    contactable_from: int = 0
+    until: int = 0
+    told: int = 0
+    number: int = 0
+    spans: tuple[tuple[int, bool], ...] = ()
+
+    def allowed_on(self, day: int) -> bool:
+        """Say whether it had been said, before a day (ordinal), that the person may be contacted."""
+        return next((may for since, may in reversed(self.spans) if since < day), False)
+
+
+class TrackedOffer(Struct, frozen=True, array_like=True, gc=False):
+    """An offer with options whose outcome is still being tracked.
+
+    published: the day of the offer. arm: the treatment arm, which says how its recommended option was chosen. accounts:
+    how many plans an acceptance makes. options, rows, cells: the options shown, the features of each
+    (`state.learning.FEATURES`), and its cell in `state.repayment_model`. settled: how it ended is known. accepted: the
+    number of the option that was chosen, from 1, 0 for none. kept, missed, broken: instalments of its plans, and plans.
+    reported: what the learner has received of it.
     """
 
     published: int
-    group: str
+    arm: str
     accounts: int
     options: tuple[str, ...]
     rows: tuple[tuple[int, ...], ...]
@@ -123,23 +176,26 @@ class Watched(Struct, frozen=True, array_like=True, gc=False):
     kept: int = 0
     missed: int = 0
     broken: int = 0
-    told: tuple[int, ...] = ()
+    reported: tuple[int, ...] = ()
 
 
-@stored(version=1)
+@stored(version=2, upgrades={1: appended})
 class BorrowerState(Struct, array_like=True):
     """One borrower.
 
-    home: day, account and currency of the first case; amounts reported without a currency are in that one.
+    base_currency: day, account and currency of the first case; amounts reported without a currency are in that one.
     sequence: offers of this episode; plans_offered and referrals: those with and without options, each capped.
-    decide_on: day at whose close an offer is to be decided. not_before: no further offer before that day.
-    paused_until, pause_reason: no offer at all before that day. too_high, max_term: what answers tightened.
-    ceiling: a monthly amount, in a currency, that was refused as too high.
-    rate_matters, explained: said `rate`; `distrust` was met. income_changed: incomes as of an earlier day no
-    longer count. quiet_since: last day on which a case ended. erased: instant of the last erasure.
-    contacts: attempts to reach him and conversations with him that the contact rules may still count, oldest first.
-    watched: offers of which it is still to be learned what becomes. tell_on: day at whose close that is told.
-    judge_on: first day at whose close a contact is to be judged by the contact rules.
+    decide_on: day at whose close an offer is to be decided. not_before: no further offer before that day. paused_until,
+    pause_reason: no offer at all before that day; a pause for a dispute is of an earlier release. too_high, max_term:
+    what answers tightened. ceiling: a monthly amount, in a currency, that was refused as too high. rate_matters,
+    explained: they answered `rate`; `distrust` was met. income_changed: incomes as of an earlier day no longer count.
+    last_case_closed_on: last day on which a case ended. erased: instant of the last erasure. contacts: attempts and
+    conversations that the contact rules may still count, oldest first. tracked: offers whose outcome is still tracked.
+    report_on: day at whose close outcomes are reported. review_on: first day at whose close a contact is to be reviewed
+    against the contact rules. lapsed: offers of this episode that expired: an acceptance that was given in time counts
+    whenever it is received. disputes: what the borrower disputes and nobody has settled; nothing is offered meanwhile.
+    disputes_ended: first day without the last dispute hold, by account. parties: accounts of others that they answer
+    for. delete_on: first day at whose close a report is deleted whose consent is not in force.
     """
 
     borrower_id: str
@@ -147,7 +203,7 @@ class BorrowerState(Struct, array_like=True):
     consents: tuple[Consent, ...] = ()
     cases: dict[str, Case] = {}
     plans: dict[str, Commitment] = {}
-    home: tuple[int, str, str] = (0, "", "")
+    base_currency: tuple[int, str, str] = (0, "", "")
 
     offer: LastOffer | None = None
     sequence: int = 0
@@ -167,13 +223,18 @@ class BorrowerState(Struct, array_like=True):
     explained: bool = False
     distressed: bool = False
     income_changed: int = 0
-    quiet_since: int = 0
+    last_case_closed_on: int = 0
     education: tuple[str, ...] = ()
     erased: int = 0
-    contacts: tuple[Reached, ...] = ()
-    watched: dict[str, Watched] = {}
-    tell_on: int = 0
-    judge_on: int = 0
+    contacts: tuple[ContactRecord, ...] = ()
+    tracked: dict[str, TrackedOffer] = {}
+    report_on: int = 0
+    review_on: int = 0
+    lapsed: tuple[LastOffer, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+    disputes_ended: dict[str, int] = {}
+    parties: dict[str, PartyCase] = {}
+    delete_on: int = 0
 
     def open_offer(self) -> LastOffer | None:
         """Return the offer that can be accepted, None where there is none."""

@@ -9,7 +9,7 @@ package does not know never stops a decision: weekdays stand in for it, and the 
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
 from functools import lru_cache
@@ -43,9 +43,68 @@ class Adjusted(Struct, frozen=True):
     known: bool = True
 
 
+class DueDays(Struct, frozen=True):
+    """Whether due dates keep clear of days on which banks do not work: a convention and the calendar of the place.
+
+    none: a due date stays where it falls. The other conventions are those of `adjust`. Where the calendar is missing,
+    weekdays stand in for it.
+    """
+
+    convention: Literal["none", "following", "modified_following", "preceding"] = "none"
+    calendar: str | None = None
+
+    def roll(self, day: date) -> date:
+        """Return the day on which what is to fall due on a day is due."""
+        return day if self.convention == "none" else adjust(day, self.calendar, self.convention).day
+
+    def first_behind(self, day: date, wanted: date) -> date:
+        """Return the first date, from the wanted one on, on which what falls due is due after a day."""
+        due = max(wanted, day + timedelta(days=1))
+        while self.roll(due) <= day:
+            due += timedelta(days=1)
+        return due
+
+    def anchor_of(self, dues: Sequence[date]) -> int:
+        """Return the day of the month (1 to 31) that monthly due dates are anchored to.
+
+        It is the one that makes all of them, month ends and rolled days included; of several, their latest day of the
+        month where that is one, else the least. Dates that no anchor makes were not made here: their latest day counts.
+        """
+        latest = max(due.day for due in dues)
+        if self.convention == "none":
+            return latest
+        found = [day for day in range(1, 32) if all(self._unrolled(due, day) for due in dues)]
+        return latest if latest in found or not found else found[0]
+
+    def months_on(self, due: date, months: int, anchor: int) -> date:
+        """Return a due date so many months on, on the day of the month that the schedule is anchored to, rolled."""
+        first = due if self.convention == "none" else self._unrolled(due, anchor) or due
+        return self.roll(_anchored(first, anchor, months))
+
+    def _unrolled(self, due: date, anchor: int) -> date | None:
+        """Return the date that was rolled to a due date, None where none of this anchor was."""
+        near = (_anchored(due, anchor, shift) for shift in (0, -1, 1))
+        return next((day for day in near if self.roll(day) == due), None)
+
+
+# Due dates stay where they fall.
+AS_THEY_FALL = DueDays()
+
+
+def _anchored(day: date, anchor: int, months: int) -> date:
+    # January has every day that an anchor can be.
+    return add_months(date(day.year, 1, anchor), day.month - 1 + months)
+
+
 def is_known(calendar: str) -> bool:
     """Say whether a calendar of this code exists."""
     return _calendar(calendar) is not None
+
+
+def covers(calendar: str | None, day: date) -> bool:
+    """Say whether a calendar has holidays for the year of a day and the next; None asks for none."""
+    years = (date(day.year, 1, 1), date(day.year + 1, 1, 1))
+    return all(is_business_day(first, calendar).known for first in years)
 
 
 def is_business_day(day: date, calendar: str | None) -> BusinessDay:

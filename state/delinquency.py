@@ -2,7 +2,8 @@
 
 Days past due run from the oldest unpaid instalment above tolerance; a payment on the due day is
 not late. Holds pause only the days on which they overlap the overdue window, and overlapping holds
-count once. The material counter follows EBA/GL/2016/07: consecutive days on which what is overdue is
+count once. What an instalment asked for and what was paid toward it decides, never what the waterfall left of it after
+our own charges. The material counter follows EBA/GL/2016/07: consecutive days on which what is overdue is
 above an absolute and a relative threshold.
 """
 
@@ -14,12 +15,20 @@ from msgspec import Struct
 
 from schemas.events import Bucket
 from state.account import Hold, Receivable
-from state.ledger import tolerance
+from state.ledger import owed_on, tolerance
 from state.policy import Delinquency
+
+Span = tuple[int, int]
+# Behind the last date that a calendar has.
+FOREVER = 4_000_000
 
 
 class Measures(Struct, frozen=True, gc=False):
-    """What an account's delinquency is at the close of a day."""
+    """What an account's delinquency is at the close of a day.
+
+    overdue: all that is owed of instalments past due, charges included. exposure: all that is owed on the balance
+    sheet (Delegated Regulation (EU) 2018/171 Art 1), 0 without arrears, where nothing asks for it.
+    """
 
     days_past_due: int
     missed: int
@@ -28,40 +37,53 @@ class Measures(Struct, frozen=True, gc=False):
     oldest_due: int
 
 
-def paused_days(holds: Sequence[Hold], kinds: Sequence[str], after: int, through: int) -> int:
-    """Return how many days of (after, through] any hold of these kinds covers; a day counts once."""
-    spans = sorted((max(h.start, after + 1), min(h.end or through, through)) for h in holds if h.kind in kinds)
-    total, reached = 0, after
+def pauses(holds: Sequence[Hold], kinds: Sequence[tuple[int, Sequence[str]]]) -> tuple[Span, ...]:
+    """Return the days that holds pause as spans (first, last), in order and apart; a day is in one of them at most.
+
+    kinds: the kinds of hold that pause, each from a day (ordinal) on until the next, since a day is judged by its own
+    rules. A hold without an end lasts for ever.
+    """
+    found: list[Span] = []
+    ends = [first - 1 for first, _ in kinds[1:]] + [FOREVER]
+    spans = sorted(
+        (max(h.start, first), min(h.end or FOREVER, end))
+        for (first, names), end in zip(kinds, ends, strict=True)
+        for h in holds
+        if h.kind in names
+    )
     for start, end in spans:
+        reached = found[-1][1] if found else 0
         start = max(start, reached + 1)
-        if end >= start:
-            total += end - start + 1
-            reached = end
-    return total
+        if start <= end:
+            found.append((start, end))
+    return tuple(found)
 
 
-def measure(receivables: Sequence[Receivable], holds: Sequence[Hold], day: int, rules: Delinquency) -> Measures:
+def paused_days(paused: Sequence[Span], after: int, through: int) -> int:
+    """Return how many days of (after, through] are paused."""
+    return sum(max(0, min(end, through) - max(start, after + 1) + 1) for start, end in paused)
+
+
+def measure(receivables: Sequence[Receivable], paused: Sequence[Span], day: int, rules: Delinquency) -> Measures:
     """Return the measures at the close of a day. `receivables` stand in the order of their due dates."""
-    exposure = overdue = missed = days = oldest = 0
+    overdue = missed = days = oldest = 0
     for r in receivables:
-        owed = r.owed()
-        exposure += owed
         if r.due >= day:
-            continue
-        overdue += owed
-        if r.unpaid() > tolerance(rules, r.asked):
-            own = days_late(r, holds, day, rules)
+            break
+        overdue += r.owed()
+        if r.unpaid() > tolerance(rules, r.amount_due):
+            own = days_late(r, paused, day)
             if not oldest:
                 oldest, days = r.due, own
             if own > rules.grace_days:
                 missed += 1
-    return Measures(days, missed, overdue, exposure, oldest)
+    return Measures(days, missed, overdue, owed_on(receivables, day).total() if oldest else 0, oldest)
 
 
-def days_late(r: Receivable, holds: Sequence[Hold], day: int, rules: Delinquency) -> int:
+def days_late(r: Receivable, paused: Sequence[Span], day: int) -> int:
     """Return the days past due of one instalment, paused days left out."""
     late = day - r.due
-    return late - paused_days(holds, rules.pausing_holds, r.due, day) if holds else late
+    return late - paused_days(paused, r.due, day) if paused else late
 
 
 def is_material(measures: Measures, rules: Delinquency) -> bool:

@@ -1,10 +1,10 @@
-"""What is true of one model: all evidence so far, and what was told of it."""
+"""What is true of one model: the statistics of all evidence so far, and what was published of them."""
 
 from __future__ import annotations
 
 from msgspec import Struct, field
 
-from state.learning import Sums
+from state.learning import SufficientStatistics
 from state.storage import stored
 
 
@@ -39,23 +39,24 @@ class Tally(Struct, frozen=True, array_like=True, gc=False):
 class LearnerState(Struct, array_like=True):
     """One model. Days are proleptic ordinals, 0 for none.
 
-    cells: kept and missed instalments by cell, in millionths (`state.keeping.UNIT`). counts: offers, acceptances,
-    instalments due, broken plans and complaints by how the lead was chosen, since the beginning. version: how often it
-    was told. through: the day through which it is told and faded. tell_on: the day at whose close it is told next.
-    tripped: the guardrail that was breached, empty for none. learned, control: what guardrails look at, by the day on
-    which it was told. trial: the policy's highest so far. since: the day on which learned leads were let in again after
-    a breach.
+    statistics: of the option rows. cells: kept and missed instalments by cell, in millionths
+    (`state.repayment_model.UNIT`). counts: offers, acceptances, instalments due, broken plans and complaints by
+    treatment arm, since the beginning. version: how often it was published. through: the day through which it is
+    published and faded. publish_on: the day at whose close it is published next. tripped: the guardrail that was
+    breached, empty for none. learned, control: what guardrails compare, by the day on which it was reported.
+    guardrail_reset_id: the highest one of the policy so far. since: the day on which learned recommendations were
+    let in again after a breach.
     """
 
     model: str
-    sums: Sums = field(default_factory=Sums)
+    statistics: SufficientStatistics = field(default_factory=SufficientStatistics)
     cells: dict[str, tuple[int, int]] = {}
     counts: dict[str, int] = {}
     version: int = 0
     through: int = 0
-    tell_on: int = 0
+    publish_on: int = 0
     tripped: str = ""
     learned: dict[int, Tally] = {}
     control: dict[int, Tally] = {}
-    trial: int = 1
+    guardrail_reset_id: int = 1
     since: int = 0

@@ -1,11 +1,11 @@
-"""What was learned from answers to offers: sums that add up in any order, and what follows from them.
+"""What is learned from answers to offers: sufficient statistics that add up in any order, and what they predict.
 
-Every number that is kept is an integer, so that the same evidence gives the same sums to the last bit however it
+Every number that is stored is an integer, so that the same evidence gives the same sums to the last bit however it
 was ordered, split among workers or replayed. Features are thousandths.
 
-The lead of an offer is chosen by linear Thompson sampling (Agrawal & Goyal 2013; Chapelle & Li 2011). Each option
-that was shown is one row: what it is like, whether it was the one that was accepted, and the reward that came of it.
-So one answer tells something of every option that was shown, not only of the one that led.
+The recommended option of an offer is chosen by linear Thompson sampling (Agrawal & Goyal 2013; Chapelle & Li 2011).
+Each option that was shown is one row: what it is like, whether it was the one that was accepted, and the reward that
+came of it. So one answer tells something of every option that was shown, not only of the recommended one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from schemas import events as ev
-from state.keeping import KeepCurve
 from state.linear import cholesky, dot, forward, solve
+from state.repayment_model import RepaymentModel
 
 MILLI = 1_000
 # What a row of an option says, in this order, each in thousandths. None of it is about who the borrower is.
@@ -34,21 +34,21 @@ FEATURES = (
     "arrears",
     "plans_broken",
     "rivals",
-    "lead",
+    "recommended",
 )
 WIDTH = len(FEATURES)
-_PRIOR, _LEAD = FEATURES.index("prior"), FEATURES.index("lead")
+_PRIOR, _RECOMMENDED = FEATURES.index("prior"), FEATURES.index("recommended")
 _TRIANGLE = WIDTH * (WIDTH + 1) // 2
 
 # Before there is evidence the reward is what the prior estimate says; it weighs as much as this many rows, and a
-# row's reward varies about that by this standard deviation (house assumptions).
+# row's reward varies about that by this standard deviation (internal assumptions).
 _PRIOR_ROWS = 3.0
 _DEVIATION = 0.15
 
 Row = tuple[int, ...]
 
 
-class Sums(Struct, array_like=True, gc=False):
+class SufficientStatistics(Struct, array_like=True, gc=False):
     """Sums over rows, millionths. outer: the upper triangle of row × rowᵀ; accepted, reward: row × these."""
 
     rows: int = 0
@@ -74,7 +74,7 @@ class Sums(Struct, array_like=True, gc=False):
             self.reward[i] += x * seen.reward
 
     def fade(self, keep_bps: int) -> None:
-        """Keep only a share of all sums, in basis points, so that what is long past counts for less."""
+        """Keep only a share of all statistics, in basis points, so that what is long past counts for less."""
         self.rows = share(self.rows, keep_bps)
         self.outer = [share(v, keep_bps) for v in self.outer]
         self.accepted = [share(v, keep_bps) for v in self.accepted]
@@ -87,8 +87,8 @@ def share(value: int, bps: int) -> int:
     return value * bps // 10_000 if value >= 0 else -(-value * bps // 10_000)
 
 
-class Beliefs(NamedTuple):
-    """What is believed of options: their expected acceptance and reward, and how the reward may differ together."""
+class Prediction(NamedTuple):
+    """What is predicted of options: their expected acceptance and reward, and the covariance of the rewards."""
 
     accepted: list[float]
     reward: list[float]
@@ -96,21 +96,21 @@ class Beliefs(NamedTuple):
 
 
 class Posterior:
-    """What sums say of any option: normal beliefs about a linear reward (Bayesian ridge regression)."""
+    """What statistics say of any option: normal beliefs about a linear reward (Bayesian ridge regression)."""
 
     __slots__ = ("_accepted", "_factor", "_reward")
 
-    def __init__(self, sums: Sums) -> None:
+    def __init__(self, statistics: SufficientStatistics) -> None:
         matrix = [[0.0] * WIDTH for _ in range(WIDTH)]
         reward, accepted = [0.0] * WIDTH, [0.0] * WIDTH
-        if sums.outer:
+        if statistics.outer:
             at = 0
             for i in range(WIDTH):
                 for j in range(i, WIDTH):
-                    matrix[i][j] = matrix[j][i] = sums.outer[at] / MILLI**2
+                    matrix[i][j] = matrix[j][i] = statistics.outer[at] / MILLI**2
                     at += 1
-            reward = [v / MILLI**2 for v in sums.reward]
-            accepted = [v / MILLI**2 for v in sums.accepted]
+            reward = [v / MILLI**2 for v in statistics.reward]
+            accepted = [v / MILLI**2 for v in statistics.accepted]
         for i in range(WIDTH):
             matrix[i][i] += _PRIOR_ROWS
         # The prior mean: reward and acceptance are what the prior estimate says of the option.
@@ -121,28 +121,28 @@ class Posterior:
         self._accepted = solve(self._factor, accepted)
 
     def weights(self) -> list[tuple[float, float]]:
-        """Return what each feature is believed to add to the reward, and the standard deviation of that."""
+        """Return the posterior mean of each feature's weight in the reward, and its standard deviation."""
         found = []
         for i, mean in enumerate(self._reward):
             spread = forward(self._factor, [float(i == j) for j in range(WIDTH)])
             found.append((mean, _DEVIATION * dot(spread, spread) ** 0.5))
         return found
 
-    def of(self, rows: Sequence[Row]) -> Beliefs:
-        """Return the beliefs about options, each as it would do if none of them led."""
+    def predict(self, rows: Sequence[Row]) -> Prediction:
+        """Return the prediction for options, each as it would do if none of them were recommended."""
         plain = [[x / MILLI for x in row] for row in rows]
         for row in plain:
-            row[_LEAD] = 0.0
+            row[_RECOMMENDED] = 0.0
         spread = [forward(self._factor, row) for row in plain]
-        return Beliefs(
+        return Prediction(
             [dot(row, self._accepted) for row in plain],
             [dot(row, self._reward) for row in plain],
             [[_DEVIATION**2 * dot(a, b) for b in spread] for a in spread],
         )
 
 
-class Learned:
-    """What planners decide by until the next update, worked out when it is first asked for."""
+class ModelSnapshot:
+    """The model by which planners decide until the next update, computed when it is first used."""
 
     def __init__(self, update: ev.ModelUpdated) -> None:
         self.update = update
@@ -154,12 +154,14 @@ class Learned:
 
     @cached_property
     def posterior(self) -> Posterior:
-        """The beliefs about options."""
+        """The posterior of the reward."""
         update = self.update
-        return Posterior(Sums(update.rows, list(update.outer), list(update.accepted), list(update.reward)))
+        return Posterior(
+            SufficientStatistics(update.rows, list(update.outer), list(update.accepted), list(update.reward))
+        )
 
     @cached_property
-    def curve(self) -> KeepCurve:
-        """How likely an instalment is kept."""
+    def repayment_model(self) -> RepaymentModel:
+        """The model of how likely an instalment is paid."""
         unit = self.update.unit
-        return KeepCurve({c.cell: (c.kept / unit, c.missed / unit) for c in self.update.cells})
+        return RepaymentModel({c.cell: (c.kept / unit, c.missed / unit) for c in self.update.cells})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -10,8 +10,8 @@ from msgspec import Struct
 from state.account import Paid, Receivable
 from state.policy import Allocation, Charges, Delinquency
 
-# Penalty interest is simple, actual/365, on a rate in basis points.
-ACCRUAL_UNIT = 365 * 10_000
+# Penalty interest is simple, actual/365, on a rate in ten-thousandths of a basis point.
+ACCRUAL_UNIT = 365 * 10_000 * 10_000
 
 
 class Allocated(Struct, frozen=True, gc=False):
@@ -27,7 +27,7 @@ def tolerance(rules: Delinquency, asked: int) -> int:
     return max(rules.tolerance_absolute, asked * rules.tolerance_bps // 10_000)
 
 
-def _split(r: Receivable, amounts: dict[str, int]) -> Receivable:
+def _split(r: Receivable, amounts: dict[str, int], paid_toward: int) -> Receivable:
     return Receivable(
         r.number,
         r.due,
@@ -35,12 +35,31 @@ def _split(r: Receivable, amounts: dict[str, int]) -> Receivable:
         amounts["interest"],
         amounts["fees"],
         amounts["penalty"],
-        r.asked,
-        r.reported,
+        r.amount_due,
+        r.missed_reported,
         r.plan,
         r.billed,
         r.settled,
+        paid_toward,
+        r.interest_due,
+        r.fees_due,
     )
+
+
+def _components(r: Receivable) -> dict[str, int]:
+    return {"penalty": r.penalty, "fees": r.fees, "interest": r.interest, "principal": r.principal}
+
+
+def _count(receivables: list[Receivable], amount: int) -> None:
+    """Count an amount, in place, toward what instalments ask for, in the order of their due dates."""
+    left = amount
+    for index, r in enumerate(receivables):
+        if not left:
+            return
+        part = min(left, r.amount_due - r.paid_toward)
+        if part > 0:
+            left -= part
+            receivables[index] = _split(r, _components(r), r.paid_toward + part)
 
 
 @lru_cache(maxsize=64)
@@ -58,9 +77,20 @@ def _stages(order: tuple[str, ...], sweep: str) -> tuple[tuple[str, tuple[str, .
 
 
 def allocate(
-    receivables: Sequence[Receivable], amount: int, day: int, rules: Allocation, *, performing: bool
+    receivables: Sequence[Receivable],
+    amount: int,
+    day: int,
+    rules: Allocation,
+    *,
+    performing: bool,
+    freed: int = 0,
+    whole: bool = False,
 ) -> Allocated:
-    """Allocate an amount on a day by the waterfall of the policy.
+    """Allocate an amount on a day by the waterfall of the policy, and count it toward what was asked for.
+
+    What is allocated is counted, and `freed` in addition to it: what was counted toward something that asks for it no
+    more, less what the ledger had allocated to that. whole: all of the amount is counted, as of a payment, allocated or
+    not.
 
     `receivables` stand in the order of their due dates. An instalment is past due if it was due before
     the day, due if on it, else in advance. Advances always run instalment by instalment: nobody pays
@@ -86,16 +116,29 @@ def allocate(
             # Many payments on one day meet the same instalments, already paid, again and again.
             if not r.owed():
                 continue
-            open_ = {"penalty": r.penalty, "fees": r.fees, "interest": r.interest, "principal": r.principal}
+            open_ = _components(r)
             for component in components:
                 part = min(left, open_[component])
                 open_[component] -= part
                 got[component] += part
                 left -= part
-            after[index] = _split(r, open_)
+            after[index] = _split(r, open_, r.paid_toward)
             if not left:
                 break
+    _count(after, amount if whole else max(0, amount - left + freed))
     return Allocated(tuple(after), Paid(got["principal"], got["interest"], got["fees"], got["penalty"]), left)
+
+
+def owed_on(receivables: Iterable[Receivable], day: int) -> Paid:
+    """Return what is owed on a day: all principal and charges; interest and fees of what is due or was billed."""
+    principal = interest = fees = penalty = 0
+    for r in receivables:
+        principal += r.principal
+        penalty += r.penalty
+        if r.due <= day or r.billed:
+            interest += r.interest
+            fees += r.fees
+    return Paid(principal, interest, fees, penalty)
 
 
 def half_up(numerator: int, denominator: int) -> int:
@@ -106,6 +149,21 @@ def half_up(numerator: int, denominator: int) -> int:
 def room_for_charges(rules: Charges, original_principal: int, charged: int) -> int:
     """Return how much may still be charged under the cap (bps of the original principal)."""
     return max(0, original_principal * rules.cap_bps // 10_000 - charged)
+
+
+def penalty_rate(rules: Charges, annual_rate_bps: int) -> int:
+    """Return the penalty rate in ten-thousandths of a basis point: a mark-up on the contract rate, or one of its own.
+
+    银发〔2003〕251号 sets it as the contract rate plus 30 to 50 % of it.
+    """
+    if rules.penalty_markup_bps:
+        return annual_rate_bps * (10_000 + rules.penalty_markup_bps)
+    return rules.penalty_rate_bps * 10_000
+
+
+def penalty_base(r: Receivable, *, on_interest: bool) -> int:
+    """Return the amount on which an overdue instalment earns penalty interest, never more than is unpaid of it."""
+    return min(r.principal + (r.interest if on_interest else 0), r.unpaid())
 
 
 def late_fee(rules: Charges, unpaid: int) -> int:

@@ -17,12 +17,12 @@ from state.policy import PolicyBook
 # In which a debt is bad: what is paid meanwhile is recovered.
 BAD = frozenset({"candidate", "recognised", "charged_off", "recovering"})
 # Of the text, so that a portfolio that counted otherwise is counted anew.
-_VERSION = 1
+_VERSION = 2
 _SEPARATOR = "|"
 
 
 class Line(Struct, array_like=True):
-    """So many accounts (instalments, for what is due of plans), and minor units."""
+    """So many accounts (instalments of which something is owed, for what is due of plans), and minor units."""
 
     count: int = 0
     amount: int = 0
@@ -66,7 +66,7 @@ class Portfolio:
 
     def move(self, before: AccountState | None, after: AccountState) -> None:
         """Count an account as it is now, where it was counted as it was before."""
-        moved = before is not None and self._book.changes(before.through, after.through)
+        moved = before is not None and self._book.changes_between(before.folded_through, after.folded_through)
         if before is not None and not moved and _alike(before, after):
             return
         self.changed = True
@@ -83,22 +83,22 @@ class Portfolio:
         self._add(after, 1)
 
     def _add(self, s: AccountState, sign: int) -> None:
-        if s.closed:
+        if s.closed_on:
             return
         owed = _owed(s) * sign
         for key in self._places(s):
             self._line(key, sign, owed)
-        self._line(("allowance", s.currency, str(s.stage)), sign, s.allowance * sign)
-        self._line(("standing", s.standing), sign, 0)
+        self._line(("allowance", s.currency, str(s.ifrs9_stage)), sign, s.allowance * sign)
+        self._line(("standing", s.credit_standing), sign, 0)
         if s.plan is not None:
             self._line(("plan", s.currency), sign, owed)
             for r in s.receivables:
-                if r.plan:
+                if r.plan and r.owed():
                     self._line(("plan_due", s.currency, str(month_of(r.due))), sign, r.owed() * sign)
 
     def _places(self, s: AccountState) -> list[tuple[str, ...]]:
         currency, classes = s.currency, s.classes
-        places: list[tuple[str, ...]] = [("bucket", currency, s.bucket), ("stage", currency, str(s.stage))]
+        places: list[tuple[str, ...]] = [("bucket", currency, s.bucket), ("stage", currency, str(s.ifrs9_stage))]
         if s.bad_debt != "none":
             places.append(("bad_debt", currency, s.bad_debt))
         if s.bad_debt in BAD:
@@ -106,7 +106,7 @@ class Portfolio:
         return places + [("class", currency, p, str(classes.get(p, 0))) for p in self._classes_of(s)]
 
     def _classes_of(self, s: AccountState) -> tuple[str, ...]:
-        book = self._book.on(s.through)
+        book = self._book.in_force_on(s.folded_through)
         key = (s.jurisdiction, s.product, id(book))
         found = self._classes.get(key)
         if found is None:
@@ -154,9 +154,15 @@ def month_of(day: int) -> int:
 
 
 def _owed(s: AccountState) -> int:
-    owed = 0
+    """Return principal and charges, and interest and fees that were billed or are past due: others are owed nowhere.
+
+    What falls due is owed here a day later, on which it is visited; of a debt that was terminated nothing more is.
+    """
+    owed, day = 0, s.bad_debt_on if s.bad_debt == "terminated" else s.folded_through
     for r in s.receivables:
-        owed += r.principal + r.interest + r.fees + r.penalty
+        owed += r.principal + r.penalty
+        if r.billed or r.due < day:
+            owed += r.interest + r.fees
     return owed
 
 
@@ -165,13 +171,13 @@ def _same_places(a: AccountState, b: AccountState) -> bool:
     return (
         a.bucket == b.bucket
         and a.bad_debt == b.bad_debt == "none"
-        and a.stage == b.stage
+        and a.ifrs9_stage == b.ifrs9_stage
         and a.allowance == b.allowance
         and a.plan is None
         and b.plan is None
-        and a.standing == b.standing
-        and not a.closed
-        and not b.closed
+        and a.credit_standing == b.credit_standing
+        and not a.closed_on
+        and not b.closed_on
         and (a.classes is b.classes or a.classes == b.classes)
     )
 
@@ -180,13 +186,14 @@ def _alike(a: AccountState, b: AccountState) -> bool:
     """Say whether two states of an account add the same; what is shared by both is not looked into."""
     return (
         a.receivables is b.receivables
+        and (a.folded_through == b.folded_through or _owed(a) == _owed(b))
         and a.bucket == b.bucket
         and a.received == b.received
         and a.bad_debt == b.bad_debt
-        and a.stage == b.stage
+        and a.ifrs9_stage == b.ifrs9_stage
         and a.allowance == b.allowance
         and a.plan is b.plan
-        and a.standing == b.standing
-        and a.closed == b.closed
+        and a.credit_standing == b.credit_standing
+        and a.closed_on == b.closed_on
         and (a.classes is b.classes or a.classes == b.classes)
     )

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas import events as ev
 from state.policy import Affordability
@@ -78,12 +79,17 @@ class Reading(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Consent(Struct, frozen=True, array_like=True, gc=False):
-    """The latest grant and withdrawal of a consent for a purpose, milliseconds since the epoch, 0 for none."""
+    """The latest grant and withdrawal of a consent for a purpose, milliseconds since the epoch, 0 for none.
+
+    deleted: means reported under the consent up to that instant are deleted, and are deleted again where they are
+    received once more; 0 for none.
+    """
 
     consent_id: str
     purpose: str
     granted: int = 0
     withdrawn: int = 0
+    deleted: int = 0
 
 
 class Known(Struct, frozen=True, gc=False):
@@ -154,11 +160,28 @@ def add_consent(held: Sequence[Consent], event: ev.ConsentGranted | ev.ConsentWi
     before = consents.get(key, Consent(*key))
     at = millis(event.occurred_at)
     if isinstance(event, ev.ConsentGranted):
-        after = Consent(*key, max(before.granted, at), before.withdrawn)
+        after = replace(before, granted=max(before.granted, at))
     else:
-        after = Consent(*key, before.granted, max(before.withdrawn, at))
+        after = replace(before, withdrawn=max(before.withdrawn, at))
     consents[key] = after
     return tuple(consents[k] for k in sorted(consents))
+
+
+def note_deletion(held: Sequence[Consent], consent_id: str, purpose: str, through: int) -> tuple[Consent, ...]:
+    """Return the consents with it noted that means reported under one are deleted, through an instant (ms).
+
+    purpose: for which it was withdrawn, empty where none came that let the means be used.
+    """
+    consents = {(c.consent_id, c.purpose): c for c in held}
+    key = (consent_id, purpose)
+    before = consents.get(key, Consent(*key))
+    consents[key] = replace(before, deleted=max(before.deleted, through))
+    return tuple(consents[k] for k in sorted(consents))
+
+
+def is_deleted(consents: Iterable[Consent], consent_id: str, occurred: int) -> bool:
+    """Say whether means that were reported under a consent at an instant (ms) are deleted."""
+    return any(c.consent_id == consent_id and occurred <= c.deleted for c in consents)
 
 
 def granted_ids(consents: Iterable[Consent], purposes: Sequence[str], erased: int = 0) -> frozenset[str]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 from schemas.events import PlanInstalment, Shape
-from state.calendars import add_months
+from state.calendars import AS_THEY_FALL, DueDays, add_months
 
 Rounding = Literal["half_up", "up", "half_even"]
 
@@ -46,9 +46,9 @@ def level_payment(principal: int, annual_rate_bps: int, months: int, rounding: R
 
 
 @lru_cache(maxsize=1024)
-def due_dates(first_due: date, months: int) -> tuple[date, ...]:
-    """Return monthly due dates, anchored on the first: 31 January, 28 February, 31 March."""
-    return tuple(add_months(first_due, n) for n in range(months))
+def due_dates(first_due: date, months: int, due_days: DueDays = AS_THEY_FALL) -> tuple[date, ...]:
+    """Return monthly due dates, anchored on the first: 31 January, 28 February, 31 March; each is rolled for itself."""
+    return tuple(due_days.roll(add_months(first_due, n)) for n in range(months))
 
 
 def amortise(
@@ -60,6 +60,7 @@ def amortise(
     rounding: Rounding = "half_up",
     step_up_bps: int = 5_000,
     deferred_months: int = 1,
+    due_days: DueDays = AS_THEY_FALL,
 ) -> tuple[PlanInstalment, ...]:
     """Return the schedule that repays `principal` (> 0) in `months` (>= 1); Σ principal is exact.
 
@@ -67,6 +68,7 @@ def amortise(
     than the interest; the second half repays the rest in level instalments. deferred: the first
     `deferred_months` ask for interest only (nothing at all where the rate is 0), the others are level. So no
     balance ever grows. A principal too small for its term is repaid in fewer instalments.
+    A due date that is rolled to a business day moves no amount, since interest is of months.
     Raises ValueError for a principal or term below 1, or a deferral as long as the term.
     """
     if principal < 1 or months < 1:
@@ -80,7 +82,7 @@ def amortise(
             raise ValueError(f"a deferral of {light} months leaves nothing of a term of {months}")
     level = level_payment(principal, annual_rate_bps, months, rounding)
     balance = principal
-    dates = due_dates(first_due, months)
+    dates = due_dates(first_due, months, due_days)
     schedule: list[PlanInstalment] = []
     payment = level if not light else 0
     for number in range(1, months + 1):

@@ -26,7 +26,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
+from schemas.resolution import with_present_events
 
 S = TypeVar("S", bound=Struct)
 Upgrade = Callable[[Any], Any]
@@ -56,15 +57,17 @@ def appended(value: Any) -> Any:
 def stored(version: int, upgrades: Mapping[int, Upgrade] | None = None) -> Callable[[type[S]], type[S]]:
     """Name the layout of a Struct that is stored; used as a decorator.
 
-    Raises Fatal where the version is not in 1..255, or a version before it has no upgrade.
+    Raises FatalError where the version is not in 1..255, or a version before it has no upgrade.
     """
     steps = dict(upgrades or {})
 
     def register(kind: type[S]) -> type[S]:
         if not 1 <= version <= 255:
-            raise Fatal(f"The layout version of {kind.__name__} is {version}; it must be in 1..255.")
+            raise FatalError(f"The layout version of {kind.__name__} is {version}; it must be in 1..255.")
         if set(steps) != set(range(1, version)):
-            raise Fatal(f"{kind.__name__} is in layout {version} and needs an upgrade from each of 1..{version - 1}.")
+            raise FatalError(
+                f"{kind.__name__} is in layout {version} and needs an upgrade from each of 1..{version - 1}."
+            )
         LAYOUTS[kind] = Layout(version, steps)
         return kind
 
@@ -79,16 +82,20 @@ def pack(state: Struct) -> bytes:
 def unpack(data: bytes, kind: type[S]) -> S:
     """Return the state that bytes hold, brought up to the present layout.
 
-    Raises Fatal where the layout is newer than this release knows, or the bytes are damaged: going on
+    Raises FatalError where the layout is newer than this release knows, or the bytes are damaged: going on
     without the state would lose it.
     """
     decode, version = _decoder(kind)
     try:
         if data[:1] != version:
             return _upgraded(data, kind)
-        made: S = decode(memoryview(data)[1:])
+        try:
+            made: S = decode(memoryview(data)[1:])
+        except msgspec.ValidationError:
+            # Events in it may have names of an earlier release.
+            made = _decoded(_plain(memoryview(data)[1:]), kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Fatal(
+        raise FatalError(
             f"A stored {kind.__name__} cannot be read: {error}. Restore it from a backup or the log."
         ) from error
     return made
@@ -106,14 +113,18 @@ def _decoder(kind: type[S]) -> tuple[Callable[[memoryview], S], bytes]:
 
 def _upgraded(data: bytes, kind: type[S]) -> S:
     if not data:
-        raise Fatal(f"A stored {kind.__name__} is empty. Restore it from a backup or the log.")
+        raise FatalError(f"A stored {kind.__name__} is empty. Restore it from a backup or the log.")
     layout = LAYOUTS.get(kind, _FIRST)
     if not 1 <= data[0] <= layout.version:
-        raise Fatal(
+        raise FatalError(
             f"A stored {kind.__name__} is in layout {data[0]}; this release knows 1..{layout.version}. "
             "Run the release that wrote it, or a newer one."
         )
     value = _plain(memoryview(data)[1:])
     for version in range(data[0], layout.version):
         value = layout.upgrades[version](value)
-    return msgspec.msgpack.decode(_encode(value), type=kind)
+    return _decoded(value, kind)
+
+
+def _decoded(value: Any, kind: type[S]) -> S:
+    return msgspec.msgpack.decode(_encode(with_present_events(value)), type=kind)

@@ -1,0 +1,381 @@
+"""The life of a plan on an account: it takes over the schedule, is kept or missed, completes or breaks.
+
+While it is active the plan's instalments are what is owed, and collection stops (for cards in China:
+信用卡办法 Art 70). If it breaks, what it replaced is owed again, with all that was paid allocated to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from msgspec.structs import replace
+
+from agents.account.day import DayFold, receivable_order
+from agents.account.schedule_adjustment import adjust_schedule, last_day, term_capacity
+from schemas import events as ev
+from state.account import DistressedRestructuring, Paid, Plan, Receivable
+from state.calendars import add_months
+from state.delinquency import days_late, paused_days
+from state.ledger import allocate, owed_on, tolerance
+
+
+def activate(d: DayFold, fact: ev.PlanActivated) -> None:
+    """Let an accepted plan take over the schedule.
+
+    What was owed and the plan's principal may differ by what happened between the offer and its acceptance; see
+    `agents.account.schedule_adjustment`. What the borrower then has to pay is published, so that nothing falls due of
+    which they were not told.
+    """
+    s = d.s
+    if s.closed_on or s.bad_debt == "terminated":
+        reason = "account_closed" if s.closed_on else "terminated"
+        d.emit(ev.PlanBroken(**d.header, plan_id=fact.plan_id, offer_id=fact.offer_id, reason=reason, kept=0, missed=0))
+        return
+    d.post_penalty()
+    before = s.plan
+    if before is not None and not before.review:
+        break_plan(d, "replaced")
+        before = None
+    limit = last_day(fact.activated_on, d.policy)
+    taken, beside = _split_receivables(d, fact, limit)
+    waived, financed = _financed(taken, fact, d.day)
+    fitted = adjust_schedule(fact.instalments, financed, fact.annual_rate_bps, limit, d.policy)
+    if fitted.forgiven:
+        waived = waived.plus(_split_amount(owed_on(taken, d.day).minus(waived), fitted.forgiven))
+    dues = [i.due_on for i in fitted.instalments]
+    anchor = d.policy.due_days.anchor_of(dues) if dues else 0
+    plan = Plan(fact.plan_id, fact.offer_id, d.day, taken, waived, annual_rate_bps=fact.annual_rate_bps, anchor=anchor)
+    s.plan = plan if before is None else replace_plan(d, before, plan)
+    s.had_plan = True
+    s.forborne_on = max(d.day, _grace_end(fitted.instalments))
+    if not s.overdue_since and not s.arrears_free_since:
+        # An account without arrears is in probation from the plan on; else no probation after it could ever end.
+        s.arrears_free_since = d.day
+    if fact.distressed_obligation_bps > d.policy.options.distressed_over_bps:
+        s.distressed_restructuring = DistressedRestructuring(s.forborne_on, fact.distressed_obligation_bps)
+    if fitted.instalments != fact.instalments or fitted.forgiven or beside:
+        d.emit(
+            ev.PlanScheduleAdjusted(
+                **d.header,
+                plan_id=plan.plan_id,
+                offer_id=plan.offer_id,
+                difference=financed - sum(i.principal for i in fact.instalments),
+                agreed=len(fact.instalments),
+                instalments=fitted.instalments,
+                forgiven=fitted.forgiven,
+                beside=tuple(
+                    ev.Instalment(
+                        number=r.number,
+                        due_on=date.fromordinal(r.due),
+                        principal=r.principal,
+                        interest=r.interest,
+                        fees=r.fees,
+                    )
+                    for r in beside
+                ),
+            )
+        )
+    s.waived = s.waived.plus(waived)
+    # An instalment that asks for nothing is none: nothing is kept by paying nothing.
+    asked = (
+        Receivable(
+            i.number,
+            i.due_on.toordinal(),
+            i.principal,
+            i.interest,
+            0,
+            0,
+            i.amount,
+            plan=True,
+            interest_due=i.interest,
+        )
+        for i in fitted.instalments
+        if i.amount
+    )
+    s.receivables = tuple(sorted((*asked, *beside), key=receivable_order))
+    d.allocate_credit()
+
+
+def _grace_end(instalments: Sequence[ev.PlanInstalment]) -> int:
+    """Return the day (ordinal) on which a deferred plan's grace period ends: a month before its first instalment."""
+    first = min((i.due_on for i in instalments if i.amount), default=None)
+    return add_months(first, -1).toordinal() if first is not None else 0
+
+
+def _split_receivables(
+    d: DayFold, fact: ev.PlanActivated, limit: date
+) -> tuple[tuple[Receivable, ...], tuple[Receivable, ...]]:
+    """Return what a plan takes over, and what stays beside it.
+
+    What was billed and is not yet due stays beside, as what is billed during a plan does, the newest first, where the
+    term has no room for it; but nothing stays beside of what was agreed.
+    """
+    taken = d.s.receivables
+    beside: tuple[Receivable, ...] = ()
+    most = term_capacity(fact.instalments, limit, d.policy)
+    agreed = sum(i.principal for i in fact.instalments)
+    for r in reversed(d.s.receivables):
+        if _financed(taken, fact, d.day)[1] <= most:
+            break
+        without = tuple(x for x in taken if x is not r)
+        if r.billed and not r.plan and r.due > d.day and _financed(without, fact, d.day)[1] >= agreed:
+            taken, beside = without, (r, *beside)
+    return taken, beside
+
+
+def _financed(receivables: Sequence[Receivable], fact: ev.PlanActivated, day: int) -> tuple[Paid, int]:
+    """Return what is waived of receivables, and what a plan has to repay of them."""
+    owed = owed_on(receivables, day)
+    waived = Paid(
+        min(fact.waived.principal, owed.principal),
+        min(fact.waived.interest, owed.interest),
+        min(fact.waived.fees, owed.fees),
+        min(fact.waived.penalty, owed.penalty),
+    )
+    return waived, owed.minus(waived).total()
+
+
+def _split_amount(owed: Paid, amount: int) -> Paid:
+    """Return an amount as parts of what is owed: charges first, principal last."""
+    penalty = min(owed.penalty, amount)
+    fees = min(owed.fees, amount - penalty)
+    interest = min(owed.interest, amount - penalty - fees)
+    return Paid(amount - penalty - fees - interest, interest, fees, penalty)
+
+
+def track_instalments(d: DayFold) -> None:
+    """Emit the plan instalments that were paid or missed by this day, and end the plan where it ends."""
+    pause_or_postpone(d)
+    s = d.s
+    plan = s.plan
+    if plan is None:
+        return
+    rules, grace = d.policy.delinquency, d.policy.plans.kept_within_days
+    paused = d.paused()
+    after: list[Receivable] = []
+    for r in s.receivables:
+        if r.plan and r.unpaid() <= tolerance(rules, r.amount_due):
+            # What is within tolerance from the start is paid when it is due, not when it is agreed.
+            if not r.settled and (r.unpaid() < r.amount_due or r.due <= d.day):
+                if r.amount_due and not r.missed_reported:
+                    plan = replace(plan, kept=plan.kept + 1, missed_in_a_row=0)
+                    d.emit(
+                        ev.PlanInstalmentKept(
+                            **d.header,
+                            plan_id=plan.plan_id,
+                            offer_id=plan.offer_id,
+                            number=r.number,
+                            due_on=date.fromordinal(r.due),
+                        )
+                    )
+                r = replace(r, settled=True)
+        elif r.plan and not r.settled and not r.missed_reported and days_late(r, paused, d.day) > grace:
+            plan = replace(plan, missed=plan.missed + 1, missed_in_a_row=plan.missed_in_a_row + 1)
+            d.emit(
+                ev.PlanInstalmentMissed(
+                    **d.header,
+                    plan_id=plan.plan_id,
+                    offer_id=plan.offer_id,
+                    number=r.number,
+                    due_on=date.fromordinal(r.due),
+                    unpaid=r.unpaid(),
+                )
+            )
+            r = replace(r, missed_reported=True)
+        after.append(r)
+    for r in after:
+        if r.plan:
+            if not r.settled:
+                break
+            if r.number > plan.settled_through:
+                plan = replace(plan, settled_through=r.number)
+    s.receivables = tuple(after)
+    s.plan = plan
+    if all(r.settled or not r.plan or not r.amount_due for r in after):
+        d.emit(
+            ev.PlanCompleted(
+                **d.header,
+                plan_id=plan.plan_id,
+                offer_id=plan.offer_id,
+                kept=plan.kept,
+                missed=plan.missed,
+                early=any(r.plan and r.due > d.day for r in after),
+                interest_saved=plan.saved,
+            )
+        )
+        s.plan = None
+        # What is left of it within tolerance is still owed, and bears no charge.
+        s.receivables = tuple(r for r in after if not r.plan or r.owed())
+        return
+    s.plan = plan = _count_months(d, plan)
+    if plan.missed_in_a_row >= d.policy.plans.broken_after_missed:
+        break_plan(d, "missed")
+
+
+def _count_months(d: DayFold, plan: Plan) -> Plan:
+    """Count each further month that leaves a plan unpaid after its last instalment was missed, as one more missed.
+
+    Nothing falls due behind the last instalment. A month whose date is paused passes without being counted.
+    """
+    paused = d.paused()
+    while (due := next_month(d, plan)) and due < d.day:
+        is_paused = paused_days(paused, due - 1, due) > 0
+        late = d.day - due - paused_days(paused, due, d.day)
+        if not is_paused and late <= d.policy.plans.kept_within_days:
+            break
+        plan = replace(plan, months=plan.months + 1, missed_in_a_row=plan.missed_in_a_row + (not is_paused))
+    return plan
+
+
+def next_month(d: DayFold, plan: Plan) -> int:
+    """Return the date (ordinal) of the next month after a plan's last instalment, 0 while that was not missed."""
+    last = next((r for r in reversed(d.s.receivables) if r.plan), None)
+    if last is None or not last.missed_reported:
+        return 0
+    due_days = d.policy.due_days
+    anchor = plan.anchor or due_days.anchor_of([date.fromordinal(r.due) for r in d.s.receivables if r.plan])
+    return due_days.months_on(date.fromordinal(last.due), plan.months + 1, anchor).toordinal()
+
+
+def break_plan(d: DayFold, reason: str) -> None:
+    """End a plan that does not stand: what it replaced is owed again, and what was paid is allocated to that."""
+    s = d.s
+    plan = s.plan
+    if plan is None:
+        return
+    d.emit(
+        ev.PlanBroken(
+            **d.header,
+            plan_id=plan.plan_id,
+            offer_id=plan.offer_id,
+            reason=reason,
+            kept=plan.kept,
+            missed=plan.missed,
+        )
+    )
+    others = [r for r in s.receivables if not r.plan]
+    restored = list(plan.replaced)
+    s.waived = s.waived.minus(plan.waived)
+    if not d.policy.plans.waiver_returns:
+        # A plan that took the place of another may have waived of that one's interest, which is owed no more.
+        restored, waived = forgive(restored, plan.waived)
+        s.waived = s.waived.plus(waived)
+    s.plan = None
+    s.plans_broken += 1
+    s.receivables = tuple(sorted([*restored, *others], key=receivable_order))
+    s.paid = s.paid.minus(plan.paid)
+    again = allocate(
+        s.receivables,
+        plan.paid.total(),
+        d.day,
+        d.policy.allocation,
+        performing=d.performing(),
+        freed=plan.counted - plan.paid.total(),
+    )
+    s.receivables = again.receivables
+    s.paid = s.paid.plus(again.paid)
+    s.credit += again.left
+
+
+def forgive(receivables: Sequence[Receivable], waived: Paid) -> tuple[list[Receivable], Paid]:
+    """Return receivables with amounts forgiven, oldest first, and what of these amounts they had."""
+    left = waived
+    after = []
+    for r in receivables:
+        cut = Paid(
+            min(left.principal, r.principal),
+            min(left.interest, r.interest),
+            min(left.fees, r.fees),
+            min(left.penalty, r.penalty),
+        )
+        left = left.minus(cut)
+        asked = r.amount_due - cut.total() + cut.penalty
+        after.append(
+            replace(
+                r,
+                amount_due=asked,
+                interest_due=r.interest_due - cut.interest,
+                fees_due=r.fees_due - cut.fees,
+                paid_toward=min(r.paid_toward, asked),
+                principal=r.principal - cut.principal,
+                interest=r.interest - cut.interest,
+                fees=r.fees - cut.fees,
+                penalty=r.penalty - cut.penalty,
+            )
+        )
+    return after, waived.minus(left)
+
+
+def pause_or_postpone(d: DayFold) -> None:
+    """Note that a hold pauses the plan, or, where that is over, let it go on later.
+
+    What fell due meanwhile and all after it move by as many months as instalments fell due: nobody who had a respite
+    has to pay several instalments at once when it ends.
+    """
+    s = d.s
+    plan = s.plan
+    if plan is None:
+        return
+    paused = any(h.covers(d.day) and h.kind in d.policy.delinquency.pausing_holds for h in s.holds)
+    if paused:
+        if not plan.paused_from:
+            s.plan = replace(plan, paused_from=d.day)
+        return
+    if not plan.paused_from:
+        return
+    s.plan = replace(plan, paused_from=0)
+    fell = [
+        r
+        for r in s.receivables
+        if r.plan and plan.paused_from <= r.due < d.day and r.owed() and not (r.settled or r.missed_reported)
+    ]
+    if not fell:
+        return
+    due_days, first, months = d.policy.due_days, date.fromordinal(fell[0].due), len(fell)
+    moving = [r for r in s.receivables if r.plan and r.due >= fell[0].due and (r.due >= d.day or r in fell)]
+    anchor = plan.anchor or due_days.anchor_of([date.fromordinal(r.due) for r in moving])
+    while due_days.months_on(first, months, anchor).toordinal() < d.day:
+        months += 1
+    moved = [replace(r, due=due_days.months_on(date.fromordinal(r.due), months, anchor).toordinal()) for r in moving]
+    s.receivables = tuple(sorted((*(r for r in s.receivables if r not in moving), *moved), key=receivable_order))
+    last = max(r.due for r in s.receivables if r.plan)
+    d.emit(
+        ev.PlanPostponed(
+            **d.header,
+            plan_id=plan.plan_id,
+            offer_id=plan.offer_id,
+            months=months,
+            next_due_on=date.fromordinal(moved[0].due),
+            last_due_on=date.fromordinal(last),
+        )
+    )
+
+
+def request_review(d: DayFold, fact: ev.PlanReviewRequested) -> None:
+    """Let the borrower have another plan in the place of this one, if it is still the same."""
+    if d.s.plan is not None and d.s.plan.plan_id == fact.plan_id and not d.s.closed_on:
+        d.s.plan = replace(d.s.plan, review=d.day)
+
+
+def replace_plan(d: DayFold, old: Plan, new: Plan) -> Plan:
+    """Replace a plan by another as agreed; what the first one replaced is owed again if the second breaks."""
+    d.emit(
+        ev.PlanReplaced(
+            **d.header,
+            plan_id=old.plan_id,
+            offer_id=old.offer_id,
+            by_plan_id=new.plan_id,
+            kept=old.kept,
+            missed=old.missed,
+        )
+    )
+    others = (r for r in new.replaced if not r.plan)
+    return replace(
+        new,
+        replaced=tuple(sorted((*old.replaced, *others), key=receivable_order)),
+        waived=old.waived.plus(new.waived),
+        paid=old.paid,
+        saved=old.saved,
+        counted=old.counted,
+    )

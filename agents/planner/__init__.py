@@ -1,0 +1,3 @@
+"""The planner: what is known of a borrower, and the offers that follow from it."""
+
+SOURCE = "reprieve.planner"
