@@ -15,11 +15,13 @@ from typing import Literal
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from schemas.errors import Fatal, ReprieveError
-from streams.kafka.access import see_whether_let_in
-from streams.kafka.topology import differences
-from streams.privacy.opening import provider_of
+from schemas.errors import FatalError, ReprieveError
+from streams.kafka.adoption import disagreements
+from streams.kafka.auth_check import check_credentials
+from streams.kafka.retry import permanent_error
+from streams.kafka.topic_admin import find_differences
 from streams.registry import codec_for, subjects
+from streams.security.vault_factory import provider_of
 from streams.settings import Settings
 
 # Free bytes that a data directory should have; a million accounts take about two gibibytes.
@@ -43,29 +45,33 @@ async def examined(settings: Settings) -> list[Finding]:
         *_packages(),
         _disk(settings),
         await _master_keys(settings),
-        await _looked("Kafka", lambda: _kafka(settings)),
+        await _looked(settings, "Kafka", lambda: _kafka(settings)),
     ]
     if found[-1].verdict == "ok":
-        found.append(await _looked("topics", lambda: _topics(settings)))
+        found.append(await _looked(settings, "topics", lambda: _topics(settings)))
+        found.append(await _looked(settings, "deployment", lambda: _deployment(settings)))
     else:
-        found.append(Finding("topics", "skipped", "Kafka does not answer"))
+        found += [Finding(part, "skipped", "Kafka does not answer") for part in ("topics", "deployment")]
     if settings.registry.url is None:
         found.append(Finding("registry", "skipped", "registry.url is not set; events are in single-object encoding"))
     else:
-        found.append(await _looked("registry", lambda: _registry(settings)))
+        found.append(await _looked(settings, "registry", lambda: _registry(settings)))
     if settings.redis.url is None:
         found.append(Finding("Redis", "skipped", "redis.url is not set"))
     else:
-        found.append(await _looked("Redis", lambda: _redis(settings)))
+        found.append(await _looked(settings, "Redis", lambda: _redis(settings)))
     return found
 
 
-async def _looked(part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+async def _looked(settings: Settings, part: str, look: Callable[[], Awaitable[str]]) -> Finding:
     try:
         return Finding(part, "ok", await look())
     except ReprieveError as error:
         return Finding(part, "bad", str(error))
     except (KafkaError, OSError) as error:
+        final = permanent_error(settings, f"looking at {part}", error)
+        if final is not None:
+            return Finding(part, "bad", str(final))
         return Finding(part, "bad", f"{type(error).__name__}: {error}. Start it, or correct its settings.")
 
 
@@ -101,7 +107,7 @@ async def _master_keys(settings: Settings) -> Finding:
             "privacy.mode is off: what is stored of borrowers is readable. Set it to on, for anything but development."
         )
         return Finding("master keys", "bad", told)
-    return await _looked("master keys", lambda: _opened(settings))
+    return await _looked(settings, "master keys", lambda: _opened(settings))
 
 
 async def _opened(settings: Settings) -> str:
@@ -110,7 +116,7 @@ async def _opened(settings: Settings) -> str:
 
 
 async def _kafka(settings: Settings) -> str:
-    await see_whether_let_in(settings)
+    await check_credentials(settings)
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
     try:
         await admin.start()
@@ -119,15 +125,24 @@ async def _kafka(settings: Settings) -> str:
         await admin.close()
     wanted = settings.topics.replication_factor
     if len(brokers) < wanted:
-        raise Fatal(f"{len(brokers)} brokers, but topics.replication_factor is {wanted}. Start more, or set it lower.")
+        raise FatalError(
+            f"{len(brokers)} brokers, but topics.replication_factor is {wanted}. Start more, or set it lower."
+        )
     return f"{len(brokers)} brokers"
 
 
 async def _topics(settings: Settings) -> str:
-    found = await differences(settings)
+    found = await find_differences(settings)
     if found:
-        raise Fatal(f"{found[0].topic} {found[0].message}; {len(found)} in all. See `reprieve topics check`.")
+        raise FatalError(f"{found[0].topic} {found[0].message}; {len(found)} in all. See `reprieve topics check`.")
     return f"as they have to be, under {settings.topics.prefix}"
+
+
+async def _deployment(settings: Settings) -> str:
+    found = await disagreements(settings)
+    if found:
+        raise FatalError(f"{found[0]} {len(found)} in all: `reprieve deployment show`.")
+    return "as recorded, or not recorded yet"
 
 
 async def _registry(settings: Settings) -> str:
@@ -137,21 +152,28 @@ async def _registry(settings: Settings) -> str:
 
 async def _redis(settings: Settings) -> str:
     from redis import Redis
-    from redis.exceptions import RedisError
+    from redis.exceptions import NoPermissionError, RedisError
 
-    def asked() -> int:
+    from streams.views.eviction import ASKED, evicts
+
+    def asked() -> tuple[int, str | None]:
         # A client that blocks closes its socket at once, where TLS in an event loop would outlive the loop.
         with Redis.from_url(**settings.redis.client_options()) as client:
             seconds: int = client.time()[0]
-            return seconds
+            try:
+                return seconds, evicts(client.info(ASKED))
+            except NoPermissionError:
+                return seconds, None
 
     try:
-        seconds = await asyncio.to_thread(asked)
+        seconds, why = await asyncio.to_thread(asked)
     except RedisError as error:
-        raise Fatal(
+        raise FatalError(
             f"{type(error).__name__}: {error}. See to redis.url, redis.username, redis.password and redis.ca_file."
         ) from error
     skew = abs(seconds - time.time())
     if skew > _SKEW:
-        raise Fatal(f"its clock and ours differ by {skew:.0f} s. Set both by NTP.")
+        raise FatalError(f"its clock and ours differ by {skew:.0f} s. Set both by NTP.")
+    if why is not None:
+        raise FatalError(why)
     return f"answers; its clock and ours differ by less than {_SKEW:.0f} s"

@@ -70,7 +70,7 @@ class Outcome:
             self.counts[name] += 1
 
     def _offer(self, event: ev.OfferPublished) -> None:
-        lead = next((o for o in event.options if o.option_id == event.lead_option_id), None)
+        lead = next((o for o in event.options if o.option_id == event.recommended_option_id), None)
         said = event.kind
         before = self.offered.get(event.currency, Offered())
         if lead is None:

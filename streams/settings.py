@@ -24,9 +24,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from schemas.topics import TOPICS
-from streams.settings_faults import see_to_environment, see_to_file, told, variables
+from streams.settings_errors import format_errors, validate_environment, validate_file, variables
+from streams.settings_http import HttpSettings
 from streams.settings_values import http_url, kafka_tls, redis_url, servers
 
 # The file of the settings that are being loaded.
@@ -106,13 +107,17 @@ class TopicSettings(_Group):
 
 
 class RegistrySettings(_Group):
-    """A schema registry with Confluent's API; without a URL the single-object framing is written."""
+    """A schema registry with Confluent's API; without a URL the single-object framing is written.
+
+    odd_seconds: how long what answers may be no registry before a worker ends.
+    """
 
     url: _HttpUrl | None = None
     username: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None
     auto_register: bool = False
+    odd_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300
 
 
 class RedisSettings(_Group):
@@ -125,10 +130,13 @@ class RedisSettings(_Group):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10
 
     def client_options(self) -> dict[str, Any]:
         """Return the arguments of redis-py's `from_url`; a URL of `rediss://` is for TLS."""
         options: dict[str, Any] = {"url": self.url, "username": self.username}
+        # One that never answers counts as away.
+        options |= {"socket_timeout": self.timeout_seconds, "socket_connect_timeout": self.timeout_seconds}
         options["password"] = None if self.password is None else self.password.get_secret_value()
         files = {"ssl_ca_certs": self.ca_file, "ssl_certfile": self.cert_file, "ssl_keyfile": self.key_file}
         return options | {name: str(file) for name, file in files.items() if file is not None}
@@ -157,10 +165,17 @@ class WorkerSettings(_Group):
     standby_replicas: Annotated[int, Field(ge=0, le=10)] = 0
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 5_000
     cached_states: Annotated[int, Field(ge=0)] = 80_000
+    quarantine_limit: Annotated[int, Field(ge=0, le=100_000)] = 100
     transaction_timeout_seconds: Annotated[float, Field(ge=1, le=900)] = 60
     wrong_partition: Literal["refuse", "rekey"] = "refuse"
+    record_times: Literal["broker", "any"] = "broker"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "console"
+
+    @property
+    def rebalance_timeout_seconds(self) -> float:
+        """How long a rebalance of the group may take."""
+        return max(60.0, self.session_timeout_seconds)
 
 
 class HealthSettings(_Group):
@@ -216,7 +231,7 @@ class AccessSettings(_Group):
 
 
 class WebhookSettings(_Group):
-    """How offers and plans go out to partners; docs/partners.md says how each of these acts."""
+    """How offers and plans go out to partners; docs/integration.md says how each of these acts."""
 
     partners_file: Path | None = None
     data_dir: Path = Path("reprieve-webhooks")
@@ -274,6 +289,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     worker: WorkerSettings = WorkerSettings()
     health: HealthSettings = HealthSettings()
+    http: HttpSettings = HttpSettings()
     console: ConsoleSettings = ConsoleSettings()
     access: AccessSettings = AccessSettings()
     webhooks: WebhookSettings = WebhookSettings()
@@ -297,21 +313,21 @@ class Settings(BaseSettings):
         """Return the settings of a file (`config`, else REPRIEVE_CONFIG), the environment and flags.
 
         flags: by group, as `kafka={"client_id": "x"}`.
-        Raises WrongUse that names each setting at fault, and what is allowed.
+        Raises UsageError that names each setting at fault, and what is allowed.
         """
         named = file_of(config)
         if named is not None and not named.is_file():
-            raise WrongUse(f"There is no settings file {named}. Name one that is there, or leave --config out.")
+            raise UsageError(f"There is no settings file {named}. Name one that is there, or leave --config out.")
         token = _file.set(named)
         try:
-            see_to_environment(cls)
-            see_to_file(cls, named)
+            validate_environment(cls)
+            validate_file(cls, named)
             return cls(**flags)
         except ValidationError as error:
             # Not `from error`: what pydantic says of itself has the values, secrets too.
-            raise WrongUse(told(cls, error, named)) from None
+            raise UsageError(format_errors(cls, error, named)) from None
         except (SettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-            raise WrongUse(f"The settings cannot be read ({named or 'environment'}): {error}.") from None
+            raise UsageError(f"The settings cannot be read ({named or 'environment'}): {error}.") from None
         finally:
             _file.reset(token)
 

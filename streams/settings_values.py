@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 
 _SERVER = re.compile(r"(\[[\w:.%]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?")
 
@@ -41,7 +41,7 @@ def redis_url(url: str) -> str:
 
 
 def kafka_tls(ca: Path | None, cert: Path | None, key: Path | None, password: str | None) -> ssl.SSLContext:
-    """Return what speaks TLS with Kafka. Raises WrongUse that names the file at fault."""
+    """Return what speaks TLS with Kafka. Raises UsageError that names the file at fault."""
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as error:
@@ -55,7 +55,9 @@ def kafka_tls(ca: Path | None, cert: Path | None, key: Path | None, password: st
     return context
 
 
-def _unusable(setting: str, file: Path | str | None, error: OSError) -> WrongUse:
+def _unusable(setting: str, file: Path | str | None, error: OSError) -> UsageError:
     # An error of TLS has a reason, which may be that the file holds no PEM; one of the system has words of its own.
     why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-    return WrongUse(f"{setting} is {file}, which cannot be used: {why or error}. Name PEM files that belong together.")
+    return UsageError(
+        f"{setting} is {file}, which cannot be used: {why or error}. Name PEM files that belong together."
+    )

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from streams.settings import Settings
-from streams.traceparent import parsed, traceparent_of
+from streams.traceparent import Carries, Untraced, parsed, traceparent_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -30,36 +30,7 @@ _PATIENCE = 5.0
 _QUIET: dict[str, Any] = {"record_exception": False, "set_status_on_exception": False}
 
 
-class Carries(Protocol):
-    """A record, as far as its trace matters."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-class Untraced:
-    """Carries the traces of records through, and makes none."""
-
-    def batch(self, records: Mapping[str, Sequence[Carries]]) -> AbstractContextManager[None]:
-        """Make a span of a batch."""
-        return nullcontext()
-
-    def step(self, name: str) -> AbstractContextManager[None]:
-        """Make a span of a step of a batch."""
-        return nullcontext()
-
-    def carried(self, record: Carries) -> bytes | None:
-        """Return the trace context of what is said about a record."""
-        return traceparent_of(record.headers)
-
-
-class LaneTracer(Untraced):
+class TaskTracer(Untraced):
     """Makes the spans of one lane."""
 
     def __init__(self, tracer: Any, group: str, partition: int) -> None:
@@ -151,7 +122,7 @@ class LaneTracer(Untraced):
 
 
 class Tracing:
-    """Sends the spans of a worker to a collector. Raises WrongUse where OpenTelemetry is not installed."""
+    """Sends the spans of a worker to a collector. Raises UsageError where OpenTelemetry is not installed."""
 
     def __init__(self, settings: Settings, exporter: SpanExporter | None = None) -> None:
         try:
@@ -161,7 +132,7 @@ class Tracing:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
             from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
         except ImportError as error:
-            raise WrongUse(
+            raise UsageError(
                 f"tracing.otlp_endpoint is set, but OpenTelemetry is not installed ({error.name}). Install "
                 "`reprieve[otel]`, or leave tracing.otlp_endpoint out."
             ) from error
@@ -178,9 +149,9 @@ class Tracing:
         exporter = exporter or OTLPSpanExporter(endpoint=endpoint, timeout=_PATIENCE)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
 
-    def lane(self, partition: int) -> LaneTracer:
+    def lane(self, partition: int) -> TaskTracer:
         """Return what traces a lane."""
-        return LaneTracer(self._provider.get_tracer("reprieve"), self._group, partition)
+        return TaskTracer(self._provider.get_tracer("reprieve"), self._group, partition)
 
     async def close(self) -> None:
         """Send what is left, as long as the collector takes it."""

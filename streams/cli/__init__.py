@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed with a sentence, 2 wrong use.
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 from importlib.metadata import version
@@ -13,72 +14,81 @@ from types import FrameType
 import click
 
 from schemas.errors import ReprieveError
-from streams.cli.access import access_group
-from streams.cli.agreeing import agreement_command
-from streams.cli.auditing import audit_group
-from streams.cli.console import console_command
-from streams.cli.doctor import doctor_command
-from streams.cli.evaluating import evaluate_command
-from streams.cli.flow import consume_command, publish_command
-from streams.cli.intake import intake_command
-from streams.cli.keys import keys_group
-from streams.cli.letters import dead_letters_group
-from streams.cli.look_up import account_command, borrower_command
-from streams.cli.replaying import replay_command
-from streams.cli.rules import policy_group, schemas_group
-from streams.cli.servers import down_command, status_command, up_command
-from streams.cli.settings import settings_command
-from streams.cli.simulating import simulate_command
-from streams.cli.topics import topics_group
-from streams.cli.views import views_group
-from streams.cli.webhooks import webhooks_group
-from streams.cli.worker import worker_command
-from streams.demo.command import demo_command
+from streams.logs import set_up_logging
+from streams.shutdown import note_signal, was_terminated
+
+# Where each command is: a command imports what it needs, and not what others need.
+COMMANDS = {
+    "access": "streams.cli.access:access_group",
+    "account": "streams.cli.look_up:account_command",
+    "agreement": "streams.cli.agreeing:agreement_command",
+    "audit": "streams.cli.auditing:audit_group",
+    "borrower": "streams.cli.look_up:borrower_command",
+    "console": "streams.cli.console:console_command",
+    "consume": "streams.cli.flow:consume_command",
+    "dead-letters": "streams.cli.dead_letters:dead_letters_group",
+    "demo": "streams.demo.command:demo_command",
+    "deployment": "streams.cli.deployment:deployment_group",
+    "doctor": "streams.cli.doctor:doctor_command",
+    "down": "streams.cli.servers:down_command",
+    "evaluate": "streams.cli.evaluating:evaluate_command",
+    "intake": "streams.cli.intake:intake_command",
+    "keys": "streams.cli.keys:keys_group",
+    "policy": "streams.cli.rules:policy_group",
+    "publish": "streams.cli.flow:publish_command",
+    "quarantine": "streams.cli.quarantine:quarantine_group",
+    "replay": "streams.cli.replaying:replay_command",
+    "schemas": "streams.cli.rules:schemas_group",
+    "settings": "streams.cli.settings:settings_command",
+    "simulate": "streams.cli.simulating:simulate_command",
+    "status": "streams.cli.servers:status_command",
+    "topics": "streams.cli.topics:topics_group",
+    "up": "streams.cli.servers:up_command",
+    "views": "streams.cli.views:views_group",
+    "webhooks": "streams.cli.webhooks:webhooks_group",
+    "worker": "streams.cli.worker:worker_command",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for (click's documentation, "Lazily Loading Subcommands")."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, None where there is none of this name."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        # Code of libraries that is imported may swallow an interrupt: a signal waits until all is there.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("reprieve"), prog_name="reprieve")
 def cli() -> None:
     """Reprieve keeps loan accounts, says when a debt goes bad, and offers repayment plans that can be kept."""
 
 
-for command in (
-    demo_command,
-    publish_command,
-    consume_command,
-    replay_command,
-    simulate_command,
-    evaluate_command,
-    account_command,
-    borrower_command,
-    agreement_command,
-    console_command,
-    policy_group,
-    dead_letters_group,
-    schemas_group,
-    worker_command,
-    up_command,
-    down_command,
-    status_command,
-    topics_group,
-    settings_command,
-    doctor_command,
-    keys_group,
-    audit_group,
-    views_group,
-    access_group,
-    webhooks_group,
-    intake_command,
-):
-    cli.add_command(command)
-
-
 def main() -> None:
     """Run the program; what Reprieve raises on purpose becomes one sentence and exit code 1."""
-    # Process 1 of a container gets no SIGTERM that it has not asked for: everybody ends on it as on Ctrl-C.
-    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
+        # Process 1 of a container gets no SIGTERM that it has not asked for: everybody ends on it as on Ctrl-C.
+        signal.signal(signal.SIGTERM, _as_interrupt)
+        # On standard error: standard output is for what a command was asked for; a program may read it.
+        set_up_logging()
         cli()
+    except KeyboardInterrupt:
+        sys.exit(128 + (signal.SIGTERM if was_terminated() else signal.SIGINT))
     except ReprieveError as error:
         click.echo(f"reprieve: {error}", err=True)
         sys.exit(1)
@@ -88,16 +98,13 @@ def main() -> None:
         sys.exit(0)
     except SystemExit as ended:
         # Cut short on SIGTERM: as a shell says it, which is no failure to whoever asked for it.
-        if _told and ended.code:
+        if was_terminated() and ended.code:
             sys.exit(128 + signal.SIGTERM)
         raise
 
 
-_told: list[int] = []
-
-
 def _as_interrupt(number: int, frame: FrameType | None) -> None:
-    _told.append(number)
+    note_signal(number)
     # What a script starts in the background ignores Ctrl-C, and would ignore this too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option, say_json
 
 if TYPE_CHECKING:
-    from streams.access.tokens import Tokens
+    from streams.http.auth.tokens import Tokens
 
 ROLES = ("operator", "hotline", "risk", "auditor")
 
@@ -62,10 +62,10 @@ def revoke_command(token_id: str, config: Path | None) -> None:
 @config_option
 def rotate_keys_command(config: Path | None) -> None:
     """Close sessions by a new key from now on. Those that are open go on; old keys are dropped once none needs them."""
-    from streams.access.keys import Keys
+    from streams.http.auth.cookie_keys import CookieKeys
 
     access = settings_of(config).access
-    kept = Keys(access.keys_file).rotate(access.idle_minutes * 60)
+    kept = CookieKeys(access.keys_file).rotate(access.idle_minutes * 60)
     click.echo(f"{kept} keys are kept; the newest closes.")
 
 
@@ -73,7 +73,7 @@ def rotate_keys_command(config: Path | None) -> None:
 @json_option
 def rights_command(as_json: bool) -> None:
     """Show which role has which right in the console, and what each address asks for."""
-    from console.rights import PERMISSIONS, RIGHTS
+    from console.permissions import PERMISSIONS, RIGHTS
 
     routes = {f"{method} {path}": needed for (method, path), needed in RIGHTS.routes.items()}
     if as_json:
@@ -88,11 +88,11 @@ def rights_command(as_json: bool) -> None:
 
 
 def _tokens(config: Path | None) -> Tokens:
-    from streams.access.tokens import Tokens
+    from streams.http.auth.tokens import Tokens
 
     file = settings_of(config).access.tokens_file
     if file is None:
-        raise WrongUse("There is no file of tokens. Set access.tokens_file (REPRIEVE_ACCESS__TOKENS_FILE).")
+        raise UsageError("There is no file of tokens. Set access.tokens_file (REPRIEVE_ACCESS__TOKENS_FILE).")
     return Tokens(file)
 
 

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from schemas import events as ev
 from streams.cli.cluster import asked, config_option, settings_of
-from streams.cli.common import data_option, json_option, say_json
+from streams.cli.common import Unreadable, data_option, json_option, say_json
 from streams.cli.flow import kafka_option
-from streams.privacy.audit import PURPOSES, file_records, operator
-from streams.privacy.chain import Head, breaks, heads
+from streams.security.audit import PURPOSES, file_records, operator
+from streams.security.audit_chain import Head, breaks, heads
 
 purpose_option = click.option(
     "--purpose",
@@ -86,10 +86,15 @@ def _records(data: Path, kafka: bool, config: Path | None) -> Iterable[ev.Event]
 
         settings = settings_of(config)
 
-        async def run() -> list[ev.Event]:
-            return [e async for e in consume(settings, codec_for(settings), ["audit"], follow=False)]
+        unreadable = Unreadable()
 
-        return asked(run(), settings)
+        async def run() -> list[ev.Event]:
+            found = consume(settings, codec_for(settings), ["audit"], follow=False, skip=unreadable.skip)
+            return [event async for event in found]
+
+        records = asked(run(), settings)
+        unreadable.exit_code()
+        return records
     return _local(data)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
+from streams.shutdown import run_until_signal
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -33,22 +34,26 @@ def health_flags(port: int | None) -> dict[str, Any]:
 
 
 def settings_of(config: Path | None, **flags: Any) -> Settings:
-    """Return the settings of a file, the environment and flags. Raises WrongUse where they are wrong."""
+    """Return the settings of a file, the environment and flags. Raises UsageError where they are wrong."""
     from streams.settings import Settings
 
     return Settings.load(config, **flags)
 
 
-def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run something that asks Kafka. Raises Fatal with a sentence where the broker does not answer."""
+def asked(question: Coroutine[Any, Any, T], settings: Settings, *, graceful: bool = False) -> T:
+    """Run something that asks Kafka. Raises FatalError with a sentence where the broker does not answer.
+
+    graceful: as of `run_until_signal`.
+    """
     from aiokafka.errors import KafkaError
 
-    from streams.kafka.access import FORBIDDEN, see_whether_let_in
+    from streams.kafka.auth_check import FORBIDDEN, check_credentials
+    from streams.kafka.retry import permanent_error
 
     try:
-        return asyncio.run(question)
+        return run_until_signal(question, graceful=graceful)
     except FORBIDDEN as error:
-        raise Fatal(
+        raise FatalError(
             f"Kafka does not let this user do that: {type(error).__name__} {error}. `reprieve topics acl` prints the "
             "rights of each role, and --apply gives them."
         ) from error
@@ -56,9 +61,12 @@ def asked(question: Coroutine[Any, Any, T], settings: Settings) -> T:
         # Whoever reads what is printed has had enough, which Kafka has nothing to do with.
         raise
     except (KafkaError, OSError) as error:
-        asyncio.run(see_whether_let_in(settings))
+        final = permanent_error(settings, "asking", error)
+        if final is not None:
+            raise final from error
+        asyncio.run(check_credentials(settings))
         servers = ", ".join(settings.kafka.bootstrap_servers)
-        raise Fatal(
+        raise FatalError(
             f"Kafka at {servers} does not answer: {type(error).__name__} {error}. Start it (reprieve up), or set "
             "kafka.bootstrap_servers."
         ) from error

@@ -9,6 +9,7 @@ import click
 
 from streams.cli.cluster import config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import book_named
+from streams.shutdown import exit_after_grace
 
 if TYPE_CHECKING:
     from console.source import Source
@@ -36,22 +37,30 @@ def console_command(
     On this machine alone unless `console.host` says otherwise; then `access` must say who may see it.
     """
     # Imported where it is needed: no other command serves pages.
-    from console.serving import ServedConsole
+    from console.server import ConsoleServer
 
     settings = settings_of(config, **health_flags(health_port))
     source = _deployment(data, settings) if kafka else data or Path("data")
     own, chosen = settings.console, settings.console.port if port is None else port
-    with ServedConsole(source, own.host, chosen, access=settings.access, console=own, probes=settings.health) as served:
-        click.echo(f"The console is at {served.url}; Ctrl-C ends it.")
-        try:
-            served.wait()
-        except KeyboardInterrupt:
-            click.echo("Stopped.")
+    access, probes, limits = settings.access, settings.health, settings.http
+    try:
+        with ConsoleServer(
+            source, own.host, chosen, access=access, console=own, probes=probes, limits=limits
+        ) as served:
+            click.echo(f"The console is at {served.url}; Ctrl-C ends it.")
+            try:
+                served.wait()
+            except KeyboardInterrupt:
+                # Also where a thread of it waits for a neighbour that hangs.
+                exit_after_grace(0)
+                click.echo("Stopped.")
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
 
 
 def _deployment(data: Path | None, settings: Settings) -> Source:
-    from console.deployment import KafkaSource
-    from streams.kafka.worker import set_up_logging
+    from console.kafka_source import KafkaSource
+    from streams.logs import set_up_logging
 
-    set_up_logging(settings)
+    set_up_logging(settings.worker.log_level, settings.worker.log_format)
     return KafkaSource(settings, book_named(settings.worker.policy).name, data)

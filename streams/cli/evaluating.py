@@ -12,7 +12,7 @@ from evaluation.drift import MODERATE
 from evaluation.joined import Ages
 from evaluation.logged import Report, report
 from evaluation.page import figure, page, percent
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from streams.cli.common import Rejections, book_named, json_option, policy_option, say_json
 from streams.cli.writing import see_apart, write
 
@@ -44,8 +44,8 @@ def evaluate_command(inputs: tuple[Path, ...], policy: str | None, html: Path | 
     try:
         found = report(rejections.events(inputs), Ages(rules.learning.maturity_days, rules.offers.open_days))
     except ValueError as error:
-        raise Fatal(
-            f"There is nothing to evaluate: {error}. Give files that hold DecisionLogged and EvidenceGathered, as "
+        raise FatalError(
+            f"There is nothing to evaluate: {error}. Give files that hold DecisionLogged and OfferOutcomeReported, as "
             "`reprieve replay --output` writes them."
         ) from error
     if html is not None:

@@ -14,7 +14,7 @@ from schemas.topics import TOPICS
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import Rejections, data_option, opened, policy_option, progress
 from streams.cli.on_kafka import consume_on_kafka, publish_on_kafka
-from streams.privacy.wire import sealer
+from streams.security.field_encryption import sealer
 
 CHUNK = 10_000
 kafka_option = click.option("--kafka", is_flag=True, help="On Kafka, by the settings, and not in a data directory.")
@@ -73,7 +73,7 @@ def publish_command(
                 summary = runtime.run()
                 said, refused = said + summary.said, refused + summary.refused
             bar.update(bar.task_ids[0], completed=read)
-    click.echo(f"{read} events published, {said} said, {refused} refused, {rejections.count} lines rejected", err=True)
+    click.echo(f"{read} events published, {said} said, {refused} refused, {rejections}", err=True)
     raise SystemExit(rejections.exit_code())
 
 
@@ -92,8 +92,7 @@ def consume_command(
     if kafka:
         if start:
             raise click.UsageError("--from is for a data directory: on Kafka each partition has offsets of its own.")
-        consume_on_kafka(topic, limit, follow, settings_of(config))
-        return
+        raise SystemExit(consume_on_kafka(topic, limit, follow, settings_of(config)))
     if follow:
         raise click.UsageError("--follow is for Kafka; a data directory changes only when something is published.")
     out = click.get_binary_stream("stdout")

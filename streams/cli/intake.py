@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import book_named, policy_option
+from streams.shutdown import run_until_signal
 
 
 @click.command("intake")
@@ -30,31 +30,33 @@ def intake_command(
     policy: str | None,
 ) -> None:
     """Take signed events of partners in, over HTTP, until told to stop."""
-    from streams.intake.doors import Door, KafkaDoor, LocalDoor
-    from streams.intake.running import run_intake
-    from streams.kafka.worker import set_up_logging
+    from streams.http.intake.event_sink import EventSink
+    from streams.http.intake.service import run_intake
+    from streams.kafka.event_sink import KafkaSink
+    from streams.local.event_sink import LocalSink
     from streams.local.store import book_of
-    from streams.partners.roster import read_roster
+    from streams.logs import set_up_logging
+    from streams.partners.partner_registry import read_partners
     from streams.registry import codec_for
 
     flags: dict[str, Any] = {"partners_file": partners, "port": port}
     flags = {name: value for name, value in flags.items() if value is not None}
     settings = settings_of(config, intake=flags, **health_flags(health_port))
     file = settings.intake.partners_file or settings.webhooks.partners_file
-    roster = read_roster(file, "intake.partners_file")
-    set_up_logging(settings)
-    door: Door = (
-        KafkaDoor(settings, codec_for(settings))
+    roster = read_partners(file, "intake.partners_file")
+    set_up_logging(settings.worker.log_level, settings.worker.log_format)
+    sink: EventSink = (
+        KafkaSink(settings, codec_for(settings))
         if data is None
-        else LocalDoor(data, book_named(policy or book_of(data)))
+        else LocalSink(data, book_named(policy or book_of(data)))
     )
     sending = sum(partner.sends is not None for partner in roster.values())
 
     def told(address: str) -> None:
         click.echo(f"taking events of {sending} sources at {address}/v1/events; Ctrl-C ends it", err=True)
 
-    work = run_intake(settings, roster, door, told)
+    work = run_intake(settings, roster, sink, told)
     if data is None:
-        asked(work, settings)
+        asked(work, settings, graceful=True)
     else:
-        asyncio.run(work)
+        run_until_signal(work, graceful=True)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from streams.cli.cluster import asked, config_option, settings_of
 from streams.cli.flow import kafka_option
 from streams.cli.writing import replacing, written_or_told
 
 if TYPE_CHECKING:
-    from streams.privacy.wrappers import Asked
+    from streams.security.key_usage import KeyUsage
 
 in_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Count what asks for each in a data directory."
@@ -31,8 +31,8 @@ def keys_group() -> None:
 @config_option
 def make_command(file: Path, config: Path | None) -> None:
     """Make a file with a first master key (mode 0600); with privacy.kms_url the KMS wraps it."""
-    from streams.privacy.key_file import make
-    from streams.privacy.opening import kms_of
+    from streams.security.key_file import make
+    from streams.security.vault_factory import kms_of
 
     kms = kms_of(settings_of(config).privacy)
     name = make(file, None if kms is None else kms.wrap)
@@ -44,8 +44,8 @@ def make_command(file: Path, config: Path | None) -> None:
 @config_option
 def rotate_command(file: Path, config: Path | None) -> None:
     """Add a master key, which wraps from the next start of each process on; the older ones still open."""
-    from streams.privacy.key_file import rotate
-    from streams.privacy.opening import kms_of
+    from streams.security.key_file import rotate
+    from streams.security.vault_factory import kms_of
 
     kms = kms_of(settings_of(config).privacy)
     with written_or_told(file):
@@ -61,8 +61,8 @@ def rotate_command(file: Path, config: Path | None) -> None:
 @click.option("--public", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where it goes.")
 def wire_command(file: Path, public: Path) -> None:
     """Make a key, or a newer one, with which upstream seals personal fields, and write its public part."""
-    from streams.privacy.key_file import make, rotate
-    from streams.privacy.wire import public_of
+    from streams.security.field_encryption import public_of
+    from streams.security.key_file import make, rotate
 
     # A key whose public part nobody has is of no use: see first that this can be written.
     with replacing(public, read=[file]) as out:
@@ -82,7 +82,7 @@ def list_command(file: Path, data: Path | None, kafka: bool, config: Path | None
 
     With --data or --kafka also what asks for each: an older one that nothing asks for can be dropped.
     """
-    from streams.privacy.key_file import read_entries
+    from streams.security.key_file import read_entries
 
     counted = _asked_for(data, kafka, config)
     entries = read_entries(file)
@@ -95,7 +95,7 @@ def list_command(file: Path, data: Path | None, kafka: bool, config: Path | None
         click.echo(line)
     lost = sorted(counted.ids() - {entry.id for entry in entries}) if counted else []
     if lost:
-        raise Fatal(f"{file} lacks {', '.join(lost)}, and there are rows that ask for it. Put it back.")
+        raise FatalError(f"{file} lacks {', '.join(lost)}, and there are rows that ask for it. Put it back.")
 
 
 @keys_group.command("drop")
@@ -106,14 +106,14 @@ def list_command(file: Path, data: Path | None, kafka: bool, config: Path | None
 @config_option
 def drop_command(file: Path, key_id: str, data: Path | None, kafka: bool, config: Path | None) -> None:
     """Take an older master key out of a file, once nothing in --data or on --kafka asks for it any more."""
-    from streams.privacy.key_file import drop
+    from streams.security.key_file import drop
 
     counted = _asked_for(data, kafka, config)
     if counted is None:
         raise click.UsageError("Say with --data DIRECTORY or --kafka where it is not asked for any more.")
     asking = counted.told(key_id)
     if asking:
-        raise Fatal(
+        raise FatalError(
             f"{asking} still ask for {key_id}. Rows are wrapped anew at the first close of a day, or start on a data "
             "directory, under a newer key; dead letters on Kafka go with their retention."
         )
@@ -122,12 +122,12 @@ def drop_command(file: Path, key_id: str, data: Path | None, kafka: bool, config
     click.echo(f"{file} no longer has {key_id}. Give the file to every process; backups from before ask for it still.")
 
 
-def _asked_for(data: Path | None, kafka: bool, config: Path | None) -> Asked | None:
+def _asked_for(data: Path | None, kafka: bool, config: Path | None) -> KeyUsage | None:
     """Count what asks for master keys on Kafka or in a data directory, None where neither is named."""
-    from streams.privacy.wrappers import in_directory, on_kafka
     from streams.registry import codec_for
+    from streams.security.key_usage import usage_in_directory, usage_on_kafka
 
     if kafka:
         settings = settings_of(config)
-        return asked(on_kafka(settings, codec_for(settings)), settings)
-    return None if data is None else in_directory(data)
+        return asked(usage_on_kafka(settings, codec_for(settings)), settings)
+    return None if data is None else usage_in_directory(data)

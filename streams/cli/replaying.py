@@ -61,7 +61,7 @@ def replay_command(
             replay(counted(again), second, theirs.take)
         _report(ours.against(theirs, (first.name, second.name)), as_json)
     written = sum(ours.counts.values())
-    click.echo(f"{read} events in, {written} out to {output}, {rejections.count} lines rejected", err=True)
+    click.echo(f"{read} events in, {written} out to {output}, {rejections}", err=True)
     raise SystemExit(rejections.exit_code())
 
 

@@ -7,13 +7,27 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
+import yaml
 
 from agents.policies import check_change
 from schemas import compatibility
-from schemas.errors import BadInput, Fatal, Transient, WrongUse
+from schemas.errors import FatalError, InvalidEventError, RetryableError, UsageError
 from schemas.events import Event, PolicyChanged
-from schemas.jsonlines import from_line, to_line
-from state.pack import book_for, files_of, load_pack, pack_names, pack_to_json, render_pack
+from schemas.jsonlines import from_line, read_events, to_line
+from state.policy_packs.book import ANY, Book
+from state.policy_packs.loader import (
+    DEFAULT_BOOK,
+    book_for,
+    files_of,
+    is_book,
+    load_pack,
+    load_packs,
+    pack_names,
+    packs_of,
+    scoped_files,
+)
+from state.policy_packs.merge import provenance
+from state.policy_packs.report import pack_to_json, render_book, render_pack, render_policy
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option, say_json
 from streams.cli.writing import write
@@ -24,28 +38,72 @@ def policy_group() -> None:
     """Show and check policy packs."""
 
 
+jurisdiction_option = click.option(
+    "--jurisdiction",
+    "jurisdictions",
+    metavar="CODE",
+    multiple=True,
+    help="A place, as accounts name it; EU has members.",
+)
+product_option = click.option("--product", "products", metavar="NAME", multiple=True, help="A product of the book.")
+
+
 @policy_group.command("show")
 @click.argument("pack", required=False)
+@click.option("--jurisdiction", metavar="CODE", help="Show the rules of accounts of this place, under the book PACK.")
+@click.option("--product", metavar="NAME", default="", help="… and of this product.")
 @json_option
-def show_command(pack: str | None, as_json: bool) -> None:
-    """Show a policy pack with the source of each rule, or without one the names of all; unverified rules are marked."""
-    if pack is None:
+def show_command(pack: str | None, jurisdiction: str | None, product: str, as_json: bool) -> None:
+    """Show a policy pack or book with the source of each rule; unverified rules are marked.
+
+    Without PACK, show the names of all packs. With --jurisdiction, show what accounts of a place go by, and whether a
+    row of the book names it or the one for everywhere stands in.
+    """
+    if jurisdiction is not None:
+        _show_accounts(pack or DEFAULT_BOOK, jurisdiction, product, as_json)
+    elif pack is None:
         names = pack_names()
         if as_json:
             say_json(names)
         else:
             click.echo("\n".join(names))
+    elif pack == DEFAULT_BOOK or is_book(pack):
+        book, packs = packs_of(files_of(pack))
+        if as_json:
+            say_json(book)
+        else:
+            click.echo(render_book(book, packs))
+    else:
+        found = load_pack(pack)
+        click.echo(pack_to_json(found) if as_json else render_pack(found))
+
+
+def _show_accounts(name: str, jurisdiction: str, product: str, as_json: bool) -> None:
+    book, packs = packs_of(files_of(name))
+    _refuse_unknown(book, (jurisdiction,), (product,) if product else ())
+    stack = [packs[each] for each in book.packs_for(jurisdiction, product or ANY)]
+    by_default = book.is_by_default(jurisdiction, product or ANY)
+    if as_json:
+        say_json({"by_default": by_default, "rules": provenance(stack), "manual": {p.name: p.manual for p in stack}})
         return
-    found = load_pack(pack)
-    click.echo(pack_to_json(found) if as_json else render_pack(found))
+    if by_default:
+        click.echo(f"No row of the book {book.name} names {jurisdiction}: the row for every other place stands in.\n")
+    click.echo(render_policy(stack))
 
 
 @policy_group.command("check")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check_command(file: Path) -> None:
-    """Check a policy pack; every problem is named with its line, its field and the remedy."""
-    book_for(str(file))
-    click.echo(f"{file} is a valid policy pack.")
+    """Check a policy pack or book; every problem is named with its line, its field and the remedy."""
+    found = book_for(str(file))
+    if not is_book(str(file)):
+        click.echo(f"{file} is a valid policy pack.")
+        return
+    click.echo(f"{file} is a valid policy book.")
+    assert found.files is not None
+    book, _ = packs_of(found.files)
+    if not book.products or ANY in book.products:
+        click.echo("It takes accounts of any product, also of a misspelt one; list those that you have in `products`.")
 
 
 @policy_group.command("change")
@@ -57,14 +115,41 @@ def check_command(file: Path) -> None:
     required=True,
     help="The first business date for which it applies.",
 )
+@jurisdiction_option
+@product_option
+@click.option(
+    "--over",
+    metavar="BOOK",
+    default=DEFAULT_BOOK,
+    show_default=True,
+    help="The book over which PACK is laid for --jurisdiction and --product; a file of this command's is one too.",
+)
+@click.option("--all-accounts", is_flag=True, help="PACK counts for every account, beside its other packs.")
+@click.option(
+    "--everywhere", is_flag=True, help="PACK and the default policy are all the rules there are, for every account."
+)
 @click.option("--id", "change_id", help="Names the change; made of pack and date unless said.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
-def change_command(pack: str, effective_on: datetime, change_id: str | None, output: Path | None) -> None:
-    """Write a change of policy as an event: PACK, a file or `default`, applies from a business date on.
+def change_command(
+    pack: str,
+    effective_on: datetime,
+    jurisdictions: tuple[str, ...],
+    products: tuple[str, ...],
+    over: str,
+    all_accounts: bool,
+    everywhere: bool,
+    change_id: str | None,
+    output: Path | None,
+) -> None:
+    """Write a change of policy as an event: PACK applies from a business date on.
 
-    The event carries the whole text of the rules. Publish it (`reprieve publish`) before its day is closed.
+    PACK is a book (`default`, or a file that begins with `book:`), which takes the place of the rules in force; or a
+    pack, which with --jurisdiction, --product or --all-accounts is laid over the packs of a book. The event
+    carries the whole text of the rules, which are all that counts from its date on: lay a second change over the first
+    (--over). Publish it (`reprieve publish`) before its day is closed.
     """
     day = effective_on.date()
+    files = _files_of_change(pack, jurisdictions, products, over, all_accounts=all_accounts, everywhere=everywhere)
     name = change_id or f"{Path(pack).stem}-{day}"
     change = PolicyChanged(
         event_id=f"policy-{name}",
@@ -72,17 +157,75 @@ def change_command(pack: str, effective_on: datetime, change_id: str | None, out
         source="reprieve.policy",
         change_id=name,
         effective_on=day,
-        files=files_of(pack),
+        files=files,
     )
     try:
         check_change(change, (), None, 0)
         line = to_line(change)
-    except BadInput as bad:
-        raise WrongUse(bad.message) from bad
+    except InvalidEventError as bad:
+        raise UsageError(bad.message) from bad
     if output is None:
         click.echo(line, nl=False)
     else:
-        write(output, line, read=[pack])
+        write(output, line, read=[pack, over])
+
+
+def _files_of_change(
+    pack: str,
+    jurisdictions: tuple[str, ...],
+    products: tuple[str, ...],
+    over: str,
+    *,
+    all_accounts: bool,
+    everywhere: bool,
+) -> dict[str, str]:
+    scoped = bool(jurisdictions or products)
+    if all_accounts and (scoped or everywhere):
+        raise UsageError(
+            "--all-accounts goes with no --jurisdiction, --product or --everywhere. Leave one of them out."
+        )
+    scoped = scoped or all_accounts
+    if pack == DEFAULT_BOOK or is_book(pack):
+        if scoped:
+            raise UsageError(f"{pack} is a book: its rows say for which accounts each pack counts. Change its rows.")
+        return files_of(pack)
+    if everywhere:
+        if scoped:
+            raise UsageError("--everywhere and --jurisdiction or --product say two things. Leave one of them out.")
+        return files_of(pack)
+    ours = _files_over(over)
+    book, packs = packs_of(ours)
+    if not scoped:
+        load_pack(pack)
+        lost = sorted(packs.keys() - {p.name for p in load_packs(pack)})
+        raise UsageError(
+            f"{pack} is one pack. As the whole policy it would take {len(lost)} packs from all accounts "
+            f"({', '.join(lost)}), and {len(book.rows)} rows of the book {book.name} would become one for every place "
+            "and product. Say for which accounts it counts beside the others (--jurisdiction CODE, --product NAME, or "
+            "--all-accounts), "
+            "give a book that names it, or add --everywhere if this is what you mean."
+        )
+    _refuse_unknown(book, jurisdictions, products)
+    return scoped_files(pack, ours, jurisdictions, products)
+
+
+def _files_over(over: str) -> dict[str, str]:
+    """Return the texts of a book by its name or file, or of the change that an earlier command wrote."""
+    if over.endswith(".jsonl"):
+        for item in read_events(Path(over)):
+            if isinstance(item, PolicyChanged):
+                return item.files
+        raise UsageError(f"There is no change of policy in {over}. Give a file that `reprieve policy change` wrote.")
+    if over != DEFAULT_BOOK and not is_book(over):
+        raise UsageError(f"{over} is no policy book. Give `default`, a file that begins with `book:`, or a change.")
+    return files_of(over)
+
+
+def _refuse_unknown(book: Book, jurisdictions: tuple[str, ...], products: tuple[str, ...]) -> None:
+    found = [book.problems(jurisdiction, "").get("jurisdiction") for jurisdiction in jurisdictions]
+    found += [book.problems("EU", product).get("product") for product in products]
+    if problems := [problem for problem in found if problem]:
+        raise UsageError(" ".join(problems))
 
 
 @click.group("schemas")
@@ -109,10 +252,10 @@ def check_schemas_command(as_json: bool) -> None:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; standard output unless said.")
 def asyncapi_command(page: bool, output: Path | None) -> None:
     """Write the contracts as an AsyncAPI 3.1 document: topics, keys, headers, schemas and examples."""
-    from schemas import asyncapi, asyncapi_page
+    from schemas import asyncapi
 
     document = asyncapi.document(version("reprieve"), _examples())
-    _say_document(asyncapi_page.page(document) if page else _as_yaml(document), output)
+    _say_document(asyncapi.page(document) if page else _as_yaml(document), output)
 
 
 @schemas_group.command("openapi")
@@ -129,10 +272,16 @@ def _examples() -> dict[str, Event]:
     return {type(e).__name__: e for e in map(from_line, lines)}
 
 
-def _as_yaml(document: object) -> str:
-    import yaml
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes a part out wherever it stands: readers of YAML in other languages do not all know aliases."""
 
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    def ignore_aliases(self, data: object) -> bool:
+        """Return True: no part is written as a reference to another."""
+        return True
+
+
+def _as_yaml(document: object) -> str:
+    return yaml.dump(document, Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _say_document(said: str, output: Path | None) -> None:
@@ -151,11 +300,11 @@ def register_command(config: Path | None, as_json: bool) -> None:
 
     settings = settings_of(config)
     if settings.registry.url is None:
-        raise WrongUse("There is no registry to register with. Set registry.url (REPRIEVE_REGISTRY__URL).")
+        raise UsageError("There is no registry to register with. Set registry.url (REPRIEVE_REGISTRY__URL).")
     try:
         found = register_all(settings)
-    except Transient as error:
-        raise Fatal(f"{error} Start it, or set registry.url.") from error
+    except RetryableError as error:
+        raise FatalError(f"{error} Start it, or set registry.url.") from error
     if as_json:
         say_json([{"subject": subject, "id": schema_id} for subject, schema_id in found])
     else:

@@ -12,11 +12,12 @@ import click
 
 from deploy.local.processes import Served
 from deploy.local.redis import RedisServer
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from streams.cli.cluster import settings_of
 from streams.cli.common import json_option, say_json
 from streams.cli.topics import applied
-from streams.privacy.key_file import make
+from streams.security.key_file import make
+from streams.shutdown import finish_undisturbed
 
 if TYPE_CHECKING:
     from deploy.local.kafka import KafkaCluster
@@ -35,7 +36,7 @@ def _cluster(data: Path) -> KafkaCluster:
     from deploy.local.kafka import KafkaCluster
 
     if not (data / "kafka" / "ports.json").exists():
-        raise Fatal(f"No servers were ever started in {data}. Start them with `reprieve up --data {data}`.")
+        raise FatalError(f"No servers were ever started in {data}. Start them with `reprieve up --data {data}`.")
     ports, _ = json.loads((data / "kafka" / "ports.json").read_text("utf-8"))
     return KafkaCluster(data / "kafka", len(ports))
 
@@ -56,7 +57,7 @@ def _start(server: Served, started: ExitStack, undo: Callable[[], None], *, runs
 def up_command(data: Path, brokers: str, port: int, redis: bool, shorten: bool) -> None:
     """Start Apache Kafka (KRaft) and Redis on loopback, and make the topics and master keys.
 
-    Where anything of that fails, what was started for it is stopped again.
+    Where anything of that fails, or a signal ends it, what was started for it is stopped again.
     """
     from deploy.local.kafka import KafkaCluster
 
@@ -69,16 +70,20 @@ def up_command(data: Path, brokers: str, port: int, redis: bool, shorten: bool) 
     if server is not None:
         server.see_that_its_port_is_free()
     with ExitStack() as started:
-        _start(cluster, started, cluster.forget if cluster.fresh else cluster.stop, runs=any(cluster.running))
-        click.echo(f"Kafka: {cluster.bootstrap}")
-        if server is not None:
-            _start(server, started, server.stop, runs=server.running)
-            click.echo(f"Redis: {server.url}")
-        for line in applied(settings, shorten=shorten):
-            click.echo(line)
-        keys = data / "master-keys.json"
-        if not keys.exists():
-            make(keys)
+        try:
+            _start(cluster, started, cluster.forget if cluster.fresh else cluster.stop, runs=any(cluster.running))
+            click.echo(f"Kafka: {cluster.bootstrap}")
+            if server is not None:
+                _start(server, started, server.stop, runs=server.running)
+                click.echo(f"Redis: {server.url}")
+            for line in applied(settings, shorten=shorten):
+                click.echo(line)
+            keys = data / "master-keys.json"
+            if not keys.exists():
+                make(keys)
+        except BaseException:
+            finish_undisturbed()
+            raise
         started.pop_all()
     click.echo(f"Personal data are sealed under {keys}: export REPRIEVE_PRIVACY__MASTER_KEYS_FILE={keys}")
     click.echo("Next: `reprieve worker` processes events, `reprieve down` stops the servers.")

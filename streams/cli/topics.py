@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.errors import Fatal, WrongUse
+from schemas.errors import FatalError, UsageError
 from streams.cli.cluster import asked, config_option, settings_of
 from streams.cli.common import json_option, say_json
 
@@ -39,20 +39,19 @@ def apply_command(config: Path | None, shorten: bool) -> None:
 
 def applied(settings: Settings, *, shorten: bool) -> list[str]:
     """Make the topics as settings ask, and return what was done. shorten: also where inputs are then deleted sooner."""
-    from streams.kafka.retention import shorter
-    from streams.kafka.topology import apply
+    from streams.kafka.topic_admin import apply_topics, shorter_retentions
 
-    fewer = asked(shorter(settings), settings)
+    fewer = asked(shorter_retentions(settings), settings)
     for one in fewer:
         click.echo(f"{one}.", err=True)
     if not shorten and any(one.inbound for one in fewer):
         names = ", ".join(one.topic for one in fewer if one.inbound)
-        raise Fatal(
+        raise FatalError(
             f"Inputs on {names} would be deleted sooner, and nobody says them again. Nothing was changed. See that all "
             "workers have read them and that nothing is to be replayed, then add --shorten; or raise "
             "topics.retention_days."
         )
-    return asked(apply(settings), settings)
+    return asked(apply_topics(settings), settings)
 
 
 @topics_group.command("check")
@@ -60,18 +59,25 @@ def applied(settings: Settings, *, shorten: bool) -> list[str]:
 @json_option
 def check_command(config: Path | None, as_json: bool) -> None:
     """Say what differs, a line each; exit code 1 where anything does."""
-    from streams.kafka.topology import differences
+    from streams.kafka.adoption import disagreements
+    from streams.kafka.topic_admin import find_differences
 
     settings = settings_of(config)
-    found = asked(differences(settings), settings)
+    recorded = asked(disagreements(settings), settings)
+    found = asked(find_differences(settings), settings)
     if as_json:
-        say_json([{"topic": d.topic, "message": d.message, "mendable": d.mendable} for d in found])
+        say_json(
+            [{"topic": d.topic, "message": d.message, "mendable": d.mendable, "refused": d.refused} for d in found]
+            + [{"topic": None, "message": fault, "mendable": False, "refused": True} for fault in recorded]
+        )
     else:
         for d in found:
             click.echo(f"{d.topic} {d.message}.")
-        if not found:
+        for fault in recorded:
+            click.echo(fault)
+        if not found and not recorded:
             click.echo("All topics are as they have to be.")
-    sys.exit(1 if found else 0)
+    sys.exit(1 if found or recorded else 0)
 
 
 @topics_group.command("acl")
@@ -82,21 +88,21 @@ def check_command(config: Path | None, as_json: bool) -> None:
 @json_option
 def acl_command(config: Path | None, users: tuple[str, ...], options: str, give: bool, as_json: bool) -> None:
     """Print who needs which rights on Kafka, as lines of kafka-acls.sh: no more than each role's work asks for."""
-    from streams.kafka.rights import ROLES, as_data, commands, principals
+    from streams.kafka.acls import ROLES, as_data, kafka_acls_commands, principals
 
     settings = settings_of(config)
     named = dict(user.partition("=")[::2] for user in users)
     unknown = sorted(set(named) - set(ROLES))
     if unknown or not all(name.startswith("User:") for name in named.values()):
-        raise WrongUse(f"--user takes ROLE=User:NAME, with a role of {', '.join(ROLES)}; not {', '.join(users)}.")
+        raise UsageError(f"--user takes ROLE=User:NAME, with a role of {', '.join(ROLES)}; not {', '.join(users)}.")
     who = principals(settings, named)
     if as_json:
         say_json(as_data(settings, who))
     if give:
-        from streams.kafka.granting import grant
+        from streams.kafka.acls import grant
 
         for line in grant(settings, who) or ["Everybody has his rights."]:
             click.echo(line, err=as_json)
     elif not as_json:
-        for line in commands(settings, who, options):
+        for line in kafka_acls_commands(settings, who, options):
             click.echo(line)

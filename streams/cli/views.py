@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from msgspec import json
 
 from agents.amounts import money
-from schemas.errors import Fatal, WrongUse
+from schemas.errors import FatalError, UsageError
 from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import json_option, say_json
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AGENTS = {"account": "account", "borrower": "planner"}
+# Fields of views that hold days (proleptic ordinals).
+DAYS = frozenset({"as_of", "through", "overdue_since", "bad_debt_on", "paused_until"})
 
 
 @click.group("views")
@@ -36,11 +38,13 @@ def run_command(config: Path | None, health_port: int | None) -> None:
     """Write what is committed on Kafka to Redis, as it comes."""
 
     async def run(settings: Settings, redis: Redis) -> None:
-        from streams.health import health
+        from streams.http.health import health
+        from streams.logs import set_up_logging
         from streams.views.projector import Projector
 
+        set_up_logging(settings.worker.log_level, settings.worker.log_format)
         projector = Projector(settings, redis)
-        async with health(settings.health, projector.standing), projector:
+        async with health(settings.health, projector.health_status), projector:
             click.echo(f"writing views to {_address(settings)}; Ctrl-C ends it", err=True)
             await projector.run()
 
@@ -53,7 +57,7 @@ def rebuild_command(config: Path | None) -> None:
     """Make all views anew from Kafka, beside the old ones, and let readers go by them once they are whole."""
 
     async def run(settings: Settings, redis: Redis) -> int:
-        from streams.views.projector import rebuild
+        from streams.views.rebuilding import rebuild
 
         return await rebuild(settings, redis)
 
@@ -75,11 +79,26 @@ def show_command(what: str, key: str, config: Path | None, as_json: bool) -> Non
 
     found = _on_both(config, run)
     if found is None:
-        raise WrongUse(f"There is no view of {what} {key}. Check the id, and that `reprieve views run` is at work.")
+        raise UsageError(f"There is no view of {what} {key}. Check the id, and that `reprieve views run` is at work.")
+    readable = with_dates(found)
     if as_json:
-        say_json(found)
+        say_json(readable)
     else:
-        click.echo("\n".join(f"{name:<20} {value}" for name, value in found.items()))
+        click.echo("\n".join(f"{name:<20} {value}" for name, value in readable.items()))
+
+
+def with_dates(view: dict[str, str]) -> dict[str, str]:
+    """Return a view with its days as ISO dates, empty for none."""
+    shown = {name: _date(value) if name in DAYS else value for name, value in view.items()}
+    if shown.get("open_offer"):
+        offer = json.decode(shown["open_offer"], type=dict[str, Any])
+        offer |= {name: _date(str(offer[name])) for name in ("published", "expires") if name in offer}
+        shown["open_offer"] = json.encode(offer).decode()
+    return shown
+
+
+def _date(ordinal: str) -> str:
+    return date.fromordinal(int(ordinal)).isoformat() if ordinal not in ("", "0") else ""
 
 
 @views_group.command("worst")
@@ -93,7 +112,7 @@ def worst_command(currency: str, count: int, config: Path | None, as_json: bool)
     async def run(settings: Settings, redis: Redis) -> list[tuple[str, int]]:
         from streams.views.reading import Views
 
-        return await Views(redis, settings.redis.prefix).highest(f"bad_debts:{currency}", count)
+        return await Views(redis, settings.redis.prefix).worst(currency, count)
 
     found = _on_both(config, run)
     if as_json:
@@ -126,7 +145,7 @@ def expiring_command(day: date, config: Path | None, as_json: bool) -> None:
 @json_option
 def acl_command(config: Path | None, as_json: bool) -> None:
     """Print what users of Redis need to write and to read views, as ACL SETUSER lines; set the passwords yourself."""
-    from streams.views.rights import rules
+    from streams.views.redis_acl import rules
 
     found = rules(settings_of(config).redis.prefix)
     if as_json:
@@ -138,7 +157,7 @@ def acl_command(config: Path | None, as_json: bool) -> None:
 
 def _address(settings: Settings) -> str:
     """Return where Redis is, without a password."""
-    from streams.settings_faults import without_password
+    from streams.settings_errors import without_password
 
     return without_password(settings.redis.url or "")
 
@@ -150,18 +169,18 @@ def _on_both(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]]
 
     settings = settings_of(config, **flags)
     if settings.redis.url is None:
-        raise WrongUse("There is no Redis to write views to. Set redis.url (REPRIEVE_REDIS__URL).")
+        raise UsageError("There is no Redis to write views to. Set redis.url (REPRIEVE_REDIS__URL).")
 
     async def run() -> T:
         async with Redis.from_url(**settings.redis.client_options()) as redis:
             try:
                 return await act(settings, redis)
             except RedisError as error:
-                raise Fatal(
+                raise FatalError(
                     f"Redis at {_address(settings)} does not answer: {error}. Start it, or set redis.url."
                 ) from error
 
     try:
         return asked(run(), settings)
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except KeyboardInterrupt:
         raise SystemExit(0) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.errors import Transient
+from schemas.errors import RetryableError
 from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
 from streams.cli.common import json_option, say_json
+from streams.shutdown import run_until_signal
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -35,25 +35,29 @@ def webhooks_group() -> None:
 @partners_option
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="A local runtime's, instead of Kafka.")
 @health_port_option
-@click.option("--skip-lost", is_flag=True, help="Go on where Kafka has deleted records before they were read.")
+@click.option("--skip-lost", is_flag=True, help="Go on where records are gone before they were read.")
 def run_command(
     config: Path | None, partners: Path | None, data: Path | None, health_port: int | None, skip_lost: bool
 ) -> None:
     """Deliver what is committed, as it comes, until told to stop."""
-    from streams.kafka.worker import set_up_logging
-    from streams.partners.roster import read_roster
-    from streams.webhooks.running import run_webhooks
+    from streams.logs import set_up_logging
+    from streams.partners.partner_registry import read_partners
+    from streams.webhooks.service import run_webhooks
 
     settings = _settings(config, partners, **health_flags(health_port))
-    roster = read_roster(settings.webhooks.partners_file, "webhooks.partners_file")
-    set_up_logging(settings)
+    roster = read_partners(settings.webhooks.partners_file, "webhooks.partners_file")
+    set_up_logging(settings.worker.log_level, settings.worker.log_format)
     receiving = sum(partner.receives is not None for partner in roster.values())
     click.echo(f"delivering to {receiving} partners; Ctrl-C ends it", err=True)
     work = run_webhooks(settings, roster, data=data, skip_lost=skip_lost)
-    if data is None:
-        asked(work, settings)
-    else:
-        asyncio.run(work)
+    try:
+        if data is None:
+            asked(work, settings)
+        else:
+            run_until_signal(work)
+    except KeyboardInterrupt:
+        # Told to end, which is what was asked for.
+        return
 
 
 @webhooks_group.command("check")
@@ -62,17 +66,17 @@ def run_command(
 @json_option
 def check_command(config: Path | None, partners: Path | None, as_json: bool) -> None:
     """Check the partners' file and that every secret can be had; say who gets what on which ground."""
-    from streams.partners.roster import read_roster
+    from streams.partners.partner_registry import read_partners
     from streams.partners.secrets import Keyring
 
     settings = _settings(config, partners)
-    roster = read_roster(settings.webhooks.partners_file, "webhooks.partners_file")
+    roster = read_partners(settings.webhooks.partners_file, "webhooks.partners_file")
     missing = []
     for partner in roster.values():
         for part in (partner.receives, partner.sends):
             try:
                 _ = None if part is None else Keyring(part.secrets).keys()
-            except Transient as error:
+            except RetryableError as error:
                 missing.append(f"{partner.id}: {error}")
     if as_json:
         say_json({"partners": [_described(partner) for partner in roster.values()], "problems": missing})

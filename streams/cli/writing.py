@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import click
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def replacing(path: Path, *, read: Iterable[Path | str | None] = ()) -> Iterator
 
     read: what the command reads meanwhile; the file must be none of it. What is no ordinary file (a device, a pipe) is
     written as it is.
-    Raises UsageError where the file is read too, and Fatal where it cannot be written.
+    Raises UsageError where the file is read too, and FatalError where it cannot be written.
     """
     see_apart(path, read)
     with written_or_told(path):
@@ -60,14 +60,14 @@ def see_apart(path: Path, read: Iterable[Path | str | None]) -> None:
 
 @contextmanager
 def written_or_told(path: Path) -> Iterator[None]:
-    """Raise Fatal with a sentence where the block cannot write a file."""
+    """Raise FatalError with a sentence where the block cannot write a file."""
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
         why = error.strerror or str(error)
-        raise Fatal(
+        raise FatalError(
             f"{path} cannot be written: {why}. Name another file, make room, or give the right to it."
         ) from error
 

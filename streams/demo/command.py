@@ -44,7 +44,7 @@ def demo_command(count: int, history: int, accounts: int, seed: int, leave: bool
     Borrowers are simulated; everything else is what runs in production.
     """
     # Imported where it is needed: no other command serves pages.
-    from console.serving import ServedConsole
+    from console.server import ConsoleServer
 
     console = Console()
     with tempfile.TemporaryDirectory(prefix="reprieve-demo-") as folder:
@@ -54,7 +54,7 @@ def demo_command(count: int, history: int, accounts: int, seed: int, leave: bool
                 pass
             # One day more, so that there is a data directory to look at whatever the history.
             next(run)
-        with ServedConsole(Path(folder), port=port) as served:
+        with ConsoleServer(Path(folder), port=port) as served:
             console.print(f"The page is at {served.url}", highlight=False)
             if sys.stdout.isatty() and not leave:
                 show_page(served.url)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from schemas import events as ev
 from simulator.world import World
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.demo.story import Stories
 from streams.demo.tally import Tally
 from streams.local.runtime import LocalRuntime

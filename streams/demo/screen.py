@@ -74,7 +74,7 @@ def offer_table(offer: ev.OfferPublished) -> Table:
             f"{option.annual_rate_bps / 100:.2f} %",
             money(waived, offer.currency) if waived else "–",
             money(option.total_cost, offer.currency),
-            "●" if option.option_id == offer.lead_option_id else "",
+            "●" if option.option_id == offer.recommended_option_id else "",
         )
     return table
 

@@ -40,7 +40,7 @@ class Stories:
     def take(self, events: Iterable[ev.Event]) -> None:
         """Add events to the stories of those whom they concern."""
         for event in events:
-            if isinstance(event, ev.AccountOpened):
+            if isinstance(event, ev.AccountOpened | ev.OpeningPosition):
                 self._borrower_of[event.account_id] = event.borrower_id
                 self._currency[event.account_id] = event.currency
             told = self._tell(event)
@@ -73,6 +73,14 @@ class Stories:
         match event:
             case ev.AccountOpened():
                 return f"opens account {event.account_id} ({event.product}, {money(event.principal, currency)})", None
+            case ev.OpeningPosition():
+                return f"comes with account {event.account_id} ({event.product}), as of {event.as_of}", None
+            case ev.PaymentFailureReported():
+                return f"has a payment of {money(event.amount, currency)} fail: {event.reason}", None
+            case ev.PromiseBroken():
+                return f"breaks a promise of {money(event.amount, currency)}", None
+            case ev.AccountEnded():
+                return f"is done with account {event.account_id}: {event.reason}", None
             case ev.InstalmentMissed():
                 return f"misses instalment {event.number}: {money(event.overdue_amount, currency)} unpaid", "missed"
             case ev.InstalmentCaughtUp():
@@ -84,7 +92,7 @@ class Stories:
             case ev.BadDebtChanged():
                 return f"bad debt {event.from_} -> {event.to}: {'; '.join(event.reasons)}", _chapter(event.to)
             case ev.OfferPublished():
-                lead = next((o for o in event.options if o.option_id == event.lead_option_id), None)
+                lead = next((o for o in event.options if o.option_id == event.recommended_option_id), None)
                 terms = f", lead {lead.term_months} × {money(lead.instalment_amount, event.currency)}" if lead else ""
                 if not event.options:
                     return f"gets no plan, since none could be kept ({event.kind})", None

@@ -50,7 +50,7 @@ class Tally:
         self.kinds[type(event).__name__] += 1
         if isinstance(event, NEWSWORTHY):
             self.latest.append(event)
-        if isinstance(event, ev.AccountOpened):
+        if isinstance(event, ev.AccountOpened | ev.OpeningPosition):
             self.buckets[event.account_id] = "current"
             self.currencies[event.account_id] = event.currency
         elif isinstance(event, ev.DelinquencyChanged):

@@ -1,4 +1,4 @@
-"""The Faust app that lanes live in."""
+"""The Faust app that tasks live in."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from faust.app.base import BootStrategy
 
 from schemas.codec import Codec
 from state.policy import PolicyBook
-from streams.kafka.assignor import LaneAssignor
-from streams.kafka.broker import rebalance_seconds
-from streams.kafka.lanes import Lanes
-from streams.kafka.tables import LaneTables
+from streams.kafka.assignor import TaskAssignor
+from streams.kafka.tables import TaskTables
+from streams.kafka.task_manager import TaskManager
 from streams.settings import Settings
 
-# A lane never lets the group wait for longer: a rebalance ends its batch in hand first.
+# A task never lets the group wait for longer: a rebalance ends its batch in hand first.
 _POLL_SECONDS = 300.0
 
 
-class LaneBoot(BootStrategy):
-    """Starts what lanes need of Faust; each lane has a producer of its own."""
+class WorkerBoot(BootStrategy):
+    """Starts what tasks need of Faust; each task has a producer of its own."""
 
     enable_kafka_producer = False
 
 
-class LaneApp(faust.App):
-    """A Faust app with lanes beside its agents."""
+class WorkerApp(faust.App):
+    """A Faust app with tasks beside its agents."""
 
-    BootStrategy = LaneBoot
+    BootStrategy = WorkerBoot
     settings: Settings
-    lanes: Lanes
+    task_manager: TaskManager
     failure: BaseException | None = None
     # Set when the worker is to end.
     ending: asyncio.Event | None = None
@@ -46,7 +45,7 @@ class LaneApp(faust.App):
             self.ending.set()
 
     def rejoin(self) -> None:
-        """Ask the group anew which partitions are this worker's; all lanes are opened anew."""
+        """Ask the group anew which partitions are this worker's; all tasks are opened anew."""
         consumer: Any = self.consumer
         consumer.rejoin()
 
@@ -57,18 +56,18 @@ class LaneApp(faust.App):
         super()._crash(reason)
 
 
-def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
+def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> WorkerApp:
     """Return the app of a worker; nothing is connected before it is started."""
     session = settings.worker.session_timeout_seconds
-    app = LaneApp(
+    app = WorkerApp(
         settings.worker.application_id,
         broker=[f"lane://{server}" for server in settings.kafka.bootstrap_servers],
-        PartitionAssignor=LaneAssignor,
-        TableManager=LaneTables,
+        PartitionAssignor=TaskAssignor,
+        TableManager=TaskTables,
         datadir=str(settings.worker.data_dir / "faust"),
         broker_session_timeout=session,
         broker_request_timeout=max(settings.kafka.request_timeout_seconds, session),
-        broker_rebalance_timeout=rebalance_seconds(settings),
+        broker_rebalance_timeout=settings.worker.rebalance_timeout_seconds,
         broker_max_poll_interval=_POLL_SECONDS,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.worker.instance_id,
@@ -80,7 +79,7 @@ def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> LaneApp:
         web_enabled=False,
     )
     app.settings = settings
-    app.lanes = Lanes(settings, book, codec, app.fail, app.rejoin)
-    for name in [*app.lanes.input_names, *app.lanes.changelog_names]:
+    app.task_manager = TaskManager(settings, book, codec, app.fail, app.rejoin)
+    for name in [*app.task_manager.input_names, *app.task_manager.changelog_names]:
         app.topics.add(app.topic(name, key_type=bytes, value_type=bytes, acks=False))
     return app

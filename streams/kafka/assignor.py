@@ -1,4 +1,4 @@
-"""Faust's assignor for lanes: sticky, co-partitioned, with standbys, and never deceived by half a picture."""
+"""Faust's assignor for tasks: sticky, co-partitioned, with standbys, and never deceived by half a picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from faust.assignor.partition_assignor import PartitionAssignor
 
 
-class LaneAssignor(PartitionAssignor):
-    """Places the partitions of lanes' topics by their number in the settings.
+class TaskAssignor(PartitionAssignor):
+    """Places the partitions of tasks' topics by their number in the settings.
 
     Faust asks the cluster's metadata and leaves out a topic that these do not name. A broker that has just come
     back names none for a moment: then everybody was assigned nothing, and the group rested so for good.
@@ -18,7 +18,7 @@ class LaneAssignor(PartitionAssignor):
         self, topics: set[str], cluster: Any, subscriptions: Any
     ) -> Any:
         app: Any = self.app
-        names = {*app.lanes.input_names, *app.lanes.changelog_names}
+        names = {*app.task_manager.input_names, *app.task_manager.changelog_names}
         groups: Any = super()._get_copartitioned_groups(topics - names, cluster, subscriptions)
         ours = topics & names
         if ours:

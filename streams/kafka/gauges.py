@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from state.portfolio import month_of
-from streams.kafka.runner import Runner
+from streams.kafka.task_executor import TaskExecutor
 
 Labels = tuple[str, ...]
 
@@ -29,7 +29,7 @@ _OLDEST = "12+"
 _PORTFOLIO: dict[str, tuple[tuple[str, str] | None, tuple[str, str] | None, list[str]]] = {
     "bucket": (
         ("reprieve_accounts", "Accounts that are open."),
-        ("reprieve_owed_minor_units", "What accounts owe, due or not."),
+        ("reprieve_owed_minor_units", "What accounts owe; interest and fees once past due or billed."),
         ["currency", "bucket"],
     ),
     "bad_debt": (
@@ -72,33 +72,33 @@ _PORTFOLIO: dict[str, tuple[tuple[str, str] | None, tuple[str, str] | None, list
 }
 
 
-class HasLanes(Protocol):
+class HasExecutors(Protocol):
     """What is asked of a worker's lanes."""
 
-    def running(self) -> list[Runner]:
+    def running(self) -> list[TaskExecutor]:
         """Return the lanes that run."""
         ...
 
 
-class LaneGauges(Collector):
+class TaskGauges(Collector):
     """Tells of the lanes that it was last given."""
 
     def __init__(self) -> None:
-        self._lanes: ref[HasLanes] | None = None
+        self._lanes: ref[HasExecutors] | None = None
 
-    def watch(self, lanes: HasLanes) -> None:
+    def watch(self, lanes: HasExecutors) -> None:
         """Tell of these from now on."""
         self._lanes = ref(lanes)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield all gauges."""
         lanes = None if self._lanes is None else self._lanes()
-        runners = [] if lanes is None else lanes.running()
-        yield from _progress(runners)
-        yield from _portfolio(runners)
+        executors = [] if lanes is None else lanes.running()
+        yield from _progress(executors)
+        yield from _portfolio(executors)
 
 
-def _progress(runners: Iterable[Runner]) -> Iterator[GaugeMetricFamily]:
+def _progress(executors: Iterable[TaskExecutor]) -> Iterator[GaugeMetricFamily]:
     lag = GaugeMetricFamily(
         "reprieve_input_lag_records",
         "Offsets between what a lane has taken and the end of its input, as last fetched.",
@@ -117,33 +117,46 @@ def _progress(runners: Iterable[Runner]) -> Iterator[GaugeMetricFamily]:
     parked = GaugeMetricFamily(
         "reprieve_parked_keys", "Accounts and borrowers whose records wait for their opening.", labels=[]
     )
+    quarantined = GaugeMetricFamily(
+        "reprieve_quarantined_keys",
+        "Keys on which an agent failed; their records wait for a release.",
+        labels=["agent"],
+    )
     through: dict[str, date] = {}
+    held: dict[str, int] = {}
     waiting = 0
-    for runner in runners:
-        lane = runner.lane
-        age.add_metric([str(lane.partition)], runner.commit_age)
-        for topic, behind in runner.lag().items():
-            lag.add_metric([topic, str(lane.partition)], behind)
-        for seat in lane.seats:
-            waiting += len(seat.rows.waiting)
-            if seat.closed_through is not None:
-                through[seat.agent.name] = min(seat.closed_through, through.get(seat.agent.name, date.max))
+    for executor in executors:
+        task = executor.task
+        age.add_metric([str(task.partition)], executor.commit_age)
+        for topic, behind in executor.queue.lag().items():
+            lag.add_metric([topic, str(task.partition)], behind)
+        waiting += len(task.store.parked_keys)
+        in_quarantine = list(task.quarantine.held)
+        for agent_task in task.agent_tasks:
+            count = sum(name == agent_task.name for name, _ in in_quarantine)
+            held[agent_task.name] = held.get(agent_task.name, 0) + count
+            if agent_task.closed_through is not None:
+                through[agent_task.agent.name] = min(
+                    agent_task.closed_through, through.get(agent_task.agent.name, date.max)
+                )
     for agent, day in through.items():
         closed.add_metric([agent], datetime.combine(day, time(), UTC).timestamp())
     parked.add_metric([], waiting)
-    yield from (lag, age, closed, parked)
+    for agent, count in held.items():
+        quarantined.add_metric([agent], count)
+    yield from (lag, age, closed, parked, quarantined)
 
 
-def _portfolio(runners: Iterable[Runner]) -> Iterator[GaugeMetricFamily]:
+def _portfolio(executors: Iterable[TaskExecutor]) -> Iterator[GaugeMetricFamily]:
     counts: dict[str, dict[Labels, int]] = defaultdict(lambda: defaultdict(int))
     amounts: dict[str, dict[Labels, int]] = defaultdict(lambda: defaultdict(int))
-    for runner in runners:
-        lane = runner.lane
-        day = lane.seats[0].closed_through
+    for executor in executors:
+        task = executor.task
+        day = task.agent_tasks[0].closed_through
         # Before the first close there is neither a bad debt nor a plan.
         month = 0 if day is None else month_of(day.toordinal())
-        for (measure, *of), (count, amount) in lane.portfolio_then.items():
-            labels = _labels(measure, of, month, lane.portfolio.names)
+        for (measure, *of), (count, amount) in task.committed_portfolio.items():
+            labels = _labels(measure, of, month, task.portfolio.names)
             counts[measure][labels] += count
             amounts[measure][labels] += amount
     for measure, (counted, summed, names) in _PORTFOLIO.items():
@@ -170,5 +183,5 @@ def _months(count: int) -> str:
     return next((name for behind, name in _MONTHS if count < behind), _OLDEST)
 
 
-GAUGES = LaneGauges()
+GAUGES = TaskGauges()
 REGISTRY.register(GAUGES)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from streams.kafka import business, metrics
+from streams import portfolio_metrics
+from streams.kafka import metrics
 from streams.kafka.gauges import GAUGES
 
 
@@ -17,7 +18,7 @@ def rows() -> list[str]:
 
 def _metrics() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     # The registry's own listing has no labels of what was never counted.
-    for metric in [*vars(business).values(), *vars(metrics).values()]:
+    for metric in [*vars(portfolio_metrics).values(), *vars(metrics).values()]:
         if isinstance(metric, MetricWrapperBase):
             name = metric._name + ("_total" if metric._type == "counter" else "")
             yield name, metric._type or "", tuple(metric._labelnames), metric._documentation

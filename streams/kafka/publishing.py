@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.client import AIOKafkaClient
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from schemas import events as ev
-from schemas.codec import Codec
-from schemas.errors import Fatal
-from schemas.headers import headers_for
+from schemas.codec import Codec, headers_for
+from schemas.errors import FatalError, InvalidEventError
 from schemas.topics import TOPIC_OF, key_of
-from streams.kafka.batches import read_any_headers
-from streams.kafka.partitioning import partition_of
+from streams.engine.partitioning import partition_of
+from streams.kafka.committed_reader import partitions_in, read_committed
 from streams.settings import Settings
 
 # Events that may be on their way at once.
@@ -28,9 +26,10 @@ async def publish(
 ) -> int:
     """Publish events in their order, acknowledged by all replicas; returns how many.
 
-    Each has the headers of CloudEvents in Kafka's binary mode (`schemas.headers`). A day's close goes to every
+    Each has the headers of CloudEvents in Kafka's binary mode (`schemas.codec`). A day's close goes to every
     partition, behind all that came before it and before all that comes after it.
-    Raises Fatal where a topic is missing or an event is refused, and what aiokafka raises while the broker is away.
+    Raises FatalError where a topic is missing or an event is refused, and what aiokafka raises while the broker is
+    away.
     """
     producer = AIOKafkaProducer(
         **settings.kafka.client_options(), enable_idempotence=True, linger_ms=5, max_batch_size=256 * 1024
@@ -43,7 +42,7 @@ async def publish(
         for event in events:
             topic, key = settings.topics.prefix + TOPIC_OF[type(event)].name, key_of(event)
             if topic not in partitions:
-                partitions[topic] = await _partitions(producer.client, topic)
+                partitions[topic] = partitions_in(await producer.client.fetch_all_metadata(), topic)
             value, headers = codec.encode(event, topic), headers_for(event)
             if key is None:
                 await _delivered(under_way)
@@ -73,7 +72,7 @@ async def _delivered(under_way: list[tuple[ev.Event, str, asyncio.Future[Any]]])
         if isinstance(answer, KafkaError) and not answer.retriable:
             denied = isinstance(answer, TopicAuthorizationFailedError)
             advice = "see who may write where with `reprieve topics acl`" if denied else "see to it at the broker"
-            raise Fatal(
+            raise FatalError(
                 f"Kafka refused {type(event).__name__} {event.event_id} for {topic}: {type(answer).__name__}. First "
                 f"{advice}; then publish all again: what is there already counts once."
             ) from answer
@@ -82,40 +81,30 @@ async def _delivered(under_way: list[tuple[ev.Event, str, asyncio.Future[Any]]])
     under_way.clear()
 
 
-async def _partitions(client: AIOKafkaClient, topic: str) -> list[int]:
-    """Return a topic's partitions. Raises Fatal where there is no such topic."""
-    # Waiting for a topic that is not there takes a minute; the cluster knows at once.
-    found = (await client.fetch_all_metadata()).partitions_for_topic(topic)
-    if not found:
-        raise Fatal(
-            f"There is no topic {topic}, or this user may not know of it. Make it with `reprieve topics apply`, or see "
-            "to topics.prefix and `reprieve topics acl`."
-        )
-    return sorted(found)
+def name_of_record(topic: str, partition: int, offset: int) -> str:
+    """Return a record's name for people."""
+    return f"{topic}/{partition}/{offset}"
 
 
-async def consume(settings: Settings, codec: Codec, topics: Sequence[str], *, follow: bool) -> AsyncIterator[ev.Event]:
+# Told of a record that cannot be read: the topic with its prefix, the partition, the offset, and why.
+Skip = Callable[[str, int, int, InvalidEventError], None]
+
+
+async def consume(
+    settings: Settings, codec: Codec, topics: Sequence[str], *, follow: bool, skip: Skip | None = None
+) -> AsyncIterator[ev.Event]:
     """Yield the events of topics, from the beginning, as far as they are committed.
 
-    follow: go on with what comes. Raises Fatal where there is no such topic.
+    follow: go on with what comes. skip: told of each record that cannot be read, which is left out; without it the
+    first one raises FatalError. Raises FatalError where there is no such topic.
     """
-    read_any_headers()
-    consumer = AIOKafkaConsumer(
-        **settings.kafka.client_options(),
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-    )
-    try:
-        await consumer.start()
-        names = [settings.topics.prefix + topic for topic in topics]
-        # The consumer itself knows of no topic before it is told to read it.
-        tps = [TopicPartition(name, part) for name in names for part in await _partitions(consumer._client, name)]
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
-        while follow or any([await consumer.position(tp) < ends[tp] for tp in tps]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    yield codec.decode(record.value)
-    finally:
-        await consumer.stop()
+    async for record in read_committed(settings, topics, follow=follow):
+        try:
+            event = codec.decode(record.value or b"")
+        except InvalidEventError as bad:
+            place = (record.topic, record.partition, record.offset)
+            if skip is None:
+                raise FatalError(f"{name_of_record(*place)} cannot be read: {bad}") from bad
+            skip(*place, bad)
+            continue
+        yield event

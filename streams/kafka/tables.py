@@ -1,8 +1,8 @@
-"""Faust's table manager and recovery for lanes.
+"""Faust's table manager and recovery for tasks.
 
-Lanes keep their rows themselves; what Faust has to know of them is the names of their changelogs, by which its
+Tasks keep their rows themselves; what Faust has to know of them is the names of their changelogs, by which its
 assignor places active partitions and standbys. Faust's recovery reads a changelog record by record through the
-group's consumer; this one has the lanes read theirs in bulk.
+group's consumer; this one has the tasks read theirs in bulk.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from mode import Service
 from mode.services import WaitArgT
 from mode.utils.times import Seconds
 
-from streams.kafka.broker import patiently
+from streams.kafka.retry import retry_until_available
 
 
-class LaneRecovery(Recovery):
-    """Opens lanes when partitions were assigned, and then lets records flow."""
+class TaskRecovery(Recovery):
+    """Opens tasks when partitions were assigned, and then lets records flow."""
 
     actives: frozenset[int] = frozenset()
     standbys: frozenset[int] = frozenset()
@@ -66,10 +66,10 @@ class LaneRecovery(Recovery):
             self.signal_recovery_start.clear()
             generation = self._generation_id
             try:
-                if await app.lanes.open(self.actives, self.standbys):
+                if await app.task_manager.open(self.actives, self.standbys):
                     # Returns without doing anything where another rebalance has begun.
                     resume = functools.partial(self._resume_streams, generation_id=generation)
-                    await patiently(app.settings, "going to the committed offsets", resume)
+                    await retry_until_available(app.settings, "going to the committed offsets", resume)
             except RebalanceAgain:
                 continue
             except ServiceStopped:
@@ -79,24 +79,24 @@ class LaneRecovery(Recovery):
                 return
 
 
-class LaneTables(TableManager):
-    """Names the changelogs of lanes beside those of Faust's own tables."""
+class TaskTables(TableManager):
+    """Names the changelogs of tasks beside those of Faust's own tables."""
 
     @property
     def changelog_topics(self) -> set[str]:
         """Return the names of all changelogs."""
         app: Any = self.app
-        return {*super().changelog_topics, *app.lanes.changelog_names}
+        return {*super().changelog_topics, *app.task_manager.changelog_names}
 
     @property
     def recovery(self) -> Recovery:
         """Recovery service used by this table manager."""
         if self._recovery is None:
-            self._recovery = LaneRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+            self._recovery = TaskRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
 
     async def on_stop(self) -> None:
         """Call when the table manager is stopping."""
         await super().on_stop()
         app: Any = self.app
-        await app.lanes.close()
+        await app.task_manager.close()

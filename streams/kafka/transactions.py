@@ -1,6 +1,6 @@
 """One Kafka transaction a batch: what was said, which rows changed, and how far the input was read.
 
-Each lane has a transactional id of its own, since a transaction's offset commit is not fenced by the
+Each task has a transactional id of its own, since a transaction's offset commit is not fenced by the
 generation of the consumer group (aiokafka 0.14 sends none): starting the id anew ends whatever its last owner
 left open, and whoever still writes under it is refused.
 """
@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     AuthenticationFailedError,
-    IllegalOperation,
     InvalidProducerEpoch,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
     SaslAuthenticationFailed,
 )
-from aiokafka.producer import sender
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.errors import Fatal
-from streams.kafka.access import FORBIDDEN
-from streams.kafka.batch import Saying
-from streams.kafka.progress import BEACON
+from schemas.errors import FatalError
+from streams.engine.output import OutputRecord
+from streams.kafka.auth_check import FORBIDDEN
+from streams.kafka.changelog_format import FENCE_RECORD
+from streams.kafka.compat import abandon, error_of, producer_error, transaction_errors
 from streams.settings import Settings
 
 # A produce request's batch; Kafka's own limit for one is 1 MiB unless a topic says otherwise.
@@ -46,24 +46,35 @@ DENIED = (
     MessageSizeTooLargeError,
 )
 
-# The broker is done with a transaction's markers within a few milliseconds; aiokafka asks again after 20.
-sender.BACKOFF_OVERRIDE = 0.003
-
 Rows = Iterable[tuple[bytes, bytes | None]]
 
 
-class Fenced(Exception):
-    """Another worker has taken the lane; what was not committed is its business now."""
+class FencedError(Exception):
+    """Another worker has taken the task; what was not committed is its business now."""
 
 
-class Transactions:
-    """The transactions of one lane. `start` before use; after any error, `stop` and take a new one."""
+def fencing_remedy(settings: Settings) -> str:
+    """Return what to do where another program has a worker's transactional ids again and again."""
+    own = settings.worker
+    other = f"If it is another deployment, give each its own worker.application_id (this one: {own.application_id})."
+    if own.instance_id is None:
+        return other
+    return (
+        f"If it is a worker with the same worker.instance_id ({own.instance_id}), as after a settings file was copied, "
+        f"or where a pod is back while its old node still runs it, end one or give it another. {other}"
+    )
+
+
+class TransactionalProducer:
+    """The transactions of one task. `start` before use; after any error, `stop` and take a new one."""
 
     def __init__(self, settings: Settings, partition: int, partitions: int) -> None:
         self._group = settings.worker.application_id
         self._prefix = settings.topics.prefix
         self._partition = partition
         self._partitions = partitions
+        # The row with which it marks a place, unlike any other.
+        self.fence = (FENCE_RECORD, uuid4().hex.encode())
         self._producer = AIOKafkaProducer(
             **settings.kafka.client_options(),
             transactional_id=f"{self._group}-{partition}",
@@ -75,13 +86,13 @@ class Transactions:
     async def start(self, changelogs: Sequence[str]) -> dict[str, int]:
         """Connect, end what the id's last owner left open, and fence it.
 
-        Returns for each changelog the offset of a row that was written now: all that was ever committed of the lane
+        Returns for each changelog the offset of a row that was written now: all that was ever committed of the task
         lies before it, whatever a broker says that does not know of its successor.
         """
         producer = self._producer
         await producer.start()
-        key, value = BEACON
-        with early_ends_told(producer):
+        key, value = self.fence
+        with transaction_errors(producer):
             # A transaction can begin only when the broker has given the id anew.
             await producer.begin_transaction()
             sent = {topic: await self._send(topic, self._partition, [(key, value, [])]) for topic in changelogs}
@@ -100,45 +111,33 @@ class Transactions:
                 await asyncio.wait_for(self._producer.stop(), _FAREWELL)
                 over = True
         finally:
-            cause_of(self._producer)
+            producer_error(self._producer)
             if not over:
-                await self._drop()
-
-    async def _drop(self) -> None:
-        """Close what a producer holds that could not stop in time."""
-        task = self._producer._sender.sender_task
-        if task is not None:
-            task.cancel()
-        # In a task of its own, which goes on where this one is told again to end.
-        closing = asyncio.ensure_future(self._producer.client.close())
-        _closing.add(closing)
-        closing.add_done_callback(_closing.discard)
-        closing.add_done_callback(fault)
-        await asyncio.wait([closing], timeout=_FAREWELL)
+                await abandon(self._producer, _FAREWELL)
 
     async def commit(
-        self, said: Sequence[Saying], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
+        self, said: Sequence[OutputRecord], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
     ) -> dict[str, int]:
         """Commit what was said, the rows of changelogs, and offsets; returns each changelog's next offset.
 
         offsets: by input topic, without its prefix. token: a word that Kafka keeps with them.
 
-        Raises Fenced where another worker has the lane, Fatal where the broker will never take it, and what
+        Raises FencedError where another worker has the task, FatalError where the broker will never take it, and what
         aiokafka raises while the broker is away; then the outcome is unknown until the id is started anew.
         """
         try:
-            with early_ends_told(self._producer):
+            with transaction_errors(self._producer):
                 return await self._commit(said, changelogs, offsets, token)
         except (ProducerFenced, InvalidProducerEpoch) as error:
-            raise Fenced(str(error)) from error
+            raise FencedError(str(error)) from error
         except DENIED as error:
-            raise Fatal(
+            raise FatalError(
                 f"Kafka refuses what partition {self._partition} wants to write: {type(error).__name__} {error}. "
                 "Nothing of the batch was committed. Give the worker the right to it, and start it again."
             ) from error
 
     async def _commit(
-        self, said: Sequence[Saying], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
+        self, said: Sequence[OutputRecord], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
     ) -> dict[str, int]:
         producer = self._producer
         await producer.begin_transaction()
@@ -159,7 +158,7 @@ class Transactions:
         await producer.commit_transaction()
         return {topic: ends[topic] for topic in changelogs if topic in ends}
 
-    def _places(self, said: Sequence[Saying]) -> dict[tuple[str, int], list[_Record]]:
+    def _places(self, said: Sequence[OutputRecord]) -> dict[tuple[str, int], list[_Record]]:
         places: dict[tuple[str, int], list[_Record]] = {}
         for saying in said:
             topic = self._prefix + saying.topic
@@ -167,7 +166,7 @@ class Transactions:
                 places.setdefault((topic, partition), []).append((saying.key, saying.value, list(saying.headers)))
         return places
 
-    def _partitions_of(self, saying: Saying) -> Sequence[int]:
+    def _partitions_of(self, saying: OutputRecord) -> Sequence[int]:
         return range(self._partitions) if saying.partition is None else (saying.partition,)
 
     async def _send(self, topic: str, partition: int, records: Sequence[_Record]) -> list[tuple[Any, int]]:
@@ -188,7 +187,7 @@ class Transactions:
 
     async def _send_batch(self, builder: Any, topic: str, partition: int) -> asyncio.Future[Any]:
         done: asyncio.Future[Any] = await self._producer.send_batch(builder, topic, partition=partition)
-        done.add_done_callback(fault)
+        done.add_done_callback(error_of)
         return done
 
 
@@ -198,35 +197,6 @@ def _offset_of(place: Any) -> int:
     if offset < 0:
         raise KafkaError(f"{place.topic}/{place.partition} took a batch twice, and does not say where it is")
     return offset
-
-
-# Connections that are being closed.
-_closing: set[asyncio.Future[Any]] = set()
-
-
-@contextlib.contextmanager
-def early_ends_told(producer: AIOKafkaProducer) -> Iterator[None]:
-    """Raise why a transaction ended where aiokafka's sender met an error, and has ended it, before more was asked.
-
-    aiokafka says then only that there is no transaction; whether another has taken the id stands in its sender.
-    """
-    try:
-        yield
-    except (IllegalOperation, AssertionError) as error:
-        raise cause_of(producer) or KafkaError(f"the transaction ended early: {error}") from error
-
-
-def cause_of(producer: AIOKafkaProducer) -> BaseException | None:
-    """Return what ended a producer or its transaction, if anything did, and take as heard what else failed by it."""
-    waiting = [batch._drain_waiter for some in producer._message_accumulator._batches.values() for batch in some]
-    ends = (producer._sender.sender_task, producer._txn_manager._transaction_waiter)
-    found = [fault(future) for future in (*ends, *waiting) if future is not None]
-    return next((x for x in found if x is not None), None)
-
-
-def fault(future: asyncio.Future[Any]) -> BaseException | None:
-    """Return what a future failed with. asyncio logs the failures that nobody asks for."""
-    return future.exception() if future.done() and not future.cancelled() else None
 
 
 _Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]

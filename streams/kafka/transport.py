@@ -1,7 +1,7 @@
-"""Faust's transport for lanes: `lane://host:port`.
+"""Faust's transport for tasks: `lane://host:port`.
 
-Faust's consumer makes two tasks a message. This one hands whole lists of records to the lanes, and leaves to
-Faust only what belongs to no lane. Membership of the group, heartbeats in a thread of their own, assignment
+Faust's consumer makes two asyncio tasks a message. This one hands whole lists of records to the tasks, and leaves to
+Faust only what belongs to no task. Membership of the group, heartbeats in a thread of their own, assignment
 and rebalances stay Faust's.
 """
 
@@ -13,34 +13,38 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import OffsetResetStrategy
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from schemas.errors import Fatal
-from streams.kafka.batches import read_any_headers
-from streams.kafka.broker import Pauses, patiently
-from streams.kafka.fetching import Fetched, Fetching
-from streams.kafka.transactions import DENIED
+from schemas.errors import FatalError
+from schemas.topics import TOPICS
+from streams.kafka.compat import position_and_end, read_any_headers, request_rejoin, reset_to_beginning, watch_member
+from streams.kafka.isolating_fetcher import Fetched, PartitionIsolatingFetcher
+from streams.kafka.retry import Backoff, permanent_error, retry_until_available
+from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from streams.kafka.app import LaneApp
+    from streams.kafka.app import WorkerApp
 
 # Seconds that a fetch waits for records; short while a day's close waits for the consumer's position.
 _WAIT, _WAIT_CLOSING = 0.25, 0.005
+# Seconds for which it counts that brokers have said that the topics are the same.
+_FRESH = 1.0
+# How aiokafka marks a record that has the broker's time.
+_LOG_APPEND_TIME = 1
 _FETCH_BYTES = 4 * 1024 * 1024
 
 
-class LaneConsumerThread(driver.AIOKafkaConsumerThread):
+class TaskConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that is the group's member. It reads only what is committed."""
 
-    _fetching: Fetching
+    _fetching: PartitionIsolatingFetcher
     # What was assigned when a place was found to be there no more.
     _assigned: Any = None
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
-        app = cast("LaneApp", self.app)
+        app = cast("WorkerApp", self.app)
         settings, conf = app.settings, app.conf
         read_any_headers()
         self._assignor = app.assignor
@@ -70,7 +74,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
             got: Fetched = await whole(consumer, set(tps), timeout=timeout, max_records=most)
             return got
 
-        self._fetching = Fetching(consumer, settings, take)
+        self._fetching = PartitionIsolatingFetcher(consumer, settings, take)
         return consumer
 
     async def _fetch_records(
@@ -86,7 +90,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
                 return await self._fetching.getmany(*active_partitions, timeout=timeout or 0, most=max_records)
             except NoOffsetForPartitionError as error:
                 # Nobody of the group has read it yet.
-                self._fetching.assignment.state_value(error.args[0]).await_reset(OffsetResetStrategy.EARLIEST)
+                reset_to_beginning(self._ensure_consumer(), error.args[0])
             except OffsetOutOfRangeError:
                 self._assigned = self._fetching.assignment
                 raise
@@ -101,7 +105,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         """Connect as soon as a broker answers; it may have gone away since the topics were looked at."""
-        await patiently(cast("LaneApp", self.app).settings, "joining the group", self._connected)
+        await retry_until_available(cast("WorkerApp", self.app).settings, "joining the group", self._connected)
 
     async def _connected(self) -> None:
         try:
@@ -112,92 +116,125 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
                     await self._consumer.stop()
             raise
 
+        self._hear_coordinator()
+
+    def _hear_coordinator(self) -> None:
+        """Have the worker end on what its coordinator will answer for ever, and aiokafka would try again for ever.
+
+        What the group's member meets is raised only to who fetches, and before the group is joined nobody does.
+        """
+        app, loop = cast("WorkerApp", self.app), self.app.loop
+
+        def met(error: BaseException) -> None:
+            final = permanent_error(app.settings, "joining the group", error)
+            if final is not None:
+                loop.call_soon_threadsafe(app.fail, final)
+
+        def ended(error: BaseException) -> None:
+            # Nothing would join the group again.
+            loop.call_soon_threadsafe(app.fail, FatalError(f"The group's member failed: {error}. Start it again."))
+
+        watch_member(self._ensure_consumer(), met, ended)
+
     def rejoin(self) -> None:
         """Join the group anew, in this thread's loop."""
-        self._ensure_consumer()._coordinator.request_rejoin()
+        request_rejoin(self._ensure_consumer())
 
     def position_now(self, topic: str, partition: int) -> tuple[int, int] | None:
         """Return the consumer's position and the end that it last saw, without asking anybody.
 
         None where the partition was not fetched yet.
         """
-        subscription = self._ensure_consumer()._subscription.subscription
-        assignment = None if subscription is None else subscription.assignment
-        if assignment is None:
-            return None
-        state = assignment.state_value(TopicPartition(topic, partition))
-        if state is None or not state.has_valid_position or state.lso is None:
-            return None
-        return state._position, state.lso
+        return position_and_end(self._ensure_consumer(), TopicPartition(topic, partition))
 
 
-class LaneConsumer(driver.Consumer):
-    """Fetches for lanes as long as they have room."""
+class TaskConsumer(driver.Consumer):
+    """Fetches for tasks as long as they have room."""
 
     app: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pauses = Pauses(self.app.settings)
+        self._backoff = Backoff(self.app.settings)
 
-    def _new_consumer_thread(self) -> LaneConsumerThread:
-        return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> TaskConsumerThread:
+        return TaskConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def rejoin(self) -> None:
         """Ask the group for this member's partitions once more."""
-        thread = cast(LaneConsumerThread, self._thread)
+        thread = cast(TaskConsumerThread, self._thread)
         thread.thread_loop.call_soon_threadsafe(thread.rejoin)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Any]:
-        lanes = self.app.lanes
-        wanted = {tp for tp in active_partitions or () if lanes.wants(tp)}
+        tasks = self.app.task_manager
+        wanted = {tp for tp in active_partitions or () if tasks.can_accept(tp)}
         if not wanted:
-            await lanes.room(timeout)
+            await tasks.wait_for_capacity(timeout)
             return {}
         generation = self.app.consumer_generation_id
-        wait = _WAIT_CLOSING if lanes.closing else _WAIT
+        wait = _WAIT_CLOSING if tasks.closing else _WAIT
         try:
             records = await self._found(wanted, wait)
-        except DENIED as error:
-            raise Fatal(
-                f"Kafka refuses to let this worker read: {type(error).__name__} {error}. Nothing that was committed is "
-                "lost. Give it the right to its topics and its group, and start it again."
-            ) from error
         except KafkaError as error:
             # What its member of the group met while brokers came and went; it goes on by itself, from what was given.
-            await self._pauses.rest("fetching", error)
+            await self._backoff.wait("fetching", error)
             return {}
-        self._pauses.over()
+        self._backoff.reset()
+        if records:
+            see_times(self.app.settings, records)
+            if tasks.verified is not None:
+                await tasks.verified(_FRESH)
         if not self.flow_active or generation != self.app.consumer_generation_id:
-            # A rebalance has begun; where lanes go on is asked for anew.
+            # A rebalance has begun; where tasks go on is asked for anew.
             return {}
-        rest = {tp: found for tp, found in records.items() if not lanes.give(tp, found)}
+        rest = {tp: found for tp, found in records.items() if not tasks.add_records(tp, found)}
         # No fetch is under way now, so all before these positions was given.
-        lanes.look(cast(LaneConsumerThread, self._thread).position_now)
+        tasks.update_positions(cast(TaskConsumerThread, self._thread).position_now)
         return rest
 
     async def _found(self, wanted: set[TP], wait: float) -> Mapping[TP, Any]:
-        """Return what is there. Raises Fatal where a lane's place is there no more, as Lanes.place_of says."""
+        """Return what is there. Raises what TaskManager.place_of raises where a task's offset is gone."""
         try:
             found: Mapping[TP, Any] = await super()._getmany(wanted, wait)
         except OffsetOutOfRangeError as error:
             for tp, at in error.args[0].items():
-                place = await self.app.lanes.place_of(tp, at)
+                place = await self.app.task_manager.place_of(tp, at)
                 if place is not None:
-                    await cast(LaneConsumerThread, self._thread).go_to(tp, place)
+                    await cast(TaskConsumerThread, self._thread).go_to(tp, place)
             return {}
         return found
 
     async def wait_empty(self) -> None:
-        """Let lanes end their batch in hand before partitions go."""
-        await self.app.lanes.stop()
+        """Let tasks end their batch in hand before partitions go."""
+        await self.app.task_manager.stop()
         await super().wait_empty()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Say nothing: Faust looks for messages it handed out, and lanes take none of them."""
+        """Say nothing: Faust looks for messages it handed out, and tasks take none of them."""
+
+
+def see_times(settings: Settings, records: Mapping[TP, Any]) -> None:
+    """See that the broker has stamped what comes from outside. Raises FatalError where a producer has."""
+    if settings.worker.record_times == "any":
+        return
+    prefix = settings.topics.prefix
+    for tp, found in records.items():
+        topic = TOPICS.get(tp.topic.removeprefix(prefix))
+        if topic is None or not topic.inbound:
+            continue
+        for record in found:
+            if record.timestamp_type != _LOG_APPEND_TIME:
+                raise FatalError(
+                    f"Records of {tp.topic}/{tp.partition} from offset {record.offset} on have their producer's time: "
+                    "message.timestamp.type was set to CreateTime. Tasks put records of different topics in order by "
+                    "the broker's time, and nothing of these was taken. Run `reprieve topics apply`, which sets it "
+                    "back. To take those that are there by the times that they have, start workers with "
+                    'worker.record_times = "any" until they are read: news that such a time makes wrong is '
+                    "corrected at the next close."
+                )
 
 
 class Transport(driver.Transport):
     """`lane://`, found by Faust through the entry point group `faust.transports`."""
 
-    Consumer = LaneConsumer
+    Consumer = TaskConsumer

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from schemas.errors import Fatal
-from streams.local.store import Tables
-from streams.privacy.check import NAME
-from streams.privacy.key_file import FileKeys
-from streams.privacy.log import LogSeal
-from streams.privacy.opening import local_keys
-from streams.privacy.vault import Vault
+from schemas.errors import FatalError
+from streams.local.store import Tables, faults_of_data
+from streams.security.key_check import KEY_CHECK
+from streams.security.key_file import FileKeys
+from streams.security.sealed_log import LogSeal
+from streams.security.vault import Vault
+from streams.security.vault_factory import local_keys
 
 FILE = "reprieve.db"
 
@@ -19,21 +19,28 @@ FILE = "reprieve.db"
 class ReadTables(Tables):
     """What is committed, for the thread that opened it. `vault` opens what is sealed; `seal`, rows of the log.
 
-    vault: without one the directory's own. Raises Fatal where there is no data, or none of ours.
+    vault: without one the directory's own. Raises FatalError where there is no data, or none of ours.
     """
 
     def __init__(self, folder: Path, file: str = FILE, vault: Vault | None = None) -> None:
-        path = folder / file
+        self.path = path = folder / file
         if not path.exists():
-            raise Fatal(f"There is no data in {folder}. Publish events into it first, or name another with --data.")
-        super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+            raise FatalError(
+                f"There is no data in {folder}. Publish events into it first, or name another with --data."
+            )
+        with faults_of_data(path):
+            super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
         try:
-            self.meta("book")
+            with faults_of_data(path):
+                self.meta("book")
         except sqlite3.DatabaseError as error:
             self.db.close()
-            raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
+            raise FatalError(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
+        except FatalError:
+            self.db.close()
+            raise
         # A data directory of an earlier release has no master keys, and nothing in it is sealed.
-        own = vault is None and self.meta(NAME)
+        own = vault is None and self.meta(KEY_CHECK)
         self.vault = Vault(FileKeys(local_keys(folder)).ring()) if own else vault
         self.seal = LogSeal(self.vault)
 

@@ -8,10 +8,9 @@ from msgspec import msgpack
 
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.headers import headers_for
 from schemas.topics import PERSONAL_TOPICS, TOPIC_OF, key_of
-from streams.local.record import NO_HEADERS, traceparent_of
-from streams.local.store import Row, Store
+from streams.engine.output import OutputRecord
+from streams.local.store import NO_HEADERS, Row, Store, faults_of_data
 
 
 class Journal:
@@ -25,7 +24,8 @@ class Journal:
 
     def reload(self) -> None:
         """Go on from what the store holds; what was held for a batch that did not happen is dropped."""
-        self._position = self._store.next_position()
+        # Of the next record.
+        self.position = self._store.next_position()
         self._offsets = self._store.next_offsets()
         self._held = []
 
@@ -49,9 +49,11 @@ class Journal:
         self._append([self._store.seal.sealed(row)], replay_of)
         return row[2]
 
-    def say(self, event: ev.Event, cause: Row) -> Row:
-        """Hold an event that was said for the end of the batch; it carries on the trace of its cause."""
-        row = self._of_event(event, msgpack.encode(headers_for(event, traceparent_of(cause))), inbound=False)
+    def publish(self, output: OutputRecord, event: ev.Event) -> Row:
+        """Hold a record that was published for the end of the batch."""
+        at, headers = int(event.occurred_at.timestamp() * 1000), msgpack.encode(output.headers)
+        # A record for every partition, as those of the learner, has no key.
+        row = self._row(output.topic, output.key, output.value, headers, at, inbound=False)
         self._held.append(row)
         return row
 
@@ -62,7 +64,7 @@ class Journal:
 
     def _append(self, rows: Sequence[Row], replay_of: str | None = None) -> int:
         try:
-            with self._store.transaction():
+            with faults_of_data(self._store.path), self._store.transaction():
                 self._store.append(rows)
                 if replay_of is not None:
                     self._store.mark_replayed(replay_of)
@@ -85,6 +87,6 @@ class Journal:
     def _row(
         self, topic: str, key: bytes | None, value: bytes | None, headers: bytes, timestamp: int, *, inbound: bool
     ) -> Row:
-        position, offset = self._position, self._offsets.get(topic, 0)
-        self._position, self._offsets[topic] = position + 1, offset + 1
+        position, offset = self.position, self._offsets.get(topic, 0)
+        self.position, self._offsets[topic] = position + 1, offset + 1
         return (position, topic, offset, key, value, headers, timestamp, int(inbound))

@@ -7,35 +7,39 @@ from typing import Any
 
 from schemas import events as ev
 from schemas.codec import Codec
-from streams.desk import Desk
+from streams.engine.agent_store import AgentStateStore
+from streams.engine.quarantine import Quarantine
 from streams.local.store import Row, Store
-from streams.privacy.check import note_rewrapped, to_rewrap
-from streams.privacy.letters import rewrapped_letter
-from streams.privacy.log import MARK
-from streams.privacy.vault import Vault
+from streams.security.dead_letters import rewrap_dead_letter
+from streams.security.key_check import mark_rewrapped, needs_rewrap
+from streams.security.sealed_log import MARK
+from streams.security.vault import Vault
 
 _PAGE = 5_000
 
 
-def rewrap(store: Store, codec: Codec, vault: Vault | None, desks: Sequence[Desk[Any]]) -> None:
-    """Wrap data keys of states, of rows of the log and of dead letters by the current master key, where one is new.
+def rewrap(
+    store: Store, codec: Codec, vault: Vault | None, stores: Sequence[AgentStateStore[Any]], quarantine: Quarantine
+) -> None:
+    """Wrap data keys of states, the log, the quarantine and dead letters by the current master key, where one is new.
 
     It is one transaction, and reads the whole log: a master key is rarely rotated.
     """
-    if vault is None or not to_rewrap(store, vault):
+    if vault is None or not needs_rewrap(store, vault):
         return
     with store.transaction():
-        for desk in desks:
-            for _ in desk.rewrap(_PAGE):
+        for agent_store in stores:
+            for _ in agent_store.rewrap(_PAGE):
                 pass
+        quarantine.rewrap()
         store.overwrite([store.seal.rewrapped(row, vault) for row in store.beginning(MARK)])
         store.overwrite(list(_letters(store, codec, vault)))
-        note_rewrapped(store, vault)
+        mark_rewrapped(store, vault)
 
 
 def _letters(store: Store, codec: Codec, vault: Vault) -> Iterator[Row]:
     for position, topic, offset, key, value, headers, timestamp, inbound in store.of_topic("dead-letters"):
         letter = codec.decode(value or b"")
         if isinstance(letter, ev.DeadLetter) and letter.sealed is not None:
-            again = codec.encode(rewrapped_letter(letter, vault))
+            again = codec.encode(rewrap_dead_letter(letter, vault))
             yield (position, topic, offset, key, again, headers, timestamp, inbound)

@@ -1,41 +1,50 @@
-"""The local runtime: the agents in one process over an embedded durable log, exactly once.
+"""The local runtime: a stream task in one process over an embedded durable log, exactly once.
 
-Records that came in are processed in the order of their arrival. What an agent says goes to the log, and on
-to those agents that take it, until nothing is left to take; then the next record. A batch of records, all
-that came of them, and the position behind them are one transaction: a crash loses and doubles nothing.
+It drives the engine with one partition. Records that came in are processed in the order of their arrival. What an agent
+publishes goes to the log, and back into the task where an agent takes it, until nothing is left to take; then comes the
+next record. A batch of records, all that came of them, and the position behind them are one transaction: a crash loses
+and doubles nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
-from agents.base import Step
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import BadInput, Fatal, ReprieveError, UnknownAccount
-from schemas.topics import TOPIC_OF, key_of
+from schemas.errors import InvalidEventError
+from schemas.topics import TOPICS
 from state.policy import PolicyBook
-from streams.at_work import Agents, agents_at_work
-from streams.desk import Desk, fewer_collections, read_back, written
-from streams.local.erasing import folded, overwritten
+from streams.engine.agent_store import fewer_collections
+from streams.engine.agent_task import AgentTask
+from streams.engine.agents import Agents, all_agents
+from streams.engine.day_close import Action, Barriers, DayClose, Phase
+from streams.engine.quarantine import LIMIT, AgentError, Held
+from streams.engine.task import StreamTask
+from streams.local.erasing import Erased, folded, note_erased, overwritten
 from streams.local.journal import Journal
 from streams.local.opening import owned, vault_in
-from streams.local.record import Given, Summary, Unfit, letter_of, read_record, row_of
 from streams.local.rewrapping import rewrap
-from streams.local.store import Row, Store
-from streams.policies import Policies
-from streams.privacy.log import LogSeal
-from streams.privacy.quiet import told
-from streams.privacy.vault import Vault
+from streams.local.store import LogRecord, Row, Store, faults_of_data
+from streams.security.sealed_log import LogSeal
+from streams.security.vault import Vault
 
+SOURCE = "reprieve.local"
 BATCH = 10_000
-CLOCK = (ev.DayClosed, ev.PolicyChanged)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did: records read, events said, records refused."""
+
+    read: int = 0
+    said: int = 0
+    refused: int = 0
 
 
 class LocalRuntime:
@@ -53,26 +62,27 @@ class LocalRuntime:
         batch: int = BATCH,
         cached: int = 200_000,
         vault: Vault | None = None,
+        quarantine_limit: int = LIMIT,
     ) -> None:
         self._store = store
+        self._limit = quarantine_limit
         self.vault = vault
         store.seal = LogSeal(vault)
         self._codec = Codec()
         self._batch = batch
-        self._desks = [Desk(agent, kind, store, book, cached, vault) for agent, kind in agents]
-        self._takers: dict[type[ev.Event], list[Desk[Any]]] = {
-            kind: [d for d in self._desks if kind in d.agent.accepts] for kind in TOPIC_OF
-        }
+        self._agents, self._book, self._cached = agents, book, cached
         owned(store, book)
         folded(store)
-        rewrap(store, self._codec, vault, self._desks)
+        self._task = self._begin()
+        rewrap(store, self._codec, vault, [x.store for x in self._task.agent_tasks], self._task.quarantine)
         self._journal = Journal(store, self._codec)
-        self._done, self.closed_through, self._parked = self._reached()
-        self._policies = Policies(book, store)
-        self._recall()
+        self._done = int(store.meta("done") or 0)
         self._said: list[ev.Event] = []
+        # Of what the batch published: how many records are appended to the log, and which go back into the task.
+        self._appended = 0
+        self._back: list[tuple[LogRecord, ev.Event]] = []
         # Borrowers of whom the batch erased what was personal.
-        self._erased: set[str] = set()
+        self._erased: dict[str, Erased] = {}
         self._summary = Summary()
 
     @classmethod
@@ -80,13 +90,14 @@ class LocalRuntime:
         """Open a data directory (None: in memory) with Reprieve's own agents.
 
         What is personal is sealed there, under master keys that a new directory gets.
-        Raises Fatal where another process has it, where it was made under another policy book, or where its master
+        Raises FatalError where another process has it, where it was made under another policy book, or where its master
         keys are gone.
         """
         store = Store(folder)
         try:
-            vault = None if folder is None else vault_in(folder, store)
-            return cls(store, agents_at_work(), book, vault=vault, **options)
+            with faults_of_data(store.path):
+                vault = None if folder is None else vault_in(folder, store)
+                return cls(store, all_agents(), book, vault=vault, **options)
         except BaseException:
             store.close()
             raise
@@ -100,6 +111,24 @@ class LocalRuntime:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+    def _begin(self) -> StreamTask:
+        """Return the task as the store has it: a batch that did not happen leaves nothing in it."""
+        store, book = self._store, self._book
+        agent_tasks = [AgentTask(agent, kind, store, book, self._cached, self.vault) for agent, kind in self._agents]
+        return StreamTask(
+            0,
+            1,
+            agent_tasks,
+            store,
+            book,
+            self._codec,
+            prefix="",
+            source=SOURCE,
+            vault=self.vault,
+            portfolio=False,
+            quarantine_limit=self._limit,
+        )
 
     # -- what comes in
 
@@ -125,24 +154,36 @@ class LocalRuntime:
     # -- processing
 
     def run(self, progress: Callable[[Summary], None] | None = None) -> Summary:
-        """Process all that came in and is not processed yet. Raises Fatal where going on would be wrong."""
+        """Process all that came in and is not processed yet. Raises FatalError where going on would be wrong."""
         self._summary = Summary()
         self._said = []
-        with fewer_collections():
+        with fewer_collections(), faults_of_data(self._store.path):
             self._run(progress)
         return self._summary
 
     def _run(self, progress: Callable[[Summary], None] | None) -> None:
         while rows := self._store.inbound_after(self._done, self._batch):
+            published = len(self._said)
             try:
                 with self._store.transaction():
                     self._process(rows)
-                    overwritten(self._store, self._codec, self.vault, self._erased)
-                    self._erased = set()
-                folded(self._store)
-            except BaseException:
-                self._forget()
-                raise
+                    overwritten(self._store, self._codec, self.vault, self._erased, rows[-1][0])
+                self._task.post_commit()
+            except BaseException as error:
+                self._journal.reload()
+                expected = self._task.quarantine.expected
+                self._task, self._back = self._begin(), []
+                if not isinstance(error, AgentError):
+                    raise
+                # The same batch again, with one more key in quarantine.
+                del self._said[published:]
+                self._task.quarantine.expected = expected
+                self._task.quarantine.expect(error)
+                continue
+            finally:
+                self._erased = {}
+            self._done = rows[-1][0]
+            folded(self._store)
             if progress is not None:
                 progress(self._summary)
 
@@ -152,172 +193,105 @@ class LocalRuntime:
         self.run()
         return self._said
 
-    def _reached(self) -> tuple[int, date | None, set[str]]:
-        """Return how far the store has come: the position, the closed day, and the keys for which records wait."""
-        closed = self._store.meta("closed_through")
-        day = date.fromisoformat(closed) if closed else None
-        return int(self._store.meta("done") or 0), day, self._store.parked_keys()
-
-    def _recall(self) -> None:
-        """Take up the policies, and what the learner told last."""
-        for desk in self._desks:
-            desk.adopt(self._policies.book)
-        told = self._store.meta("learned")
-        if told is not None:
-            for desk in self._desks:
-                desk.learn(read_back(told))
-
-    def _forget(self) -> None:
-        """Go back to what the store holds, since a batch did not happen."""
-        for desk in self._desks:
-            desk.forget()
-        self._erased = set()
-        self._journal.reload()
-        self._done, self.closed_through, self._parked = self._reached()
-        self._policies.recall()
-        self._recall()
-
     def _process(self, rows: Sequence[Row]) -> None:
-        given: list[Given | Unfit] = []
+        task = self._task
+        self._appended = 0
+        waiting: list[tuple[str, LogRecord]] = []
         for row in rows:
-            try:
-                event = read_record(row, self._codec, self.vault)
-                if isinstance(event, CLOCK) and not self._policies.check(event, self.closed_through):
-                    continue
-            except BadInput as bad:
-                given.append(Unfit(row, bad))
+            record = LogRecord(row)
+            topic = TOPICS.get(record.topic)
+            if topic is not None and topic.inbound and topic.name != "clock":
+                waiting.append((topic.name, record))
                 continue
-            if isinstance(event, CLOCK):
-                self._all(given)
-                given = []
-                self._one(Given(row, event, ""), self._tick)
+            self._decide(waiting)
+            waiting = []
+            if topic is not None and topic.inbound:
+                self._control(record)
             else:
-                given.append(Given(row, event, (row[3] or b"").decode()))
-        self._all(given)
-        for desk in self._desks:
-            desk.flush()
+                task.refuse(record, _unknown_topic(record.topic))
+                self._append_outputs()
+        self._decide(waiting)
+        task.flush()
+        task.prepare_commit()
         self._journal.flush()
-        self._done = rows[-1][0]
-        self._store.set_meta("done", str(self._done))
+        self._store.set_meta("done", str(rows[-1][0]))
         self._summary.read += len(rows)
+        self._summary.said += len(task.output.records)
+        self._summary.refused += task.output.dead_lettered.total()
 
-    def _all(self, given: Sequence[Given | Unfit]) -> None:
-        for desk in self._desks:
-            mine = [g for g in given if isinstance(g, Given) and desk in self._takers[type(g.event)]]
-            desk.read_ahead([(g.key, desk.id_of(g.key, g.event)) for g in mine])
-        for g in given:
-            if isinstance(g, Given):
-                self._one(g, self._take)
-            else:
-                self._refuse(g.row, g.bad, read=False)
+    def _decide(self, records: Sequence[tuple[str, LogRecord]]) -> None:
+        """Process records, and behind each one all that comes of it."""
+        output = self._task.output
+        for _ in self._task.process(records):
+            if len(output.records) != self._appended or output.erasures:
+                self._take_back()
 
-    def _one(self, given: Given, act: Callable[[Given], None]) -> None:
-        """Process one record to the end; anything but a ReprieveError names the record it stopped at."""
+    def _take_back(self) -> None:
+        """Append what was published, and let the task process what an agent takes of it, until nothing is left."""
+        self._append_outputs()
+        # It grows meanwhile.
+        for record, event in self._back:
+            self._task.process_output(record, event)
+            self._append_outputs()
+        self._back.clear()
+
+    def _append_outputs(self) -> None:
+        """Append to the log what was published since, and note who was erased by it."""
+        output = self._task.output
+        while self._appended < len(output.records):
+            record = output.records[self._appended]
+            self._appended += 1
+            # Only a record that is sent on as it came has no event, and there is no other partition to send it to.
+            assert record.event is not None
+            row = self._journal.publish(record, record.event)
+            self._said.append(record.event)
+            if self._task.takes(record.event):
+                self._back.append((LogRecord(row), record.event))
+        if output.erasures:
+            for erasure in output.erasures:
+                note_erased(self._erased, erasure.cause, erasure.state, self._journal.position)
+            output.erasures.clear()
+
+    def _control(self, record: LogRecord) -> None:
+        """Do what a record of the clock asks for, when all before it was processed."""
+        task = self._task
         try:
-            act(given)
-        except ReprieveError:
-            raise
-        except Exception as error:
-            _, topic, offset, *_ = given.row
-            raise Fatal(
-                f"Processing {type(given.event).__name__} at {topic}/{offset} failed with {told(error, given.event)}. "
-                f"Nothing of its batch was kept; the record stays where it is. This is a fault of Reprieve."
-            ) from error
-
-    def _take(self, given: Given) -> None:
-        """Let agents take an event, and then what they say, until nothing is left to take."""
-        follow = self._offer(given)
-        if follow:
-            waiting = deque(follow)
-            while waiting:
-                waiting.extend(self._offer(waiting.popleft()))
-
-    def _offer(self, given: Given) -> Sequence[Given]:
-        """Offer one event to the agents that take it; returns what is to be taken next."""
-        event, key = given.event, given.key
-        follow: Sequence[Given] = ()
-        for desk in self._takers[type(event)]:
-            try:
-                step = desk.decide(key, event, self.closed_through)
-            except UnknownAccount:
-                self._park(given.row, key)
-                continue
-            except BadInput as bad:
-                self._refuse(given.row, bad)
-                continue
-            if step.outputs or step.refused:
-                follow = [*follow, *self._publish_step(step, given.row)]
-            if step.erased:
-                self._erased.add(key)
-            if key in self._parked and isinstance(event, ev.AccountOpened):
-                follow = [*follow, *self._unparked(key)]
-        return follow
-
-    def _publish_step(self, step: Step[Any], cause: Row) -> list[Given]:
-        """Say what an agent says; returns those events that an agent takes."""
-        follow = []
-        for event in step.outputs:
-            row = self._say(event, cause)
-            if isinstance(event, ev.ModelUpdated):
-                self._store.set_meta("learned", written(event))
-                self._recall()
-            if self._takers[type(event)]:
-                follow.append(Given(row, event, key_of(event) or ""))
-        for refusal in step.refused:
-            row = row_of(refusal.event, self._codec)
-            self._refuse(row, BadInput(refusal.code, refusal.message), refusal.event.event_id)
-        return follow
-
-    def _tick(self, given: Given) -> None:
-        if isinstance(given.event, ev.PolicyChanged):
-            self._policies.take(given.event)
-            self._recall()
+            command = task.validate_control_event(record)
+        except InvalidEventError as bad:
+            task.refuse(record, bad)
+            self._append_outputs()
             return
-        day = given.event
-        assert isinstance(day, ev.DayClosed)
-        if self.closed_through is not None and day.business_date <= self.closed_through:
+        if command is None or (
+            isinstance(command, ev.DayClosed) and all(x.has_closed(command.business_date) for x in task.agent_tasks)
+        ):
             return
-        for desk in self._desks:
-            follow: list[Given] = []
-            for steps in desk.close_day(day, self.closed_through, BATCH):
-                for step in steps:
-                    follow += self._publish_step(step, given.row)
-            for item in follow:
-                self._take(item)
-        self.closed_through = day.business_date
-        self._store.set_meta("closed_through", day.business_date.isoformat())
-        if self._parked:
-            wait = self._policies.house(self.closed_through).unknown_account_wait_days
-            expired = self._store.overdue(day.business_date.toordinal(), wait)
-            for position in expired:
-                row = self._store.record(position)
-                self._refuse(row, UnknownAccount((row[3] or b"").decode(errors="replace")))
-            self._store.unpark(expired)
-            self._parked = self._store.parked_keys()
-
-    # -- what goes out
-
-    def _say(self, event: ev.Event, cause: Row) -> Row:
-        self._said.append(event)
-        self._summary.said += 1
-        return self._journal.say(event, cause)
-
-    def _refuse(self, row: Row, bad: BadInput, identity: str = "", *, read: bool = True) -> None:
-        self._summary.refused += 1
-        self._say(letter_of(row, bad, identity, self.vault, read=read), row)
-
-    def _park(self, row: Row, key: str) -> None:
-        self._store.park(row[0], key, self._policies.deadline(self.closed_through))
-        self._parked.add(key)
-
-    def _unparked(self, key: str) -> list[Given]:
-        positions = self._store.parked(key)
-        self._store.unpark(positions)
-        self._parked.discard(key)
-        rows = [self._store.record(position) for position in positions]
-        return [Given(row, read_record(row, self._codec, self.vault), key) for row in rows]
+        if isinstance(command, ev.QuarantineReleased):
+            task.release(command, record)
+            self._take_back()
+            return
+        close = DayClose(record, record.position, command, task.agent_tasks, task.inputs, task.internal_topics)
+        barriers = Barriers()
+        while close.phase is not Phase.DONE:
+            action = close.action(_ALL_READ, barriers, task.partitions)
+            if isinstance(command, ev.PolicyChanged):
+                task.change_policies(command)
+            elif action is Action.REPORT_READY:
+                barriers.note(close.report(task.partition))
+            elif action is Action.CLOSE_AGENT:
+                agent = close.agent
+                assert agent is not None
+                for _ in task.close(agent, record, command, BATCH):
+                    self._append_outputs()
+                self._take_back()
+                barriers.note(close.report(task.partition, agent.name))
+            close.done(action)
 
     # -- what is known
+
+    @property
+    def closed_through(self) -> date | None:
+        """The last business date that is closed."""
+        return self._task.closed_through
 
     def replayed(self) -> set[str]:
         """Return the ids of the dead letters that were sent in again."""
@@ -328,9 +302,24 @@ class LocalRuntime:
         for _, _, offset, _, value, *_ in self._store.of_topic(topic, after + 1):
             yield offset, self._codec.decode(value or b"")
 
+    @property
+    def quarantined(self) -> dict[tuple[str, str], Held]:
+        """The keys in quarantine, by agent and key."""
+        return self._task.quarantine.held
+
+    def quarantine_rows(self) -> list[tuple[int, bytes]]:
+        """Return the rows of the quarantine, by number."""
+        return list(self._store.quarantined())
+
+    @property
+    def policies(self) -> PolicyBook:
+        """The policies by which it decides, with all changes."""
+        return self._task.policies.book
+
     def state(self, agent: str, key: str) -> Struct | None:
         """Return the state that an agent keeps of a key."""
-        return self._desk(agent).state(key)
+        found: Struct | None = self._agent_task(agent).store.state(key)
+        return found
 
     def keys(self, agent: str) -> list[str]:
         """Return all keys of which an agent keeps a state, sorted."""
@@ -338,7 +327,28 @@ class LocalRuntime:
 
     def history(self, agent: str, key: str) -> list[tuple[str, ev.Event]]:
         """Return the facts that an agent recorded for a key."""
-        return self._desk(agent).history(key)
+        return self._agent_task(agent).store.history(key)
 
-    def _desk(self, agent: str) -> Desk[Any]:
-        return next(d for d in self._desks if d.agent.name == agent)
+    def _agent_task(self, agent: str) -> AgentTask:
+        return next(x for x in self._task.agent_tasks if x.name == agent)
+
+
+class _AllRead:
+    """How far one process has read, where a record is taken once all that comes of the one before is processed."""
+
+    def is_past(self, topic: str, at: int) -> bool:
+        """Say that nothing is left of a topic."""
+        return True
+
+    def has_read(self, topic: str, fence: int) -> bool:
+        """Say that all of a topic was processed."""
+        return True
+
+
+_ALL_READ = _AllRead()
+
+
+def _unknown_topic(topic: str) -> InvalidEventError:
+    """Return why a record is rejected that stands on a topic which nothing reads."""
+    names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
+    return InvalidEventError("unknown_topic", f"Nothing reads the topic {topic}. Send to one of {names}.")

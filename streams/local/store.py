@@ -7,17 +7,19 @@ A batch is one transaction, so the file is always as if each batch had happened 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TypeVar
 
-from msgspec import json
+from msgspec import json, msgpack
 
-from schemas.errors import Fatal
-from streams.desk import AFTER_SEPARATOR, fact_id
-from streams.folders import taken
-from streams.privacy.log import LogSeal
+from schemas.errors import FatalError
+from streams.engine.output import Record
+from streams.engine.state_store import AFTER_SEPARATOR, fact_id
+from streams.folder_lock import lock_folder
+from streams.security.sealed_log import LogSeal
+from streams.storage_faults import faults_of
 
 # Values stand in tables of their own order, and slim indexes lead to them: a key that is not there, as most new
 # facts' are not, is found missing without reading past any value.
@@ -36,6 +38,7 @@ CREATE TABLE IF NOT EXISTS fact (
 );
 CREATE TABLE IF NOT EXISTS parked (position INTEGER PRIMARY KEY, key TEXT NOT NULL, deadline INTEGER);
 CREATE INDEX IF NOT EXISTS parked_by_key ON parked (key);
+CREATE TABLE IF NOT EXISTS quarantine (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS replayed (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
@@ -43,8 +46,30 @@ T = TypeVar("T")
 # SQLite takes 32,766 parameters a statement; a look-up of pairs stays well below.
 LOOK_UP = 4_000
 
+NO_HEADERS = b"\x90"
 # position, topic, offset, key, value, headers, timestamp, inbound
 Row = tuple[int, str, int, bytes | None, bytes | None, bytes, int, int]
+
+
+def read_headers(data: bytes) -> list[tuple[str, bytes]]:
+    """Return the headers of a stored record."""
+    return [] if data == NO_HEADERS else msgpack.decode(data, type=list[tuple[str, bytes]])
+
+
+class LogRecord:
+    """A record that came in or was published, as the engine takes it. position: where it stands in the whole log."""
+
+    __slots__ = ("key", "offset", "packed_headers", "position", "timestamp", "topic", "value")
+    # There is one partition.
+    partition = 0
+
+    def __init__(self, row: Row) -> None:
+        self.position, self.topic, self.offset, self.key, self.value, self.packed_headers, self.timestamp, _ = row
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Its headers; most records have none."""
+        return read_headers(self.packed_headers)
 
 
 @contextmanager
@@ -53,10 +78,20 @@ def atomically(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        # After some errors, a full disk among them, SQLite has rolled back by itself.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")
+
+
+def faults_of_data(path: Path | None) -> AbstractContextManager[None]:
+    """Raise what SQLite raises of a data directory's file with what to do; it is the only copy, and stays."""
+    if path is None:
+        return nullcontext()
+    damaged = ". Restore the directory from a backup, publish its events into another one, or name another with --data."
+    return faults_of(path, damaged, ", and go on: what was taken is in the file, and what was not can be sent again.")
 
 
 class Tables:
@@ -94,12 +129,22 @@ class Tables:
 class Store(Tables):
     """The tables behind a local runtime. `folder` None keeps them in memory."""
 
+    faults: tuple[type[Exception], ...] = (sqlite3.Error,)
+
     def __init__(self, folder: Path | None) -> None:
         self._lock: IO[str] | None = None
         if folder is not None:
-            self._lock = taken(folder, "name another")
-        path = ":memory:" if folder is None else str(folder / "reprieve.db")
-        super().__init__(sqlite3.connect(path, isolation_level=None, cached_statements=256))
+            self._lock = lock_folder(folder, "name another")
+        self.path = None if folder is None else folder / "reprieve.db"
+        try:
+            with faults_of_data(self.path):
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        super().__init__(sqlite3.connect(self.path or ":memory:", isolation_level=None, cached_statements=256))
         # The write-ahead log may grow to 64 MiB before it is copied back, so that a batch's pages are copied once.
         for pragma in (
             "journal_mode=WAL",
@@ -112,21 +157,29 @@ class Store(Tables):
         ):
             self.db.execute(f"PRAGMA {pragma}")
         self.db.executescript(TABLES)
+        self._read_parked_keys()
 
     def close(self) -> None:
         """Close the file and let another process have it."""
-        self.db.close()
+        if hasattr(self, "db"):
+            self.db.close()
         if self._lock is not None:
             self._lock.close()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """Commit all that is written within, or none of it."""
-        return atomically(self.db)
+        try:
+            with atomically(self.db):
+                yield
+        except BaseException:
+            self._read_parked_keys()
+            raise
 
     # -- meta
 
     def set_meta(self, name: str, value: str) -> None:
-        """Keep a named value."""
+        """Store a named value."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def mark_replayed(self, name: str) -> None:
@@ -210,30 +263,54 @@ class Store(Tables):
             "INSERT INTO fact VALUES (?, ?, ?) ON CONFLICT (agent, id) DO UPDATE SET value = excluded.value", rows
         )
 
+    def erase(self, key: str) -> None:
+        """Do nothing more: what is written over is overwritten in the file."""
+
     # -- parked records
 
-    def park(self, position: int, key: str, deadline: int | None) -> None:
-        """Let a record wait for its account until the close of a day."""
-        self.db.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (position, key, deadline))
+    @property
+    def parked_keys(self) -> Collection[str]:
+        """The keys for which records are parked."""
+        return self._parked_keys
 
-    def parked(self, key: str) -> list[int]:
-        """Return the positions of the records that wait for an account."""
-        return [p for (p,) in self.db.execute("SELECT position FROM parked WHERE key = ? ORDER BY position", (key,))]
+    def _read_parked_keys(self) -> None:
+        self._parked_keys = {key for (key,) in self.db.execute("SELECT DISTINCT key FROM parked")}
 
-    def parked_keys(self) -> set[str]:
-        """Return the keys for which records wait."""
-        return {key for (key,) in self.db.execute("SELECT DISTINCT key FROM parked")}
+    def park(self, key: str, record: Record, deadline: int | None) -> None:
+        """Let a record of the log wait for its account, through a business date (ordinal)."""
+        self.db.execute("INSERT OR REPLACE INTO parked VALUES (?, ?, ?)", (self._position_of(record), key, deadline))
+        self._parked_keys.add(key)
 
-    def overdue(self, day: int, wait: int) -> list[int]:
-        """Return the positions of records that have waited long enough; sets the deadline of those that had none."""
-        self.db.execute("UPDATE parked SET deadline = ? WHERE deadline IS NULL", (day + wait,))
-        return [
-            p for (p,) in self.db.execute("SELECT position FROM parked WHERE deadline < ? ORDER BY position", (day,))
-        ]
+    def parked(self, key: str) -> list[tuple[Record, int | None]]:
+        """Return the records that wait for an account with their deadlines, by topic and offset."""
+        rows = self.db.execute("SELECT position, deadline FROM parked WHERE key = ?", (key,)).fetchall()
+        found = [(LogRecord(self.record(position)), deadline) for position, deadline in rows]
+        return sorted(found, key=lambda pair: (pair[0].topic, pair[0].offset))
 
-    def unpark(self, positions: Iterable[int]) -> None:
-        """Forget parked records that no longer wait."""
-        self.db.executemany("DELETE FROM parked WHERE position = ?", ((p,) for p in positions))
+    def unpark(self, key: str) -> None:
+        """Remove the records that waited for an account."""
+        self.db.execute("DELETE FROM parked WHERE key = ?", (key,))
+        self._parked_keys.discard(key)
+
+    def _position_of(self, record: Record) -> int:
+        if isinstance(record, LogRecord):
+            return record.position
+        query = 'SELECT position FROM log WHERE topic = ? AND "offset" = ?'
+        return int(self.db.execute(query, (record.topic, record.offset)).fetchone()[0])
+
+    # -- quarantine
+
+    def quarantined(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the rows of the quarantine by number, the lowest first."""
+        yield from self.db.execute("SELECT number, value FROM quarantine ORDER BY number")
+
+    def put_quarantined(self, number: int, row: bytes) -> None:
+        """Store a row of the quarantine; one that exists is replaced."""
+        self.db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?)", (number, row))
+
+    def remove_quarantined(self, numbers: Iterable[int]) -> None:
+        """Remove rows of the quarantine."""
+        self.db.executemany("DELETE FROM quarantine WHERE number = ?", ((number,) for number in numbers))
 
 
 def book_of(folder: Path) -> str | None:
@@ -241,16 +318,19 @@ def book_of(folder: Path) -> str | None:
     path = folder / "reprieve.db"
     if not path.exists():
         return None
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        row = db.execute("SELECT value FROM meta WHERE name = 'book'").fetchone()
+        with faults_of_data(path):
+            return _book_in(path)
     except sqlite3.DatabaseError as error:
         if "no such table" in str(error):
             # A process that was killed before its first transaction left it.
             return None
-        raise Fatal(f"{path} is no data of Reprieve: {error}. Name another directory.") from error
-    finally:
-        db.close()
+        raise FatalError(f"{path} is no data of Reprieve: {error}. Name another directory.") from error
+
+
+def _book_in(path: Path) -> str | None:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        row = db.execute("SELECT value FROM meta WHERE name = 'book'").fetchone()
     return None if row is None else str(row[0])
 
 

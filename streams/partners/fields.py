@@ -12,13 +12,14 @@ from msgspec import Struct
 # A tree of the fields that are given: None where all of a value is.
 Tree = dict[str, Any]
 
-# What says why somebody is in trouble, speaks to him in person, or is the lender's own: given only where a partner
-# names it and states on what ground it needs it.
+# What says why somebody is in trouble, speaks to them in person, names others, or is the lender's own: given only where
+# a partner names it and states on what ground it needs it.
 PRIVATE = frozenset(
     {
         "message", "reasons", "reason", "support", "education", "disclosures", "contact", "tone", "kind", "sequence",
-        "clauses", "recording_ref", "comment", "npv", "distressed_obligation_bps", "policy", "lead_option_id", "locale",
-        "source", "caused_by", "evidence",
+        "clauses", "recording_ref", "comment", "npv", "distressed_obligation_bps", "policy", "recommended_option_id",
+        "locale", "source", "caused_by", "evidence", "headings", "lessons", "lender", "token_amount",
+        "joint_borrower_ids", "answered_by", "agreed_by", "parties", "role",
     }
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.errors import Transient
+from schemas.errors import RetryableError
 from streams.partners.signing import secret_of
 
 _LARGEST = 4_096
@@ -38,7 +38,7 @@ class Keyring:
         self._read: dict[str, tuple[tuple[int, int], bytes]] = {}
 
     def keys(self) -> list[bytes]:
-        """Return the keys, in the order of their references. Raises Transient where one cannot be had."""
+        """Return the keys, in the order of their references. Raises RetryableError where one cannot be had."""
         return [self._key(ref) for ref in self._refs]
 
     def _key(self, ref: SecretRef) -> bytes:
@@ -55,12 +55,12 @@ class Keyring:
                 kept = self._read[ref.file] = (stamp, secret_of(path.read_text("utf-8").strip()))
             return kept[1]
         except KeyError:
-            raise Transient(f"The secret in {ref.place()} is not set.") from None
+            raise RetryableError(f"The secret in {ref.place()} is not set.") from None
         except OSError as error:
-            raise Transient(f"The secret in {ref.place()} cannot be read: {error.strerror}.") from None
+            raise RetryableError(f"The secret in {ref.place()} cannot be read: {error.strerror}.") from None
         except ValueError as error:
             why = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            raise Transient(
+            raise RetryableError(
                 f"The secret in {ref.place()} cannot be used: {why}. Write {'whsec_'} and the base64 of 24 to 64 "
                 "random bytes."
             ) from None

@@ -24,7 +24,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 _SIGNATURES = 16
 
 
-class Unsigned(Exception):
+class SignatureError(Exception):
     """A message is not signed as it must be. It says why in words for logs, never for the sender."""
 
 
@@ -58,12 +58,12 @@ def signed(keys: Sequence[bytes], message_id: str, at: int, body: bytes) -> dict
 def verified(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, now: float, tolerance: float) -> Signed:
     """Return what the signature of a message vouches for. headers: by name, whatever its case.
 
-    The body need be no text. Raises Unsigned, after as much work whatever is wrong with the signature.
+    The body need be no text. Raises SignatureError, after as much work whatever is wrong with the signature.
     """
     given = {name.lower(): value for name, value in headers.items()}
     message_id, at, signatures = given.get(ID, ""), given.get(TIMESTAMP, ""), given.get(SIGNATURE, "")
     if not _ID.fullmatch(message_id) or not _SECONDS.fullmatch(at):
-        raise Unsigned("the headers webhook-id and webhook-timestamp are missing or malformed")
+        raise SignatureError("the headers webhook-id and webhook-timestamp are missing or malformed")
     offered = [part for part in signatures.split(" ")[:_SIGNATURES] if part.startswith("v1,")]
     matches = False
     for key in keys:
@@ -72,7 +72,7 @@ def verified(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, 
         for part in offered:
             matches |= hmac.compare_digest(wanted, part.encode("utf-8", "replace"))
     if not matches:
-        raise Unsigned("no signature matches")
+        raise SignatureError("no signature matches")
     if abs(now - int(at)) > tolerance:
-        raise Unsigned(f"it was signed {now - int(at):.0f} s ago")
+        raise SignatureError(f"it was signed {now - int(at):.0f} s ago")
     return Signed(message_id, int(at))

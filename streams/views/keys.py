@@ -27,6 +27,16 @@ class Keys:
         return self.base + "offsets"
 
     @property
+    def closed(self) -> str:
+        """The hash of the last closed day (ordinal) of the accounts of each partition."""
+        return self.base + "closed"
+
+    @property
+    def rules(self) -> str:
+        """The hash of the policies by which accounts are aged, as the workers keep them; for projectors alone."""
+        return self.base + "rules"
+
+    @property
     def currencies(self) -> str:
         """The set of currencies that have an index of bad debts."""
         return self.base + "currencies"
@@ -37,6 +47,16 @@ class Keys:
         return self.prefix + "generation"
 
     @property
+    def generations(self) -> str:
+        """The number of the newest generation that was ever begun."""
+        return self.prefix + "generations"
+
+    @property
+    def rebuilding(self) -> str:
+        """The lock of whoever makes the views anew: who it is, and since when."""
+        return self.prefix + "rebuilding"
+
+    @property
     def changes(self) -> str:
-        """The channel on which it is said what has changed, `account:ID` or `borrower:ID`."""
+        """The channel on which changes are published: `account:ID`, `borrower:ID`, or `closed:PARTITION`."""
         return self.prefix + "changes"

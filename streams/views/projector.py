@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+import structlog
+from aiokafka import TopicPartition
 from redis.asyncio import Redis
 from redis.exceptions import (
     AuthenticationError,
@@ -28,26 +30,36 @@ from redis.exceptions import (
     WatchError,
 )
 
-from schemas.errors import Fatal
+from agents.account.agent import AccountAgent
+from agents.account.view import aging
+from schemas.errors import FatalError
 from state.account import AccountState
 from state.borrower import BorrowerState
+from state.policy import PolicyBook
+from state.policy_packs.problems import PackError
 from state.storage import unpack
-from streams.health import Stalls, Standing
-from streams.kafka.broker import AWAY, Pauses, changelog, is_away, patiently
-from streams.kafka.fetching import Fetching
-from streams.kafka.metrics import VIEWS_AWAY, VIEWS_LAG, VIEWS_WRITTEN
-from streams.kafka.rows import STATE, state_of
+from streams.engine.policies import book_named, is_of_rules, stored_book
+from streams.http.health import HealthStatus, Stalls
+from streams.kafka.changelog_format import META, STATE, changelog_topic, packed_state
+from streams.kafka.committed_reader import CommittedReader
+from streams.kafka.metrics import VIEWS_AWAY, VIEWS_EVICT, VIEWS_LAG, VIEWS_WRITTEN
+from streams.kafka.retry import RETRIABLE_ERRORS, Backoff, is_waiting, retry_until_available
 from streams.kafka.sealing import vault_for
-from streams.privacy.sealed import open_state
-from streams.privacy.vault import Vault
+from streams.kafka.topic_ids import TopicIds
+from streams.security.sealed_rows import open_state
+from streams.security.vault import Vault
 from streams.settings import Settings
+from streams.views.eviction import ASKED, evicts
 from streams.views.keys import KINDS, Keys
 from streams.views.shape import View, account_view, borrower_view
 
+log: Any = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 # Rows a transaction: it holds up Redis while it runs.
 _ROWS = 1_000
+# The named value in which a lane keeps the last day that its accounts have closed.
+CLOSED = "closed_through"
 _FETCH_BYTES = 4 * 1024 * 1024
 
 
@@ -62,37 +74,36 @@ class Projector:
         self._redis: Any = redis
         self._fixed = generation
         self._keys = Keys(settings.redis.prefix, generation or 0)
-        self._pauses = Pauses(settings)
+        self._backoff = Backoff(settings)
         # By partition: where the consumer is, and what Redis says of it.
         self._places: dict[TopicPartition, int] = {}
         self._written: dict[TopicPartition, int] = {}
         self._rounds = 0
+        # Named values of the workers that make the policies, and those as a book, None until it is asked for.
+        self._kept: dict[str, str] = {}
+        self._policies: PolicyBook | None = None
+        self._accounts = AccountAgent()
         self._stalls = Stalls(settings.health.stall_seconds)
-        self._consumer = AIOKafkaConsumer(
-            **settings.kafka.client_options(),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=_FETCH_BYTES,
-        )
-        self._fetching = Fetching(self._consumer, settings)
+        self._reader = CommittedReader(settings, reset="earliest", fetch_bytes=_FETCH_BYTES)
+        self._ids = TopicIds(settings)
 
     async def __aenter__(self) -> Projector:
         self._vault = await vault_for(self._settings)
-        await patiently(self._settings, "following changelogs", self._consumer.start)
+        await retry_until_available(self._settings, "following changelogs", self._reader.start)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._fetching.forget()
-        await self._consumer.stop()
+        await self._reader.stop()
+        await self._ids.stop()
 
-    def standing(self) -> Standing:
+    def health_status(self) -> HealthStatus:
         """Return whether rounds are made, and whether one was."""
-        ill = self._stalls.ill({"writing views": self._rounds}, excused=is_away())
-        return Standing(ill, None if self._rounds else "the first rows are not in yet")
+        ill = self._stalls.stalled({"writing views": self._rounds}, excused=is_waiting())
+        return HealthStatus(ill, None if self._rounds else "the first rows are not in yet")
 
     async def run(self) -> None:
-        """Write what is committed, as it comes. Raises Fatal where going on would be wrong."""
+        """Write what is committed, as it comes. Raises FatalError where going on would be wrong."""
+        await self._see_whether_it_evicts()
         await self._place()
         while True:
             await self._round()
@@ -100,35 +111,58 @@ class Projector:
     async def catch_up(self) -> int:
         """Write all that is committed by now; returns the rows read."""
         await self._place()
-        ends = await self._consumer.end_offsets(list(self._places))
+        _, ends = await self._reader.offsets(list(self._places))
         rows = 0
-        while any([await self._consumer.position(tp) < ends[tp] for tp in ends]):
+        while await self._reader.is_behind(ends):
             rows += await self._round()
         return rows
+
+    async def _see_whether_it_evicts(self) -> None:
+        """Warn where Redis throws views away when it is full; a user that may not ask goes on without an answer."""
+        try:
+            why = evicts(await self._patiently(lambda: self._redis.info(ASKED)))
+        except FatalError:
+            return
+        VIEWS_EVICT.set(why is not None)
+        if why is not None:
+            log.warning("redis_evicts", detail=why)
 
     # -- where it is
 
     async def _place(self) -> None:
-        """Go to where the views have come to. Raises Fatal where that is behind the end of a changelog."""
-        consumer, settings = self._consumer, self._settings
-        names = {changelog(settings, agent): agent for agent in KINDS}
-        found = await patiently(settings, "looking for changelogs", consumer._client.fetch_all_metadata)
-        tps = [TopicPartition(name, part) for name in names for part in found.partitions_for_topic(name) or ()]
-        if not tps:
-            raise Fatal(f"There are no changelogs {', '.join(names)}. Make the topics with `reprieve topics apply`.")
+        """Go to where the views have come to. Raises FatalError where that is behind the end of a changelog."""
+        reader, settings = self._reader, self._settings
+        names = [changelog_topic(settings, agent) for agent in KINDS]
+        tps = await retry_until_available(settings, "looking for changelogs", partial(reader.partitions, names))
         await self._patiently(self._generation)
         known = await self._patiently(lambda: self._redis.hgetall(self._keys.offsets))
+        await self._see_topics(names, known)
+        kept = await self._patiently(lambda: self._redis.hgetall(self._keys.rules))
+        self._kept, self._policies = {name.decode(): text.decode() for name, text in kept.items()}, None
         self._written = {tp: int(known.get(_name(tp).encode(), 0)) for tp in tps}
         self._places = dict(self._written)
-        consumer.assign(tps)
-        ends = await consumer.end_offsets(tps)
+        reader.assign(tps)
+        _, ends = await reader.offsets(tps)
         for tp, at in self._places.items():
             if at > ends[tp]:
-                raise Fatal(
+                raise FatalError(
                     f"The views are at {at} of {_name(tp)}, which ends at {ends[tp]}: Kafka was restored to an earlier "
                     "day, or this is another cluster. Make them anew with `reprieve views rebuild`."
                 )
-            consumer.seek(tp, at)
+            reader.seek(tp, at)
+
+    async def _see_topics(self, names: list[str], known: Mapping[bytes, bytes]) -> None:
+        """Note the ids of changelogs beside the offsets in them. Raises FatalError where these are of other topics."""
+        answers = await retry_until_available(self._settings, "looking for changelogs", lambda: self._ids.ask(names))
+        now = {f"id:{name}": topic.topic_id for seen in answers for name, topic in seen.items()}
+        for field, topic_id in now.items():
+            before = known.get(field.encode(), topic_id.encode()).decode()
+            if before != topic_id:
+                raise FatalError(
+                    f"The views are of another topic {field[3:]} (id {before}, now {topic_id}): it was made anew, or "
+                    "this is another cluster. Make them anew with `reprieve views rebuild`."
+                )
+        await self._patiently(lambda: self._redis.hset(self._keys.offsets, mapping=now))
 
     async def _generation(self) -> None:
         if self._fixed is None:
@@ -138,12 +172,12 @@ class Projector:
     # -- a round
 
     async def _round(self) -> int:
-        batches = await patiently(self._settings, "reading changelogs", lambda: self._fetching.getmany(timeout=0.2))
+        batches = await retry_until_available(self._settings, "reading changelogs", self._reader.read)
         if not batches and not await self._patiently(self._as_left):
             await self._place()
             return 0
         read = 0
-        self._tell_lag({tp: self._consumer.last_stable_offset(tp) for tp in self._places})
+        self._tell_lag(self._reader.lag(self._places))
         for tp, records in batches.items():
             for start in range(0, len(records), _ROWS):
                 part = records[start : start + _ROWS]
@@ -154,17 +188,15 @@ class Projector:
                 read += len(part)
         # What lies behind the last row is no row: marks of transactions.
         for tp in batches:
-            self._places[tp] = max(self._places[tp], await self._consumer.position(tp))
-        self._tell_lag({tp: self._consumer.last_stable_offset(tp) for tp in self._places})
+            self._places[tp] = max(self._places[tp], await self._reader.consumer.position(tp))
+        self._tell_lag(self._reader.lag(self._places))
         self._rounds += 1
         return read
 
-    def _tell_lag(self, ends: Mapping[TopicPartition, int | None]) -> None:
-        """Tell how many committed rows are not yet in Redis, where the end of a partition is known."""
-        for tp, at in self._places.items():
-            end = ends.get(tp)
-            if end is not None:
-                VIEWS_LAG.labels(topic=tp.topic, partition=tp.partition).set(max(0, end - at))
+    def _tell_lag(self, lag: Mapping[TopicPartition, int]) -> None:
+        """Report how many committed rows are not yet in Redis."""
+        for tp, rows in lag.items():
+            VIEWS_LAG.labels(topic=tp.topic, partition=tp.partition).set(rows)
 
     async def _as_left(self) -> bool:
         """Say whether Redis is as this one left it: it may have been emptied, restored, or written by another."""
@@ -175,11 +207,15 @@ class Projector:
 
     async def _write(self, tp: TopicPartition, records: Sequence[Any]) -> bool:
         """Write rows and the offset behind them; returns whether they still were the next."""
-        agent = next(a for a in KINDS if changelog(self._settings, a) == tp.topic)
-        rows: dict[str, View | None] = {}
+        agent = next(a for a in KINDS if changelog_topic(self._settings, a) == tp.topic)
+        states, named = dict[str, bytes | None](), dict[str, str]()
         for record in records:
             if record.key[:1] == STATE:
-                rows[record.key[1:].decode()] = _view(agent, record.key[1:].decode(), record.value, self._vault)
+                states[record.key[1:].decode()] = record.value
+            elif record.key[:1] == META and record.value is not None and agent == "account":
+                named[record.key[1:].decode()] = record.value.decode()
+        rules = self._take_rules(named)
+        rows = {key: self._view(agent, key, value, tp.partition) for key, value in states.items()}
         keys, behind = self._keys, records[-1].offset + 1
         async with self._redis.pipeline(transaction=True) as pipe:
             try:
@@ -192,6 +228,11 @@ class Projector:
                 pipe.multi()
                 for key, view in rows.items():
                     self._put(pipe, agent, key, view, currencies)
+                if rules:
+                    pipe.hset(keys.rules, mapping=rules)
+                if CLOSED in named:
+                    pipe.hset(keys.closed, str(tp.partition), str(date.fromisoformat(named[CLOSED]).toordinal()))
+                    pipe.publish(keys.changes, f"closed:{tp.partition}")
                 pipe.hset(keys.offsets, _name(tp), str(behind))
                 await pipe.execute()
             except WatchError:
@@ -199,6 +240,31 @@ class Projector:
         self._places[tp] = self._written[tp] = behind
         VIEWS_WRITTEN.inc(len(rows))
         return True
+
+    def _take_rules(self, named: Mapping[str, str]) -> dict[str, str]:
+        """Take up what the named values of a lane tell of policies; returns what of it is new.
+
+        Each lane keeps the same, some later than others. A text is never changed but that a list goes on.
+        """
+        found = {n: text for n, text in named.items() if is_of_rules(n) and len(text) > len(self._kept.get(n, ""))}
+        if found:
+            self._kept, self._policies = self._kept | found, None
+        return found
+
+    def _view(self, agent: str, key: str, value: bytes | None, partition: int) -> View | None:
+        if value is None:
+            return None
+        packed = open_state(self._vault, agent, key, packed_state(value))
+        if agent != "account":
+            return borrower_view(unpack(packed, BorrowerState))
+        if self._policies is None:
+            try:
+                self._policies = stored_book(self._kept.get, lambda: book_named(self._settings.worker.policy))
+            except PackError as error:
+                raise FatalError(f"The policies that the workers keep cannot be read: {error}") from error
+        state = unpack(packed, AccountState)
+        rules = self._accounts.rules(self._policies, state)
+        return account_view(state, aging(state, rules), partition)
 
     def _put(self, pipe: Any, agent: str, key: str, view: View | None, currencies: set[str]) -> None:
         keys, name = self._keys, self._keys.view(agent, key)
@@ -226,63 +292,32 @@ class Projector:
             try:
                 done = await attempt()
             except (AuthenticationError, NoPermissionError) as error:
-                raise Fatal(
+                raise FatalError(
                     f"Redis refuses: {error}. See to redis.username and redis.password, and what they may do."
                 ) from error
             except (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError) as error:
                 # It fails over, or is full: somebody sees to that, and then it takes them.
                 await self._rest(error)
             except ResponseError as error:
-                raise Fatal(
+                raise FatalError(
                     f"Redis does not take a view: {error}. The keys under its prefix may be another's."
                 ) from error
             except (TimeoutError, RedisError, OSError) as error:
                 await self._rest(error)
             else:
                 VIEWS_AWAY.set(0)
-                self._pauses.over()
+                self._backoff.reset()
                 return done
 
     async def _rest(self, error: BaseException) -> None:
         """Sleep until Redis is tried again, and tell what waits meanwhile: no round ends that would tell it."""
         VIEWS_AWAY.set(1)
         # What was fetched last says nothing of what was committed since; and without Kafka nobody knows.
-        with contextlib.suppress(*AWAY):
-            self._tell_lag(await self._consumer.end_offsets(list(self._places)))
-        await self._pauses.rest("writing views", error)
-
-
-def _view(agent: str, key: str, value: bytes | None, vault: Vault | None) -> View | None:
-    if value is None:
-        return None
-    state = open_state(vault, agent, key, state_of(value))
-    if agent == "account":
-        return account_view(unpack(state, AccountState))
-    return borrower_view(unpack(state, BorrowerState))
+        with contextlib.suppress(*RETRIABLE_ERRORS):
+            _, ends = await self._reader.offsets(list(self._places))
+            self._tell_lag({tp: max(0, end - self._places[tp]) for tp, end in ends.items()})
+        await self._backoff.wait("writing views", error)
 
 
 def _name(tp: TopicPartition) -> str:
     return f"{tp.topic}/{tp.partition}"
-
-
-async def rebuild(settings: Settings, redis: Redis) -> int:
-    """Make all views anew beside the old ones, then let readers go by them; returns the rows read."""
-    prefix = settings.redis.prefix
-    before = int(await redis.get(Keys(prefix, 0).generation) or 0)
-    await _forget(redis, prefix, before + 1)
-    async with Projector(settings, redis, before + 1) as projector:
-        rows = await projector.catch_up()
-    await redis.set(Keys(prefix, 0).generation, before + 1)
-    await _forget(redis, prefix, before)
-    return rows
-
-
-async def _forget(redis: Redis, prefix: str, generation: int) -> None:
-    found = []
-    async for key in redis.scan_iter(match=Keys(prefix, generation).base + "*", count=1_000):
-        found.append(key)
-        if len(found) >= 1_000:
-            await redis.unlink(*found)
-            found = []
-    if found:
-        await redis.unlink(*found)

@@ -14,9 +14,10 @@ from typing import IO
 
 from msgspec import Struct
 
-from schemas.errors import Fatal, WrongUse
-from streams.folders import taken
+from schemas.errors import FatalError, UsageError
+from streams.folder_lock import lock_folder
 from streams.local.store import atomically
+from streams.storage_faults import Cause, fault_of
 
 # Times are milliseconds since the epoch. Deliveries of one borrower to one partner go out in the order of `seq`.
 TABLES = """
@@ -34,6 +35,7 @@ CREATE INDEX IF NOT EXISTS delivery_of_borrower ON delivery (borrower_id) WHERE 
 CREATE TABLE IF NOT EXISTS place (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS topic (name TEXT PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS consent (
     borrower_id TEXT NOT NULL, purpose TEXT NOT NULL, consent_id TEXT NOT NULL, granted INTEGER NOT NULL,
     withdrawn INTEGER NOT NULL, PRIMARY KEY (borrower_id, purpose, consent_id)
@@ -75,11 +77,13 @@ class Outbox:
     def __init__(self, folder: Path, *, owned: bool = True) -> None:
         """Open a folder. owned: for the process that delivers, which has it alone; without it, it must be there."""
         self._lock: IO[str] | None = None
-        path = folder / "webhooks.db"
+        self.path = path = folder / "webhooks.db"
         if owned:
-            self._lock = taken(folder, "set webhooks.data_dir to another directory")
+            self._lock = lock_folder(folder, "set webhooks.data_dir to another directory")
         elif not path.exists():
-            raise WrongUse(f"There is no outbox in {folder}. Start `reprieve webhooks run`, or see webhooks.data_dir.")
+            raise UsageError(
+                f"There is no outbox in {folder}. Start `reprieve webhooks run`, or see webhooks.data_dir."
+            )
         try:
             self.db = sqlite3.connect(path, isolation_level=None, timeout=30)
             # What a power cut may take from the end is read from Kafka again: no need to wait for the disk.
@@ -87,9 +91,9 @@ class Outbox:
             self.db.executescript(TABLES)
         except sqlite3.Error as error:
             self.close()
-            raise Fatal(
-                f"The outbox {path} cannot be opened: {error}. Restore it, or begin with an empty one."
-            ) from error
+            fault = fault_of(error, path)
+            damaged = ". Restore it from a backup, or begin with an empty one" if fault.cause is Cause.DAMAGED else ""
+            raise FatalError(f"The outbox cannot be opened. {fault.message}{damaged}, and start again.") from error
 
     def close(self) -> None:
         """Close the file and let the folder go."""
@@ -113,6 +117,14 @@ class Outbox:
     def set_place(self, topic: str, partition: int, offset: int) -> None:
         """Note an offset, within the transaction that takes the record before it."""
         self.db.execute("INSERT OR REPLACE INTO place VALUES (?, ?, ?)", (topic, partition, offset))
+
+    def topic_ids(self) -> dict[str, str]:
+        """Return the ids of the topics in which these offsets count, by name."""
+        return dict(self.db.execute("SELECT name, id FROM topic"))
+
+    def set_topic_id(self, topic: str, topic_id: str) -> None:
+        """Note the id of a topic, within the transaction that notes its offsets."""
+        self.db.execute("INSERT OR REPLACE INTO topic VALUES (?, ?)", (topic, topic_id))
 
     # -- deliveries
 
@@ -229,7 +241,7 @@ class Outbox:
         query = f"SELECT {_COLUMNS} FROM delivery WHERE {where} ORDER BY seq LIMIT ?"  # nosec B608
         return [Delivery(*row) for row in self.db.execute(query, (*values, most))]
 
-    def standing(self) -> dict[tuple[str, str], tuple[int, int]]:
+    def counts(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Return by partner and state how many there are, and when the oldest was queued."""
         query = "SELECT partner, state, count(*), min(queued) FROM delivery GROUP BY partner, state"
         return {(partner, state): (count, oldest) for partner, state, count, oldest in self.db.execute(query)}

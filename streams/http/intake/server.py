@@ -1,0 +1,261 @@
+"""The HTTP endpoint that signed events come in by. A signature is its only password; it knows no person.
+
+Nothing is answered with 202 before it is durable; what cannot be taken now is asked for again (503), so nothing is lost
+silently. A message that comes again is answered as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPException
+
+from schemas import events as ev
+from schemas.errors import FatalError, InvalidEventError, ReprieveError, RetryableError
+from streams.http.body import ClientDisconnectedError, read_body
+from streams.http.intake.admission import admitted, fallback_id
+from streams.http.intake.event_sink import EventSink
+from streams.http.intake.limits import AnswerCache, TokenBucket
+from streams.http.intake.metrics import EVENTS, OPEN, REQUESTS, SECONDS
+from streams.http.intake.problem_details import PREFIX, SAFE, ProblemError
+from streams.partners.partner_registry import Partner
+from streams.partners.secrets import Keyring
+from streams.partners.signing import SignatureError, Signed, verified
+from streams.settings import IntakeSettings
+
+log: Any = structlog.get_logger(__name__)
+
+SOURCE = "source"
+_REMEMBERED = 100_000
+# An unknown source costs as much as a known one whose signature is wrong.
+_NOBODY = [bytes(32)]
+_UNSIGNED = (
+    "Sign webhook-id, webhook-timestamp and the body's very bytes with the secret of the source that the address names "
+    "(Standard Webhooks), and see to your clock."
+)
+
+
+class Intake:
+    """Answers for one sink. clock: seconds since the epoch."""
+
+    def __init__(
+        self,
+        settings: IntakeSettings,
+        partners: Mapping[str, Partner],
+        sink: EventSink,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._sources = {p.id: p for p in partners.values() if p.sends is not None}
+        self._keys = {p.id: Keyring(p.sends.secrets) for p in self._sources.values() if p.sends is not None}
+        self._buckets = {
+            p.id: TokenBucket(p.sends.events_per_second, p.sends.burst, clock)
+            for p in self._sources.values()
+            if p.sends is not None
+        }
+        self._sink = sink
+        self._clock = clock
+        self._memory = AnswerCache(2 * settings.tolerance_seconds, _REMEMBERED, clock)
+        # Messages that are being taken: one that comes twice at once is taken once.
+        self._under_way: set[tuple[str, str]] = set()
+
+    def application(self) -> web.Application:
+        """Return the web application."""
+        app = web.Application(middlewares=[self._guard], client_max_size=self._settings.max_body_bytes)
+        app.add_routes(
+            [
+                web.post("/v1/events", self._events),
+                web.get("/livez", self._live),
+                web.get("/readyz", self._ready),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            with SECONDS.time():
+                response = await handler(request)
+        except ProblemError as problem:
+            response = problem.response()
+        except HTTPException as error:
+            response = _as_problem(error).response()
+        except asyncio.CancelledError:
+            raise
+        except ClientDisconnectedError:
+            # The status of a request that nobody waits for any more, as nginx counts it.
+            response = web.Response(status=499)
+        except Exception as error:
+            # Its words may hold what a borrower said.
+            log.error("intake_failed", error=type(error).__name__)
+            response = ProblemError(
+                "broken", "Send it again; if it fails again, tell the lender when it did."
+            ).response()
+        if request.path == "/v1/events":
+            source = request.query.get(SOURCE, "")
+            REQUESTS.labels(source if source in self._sources else "unknown", response.status).inc()
+        return response
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n", headers=SAFE)
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        is_open = self._is_open()
+        OPEN.set(is_open)
+        return web.Response(
+            text="ok\n" if is_open else "events cannot be taken yet\n", status=200 if is_open else 503, headers=SAFE
+        )
+
+    def _is_open(self) -> bool:
+        try:
+            return self._sink.is_open()
+        except ReprieveError as error:
+            log.error("intake_closed", error=str(error))
+            return False
+
+    # -- one message
+
+    async def _events(self, request: web.Request) -> web.Response:
+        body = await self._body(request)
+        source = request.query.get(SOURCE, "")
+        signed = self._signed(source, request.headers, body)
+        digest = hashlib.sha256(body).digest()
+        key = (source, signed.message_id)
+        before = self._memory.get(*key)
+        if before is not None:
+            if before.digest != digest:
+                raise ProblemError(
+                    "id-used", "Give every message a webhook-id of its own, and a repeated one its own body."
+                )
+            return _answer(before.status, before.body)
+        if key in self._under_way:
+            raise self._later("away", "The same message is being taken.", 1)
+        self._under_way.add(key)
+        try:
+            return await self._taken(source, signed, body, digest)
+        finally:
+            self._under_way.discard(key)
+
+    async def _taken(self, source: str, signed: Signed, body: bytes, digest: bytes) -> web.Response:
+        bucket = self._buckets[source]
+        wait = bucket.wait()
+        if wait > 0:
+            raise self._later("too-many", "Send less at a time, or ask the lender for more.", int(wait) + 1)
+        values = self._values(body)
+        bucket.take(len(values))
+        results, events = self._results(source, signed, body, values)
+        EVENTS.labels(source, "refused").inc(len(values) - len(events))
+        if not events:
+            raise ProblemError("refused", "Correct the events as each result says.", results=results)
+        try:
+            await self._sink.take(events)
+        except (RetryableError, FatalError) as error:
+            log.warning("intake_away", source=source, error=str(error))
+            raise self._later(
+                "away", "Nothing of the message counts as taken.", self._settings.retry_after_seconds
+            ) from error
+        EVENTS.labels(source, "accepted").inc(len(events))
+        said = msgspec.json.encode({"accepted": len(events), "results": results})
+        status = 202 if len(events) == len(values) else 207
+        self._memory.put(source, signed.message_id, digest, status, said)
+        return _answer(status, said)
+
+    async def _body(self, request: web.Request) -> bytes:
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise ProblemError("media-type", "Send the body as it is, without a Content-Encoding.")
+        if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+            raise ProblemError("media-type", "Send application/json in UTF-8.")
+        try:
+            return await read_body(request, self._settings.body_seconds)
+        except TimeoutError as error:
+            raise ProblemError("too-slow", "Send the body at once.", {"connection": "close"}) from error
+
+    def _signed(self, source: str, headers: Mapping[str, str], body: bytes) -> Signed:
+        known = self._keys.get(source)
+        try:
+            keys = _NOBODY if known is None else known.keys()
+        except RetryableError as error:
+            log.error("intake_secret_missing", source=source, error=str(error))
+            raise self._later(
+                "away", "The lender cannot verify you now.", self._settings.retry_after_seconds
+            ) from error
+        try:
+            found = verified(keys, headers, body, now=self._clock(), tolerance=self._settings.tolerance_seconds)
+            if known is None:
+                raise SignatureError("no such source")
+        except SignatureError as error:
+            log.warning("intake_unsigned", source=source if known else "unknown", why=str(error))
+            raise ProblemError("unsigned", _UNSIGNED) from error
+        return found
+
+    def _values(self, body: bytes) -> list[Any]:
+        try:
+            found = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProblemError(
+                "malformed", "Send one event as a JSON object, or several as an array of them."
+            ) from error
+        values = found if isinstance(found, list) else [found]
+        if not 1 <= len(values) <= self._settings.max_events:
+            raise ProblemError("too-large", f"Send 1 to {self._settings.max_events} events at a time.")
+        return values
+
+    def _results(
+        self, source: str, signed: Signed, body: bytes, values: list[Any]
+    ) -> tuple[list[dict[str, Any]], list[ev.Event]]:
+        """Return what is to be said of each value, and the events of those that are taken."""
+        results: list[dict[str, Any]] = []
+        events: list[ev.Event] = []
+        for number, value in enumerate(values):
+            own = fallback_id(source, signed.message_id, body, number)
+            try:
+                event = admitted(
+                    value,
+                    self._sources[source],
+                    fallback_id=own,
+                    now=self._clock(),
+                    ahead=self._settings.ahead_seconds,
+                )
+                self._sink.check_size(event)
+            except InvalidEventError as bad:
+                results.append(_refusal(number, bad))
+            else:
+                results.append({"index": number, "status": "accepted", "event_id": event.event_id})
+                events.append(event)
+        return results, events
+
+    def _later(self, kind: str, detail: str, seconds: int) -> ProblemError:
+        return ProblemError(kind, detail, {"retry-after": str(seconds)})
+
+
+def _refusal(number: int, bad: InvalidEventError) -> dict[str, Any]:
+    problem = {"type": PREFIX + bad.code.replace("_", "-"), "title": "The event is refused.", "detail": bad.message}
+    if bad.field is not None:
+        problem["field"] = bad.field
+    return {"index": number, "status": "refused", "problem": problem}
+
+
+def _answer(status: int, body: bytes) -> web.Response:
+    return web.Response(status=status, body=body, headers={**SAFE, "content-type": "application/json"})
+
+
+def _as_problem(error: HTTPException) -> ProblemError:
+    """Return the problem that one of the framework's own refusals is."""
+    if error.status == 404:
+        return ProblemError("not-found", "Send events to POST /v1/events.")
+    if error.status == 405:
+        return ProblemError(
+            "method-not-allowed", "Send events to POST /v1/events.", {"allow": error.headers.get("Allow", "")}
+        )
+    if error.status == 413:
+        return ProblemError("too-large", "Send fewer events at a time.", {"connection": "close"})
+    return ProblemError("malformed", "The request is not as HTTP has it.")

@@ -1,0 +1,290 @@
+"""Every use of a private part of aiokafka, and every patch of it, each with the limitation that makes it necessary.
+
+aiokafka and Faust are pinned; `tests/streams/test_compat.py` fails where another release changes one of these parts, or
+a private method of Faust that the app, its assignor, its transport or its recovery overrides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, SupportsIndex
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import OffsetResetStrategy
+from aiokafka.errors import CorruptRecordException, IllegalOperation, KafkaError
+from aiokafka.producer import sender
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+from aiokafka.structs import OffsetAndMetadata
+
+# -- bytes of records that are damaged
+#
+# aiokafka raises CorruptRecordException where a checksum is wrong. Of bytes that no checksum guards, or that a producer
+# compressed badly, its parser and its codecs raise what they trip over. Here that is CorruptRecordException too; what a
+# defect of the code raises (TypeError, AttributeError) stays what it is.
+
+# aiokafka goes on without cramjam, and so does this.
+_DECOMPRESSION: tuple[type[Exception], ...] = ()
+with contextlib.suppress(ImportError):
+    from cramjam import DecompressionError
+
+    _DECOMPRESSION = (DecompressionError,)
+_PARSE_ERRORS: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    gzip.BadGzipFile,
+    *_DECOMPRESSION,
+)
+
+
+@contextlib.contextmanager
+def _parsing() -> Iterator[None]:
+    try:
+        yield
+    except _PARSE_ERRORS as error:
+        raise CorruptRecordException(f"Records cannot be parsed ({type(error).__name__})") from error
+
+
+# -- headers whose names are not UTF-8
+#
+# librdkafka lets a producer name a header by any bytes. aiokafka raises at it, and the whole partition would never go
+# on. Here such a name is read with its bytes written out (`\\xff`); all else stays aiokafka's.
+
+
+class _Lenient(bytearray):
+    """Bytes of which any part can be decoded."""
+
+    def __getitem__(self, at: SupportsIndex | slice) -> Any:
+        found: Any = super().__getitem__(at)
+        return _Lenient(found) if isinstance(found, bytearray) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
+        """Return them as text."""
+        return super().decode(encoding, errors)
+
+
+# aiokafka's reader in Python asks its buffer for text, so only the buffer has to be another.
+class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer: bytearray = _Lenient(self._buffer)
+
+
+class _LenientOnDemand:
+    """A batch as aiokafka reads it, or leniently where it cannot."""
+
+    def __init__(self, batch: Any, data: memoryview) -> None:
+        self._batch = batch
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        with _parsing():
+            return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        with _parsing():
+            return self._read()
+
+    def _read(self) -> Iterator[Any]:
+        try:
+            return iter(list(self._batch))
+        except (UnicodeDecodeError, CorruptRecordException) as error:
+            # aiokafka without its extensions says of such a name that the record is corrupt.
+            if isinstance(error, UnicodeDecodeError) or isinstance(error.__cause__, UnicodeDecodeError):
+                return iter(list(_LenientBatch(bytearray(self._data))))
+            raise
+
+
+class LenientRecords:
+    """What was fetched of a partition, in the place of aiokafka's `MemoryRecords`."""
+
+    def __init__(self, data: bytes) -> None:
+        with _parsing():
+            self._records: Any = MemoryRecords(data)
+            self._parts: Any = _MemoryRecordsPy(data)
+
+    def has_next(self) -> bool:
+        """Say whether there is another batch."""
+        found: bool = self._records.has_next()
+        return found
+
+    def size_in_bytes(self) -> int:
+        """Return how long all of it is."""
+        found: int = self._records.size_in_bytes()
+        return found
+
+    def next_batch(self) -> _LenientOnDemand | None:
+        """Return the next batch, None where there is none."""
+        with _parsing():
+            batch = self._records.next_batch()
+            if batch is None:
+                return None
+            part = self._parts._next_slice
+            self._parts._cache_next()
+        return _LenientOnDemand(batch, part)
+
+
+def read_any_headers() -> None:
+    """Let all consumers of this process read records with such headers."""
+    fetcher.MemoryRecords = LenientRecords
+
+
+# -- consumers: positions, offsets with metadata, members of a group
+
+
+def assignment_of(consumer: AIOKafkaConsumer) -> Any:
+    """Return what is assigned now: another object whenever the group has assigned anew, which no public API shows."""
+    subscription = consumer._subscription.subscription
+    return None if subscription is None else subscription.assignment
+
+
+Positions = Mapping[TopicPartition, tuple[int | None, int | None]]
+
+
+def positions_of(assignment: Any) -> Positions:
+    """Return where each partition is, and how it would be reset.
+
+    `getmany` moves the position of each partition that it empties, and raises at the first one that it cannot read:
+    records in hand by then are lost unless positions are restored. The public `position` waits for a reset.
+    """
+    states = {} if assignment is None else assignment._tp_state
+    return {tp: (state._position, state._reset_strategy) for tp, state in states.items()}
+
+
+def restore_positions(consumer: AIOKafkaConsumer, assignment: Any, positions: Positions) -> None:
+    """Put partitions back to where they were."""
+    for tp, (at, strategy) in positions.items():
+        state = assignment.state_value(tp)
+        if state._position == at:
+            continue
+        if at is None:
+            # It had no position yet, and is reset again; what was fetched meanwhile has none either.
+            consumer._fetcher._records.pop(tp, None)
+            state.await_reset(strategy)
+        else:
+            consumer.seek(tp, at)
+
+
+def position_of(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """Return where a partition is, None where it has no position yet."""
+    assignment = assignment_of(consumer)
+    state = None if assignment is None else assignment.state_value(tp)
+    at: int | None = None if state is None else state._position
+    return at
+
+
+def position_and_end(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int] | None:
+    """Return where a partition is and the last stable offset last fetched, None where it was not fetched yet."""
+    assignment = assignment_of(consumer)
+    state = None if assignment is None else assignment.state_value(tp)
+    if state is None or not state.has_valid_position or state.lso is None:
+        return None
+    return state._position, state.lso
+
+
+def reset_to_beginning(consumer: AIOKafkaConsumer, tp: TopicPartition) -> None:
+    """Have a partition without a committed offset begin at its first record, where `auto_offset_reset` is none."""
+    assignment_of(consumer).state_value(tp).await_reset(OffsetResetStrategy.EARLIEST)
+
+
+async def committed_with_metadata(
+    consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Return the group's offsets with their metadata.
+
+    The public `committed` leaves the metadata out, and the admin client overlooks a coordinator that moved.
+    """
+    found: dict[TopicPartition, OffsetAndMetadata] = await consumer._coordinator.fetch_committed_offsets(list(tps))
+    return found
+
+
+async def cluster_of(consumer: AIOKafkaConsumer) -> Any:
+    """Return the cluster's metadata: a consumer knows no topic before it is assigned one, and then waits for it."""
+    return await consumer._client.fetch_all_metadata()
+
+
+def watch_member(
+    consumer: AIOKafkaConsumer, met: Callable[[BaseException], None], ended: Callable[[BaseException], None]
+) -> None:
+    """Report what the group's member meets, and what ends it.
+
+    aiokafka raises it only to a caller that fetches, and before the group is joined nothing does.
+    """
+    coordinator = consumer._coordinator
+    push = coordinator._push_error_to_user
+
+    def pushed(error: BaseException) -> Any:
+        met(error)
+        return push(error)
+
+    def over(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            ended(error)
+
+    coordinator._push_error_to_user = pushed
+    coordinator._coordination_task.add_done_callback(over)
+
+
+def request_rejoin(consumer: AIOKafkaConsumer) -> None:
+    """Join the group anew, in the consumer's loop; no public API does."""
+    consumer._coordinator.request_rejoin()
+
+
+# -- producers: why a transaction ended, and closing in time
+
+# The broker is done with a transaction's markers within a few milliseconds; aiokafka asks again after 20.
+sender.BACKOFF_OVERRIDE = 0.003
+# Connections that are being closed.
+_closing: set[asyncio.Future[Any]] = set()
+
+
+@contextlib.contextmanager
+def transaction_errors(producer: AIOKafkaProducer) -> Iterator[None]:
+    """Raise why a transaction ended where aiokafka's sender met an error and ended it.
+
+    aiokafka then raises only that there is no transaction; whether another has taken the id stands in its sender.
+    """
+    try:
+        yield
+    except (IllegalOperation, AssertionError) as error:
+        raise producer_error(producer) or KafkaError(f"the transaction ended early: {error}") from error
+
+
+def producer_error(producer: AIOKafkaProducer) -> BaseException | None:
+    """Return what ended a producer or its transaction, if anything did, and retrieve what else failed by it."""
+    waiting = [batch._drain_waiter for some in producer._message_accumulator._batches.values() for batch in some]
+    ends = (producer._sender.sender_task, producer._txn_manager._transaction_waiter)
+    found = [error_of(future) for future in (*ends, *waiting) if future is not None]
+    return next((x for x in found if x is not None), None)
+
+
+def error_of(future: asyncio.Future[Any]) -> BaseException | None:
+    """Return what a future failed with. asyncio logs the failures that nothing retrieves."""
+    return future.exception() if future.done() and not future.cancelled() else None
+
+
+async def abandon(producer: AIOKafkaProducer, seconds: float) -> None:
+    """Close what a producer holds whose `stop` hangs: it waits for batches that a broker never acknowledges."""
+    task = producer._sender.sender_task
+    if task is not None:
+        task.cancel()
+    # In a task of its own, which goes on where this one is cancelled again.
+    closing = asyncio.ensure_future(producer.client.close())
+    _closing.add(closing)
+    closing.add_done_callback(_closing.discard)
+    closing.add_done_callback(error_of)
+    await asyncio.wait([closing], timeout=seconds)

@@ -1,0 +1,210 @@
+"""Retries with growing pauses while a broker is away, and tells errors that pass from those that never will.
+
+aiokafka raises both: a leader that moves passes by itself, a missing right does not. `Backoff.wait` asks
+`permanent_error` first, so that no process waits for an answer that will never change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import structlog
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    IllegalSaslStateError,
+    IncompatibleBrokerVersion,
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidRequiredAcksError,
+    InvalidSessionTimeoutError,
+    InvalidTopicError,
+    InvalidTransactionTimeout,
+    KafkaError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailed,
+    SecurityDisabled,
+    UnrecognizedBrokerVersion,
+    UnsupportedCodecError,
+    UnsupportedForMessageFormatError,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
+
+from schemas.errors import FatalError, RetryableError
+from streams.kafka.auth_check import FORBIDDEN
+from streams.kafka.compression import remedy
+from streams.kafka.metrics import BROKER_AWAY
+from streams.security.redaction import describe_error
+from streams.settings import Settings
+
+log: Any = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_CREDENTIALS = "See to kafka.sasl_username, kafka.sasl_password and the rights that they have"
+
+
+def _too_old(_: Settings) -> str:
+    return "Run brokers of Kafka 3.0 or later"
+
+
+def _mechanism(settings: Settings) -> str:
+    return (
+        f"kafka.security_protocol is {settings.kafka.security_protocol} and kafka.sasl_mechanism "
+        f"{settings.kafka.sasl_mechanism}; set them to what the broker's listener has"
+    )
+
+
+def _session(settings: Settings) -> str:
+    return (
+        f"worker.session_timeout_seconds is {settings.worker.session_timeout_seconds:g}: set it between the brokers' "
+        "group.min.session.timeout.ms and group.max.session.timeout.ms, or change these"
+    )
+
+
+def _transaction(settings: Settings) -> str:
+    return (
+        f"worker.transaction_timeout_seconds is {settings.worker.transaction_timeout_seconds:g}: set it to no more "
+        "than the brokers' transaction.max.timeout.ms, or raise that"
+    )
+
+
+def _group(settings: Settings) -> str:
+    return (
+        f"Another program is in the group {settings.worker.application_id} and shares partitions in another way. End "
+        "it, or give this deployment a worker.application_id of its own before its first start"
+    )
+
+
+def _always(advice: str) -> Callable[[Settings], str]:
+    return lambda _: advice
+
+
+_ADVICE: dict[type[KafkaError], Callable[[Settings], str]] = {
+    **dict.fromkeys((*FORBIDDEN, AuthenticationFailedError, SaslAuthenticationFailed), _always(_CREDENTIALS)),
+    **dict.fromkeys(
+        (
+            AuthenticationMethodNotSupported,
+            IllegalSaslStateError,
+            SecurityDisabled,
+            UnsupportedSaslMechanismError,
+        ),
+        _mechanism,
+    ),
+    **dict.fromkeys(
+        (
+            IncompatibleBrokerVersion,
+            UnrecognizedBrokerVersion,
+            UnsupportedForMessageFormatError,
+            UnsupportedVersionError,
+        ),
+        _too_old,
+    ),
+    **dict.fromkeys(
+        (MessageSizeTooLargeError, RecordListTooLargeError),
+        _always("Let `reprieve topics apply` set max.message.bytes, and see that no broker allows less"),
+    ),
+    InconsistentGroupProtocolError: _group,
+    InvalidGroupIdError: _always("Set worker.application_id to a name that Kafka takes for a group"),
+    InvalidRequiredAcksError: _always("See to what stands between this process and the brokers"),
+    InvalidSessionTimeoutError: _session,
+    InvalidTopicError: _always("Set topics.prefix to what Kafka takes in names: letters, digits, '.', '_' and '-'"),
+    InvalidTransactionTimeout: _transaction,
+    PolicyViolationError: _always("A policy of the cluster forbids it: ask who runs the brokers"),
+}
+# aiokafka says of some answers only what they were called.
+_NAMED = {kind.__name__: advice for kind, advice in _ADVICE.items()}
+_NAME = re.compile(r"^(?:KafkaError: )?(?:\[Error \d+\] )?(\w+)\b")
+
+
+def permanent_error(settings: Settings, doing: str, error: BaseException) -> FatalError | None:
+    """Return the error with which a process ends, None where a retry may help."""
+    told = f"({doing}): {error}" if type(error).__name__ in str(error) else f"({doing}): {type(error).__name__} {error}"
+    if isinstance(error, UnsupportedCodecError):
+        return FatalError(
+            f"Records are compressed in a way that cannot be read here {told}. Nothing was passed over: {remedy()}."
+        )
+    advice = next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), None)
+    if advice is None and type(error) is KafkaError:
+        named = _NAME.match(str(error))
+        advice = None if named is None else _NAMED.get(named[1])
+    if advice is None:
+        return None
+    return FatalError(f"Kafka refuses this process {told}. {advice(settings)}. Nothing that was committed is lost.")
+
+
+# What a broker that is away, or changes its leader, makes aiokafka raise; and any other neighbour.
+RETRIABLE_ERRORS = (KafkaError, OSError, TimeoutError, RetryableError)
+
+
+# The backoffs that are waiting now.
+_waiting: WeakSet[Backoff] = WeakSet()
+
+
+# Seconds of waiting after which a process is not ready.
+_LONG = 10.0
+
+
+def long_wait() -> str | None:
+    """Return what has been waited for too long to call the process ready, None where nothing has."""
+    waits = [(time.monotonic() - backoff.since, backoff.doing) for backoff in list(_waiting)]
+    seconds, doing = max(waits, default=(0.0, ""))
+    return f"it has waited for {seconds:.0f} s for an answer ({doing})" if seconds > _LONG else None
+
+
+def is_waiting() -> bool:
+    """Return whether something waits for a broker, or another service, that does not answer."""
+    return bool(_waiting)
+
+
+class Backoff:
+    """Growing pauses between attempts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._first = settings.kafka.retry_pause_seconds
+        self._most = settings.kafka.retry_pause_max_seconds
+        self._next = self._first
+        # What is waited for, and since when.
+        self.doing, self.since = "", 0.0
+
+    async def wait(self, doing: str, error: BaseException) -> None:
+        """Sleep, longer each time, and say why. Raises FatalError where no repetition mends it."""
+        final = permanent_error(self._settings, doing, error)
+        if final is not None:
+            raise final from error
+        log.warning("broker_away", doing=doing, error=describe_error(error), retry_in_seconds=self._next)
+        if self not in _waiting:
+            self.since = time.monotonic()
+        self.doing = doing
+        _waiting.add(self)
+        BROKER_AWAY.set(self._next)
+        await asyncio.sleep(self._next)
+        self._next = min(self._next * 2, self._most)
+
+    def reset(self) -> None:
+        """Begin with short pauses again."""
+        self._next = self._first
+        _waiting.discard(self)
+        if not _waiting:
+            BROKER_AWAY.set(0)
+
+
+async def retry_until_available(settings: Settings, doing: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Retry an attempt with growing pauses while the broker is away. Raises what no retry mends."""
+    backoff = Backoff(settings)
+    try:
+        while True:
+            try:
+                return await attempt()
+            except RETRIABLE_ERRORS as error:
+                await backoff.wait(doing, error)
+    finally:
+        backoff.reset()
