@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from simulator.world import START
+from tests.support.worker_cluster import WorkerCluster
 
 AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
 # Payments of the account whose story is long, so many a day, since an account keeps no more than twice that of an open
@@ -95,10 +95,10 @@ def asked(url: str, path: str) -> Any:
     return text if answer.status == 200 else None
 
 
-def begun(stage: Stage) -> tuple[subprocess.Popen[str], str, float]:
+def begun(workers: WorkerCluster) -> tuple[subprocess.Popen[str], str, float]:
     """Start a console; return it, where it is, and the seconds until it was ready."""
     command = [sys.executable, "-m", "streams.cli", "console", "--kafka", "--port=0"]
-    command += [f"--data={stage.folder / 'console'}", f"--config={stage.folder / 'one.toml'}"]
+    command += [f"--data={workers.folder / 'console'}", f"--config={workers.folder / 'one.toml'}"]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
     try:
@@ -120,21 +120,21 @@ def peak_of(process: subprocess.Popen[str]) -> int:
     return int(peak[1]) >> 10
 
 
-def measured(stage: Stage, accounts: int) -> None:
-    """Print what was measured on a stage."""
-    stage.start("one")
+def measured(workers: WorkerCluster, accounts: int) -> None:
+    """Print what was measured on a workers."""
+    workers.start("one")
     began = time.perf_counter()
-    stage.publish(history(accounts))
-    stage.settle(patience=1_800)
+    workers.publish(history(accounts))
+    workers.wait_until_idle(patience=1_800)
     print(f"published and processed in {time.perf_counter() - began:.0f} s", flush=True)
-    process, _, took = begun(stage)
-    size = sum(f.stat().st_size for f in (stage.folder / "console").iterdir())
+    process, _, took = begun(workers)
+    size = sum(f.stat().st_size for f in (workers.folder / "console").iterdir())
     print(f"caught up in {took:.1f} s, {size / 2**20:.0f} MiB, {peak_of(process)} MiB RSS", flush=True)
     # What it counted is written when it has caught up; then it is killed.
     time.sleep(10)
     process.kill()
     process.wait()
-    process, url, took = begun(stage)
+    process, url, took = begun(workers)
     try:
         counted = json.loads(asked(url, "/api/overview"))["accounts"]
         print(f"started again in {took:.1f} s, {peak_of(process)} MiB RSS, {counted:,} accounts counted", flush=True)
@@ -146,7 +146,7 @@ def measured(stage: Stage, accounts: int) -> None:
             name = f"Z{n:05d}"
             # Making a producer and closing it is in it, so this is the most that it can be.
             began = time.perf_counter()
-            stage.publish([opened(name)])
+            workers.publish([opened(name)])
             while json.loads(asked(url, "/api/overview"))["accounts"] != accounts + n + 1:
                 time.sleep(0.01)
             delays.append(time.perf_counter() - began)
@@ -164,8 +164,8 @@ def main() -> None:
     accounts = parser.parse_args().accounts
     with tempfile.TemporaryDirectory() as folder, KafkaCluster(Path(folder) / "kafka") as cluster:
         (Path(folder) / "stage").mkdir()
-        with Stage(cluster.bootstrap, Path(folder) / "stage", "bench", partitions=3) as stage:
-            measured(stage, accounts)
+        with WorkerCluster(cluster.bootstrap, Path(folder) / "stage", "bench", partitions=3) as workers:
+            measured(workers, accounts)
 
 
 if __name__ == "__main__":

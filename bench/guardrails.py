@@ -14,11 +14,11 @@ from itertools import product
 
 import numpy as np
 
-from agents.guardrails import breach_of, recent
+from agents.learner.guardrails import breach_of, recent
 from bench.measure import machine
 from state.learner import LearnerState, Tally
-from state.pack import default_book
 from state.policy import Learning
+from state.policy_packs.loader import default_book
 
 A_DAY, ACCEPTED = (20, 140, 1_000), (0.2, 0.35, 0.6)
 DUE, BROKEN, COMPLAINTS = 3.0, 0.03, 0.01

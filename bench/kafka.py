@@ -18,12 +18,12 @@ from pathlib import Path
 
 from bench.local import opening, payments
 from bench.measure import machine
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster, group_offsets
 from schemas import events as ev
 from schemas.codec import Codec
 from streams.kafka.publishing import publish
 from streams.settings import Settings
+from tests.support.worker_cluster import WorkerCluster
 
 # Seconds after which a run is given up.
 _PATIENCE = 600.0
@@ -66,14 +66,16 @@ def main() -> None:
             for count in given.workers:
                 folder = Path(temporary) / f"{number}-{count}"
                 folder.mkdir()
-                with Stage(cluster.bootstrap, folder, f"bench-{number}-{count}", partitions=given.partitions) as stage:
-                    settings = stage.settings()
+                with WorkerCluster(
+                    cluster.bootstrap, folder, f"bench-{number}-{count}", partitions=given.partitions
+                ) as workers:
+                    settings = workers.settings()
                     total = asyncio.run(publish(settings, Codec(), events(given.accounts, given.months)))
-                    workers = [
-                        stage.start(f"worker-{n}", session_timeout_seconds=10, log_level="WARNING")
+                    processes = [
+                        workers.start(f"worker-{n}", session_timeout_seconds=10, log_level="WARNING")
                         for n in range(count)
                     ]
-                    rate, cpu = _timed(settings, total, [worker.pid for worker in workers])
+                    rate, cpu = _timed(settings, total, [worker.pid for worker in processes])
                 rates[count].append(rate)
                 cpus[count].append(cpu * 1e6)
     print(f"{total:,} events, {given.partitions} partitions, exactly once, {given.rounds} rounds")

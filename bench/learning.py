@@ -17,13 +17,12 @@ from pathlib import Path
 from statistics import fmean as mean
 from typing import NamedTuple
 
-from agents.leading import Uniform, row_of
-from agents.ranking import FixedOrder
+from agents.learner.ranking import FixedOrder, Uniform, row_of
 from bench.measure import machine
 from evaluation.estimators import Decision, Estimated, OffPolicy, difference, estimate
 from simulator.choices import Opportunity, Played, best, learned, opportunities, play
 from state.learning import MILLI
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 
 _POINTS = 200
 WAYS = ("uniform", "fixed order", "learned", "best")
@@ -65,7 +64,7 @@ def decisions(chances: Sequence[Opportunity], played: Played) -> list[Decision]:
     return [
         Decision(
             # Without the constant and the lead, of which the estimator has its own.
-            tuple(tuple(v / MILLI for v in row_of(o, c.context, lead=False)[1:-1]) for o in c.context.options),
+            tuple(tuple(v / MILLI for v in row_of(o, c.context, recommended=False)[1:-1]) for o in c.context.options),
             lead,
             tuple(propensities),
             reward / MILLI,
@@ -78,7 +77,7 @@ def decisions(chances: Sequence[Opportunity], played: Played) -> list[Decision]:
 
 def by_fixed_order(chance: Opportunity) -> list[float]:
     """Return the probabilities with which the fixed order leads: certainty."""
-    lead = FixedOrder().rank(chance.context).lead
+    lead = FixedOrder().rank(chance.context).recommended
     return [1.0 if o.option_id == lead else 0.0 for o in chance.context.options]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.measure import machine, peak_mib, spread
 from schemas import events as ev
 from state.calendars import add_months
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from state.schedules import amortise
 from streams.local.runtime import LocalRuntime
 

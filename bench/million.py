@@ -18,7 +18,7 @@ from bench.local import START, closes, opening, payments
 from bench.measure import machine, peak_mib
 from schemas.events import Event
 from state.calendars import add_months
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
 CHUNK = 20_000

@@ -12,13 +12,13 @@ import time
 from datetime import date
 from random import Random
 
-from agents.options import build_options
+from agents.planner.options import build_options
 from bench.measure import machine
 from schemas import events as ev
 from simulator.choices import learned, opportunities, play
-from state.affordability import Capacity
+from state.affordability import RepaymentCapacity
 from state.learning import Posterior
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 
 
 def debt(dice: Random, number: int) -> ev.Debt:
@@ -55,8 +55,11 @@ def main() -> None:
         for _ in range(borrowers):
             debts = [debt(dice, n) for n in range(count)]
             surplus = dice.randint(50_000, 900_000)
-            means = Capacity(
-                surplus=surplus, limit=surplus * 4 // 10, currency="CNY", credit_score=dice.randint(500, 800)
+            means = RepaymentCapacity(
+                disposable_income=surplus,
+                max_instalment=surplus * 4 // 10,
+                currency="CNY",
+                credit_score=dice.randint(500, 800),
             )
             began = time.perf_counter()
             plans += bool(build_options(debts, means, policy, date(2026, 5, 31)).options)
@@ -72,7 +75,7 @@ def main() -> None:
 def learned_leads(offers: int) -> None:
     """Measure the choice of a lead by what was learned from as many offers before, with its propensities."""
     chances = list(opportunities(2 * offers, 1, default_book().policy_for("CN", "personal_loan")))
-    ranker = learned(Posterior(play(chances[:offers], learned).sums))
+    ranker = learned(Posterior(play(chances[:offers], learned).statistics))
     times = []
     for chance in chances[offers:]:
         began = time.perf_counter()

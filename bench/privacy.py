@@ -16,14 +16,14 @@ from bench.local import START, instant, opening, payments
 from bench.measure import machine, spread
 from schemas import events as ev
 from state.account import AccountState
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from state.storage import pack
-from streams.at_work import agents_at_work
+from streams.engine.agents import all_agents
 from streams.local.runtime import LocalRuntime
 from streams.local.store import Store
-from streams.privacy.key_file import FileKeys, make
-from streams.privacy.sealed import scope_of
-from streams.privacy.vault import Vault, seal_part
+from streams.security.key_file import FileKeys, make
+from streams.security.sealed_rows import scope_of
+from streams.security.vault import Vault, seal_part
 
 
 def reports(borrowers: int, day: int) -> Iterator[ev.Event]:
@@ -75,8 +75,8 @@ def main() -> None:
         make(keys)
         vault = Vault(FileKeys(keys).ring())
         ways = {
-            "sealed": LocalRuntime(Store(Path(folder) / "sealed"), agents_at_work(), default_book(), vault=vault),
-            "clear": LocalRuntime(Store(Path(folder) / "clear"), agents_at_work(), default_book()),
+            "sealed": LocalRuntime(Store(Path(folder) / "sealed"), all_agents(), default_book(), vault=vault),
+            "clear": LocalRuntime(Store(Path(folder) / "clear"), all_agents(), default_book()),
         }
         found: dict[str, dict[str, list[float]]] = {"planner": {}, "account": {}}
         for way, runtime in ways.items():

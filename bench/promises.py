@@ -20,11 +20,11 @@ from random import Random
 import numpy_financial as npf
 from msgspec import Struct
 
-from agents.options import OptionSet, build_options
+from agents.planner.options import OptionSet, build_options
 from schemas import events as ev
-from state.affordability import Capacity
-from state.pack import default_book
+from state.affordability import RepaymentCapacity
 from state.policy import Policy
+from state.policy_packs.loader import default_book
 
 DUE = date(2026, 5, 31)
 KINDS = (
@@ -40,7 +40,7 @@ class Case(Struct):
     """What an offer is made for."""
 
     debts: list[ev.Debt]
-    means: Capacity
+    means: RepaymentCapacity
     policy: Policy
 
 
@@ -51,9 +51,9 @@ def cases(offers: int, seed: int) -> Iterator[Case]:
         jurisdiction, product, currency = dice.choice(KINDS)
         debts = [_debt(dice, n, jurisdiction, product, currency) for n in range(dice.choice((1, 1, 1, 2, 3)))]
         surplus = round(10 ** dice.uniform(3.5, 6.8))
-        means = Capacity(
-            surplus=surplus,
-            limit=surplus * 4 // 10,
+        means = RepaymentCapacity(
+            disposable_income=surplus,
+            max_instalment=surplus * 4 // 10,
             currency=currency,
             max_term_months=dice.choice((None, None, 12, 24, 36)),
             credit_score=dice.choice((None, dice.randint(300, 850))),
@@ -84,6 +84,7 @@ def _debt(dice: Random, number: int, jurisdiction: str, product: str, currency: 
         stage=2,
         remaining_months=dice.randint(0, 48),
         contract_instalment=principal // 12,
+        contract_total=owed.principal + owed.interest + owed.fees + owed.penalty + principal // 7,
     )
 
 
@@ -121,14 +122,18 @@ def _option(case: Case, option: ev.Option) -> Iterator[str]:
             months[i.due_on] = months.get(i.due_on, 0) + i.amount
     if months != {i.due_on: i.amount for i in option.instalments}:
         yield "the sum of its shares is another schedule"
-    if max(months.values()) > means.limit:
-        yield f"asks for {max(months.values())} of {means.limit}"
+    if max(months.values()) > means.max_instalment:
+        yield f"asks for {max(months.values())} of {means.max_instalment}"
     if len(months) > min(policy.plans.max_term_months, means.max_term_months or 10**6):
         yield f"takes {len(months)} months"
     if forgiven * 10_000 > exposure * rules.authority_waiver_bps:
         yield f"forgives {forgiven} of {exposure}"
     if option.total_cost != sum(months.values()) or option.instalment_amount != max(months.values()):
         yield "states another cost or instalment than it has"
+    if option.saves != sum(d.contract_total or 0 for d in case.debts) - option.total_cost:
+        yield f"states a saving of {option.saves}"
+    if option.annual_rate_bps != max(s.annual_rate_bps for s in option.shares):
+        yield f"states a rate of {option.annual_rate_bps}"
     if abs(option.npv - value) > 1:
         yield f"states a value of {option.npv}, numpy-financial {value:.2f}"
     if (exposure - value) / exposure * 10_000 > rules.max_npv_loss_bps + 1:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bench.measure import machine, peak_mib, repeated, spread
 from schemas import events as ev
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from simulator.uci import uci_csv, uci_events
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
 TARGET_SECONDS = 60.0
@@ -50,7 +50,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         lines = uci_csv()
-    except WrongUse as error:
+    except UsageError as error:
         print(error, file=sys.stderr)
         return 1
     events = list(uci_events(lines))

@@ -17,11 +17,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from agents.account.agent import AccountAgent
+from agents.account.view import Aging, aging
 from bench.measure import machine
 from deploy.local.redis import RedisServer
 from simulator.world import START, World
 from state.account import AccountState
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
 from streams.views.projector import Projector
@@ -30,9 +32,9 @@ from streams.views.shape import account_view
 DAYS, LIVED, PART = 200, 400, 2_000
 
 
-def states() -> list[AccountState]:
-    """Return the accounts of a portfolio after some months."""
-    world, found = World(LIVED, 5, START), []
+def states() -> list[tuple[AccountState, Aging]]:
+    """Return the accounts of a portfolio after some months, and how each ages."""
+    world, found, agent = World(LIVED, 5, START), [], AccountAgent()
     with LocalRuntime.open(None, default_book()) as runtime:
         arrived = list(world.opening())
         accounts = [e.account_id for e in arrived if hasattr(e, "account_id")]
@@ -42,11 +44,11 @@ def states() -> list[AccountState]:
         for account in dict.fromkeys(accounts):
             state = runtime.state("account", account)
             assert isinstance(state, AccountState)
-            found.append(state)
+            found.append((state, aging(state, agent.rules(runtime.policies, state))))
     return found
 
 
-async def write(url: str, given: Sequence[AccountState], count: int) -> tuple[int, float]:
+async def write(url: str, given: Sequence[tuple[AccountState, Aging]], count: int) -> tuple[int, float]:
     """Write so many views; returns the memory they take, and the seconds."""
     async with Redis.from_url(url) as redis:
         projector: Any = Projector(Settings(), redis)
@@ -56,8 +58,9 @@ async def write(url: str, given: Sequence[AccountState], count: int) -> tuple[in
         numbered = enumerate(islice(cycle(given), count))
         while part := list(islice(numbered, PART)):
             async with redis.pipeline(transaction=True) as pipe:
-                for number, state in part:
-                    projector._put(pipe, "account", f"A{number:010d}", account_view(state), currencies)
+                for number, (state, terms) in part:
+                    view = account_view(state, terms, number % 16)
+                    projector._put(pipe, "account", f"A{number:010d}", view, currencies)
                 await pipe.execute()
         seconds = time.perf_counter() - began
         used = int((await redis.info("memory"))["used_memory"]) - before

@@ -21,12 +21,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from bench.kafka import committed
 from bench.local import START, closes, instant, opening
 from bench.measure import machine
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from schemas.codec import Codec
 from state.calendars import add_months
 from streams.settings import Settings
+from tests.support.worker_cluster import WorkerCluster
 
 PARTITIONS = 4
 DAYS = 100
@@ -54,21 +54,21 @@ def peak_mib_of(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def close(stage: Stage, first: date, last: date) -> float:
+def close(workers: WorkerCluster, first: date, last: date) -> float:
     """Close days one by one; returns the seconds that the last took."""
     taken = 0.0
     for event in closes(first, last):
-        before = closed(stage)
+        before = closed(workers)
         began = time.monotonic()
-        stage.publish([event])
-        stage.wait(lambda before=before: closed(stage) > before, "a close", _PATIENCE, 0.02)  # type: ignore[misc]
+        workers.publish([event])
+        workers.wait(lambda before=before: closed(workers) > before, "a close", _PATIENCE, 0.02)  # type: ignore[misc]
         taken = time.monotonic() - began
     return taken
 
 
-def closed(stage: Stage) -> int:
+def closed(workers: WorkerCluster) -> int:
     """Return how many closes all lanes have behind them."""
-    return min((offset for place, offset in stage.committed().items() if place.topic.endswith("clock")), default=0)
+    return min((offset for place, offset in workers.committed().items() if place.topic.endswith("clock")), default=0)
 
 
 async def latencies(settings: Settings, accounts: Sequence[int], day: date) -> list[float]:
@@ -125,32 +125,32 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as temporary,
         KafkaCluster(Path(temporary) / "kafka") as cluster,
-        Stage(cluster.bootstrap, Path(temporary), "bench", partitions=PARTITIONS) as stage,
+        WorkerCluster(cluster.bootstrap, Path(temporary), "bench", partitions=PARTITIONS) as workers,
     ):
-        worker = stage.start(session_timeout_seconds=10)
+        worker = workers.start(session_timeout_seconds=10)
         began = time.monotonic()
-        stage.publish(spread_out(accounts))
-        settings = stage.settings()
-        stage.wait(lambda: asyncio.run(committed(settings)) >= accounts, "all loans", _PATIENCE)
+        workers.publish(spread_out(accounts))
+        settings = workers.settings()
+        workers.wait(lambda: asyncio.run(committed(settings)) >= accounts, "all loans", _PATIENCE)
         print(f"{accounts:,} loans published and taken in {time.monotonic() - began:,.0f} s", flush=True)
-        close(stage, START, due - timedelta(days=1))
-        taken = close(stage, due, due)
+        close(workers, START, due - timedelta(days=1))
+        taken = close(workers, due, due)
         print(f"close of a day on which {accounts // DAYS:,} of {accounts:,} fall due: {taken:.2f} s", flush=True)
         print(f"peak resident memory of the worker: {peak_mib_of(worker.pid):,.0f} MiB", flush=True)
         late = list(range(0, accounts, DAYS))[: _RATE * _SECONDS]
-        close(stage, due + timedelta(days=1), due + timedelta(days=4))
+        close(workers, due + timedelta(days=1), due + timedelta(days=4))
         times = asyncio.run(latencies(settings, late, due + timedelta(days=5)))
         p50, p99 = statistics.median(times), times[int(len(times) * 0.99)]
         print(f"{len(times):,} payments at {_RATE:,}/s, until the catch-up is read: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
-        stage.kill()
-        shutil.rmtree(stage.data())
-        before = len(stage.told("restored"))
-        stage.start(session_timeout_seconds=10)
-        stage.wait(lambda: len(stage.told("restored")) > before, "its state", _PATIENCE)
-        restored = stage.told("restored")[-1]
+        workers.kill()
+        shutil.rmtree(workers.data_dir())
+        before = len(workers.log_lines("restored"))
+        workers.start(session_timeout_seconds=10)
+        workers.wait(lambda: len(workers.log_lines("restored")) > before, "its state", _PATIENCE)
+        restored = workers.log_lines("restored")[-1]
         rows, seconds = restored["rows"], restored["seconds"]
         print(f"{rows:,} rows read back into an empty disk in {seconds:.1f} s: {rows / seconds:,.0f} rows/s")
-        stage.end()
+        workers.stop()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""The console's own file of a Kafka deployment, in the tables of a local runtime, so that all views work over both.
+"""The console's cache file of a Kafka deployment, in the tables of a local runtime, so that all pages work over both.
 
-It is a cache: all of it follows from Kafka, and it is made anew where it is missing, was made for another deployment or
-by another release, or is not of the same past as Kafka. Rows and the places behind them are one transaction, so a crash
-at any point leaves it exactly as far as it says. What is personal and not shown is not kept: profiles are not read, of
-dead letters only the reason is kept, and states and facts stay in the bytes in which their changelog has them.
+All of it follows from Kafka. It is rebuilt where it is missing or damaged, was made for another deployment or by
+another layout, or diverged from Kafka. Rows and the offsets behind them are one transaction, so a crash leaves the file
+exactly as far as its offsets say. Personal data that no page shows is not stored: profiles are not read, of dead
+letters only the reason is stored, and states and facts stay encrypted as in their changelog. Offers, decisions and
+answers of borrowers who were erased are emptied, also where they are read after `PersonalDataErased`.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -17,26 +19,30 @@ from uuid import uuid4
 import structlog
 from msgspec.structs import replace
 
-from console import kept, trail
-from console.leads import ARREARS
+from agents.planner.erasure import scrubbed
+from console import audit_page, snapshot
+from console.recommendation_stats import ARREARS
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import BadInput, Fatal
+from schemas.errors import FatalError, InvalidEventError
 from schemas.topics import TOPIC_OF
-from streams.desk import SEPARATOR, read_fact
-from streams.folders import taken
-from streams.kafka.batch import Record
-from streams.kafka.progress import NAME as READ
-from streams.kafka.rows import FACT, META, STATE, digest, state_of
-from streams.local.record import NO_HEADERS
-from streams.local.store import TABLES
-from streams.policies import is_of_rules
-from streams.privacy.sealed import asked, scope_of
-from streams.privacy.vault import Vault, is_sealed, open_part
+from state.profile import millis
+from streams.engine.agent_store import read_fact
+from streams.engine.output import Record
+from streams.engine.policies import is_of_rules
+from streams.engine.state_store import SEPARATOR
+from streams.folder_lock import lock_folder
+from streams.kafka.changelog_format import COMMIT_MARKER as READ
+from streams.kafka.changelog_format import FACT, META, STATE, packed_state, row_checksum
+from streams.local.store import NO_HEADERS, TABLES, atomically
+from streams.security.redaction import describe_error
+from streams.security.sealed_rows import asked, scope_of
+from streams.security.vault import Vault, is_sealed, open_part
+from streams.storage_faults import Cause, StorageError, fault_of, faults_of, is_marked, mark_damaged
 
 FILE = "console.db"
-# Goes up where the tables or what is put in them changes: an older file is then made anew.
-_LAYOUT = "5"
+# Increment when the tables or their content change: an older file is then rebuilt.
+_LAYOUT = "7"
 _MORE = """
 CREATE TABLE IF NOT EXISTS place (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -49,10 +55,25 @@ CREATE TABLE IF NOT EXISTS lane (
 CREATE TABLE IF NOT EXISTS uncounted (
     agent TEXT NOT NULL, key TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (agent, key, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS erased (borrower_id TEXT PRIMARY KEY, through INTEGER NOT NULL) WITHOUT ROWID;
 """
-_EMPTIED = ("log", "state", "fact", "replayed", "meta", "place", "lane", "uncounted", *trail.EMPTIED, *kept.EMPTIED)
-# What was taken in and is counted: facts of these kinds count when they are first recorded.
-_TAKEN_IN = (ev.AccountOpened, ev.OfferAnswered)
+_EMPTIED = (
+    "log",
+    "state",
+    "fact",
+    "replayed",
+    "meta",
+    "place",
+    "lane",
+    "uncounted",
+    "erased",
+    *audit_page.EMPTIED,
+    *snapshot.EMPTIED,
+)
+# Inbound events that the overview counts, when their fact is first recorded.
+_COUNTED_INBOUND = (ev.AccountOpened, ev.OpeningPosition, ev.OfferAnswered)
+# Topics whose records are emptied when their borrower is erased.
+_ABOUT_BORROWERS = ("feedback", "offers", "decisions")
 
 log = structlog.get_logger(__name__)
 
@@ -60,41 +81,51 @@ Place = tuple[str, int]
 
 
 class Cache:
-    """Writes the file.
+    """Writes the cache file.
 
-    deployment: names what it is a cache of. partitions: how many lanes there are. vault: opens what is sealed.
+    deployment: the id of what it is a cache of. partitions: of each inbound topic. vault: decrypts sealed facts.
     """
 
     def __init__(
         self, folder: Path, deployment: str, partitions: int, codec: Codec, vault: Vault | None = None
     ) -> None:
-        self._lock = taken(folder, "name another with --data")
+        self._lock = lock_folder(folder, "name another with --data")
         self._partitions = partitions
         self._codec = codec
         self._vault = vault
         self._deployment = deployment
         self.path = folder / FILE
+        self._offsets: dict[str, int] = {}
+        # Whether the write-ahead log may contain erased data; true at the start, since a crash may have left some.
+        self._checkpoint_due = True
         try:
-            self.db = self._opened()
+            with cache_faults(self.path):
+                self.db = self._opened()
+                self._position = int(self._one("SELECT COALESCE(MAX(position), 0) FROM log"))
+                self._offsets |= self.db.execute('SELECT topic, MAX("offset") + 1 FROM log GROUP BY topic')
         except BaseException:
             self._lock.close()
             raise
-        self._position = int(self._one("SELECT COALESCE(MAX(position), 0) FROM log"))
-        self._offsets: dict[str, int] = dict(self.db.execute('SELECT topic, MAX("offset") + 1 FROM log GROUP BY topic'))
 
     def close(self) -> None:
-        """Close the file, and let another process have it."""
+        """Close the file, and release its folder."""
         self.db.close()
         self._lock.close()
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            db = self._connected()
-        except sqlite3.DatabaseError as error:
-            log.warning("console_cache_rebuilt", cause="damaged", detail=str(error))
-            for end in ("", "-wal", "-shm"):
-                self.path.with_name(FILE + end).unlink(missing_ok=True)
-            db = self._connected()
+            if is_marked(self.path):
+                raise StorageError(Cause.DAMAGED, "damage was found while it was in use")
+            with cache_faults(self.path):
+                db = self._connected()
+        except StorageError as error:
+            # Only a damaged file is removed; a full disk, for example, is not damage.
+            if error.cause is not Cause.DAMAGED:
+                raise
+            log.warning("console_cache_rebuilt", cause="damaged", detail=describe_error(error))
+            remove(self.path)
+            with cache_faults(self.path):
+                db = self._connected()
         self.db = db
         known = dict(db.execute("SELECT name, value FROM meta"))
         if known and (known.get("layout"), known.get("deployment")) != (_LAYOUT, self._deployment):
@@ -104,9 +135,9 @@ class Cache:
         return db
 
     def _connected(self) -> sqlite3.Connection:
-        # Written by the thread that follows; the thread that made it only opens it.
+        # Written by the loader's thread; the thread that made it only opens it.
         db = sqlite3.connect(self.path, isolation_level=None, cached_statements=256, check_same_thread=False)
-        # After a power cut the file may stand at an earlier place, which it knows: what comes behind is read again.
+        # After a power cut the file may be at an earlier transaction, with its offsets: later records are read again.
         for pragma in (
             "journal_mode=WAL",
             "synchronous=NORMAL",
@@ -115,7 +146,7 @@ class Cache:
             "secure_delete=ON",
         ):
             db.execute(f"PRAGMA {pragma}")
-        db.executescript(TABLES + _MORE + trail.TABLES + kept.TABLES)
+        db.executescript(TABLES + _MORE + audit_page.TABLES + snapshot.TABLES)
         return db
 
     def _one(self, query: str) -> int | str:
@@ -123,74 +154,73 @@ class Cache:
         return found
 
     def empty(self, why: str) -> None:
-        """Throw all rows away, since they are not of the same past as Kafka."""
+        """Delete all rows, since they diverged from Kafka."""
         log.warning("console_cache_rebuilt", cause=why)
         self._emptied()
         self._position, self._offsets = 0, {}
 
     def _emptied(self) -> None:
-        self.db.execute("BEGIN IMMEDIATE")
-        for table in _EMPTIED:
-            self.db.execute(f"DELETE FROM {table}")  # nosec B608
-        # Readers know by `built` that what they have counted is of another file.
-        rows = {"layout": _LAYOUT, "deployment": self._deployment, "built": uuid4().hex}
-        self.db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
-        self.db.execute("COMMIT")
+        # Readers compare `generation` to know whether what they counted is of this file.
+        rows = {"layout": _LAYOUT, "deployment": self._deployment, "generation": uuid4().hex}
+        with atomically(self.db):
+            for table in _EMPTIED:
+                self.db.execute(f"DELETE FROM {table}")  # nosec B608
+            self.db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
 
-    # -- where it is
+    # -- offsets
 
     def places(self) -> dict[Place, tuple[int, bytes]]:
-        """Return by topic and partition the offset behind the last record that is in, and that record's digest."""
+        """Return by topic and partition the offset after the last stored record, and that record's digest."""
         rows = self.db.execute('SELECT topic, partition, "offset", digest FROM place')
         return {(topic, part): (offset, mark) for topic, part, offset, mark in rows}
 
     def read_at(self) -> float | None:
-        """Return when Kafka was last followed, in seconds since 1970, None where it never was."""
+        """Return when Kafka was last read, in seconds since 1970, None where it never was."""
         found = self.db.execute("SELECT value FROM meta WHERE name = 'read_at'").fetchone()
         return None if found is None else float(found[0])
 
-    def note(self, name: str, value: str) -> None:
-        """Keep a named value."""
+    def set_meta(self, name: str, value: str) -> None:
+        """Store a named value."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    # -- what comes in
+    # -- records
 
-    def take(self, changelogs: dict[Place, tuple[str, list[Record]]], said: dict[Place, list[Record]]) -> int:
-        """Write records, by place: rows of an agent's changelog, and what was said; returns how many.
+    def write(self, changelogs: dict[Place, tuple[str, list[Record]]], published: dict[Place, list[Record]]) -> int:
+        """Write records by place: rows of an agent's changelog, and published events; returns how many.
 
-        All of it and the places behind it are one transaction.
+        Records and the offsets after them are one transaction.
         """
         before = self._position, dict(self._offsets)
-        self.db.execute("BEGIN IMMEDIATE")
         try:
-            for (_, partition), (agent, records) in changelogs.items():
-                self._rows(agent, partition, records)
-            for (topic, _), records in said.items():
-                self._said(topic, records)
-            every = {place: records for place, (_, records) in changelogs.items()} | said
-            self.db.executemany(
-                "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)",
-                (
-                    (*place, records[-1].offset + 1, digest(records[-1].key or b"", records[-1].value))
-                    for place, records in every.items()
-                ),
-            )
-            if changelogs:
-                self._close_day()
-        except BaseException as error:
-            self.db.execute("ROLLBACK")
+            with atomically(self.db):
+                self._write(changelogs, published)
+        except BaseException:
             self._position, self._offsets = before
-            if isinstance(error, sqlite3.OperationalError):
-                raise Fatal(
-                    f"The console cannot write {self.path}: {error}. Make room, or name another folder with --data; "
-                    "nothing is lost, it is read from Kafka again."
-                ) from error
             raise
-        self.db.execute("COMMIT")
-        return sum(map(len, every.values()))
+        if self._checkpoint_due:
+            # The write-ahead log contains what was overwritten. With an active reader the next round empties it.
+            busy, *_ = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._checkpoint_due = bool(busy)
+        return sum(len(records) for _, records in changelogs.values()) + sum(map(len, published.values()))
+
+    def _write(self, changelogs: dict[Place, tuple[str, list[Record]]], published: dict[Place, list[Record]]) -> None:
+        for (_, partition), (agent, records) in changelogs.items():
+            self._rows(agent, partition, records)
+        for (topic, _), records in published.items():
+            self._append_published(topic, records)
+        every = {place: records for place, (_, records) in changelogs.items()} | published
+        self.db.executemany(
+            "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)",
+            (
+                (*place, records[-1].offset + 1, row_checksum(records[-1].key or b"", records[-1].value))
+                for place, records in every.items()
+            ),
+        )
+        if changelogs:
+            self._close_day()
 
     def _rows(self, agent: str, partition: int, records: Iterable[Record]) -> None:
-        # The last row of a key stands; in one batch it is the only one to be written.
+        # The last row of a key is valid; of one batch only it is written.
         last = {record.key: record for record in records if record.key}
         states: list[tuple[str, bytes | None]] = []
         facts: list[tuple[str, bytes | None]] = []
@@ -198,13 +228,13 @@ class Cache:
         for key, record in last.items():
             kind, value = key[:1], record.value
             if kind == STATE:
-                states.append((key[1:].decode(), None if value is None else state_of(value)))
+                states.append((key[1:].decode(), None if value is None else packed_state(value)))
             elif kind == FACT:
                 name = key[1:].decode()
                 facts.append((name, value))
                 if value is not None and not self._has_fact(agent, name):
                     new.append((name, record.timestamp))
-            elif kind == META and value is not None and _is_told(name := key[1:].decode()):
+            elif kind == META and value is not None and _is_shown_value(name := key[1:].decode()):
                 self.db.execute(
                     "INSERT OR REPLACE INTO lane VALUES (?, ?, ?, ?, ?)",
                     (agent, partition, name, value.decode(), record.timestamp),
@@ -228,9 +258,9 @@ class Cache:
         return self.db.execute("SELECT 1 FROM fact WHERE agent = ? AND id = ?", (agent, name)).fetchone() is not None
 
     def _count(self, agent: str, new: Iterable[tuple[str, int]], keys: Iterable[str]) -> None:
-        """Count what came in where it was taken: the topics themselves hold more than is shown.
+        """Append inbound events to the log from their facts: the topics themselves contain more than pages show.
 
-        A sealed fact waits for the state of its key, which has the data key: a compacted changelog may bring it later.
+        A sealed fact waits for the state of its key, which has the data key: a compacted changelog may have it later.
         """
         self.db.executemany(
             "INSERT OR IGNORE INTO uncounted VALUES (?, ?, ?, ?)",
@@ -245,9 +275,9 @@ class Cache:
                 continue
             state = self.db.execute("SELECT value FROM state WHERE agent = ? AND key = ?", (agent, key)).fetchone()
             for name, at in waiting:
-                self._taken_in(agent, name, at, None if state is None else state[0])
+                self._count_fact(agent, name, at, None if state is None else state[0])
 
-    def _taken_in(self, agent: str, name: str, at: int, state: bytes | None) -> None:
+    def _count_fact(self, agent: str, name: str, at: int, state: bytes | None) -> None:
         found = self.db.execute("SELECT value FROM fact WHERE agent = ? AND id = ?", (agent, name)).fetchone()
         if found is not None:
             value = found[0]
@@ -257,17 +287,17 @@ class Cache:
                 key = asked(self._vault, agent, name).key_of(state, scope_of(agent, name.split(SEPARATOR)[0]))
                 try:
                     value = open_part(value, scope_of(agent, name), key)
-                except Fatal:
-                    # Its key was renewed, and the row that goes with the new one is still to come.
+                except FatalError:
+                    # Its key was rotated, and the fact's row with the new key is not read yet.
                     return
             event = read_fact(value)
-            if isinstance(event, _TAKEN_IN):
-                self._append(_shown(event), at)
+            if isinstance(event, _COUNTED_INBOUND):
+                self._append(redacted(event), at)
         self.db.execute(
             "DELETE FROM uncounted WHERE agent = ? AND key = ? AND id = ?", (agent, name.split(SEPARATOR)[0], name)
         )
 
-    def _said(self, topic: str, records: Iterable[Record]) -> None:
+    def _append_published(self, topic: str, records: Iterable[Record]) -> None:
         for record in records:
             if topic == "replayed":
                 name = (record.key or b"").decode()
@@ -275,14 +305,45 @@ class Cache:
                 continue
             try:
                 event = self._codec.decode(record.value or b"")
-            except BadInput:
+            except InvalidEventError as bad:
+                log.warning(
+                    "record_skipped", topic=topic, partition=record.partition, offset=record.offset, code=bad.code
+                )
                 continue
             if topic == "audit":
-                trail.take(self.db, [event])
+                audit_page.add(self.db, [event])
+                if isinstance(event, ev.PersonalDataErased):
+                    self._erase(event)
             else:
-                self._append(_shown(event), record.timestamp)
+                self._append(redacted(event), record.timestamp)
+
+    def _erase(self, event: ev.PersonalDataErased) -> None:
+        """Empty the stored records of a borrower, and those that are read later."""
+        self._checkpoint_due = True
+        self.db.execute(
+            "INSERT INTO erased VALUES (?, ?) ON CONFLICT DO UPDATE SET through = max(through, excluded.through)",
+            (event.borrower_id, millis(event.through)),
+        )
+        marks = ",".join("?" * len(_ABOUT_BORROWERS))
+        rows = self.db.execute(
+            f"SELECT position, value FROM log WHERE topic IN ({marks}) AND instr(value, ?) > 0",  # nosec B608
+            (*_ABOUT_BORROWERS, event.borrower_id.encode()),
+        ).fetchall()
+        for position, value in rows:
+            left = _codec.encode(self._without_erased(_codec.decode(value)))
+            if left != value:
+                self.db.execute("UPDATE log SET value = ? WHERE position = ?", (left, position))
+
+    def _without_erased(self, event: ev.Event) -> ev.Event:
+        """Return what may be stored of an event: nothing personal if its borrower was erased later."""
+        if TOPIC_OF[type(event)].name not in _ABOUT_BORROWERS:
+            return event
+        who = getattr(event, "borrower_id", None)
+        found = self.db.execute("SELECT through FROM erased WHERE borrower_id = ?", (who,)).fetchone()
+        return event if found is None or millis(event.occurred_at) > found[0] else scrubbed(event)
 
     def _append(self, event: ev.Event, timestamp: int) -> None:
+        event = self._without_erased(event)
         topic = TOPIC_OF[type(event)]
         self._position += 1
         offset = self._offsets.get(topic.name, 0)
@@ -292,7 +353,7 @@ class Cache:
         self.db.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _close_day(self) -> None:
-        """Note the day that the last agent has closed on all partitions, once all have."""
+        """Store and append the day that the last agent has closed on all partitions."""
         query = "SELECT value, at FROM lane WHERE agent = 'learner' AND name = 'closed_through' ORDER BY value"
         closed = self.db.execute(query).fetchall()
         if len(closed) < self._partitions:
@@ -300,24 +361,24 @@ class Cache:
         day, at = closed[0]
         before = self.db.execute("SELECT value FROM meta WHERE name = 'closed_through'").fetchone()
         if before is None or before[0] < day:
-            self.note("closed_through", day)
+            self.set_meta("closed_through", day)
             self._append(_closed(day, at), at)
 
 
-# The cache's own log is always in the framing that needs no registry.
+# The cache's own log is in the framing that needs no registry.
 _codec = Codec()
 
 
-def _shown(event: ev.Event) -> ev.Event:
-    """Return an event with what the console shows of it."""
+def redacted(event: ev.Event) -> ev.Event:
+    """Return an event without the personal data that the console does not show."""
     if isinstance(event, ev.DeadLetter):
-        # What was refused may be personal, and is sent in again from Kafka.
+        # Its bytes may contain personal data; a redrive reads them from Kafka.
         return replace(event, key=None, value=None, headers={})
     if isinstance(event, ev.OfferAnswered):
-        # What a borrower said in words is his; how he answered is counted.
+        # The borrower's own words are not shown; the answer is counted.
         return replace(event, comment=None, recording_ref=None)
     if isinstance(event, ev.DecisionLogged):
-        # What a figure says of somebody's means is not shown; how late he was tells for whom an option led.
+        # Features of the borrower's means are not shown; days past due are, for the statistics of recommendations.
         shown = tuple(
             replace(row, x=tuple(x if n == ARREARS else 0 for n, x in enumerate(row.x))) for row in event.shown
         )
@@ -325,13 +386,13 @@ def _shown(event: ev.Event) -> ev.Event:
     return event
 
 
-def _is_told(name: str) -> bool:
-    """Say whether a lane's named value tells how far it has come, or by which policies."""
+def _is_shown_value(name: str) -> bool:
+    """Return whether a partition's named value is its progress, or belongs to the policies."""
     return name in (READ, "closed_through") or is_of_rules(name)
 
 
 def _closed(day: str, at: int) -> ev.DayClosed:
-    """Return the event of a day that is closed everywhere."""
+    """Return the event of a day that is closed on all partitions."""
     return ev.DayClosed(
         event_id=f"console/{day}",
         occurred_at=datetime.fromtimestamp(at / 1000, UTC),
@@ -339,3 +400,29 @@ def _closed(day: str, at: int) -> ev.DayClosed:
         business_date=date.fromisoformat(day),
         calendar="none",
     )
+
+
+@contextmanager
+def cache_faults(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors as StorageError; damage is marked, so that the next start rebuilds the file."""
+    damaged = ". It is rebuilt from Kafka when the console starts again; nothing is lost."
+    try:
+        with faults_of(path, damaged, ", or name another folder with --data; nothing is lost."):
+            yield
+    except StorageError as error:
+        if error.cause is Cause.DAMAGED:
+            mark_damaged(path)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove the file and all that belongs to it. Raises FatalError where that is impossible."""
+    try:
+        # The mark of damage goes last, so that an interrupted removal is finished by the next start.
+        for end in ("-wal", "-shm", "", "-damaged"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    except OSError as error:
+        raise FatalError(
+            f"{fault_of(error, path).message}: this file has to be rebuilt, and cannot be removed. Remove it, or name "
+            "another folder with --data; nothing is lost."
+        ) from error

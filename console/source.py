@@ -11,93 +11,98 @@ from heapq import merge
 from pathlib import Path
 from typing import Any, Protocol
 
-from console.ledger import Ledger
-from console.trail import TABLES, take, trail
+from console.audit_page import TABLES, add, audit_page
+from console.read_store import ReadStore
 from schemas import events as ev
-from schemas.errors import Fatal
-from state.pack import book_for, default_book
+from schemas.errors import FatalError
+from state.policy import PolicyBook
+from streams.engine.policies import book_named, changes_in, first_files, stored_book
 from streams.local.beside import FILE
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of
-from streams.policies import changes_in, first_files
-from streams.privacy.audit import Audit, FileAudit, file_records
+from streams.security.audit import Audit, FileAudit, file_records
+from streams.security.redaction import describe_error
 
 
 class Source(Protocol):
-    """What a console needs of where it reads.
+    """Where a console reads from.
 
-    failure: what ended it, None while it goes on. audit: takes down who is shown a borrower's data. keeps: whether it
-    has a file of the console's own, in which what was counted outlasts a restart.
+    failure: the error that ended reading, None while it continues. audit: records who is shown a borrower's data.
+    has_snapshots: whether it has a cache file in which snapshots of the overview outlast a restart.
     """
 
     failure: BaseException | None
     audit: Audit
-    keeps: bool
+    has_snapshots: bool
 
     def start(self) -> None:
-        """Begin to follow. Raises Fatal where that cannot be."""
+        """Begin to follow. Raises FatalError where that is impossible."""
         ...
 
     def stop(self) -> None:
-        """End, and let go of all that is held."""
+        """Stop following, and release all resources."""
         ...
 
-    def open(self) -> Ledger:
-        """Return what is committed, to be read by the thread that asks."""
+    def open(self) -> ReadStore:
+        """Return a store of what is committed, for the calling thread."""
         ...
 
     def caught_up(self) -> bool:
-        """Say whether the ledger has come to where the source was when it began."""
+        """Return whether the store contains all that was committed when the source was started."""
         ...
 
-    def built(self, ledger: Ledger) -> str:
-        """Return a word that is another one where the ledger was made anew."""
+    def store_generation(self, store: ReadStore) -> str:
+        """Return an id that changes whenever the store is rebuilt."""
         ...
 
-    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
-        """Return through which position of the ledger was counted and what, in parts; None where nothing counts."""
+    def load_snapshot(self, store: ReadStore) -> tuple[int, Iterator[bytes]] | None:
+        """Return the position and the parts of the saved snapshot, None where there is no valid one."""
         ...
 
-    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
-        """Keep what was counted through a position of a ledger that was built so; says whether it is kept. Blocks."""
+    def save_snapshot(self, generation: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Save a snapshot through a position of a store's generation; returns whether it was saved. Blocks."""
         ...
 
-    def in_force(self, ledger: Ledger) -> str | None:
+    def in_force(self, store: ReadStore) -> str | None:
         """Return the name of the policy book with which it began."""
         ...
 
-    def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
+    def changes(self, store: ReadStore) -> list[ev.PolicyChanged]:
         """Return the changes of policy that came since, in the order in which they were taken."""
         ...
 
-    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+    def first_files(self, store: ReadStore) -> dict[str, str] | None:
         """Return the texts of the book with which it began, as they are kept; None where none are."""
         ...
 
-    def health(self, ledger: Ledger) -> dict[str, Any]:
-        """Return how whoever processes events is doing."""
+    def policies(self, store: ReadStore) -> PolicyBook:
+        """Return the policies by which it decides, with all changes. Raises PackError where they cannot be read."""
         ...
 
-    def trail(self, who: str) -> dict[str, Any]:
-        """Return what is on record of who was shown whose data, of all or of somebody. Blocks."""
+    def health(self, store: ReadStore) -> dict[str, Any]:
+        """Return how the workers are doing."""
         ...
 
-    def send_again(self, ids: Collection[str], code: str | None) -> dict[str, int]:
-        """Send dead letters in again, those with these ids or all of a code; returns what came of it.
+    def audit_page(self, who: str) -> dict[str, Any]:
+        """Return the records of who was shown whose data; who: a borrower or an actor, empty for all. Blocks."""
+        ...
 
-        Blocks. Raises Fatal with a sentence where it cannot be done.
+    def redrive(self, ids: Collection[str], code: str | None) -> dict[str, int]:
+        """Send dead letters in again, those with these ids or all of a code; returns counts of the outcomes.
+
+        Blocks. Raises FatalError with a sentence for operators.
         """
         ...
 
 
 class LocalSource:
-    """A data directory, written by whoever has it.
+    """A data directory of the local runtime, which another process writes.
 
-    It has no file of the console's own, so what is counted is counted from its log at each start.
+    It has no cache file of the console, so each start counts the whole log.
     """
 
-    keeps = False
+    has_snapshots = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -112,65 +117,66 @@ class LocalSource:
     def stop(self) -> None:
         """Do nothing."""
 
-    def open(self) -> Ledger:
-        """Return the directory's ledger. Raises Fatal where it has no data."""
-        return Ledger(self._folder)
+    def open(self) -> ReadStore:
+        """Return the directory's store. Raises FatalError where it has no data."""
+        return ReadStore(self._folder)
 
     def caught_up(self) -> bool:
         """Return True: what is committed is there."""
         return True
 
-    def built(self, ledger: Ledger) -> str:
-        """Return the same word always: a log is only appended to."""
+    def store_generation(self, store: ReadStore) -> str:
+        """Return a constant: the log is only appended to."""
         return ""
 
-    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
-        """Return None: nothing is kept in a directory that another process writes."""
+    def load_snapshot(self, store: ReadStore) -> tuple[int, Iterator[bytes]] | None:
+        """Return None: the console writes nothing into another process's directory."""
         return None
 
-    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
-        """Return False: nothing is kept."""
+    def save_snapshot(self, generation: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Return False: nothing is saved."""
         return False
 
-    def in_force(self, ledger: Ledger) -> str | None:
+    def in_force(self, store: ReadStore) -> str | None:
         """Return the policy book that the directory was made with."""
-        return ledger.meta("book")
+        return store.meta("book")
 
-    def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
+    def changes(self, store: ReadStore) -> list[ev.PolicyChanged]:
         """Return the changes that the directory has taken."""
-        return changes_in(ledger.meta)
+        return changes_in(store.meta)
 
-    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
+    def first_files(self, store: ReadStore) -> dict[str, str] | None:
         """Return the texts that the directory keeps of the book that it was made with."""
-        return first_files(ledger.meta)
+        return first_files(store.meta)
 
-    def health(self, ledger: Ledger) -> dict[str, Any]:
+    def policies(self, store: ReadStore) -> PolicyBook:
+        """Return the policies that the directory keeps."""
+        return stored_book(store.meta, lambda: book_named(store.meta("book")))
+
+    def health(self, store: ReadStore) -> dict[str, Any]:
         """Return what there is to say of one process: what waits, and when it last wrote."""
         newest = max(
             (f.stat().st_mtime for f in self._folder.glob(FILE + "*") if not f.name.endswith("-shm")), default=0
         )
-        return {"kind": "local", "lag": ledger.waiting(), "newest_commit_ms": int(newest * 1000), "problem": None}
+        return {"kind": "local", "lag": store.waiting(), "newest_commit_ms": int(newest * 1000), "problem": None}
 
-    def trail(self, who: str) -> dict[str, Any]:
-        """Return what is on record, each time checked from its first line to its last."""
-        ledger = self.open()
+    def audit_page(self, who: str) -> dict[str, Any]:
+        """Return the records, verified from the first to the last each time."""
+        store = self.open()
         try:
             with closing(sqlite3.connect(":memory:")) as db:
                 db.executescript(TABLES)
-                take(db, merge(ledger.erasures(), file_records(self._folder), key=lambda e: e.occurred_at))
-                return trail(db, who)
+                add(db, merge(store.erasures(), file_records(self._folder), key=lambda e: e.occurred_at))
+                return audit_page(db, who)
         finally:
-            ledger.close()
+            store.close()
 
-    def send_again(self, ids: Collection[str], code: str | None) -> dict[str, int]:
-        """Send letters in again and process them. Raises Fatal where another process has the directory."""
-        with self._sending:
-            name = book_of(self._folder)
-            book = default_book() if name in (None, "default") else book_for(str(name))
-            with LocalRuntime.open(self._folder, book) as runtime:
-                wanted = [x for x in letters(runtime) if x.letter.event_id in ids or x.letter.code == code]
-                chosen = [x for x in wanted if not x.resolved]
-                refused = send_again(runtime, chosen)
+    def redrive(self, ids: Collection[str], code: str | None) -> dict[str, int]:
+        """Send dead letters in again and process them. Raises FatalError where another process has the directory."""
+        with self._sending, LocalRuntime.open(self._folder, book_named(book_of(self._folder))) as runtime:
+            wanted = [x for x in letters(runtime) if x.letter.event_id in ids or x.letter.code == code]
+            chosen = [x for x in wanted if not x.resolved]
+            refused = send_again(runtime, chosen)
         return {"sent": len(chosen), "before": len(wanted) - len(chosen), "refused": refused}
 
 
@@ -181,4 +187,4 @@ def seconds_since(moment: float) -> float:
 
 def sentence(error: BaseException) -> str:
     """Return what went wrong as a sentence for operators."""
-    return str(error) if isinstance(error, Fatal) else f"The console failed with {type(error).__name__}: {error}."
+    return str(error) if isinstance(error, FatalError) else f"The console failed with {describe_error(error)}."

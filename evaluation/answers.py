@@ -1,6 +1,6 @@
 """`python -m evaluation.answers`: what one borrower is offered before and after each kind of answer, side by side.
 
-Everything is the real agents' on the local runtime; the page in `docs/` is what this writes, and a test holds it there.
+All of it comes from the real agents on the local runtime. `docs/integration.md` has what this prints; a test compares.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from agents.amounts import money
 from schemas import events as ev
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
 OPENED = date(2026, 1, 5)
@@ -115,7 +115,7 @@ def after(answer: Answer) -> tuple[ev.OfferPublished, list[ev.Event]]:
     """Return the offer, and all that is said of it from the answer on, other than the logs of decisions."""
     with LocalRuntime.open(None, default_book()) as runtime:
         offer = before(runtime)
-        option = offer.lead_option_id if answer.said == "accepted" else None
+        option = offer.recommended_option_id if answer.said == "accepted" else None
         fields: dict[str, Any] = {"channel": "online", "option_id": option} | answer.more
         reply = ev.OfferAnswered(
             **_base("answer", ANSWERED, 10),
@@ -137,22 +137,22 @@ def after(answer: Answer) -> tuple[ev.OfferPublished, list[ev.Event]]:
 
 
 def page() -> str:
-    """Return the page."""
+    """Return the section."""
     first, _ = after(ANSWERS[0])
     lines = [
-        "# One borrower, each kind of answer",
+        "## Answers: one borrower, each kind",
         "",
-        "Written by `python -m evaluation.answers` from the real agents; a test holds it to what they do. A card of",
-        "18,000.00 CNY at 18.25 %, two instalments behind; 8,000.00 of income, 4,200.00 of expenses, two in the house.",
+        "`python -m evaluation.answers` prints this section from the real agents, and a test compares them. A card of",
+        "18,000.00 CNY at 18.25 %, two instalments missed; 8,000.00 of income, 4,200.00 of expenses, household of two.",
         f"The answer is given on {on(ANSWERED).date()}. Amounts are CNY.",
         "",
-        "## The offer that is answered",
+        "### The offer",
         "",
         *_options(first),
         "",
-        "## What follows",
+        "### What follows each answer",
         "",
-        "| answer | when | ways to repay (the first leads) | what is said with it |",
+        "| answer | when | ways to repay (the first is recommended) | text |",
         "|---|---|---|---|",
     ]
     for answer in ANSWERS:
@@ -166,7 +166,7 @@ def _options(offer: ev.OfferPublished) -> list[str]:
     for number, o in enumerate(offer.options, 1):
         forgiven = o.waived.interest + o.waived.penalty
         rows.append(
-            f"| {number}{' (leads)' if o.option_id == offer.lead_option_id else ''} | {o.term_months} | "
+            f"| {number}{' (recommended)' if o.option_id == offer.recommended_option_id else ''} | {o.term_months} | "
             f"{money(o.instalment_amount, offer.currency)} | {money(o.total_cost, offer.currency)} | "
             f"{o.annual_rate_bps / 100:.2f} % | "
             f"{money(forgiven, offer.currency)} | {' '.join(o.reasons)} |"

@@ -61,7 +61,7 @@ def acceptance(judged: Sequence[Judged]) -> list[Foretold]:
     for j in judged:
         lead = j.logged.chosen or ""
         candidate = j.foretold(lead)
-        if j.answered and j.logged.group != "borrower" and candidate is not None:
+        if j.answered and j.logged.arm != "borrower" and candidate is not None:
             found.append(Foretold(month_of(j), candidate.accept_bps / _BPS, j.accepted and j.option == lead))
     return found
 

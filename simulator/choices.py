@@ -13,17 +13,16 @@ from datetime import date
 
 from msgspec.structs import replace
 
-from agents.decisions import seed_of
-from agents.leading import LearnedOrder, row_of
-from agents.options import build_options
-from agents.ranking import Ranker, RankingContext
-from agents.watching import ACCEPTED, FIRST_KEPT, THIRD_KEPT
+from agents.learner.ranking import LearnedOrder, Ranker, RankingContext, row_of
+from agents.planner.decision_log import seed_of
+from agents.planner.offer_outcomes import ACCEPTED, FIRST_KEPT, THIRD_KEPT
+from agents.planner.options import build_options
 from schemas import events as ev
 from simulator.chance import keyed, unit
 from simulator.population import Population
 from simulator.truth import acceptance, deals_of, keeping, situation_of
-from state.affordability import Capacity
-from state.learning import MILLI, Posterior, Sums
+from state.affordability import RepaymentCapacity
+from state.learning import MILLI, Posterior, SufficientStatistics
 from state.policy import Policy
 
 SIZE, AGE, MONTH, HOPE, SCORE, BROKEN, CHOICE, KEPT = range(224, 232)
@@ -106,7 +105,7 @@ def opportunities(count: int, seed: int, policy: Policy) -> Iterator[Opportunity
         surplus = int(of.surplus * (0.85 + 0.35 * unit(key, HOPE)))
         rules = policy.affordability
         score = 600 + int(200 * unit(key, SCORE))
-        capacity = Capacity(surplus, surplus * rules.alpha_bps // 10_000, "CNY", None, score)
+        capacity = RepaymentCapacity(surplus, surplus * rules.alpha_bps // 10_000, "CNY", None, score)
         options = build_options([debt], capacity, policy, date(2026, 3, 1)).options
         if len(options) < 2:
             continue
@@ -116,7 +115,7 @@ def opportunities(count: int, seed: int, policy: Policy) -> Iterator[Opportunity
             options=options,
             seed=seed_of(f"{seed}/{made}"),
             surplus=surplus,
-            limit=capacity.limit,
+            limit=capacity.max_instalment,
             owed=owed,
             overdue=debt.overdue_amount,
             days_past_due=debt.days_past_due,
@@ -163,7 +162,7 @@ class _Shown:
     """As much of an offer as `deals_of` looks at."""
 
     options: tuple[ev.Option, ...]
-    lead_option_id: str | None
+    recommended_option_id: str | None
 
 
 @dataclass(slots=True)
@@ -174,7 +173,7 @@ class Played:
     propensities: list[list[float]]
     rewards: list[int]
     regrets: list[float]
-    sums: Sums
+    statistics: SufficientStatistics
 
     def regret(self) -> float:
         """Return how much less reward was to be expected than under the best leads, all in all."""
@@ -191,12 +190,12 @@ def play(
     ranker: one that never changes, or what makes one of all that was learned so far. order: a lead by the truth
     itself, in its place.
     """
-    played = Played([], [], [], [], Sums())
+    played = Played([], [], [], [], SufficientStatistics())
     waiting: list[list[ev.EvidenceRow]] = []
-    current = ranker(Posterior(played.sums)) if callable(ranker) else ranker
+    current = ranker(Posterior(played.statistics)) if callable(ranker) else ranker
     for number, chance in enumerate(given):
         if callable(ranker) and number % TOLD_EVERY == 0:
-            current = ranker(Posterior(played.sums))
+            current = ranker(Posterior(played.statistics))
         context = chance.context
         names = [o.option_id for o in context.options]
         if order is not None:
@@ -204,8 +203,8 @@ def play(
             propensities[lead] = 1.0
         else:
             ranking = current.rank(context)
-            assert ranking.lead is not None
-            lead, propensities = names.index(ranking.lead), [ranking.propensity_of(name) for name in names]
+            assert ranking.recommended is not None
+            lead, propensities = names.index(ranking.recommended), [ranking.propensity_of(name) for name in names]
         chosen, reward = chance.outcome(lead)
         waiting.append(
             [
@@ -220,7 +219,7 @@ def play(
         )
         if len(waiting) > DELAY:
             for row in waiting.pop(0):
-                played.sums.add(row)
+                played.statistics.add(row)
         played.leads.append(lead)
         played.propensities.append(propensities)
         played.rewards.append(reward)

@@ -47,8 +47,10 @@ def contact(
             amount=max(1, unpaid),
             due_on=today + timedelta(days=10),
         )
-    elif outcome == "disputed" and lag == SECOND:
-        yield _hold(account, "dispute", today, DISPUTE_DAYS, when_hour=borrower.place.hour)
+    elif outcome == "disputed":
+        # The complaints desk takes each dispute up, and decides most of them within a day.
+        days = DISPUTE_DAYS if lag == SECOND else 1
+        yield _hold(account, "dispute", today, days, when_hour=borrower.place.hour)
     elif outcome == "hardship" and lag == LAST and borrower.place.jurisdiction == "EU" and bits >> 32 & 7 == 0:
         yield _hold(account, "breathing_space", today, BREATHING_SPACE_DAYS, when_hour=borrower.place.hour)
     elif outcome == "hardship" and lag == LAST and bits >> 32 & 31 == 1:

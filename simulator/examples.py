@@ -13,7 +13,7 @@ from schemas import events as ev
 from schemas.asyncapi import public_records, public_topics
 from schemas.jsonlines import to_line
 from simulator.world import START, World
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
 ACCOUNTS, DAYS, SEED = 400, 330, 7
@@ -48,6 +48,8 @@ def seldom() -> Iterator[ev.Event]:
     yield ev.AccountClosed(
         **_base("closed", "loans"), account_id="A0000042-1", reason="repaid", closed_on=date(2025, 6, 2)
     )
+    yield from _of_the_loan_system()
+    yield from _answers(about)
     yield ev.ErasureRequested(**_base("erasure", "privacy-desk"), borrower_id="B0000042")
     yield ev.PlanReplaced(
         **_base("replaced", "reprieve.account"), **about, **plan, by_plan_id=_id("other plan"), kept=4, missed=1
@@ -80,11 +82,49 @@ def seldom() -> Iterator[ev.Event]:
             channels=("app", "sms", "email", "call"),
             time_zone="Asia/Shanghai",
             held_back="cap_reached",
+            windows=tuple(
+                ev.ContactWindow(
+                    not_before=datetime(2025, 6, day, 0, tzinfo=UTC), not_after=datetime(2025, 6, day, 14, tzinfo=UTC)
+                )
+                for day in (10, 11, 12)
+            ),
         ),
         business_date=date(2025, 6, 9),
         caused_by=_id("contact"),
         reason="cap_reached",
         number=1,
+    )
+    yield ev.PartyContactChanged(
+        **_base("party contact", "reprieve.planner"),
+        borrower_id="B0000043",
+        account_id="A0000042-1",
+        role="joint",
+        contact=ev.Contact(
+            not_before=datetime(2025, 6, 10, 0, tzinfo=UTC),
+            not_after=datetime(2025, 6, 10, 14, tzinfo=UTC),
+            channels=("app", "sms", "email", "call"),
+            time_zone="Asia/Shanghai",
+            windows=(
+                ev.ContactWindow(
+                    not_before=datetime(2025, 6, 10, 0, tzinfo=UTC), not_after=datetime(2025, 6, 10, 14, tzinfo=UTC)
+                ),
+            ),
+        ),
+        reason="",
+        number=1,
+        business_date=date(2025, 6, 9),
+        caused_by=_id("close"),
+    )
+    yield ev.AnswerNotApplied(
+        **_base("unapplied", "reprieve.planner"),
+        borrower_id="B0000042",
+        business_date=date(2025, 6, 20),
+        caused_by=_id("answer"),
+        offer_id=_id("offer"),
+        feedback_id=_id("feedback"),
+        answer="accepted",
+        code="accepted_before",
+        reason="The offer was accepted before, and the plans of that acceptance stand.",
     )
     yield ev.ContactBreached(
         **_base("breached", "reprieve.planner"),
@@ -109,7 +149,10 @@ def seldom() -> Iterator[ev.Event]:
         consents=1,
         education=0,
         recordings_kept=1,
-        kept=("debts: the ledger", "recordings: oral agreements whose debt is not settled"),
+        kept=(
+            "debts: the ledger, and which of them are disputed",
+            "recordings: oral agreements whose debt is not settled",
+        ),
     )
     yield ev.PersonalDataRead(
         **_base("read", "reprieve.cli"),
@@ -139,6 +182,145 @@ def seldom() -> Iterator[ev.Event]:
         change_id="policy-2025-07",
         effective_on=date(2025, 7, 1),
         files={"book": BOOK, "grace": GRACE},
+    )
+    yield ev.QuarantineReleased(
+        **_base("release", "operations"),
+        agent="account",
+        key="A0000042-1",
+        actor="op-7",
+        reason="mended in 0.2.1",
+    )
+
+
+def _of_the_loan_system() -> Iterator[ev.Event]:
+    """Yield corrections, changes of a contract, and an account that is taken over."""
+    account: dict[str, Any] = {"account_id": "A0000042-1"}
+    yield ev.OpeningPosition(
+        **_base("position", "migration"),
+        **account,
+        borrower_id="B0000042",
+        product="personal_loan",
+        jurisdiction="CN",
+        currency="CNY",
+        opened_on=date(2024, 7, 15),
+        as_of=date(2025, 5, 31),
+        annual_rate_bps=1_500,
+        principal=1_200_000,
+        instalments=(
+            ev.PositionInstalment(
+                number=10,
+                due_on=date(2025, 5, 15),
+                principal=60_000,
+                interest=3_750,
+                fees=0,
+                penalty=230,
+                amount_due=103_750,
+                paid=40_000,
+            ),
+            ev.PositionInstalment(number=11, due_on=date(2025, 6, 15), principal=100_000, interest=2_500, fees=0),
+            ev.PositionInstalment(number=12, due_on=date(2025, 7, 15), principal=100_000, interest=1_250, fees=0),
+        ),
+        charged=230,
+        last_payment_on=date(2025, 5, 20),
+        classes={"cn_2023": "special_mention"},
+        stage=1,
+        allowance=2_600,
+        failed_attempts=2,
+        standing="arrears",
+    )
+    yield ev.PartyChanged(
+        **_base("party", "loans"),
+        **account,
+        borrower_id="B0000043",
+        from_on=date(2025, 6, 2),
+        role="guarantor",
+        suretyship="joint_and_several",
+    )
+    yield ev.InstalmentAdjusted(
+        **_base("adjusted", "loans"),
+        **account,
+        adjustment_id=_id("adjustment"),
+        number=11,
+        effective_on=date(2025, 6, 2),
+        interest=-500,
+        reason="goodwill",
+    )
+    yield ev.AdjustmentReversed(
+        **_base("adjustment reversed", "loans"),
+        **account,
+        adjustment_id=_id("adjustment"),
+        reversed_on=date(2025, 6, 5),
+        reason="made_in_error",
+    )
+    yield ev.ScheduleRevised(
+        **_base("schedule", "loans"),
+        **account,
+        revision=1,
+        effective_on=date(2025, 6, 20),
+        instalments=(ev.Instalment(number=12, due_on=date(2025, 7, 15), principal=50_000, interest=625, fees=0),),
+        reason="prepayment",
+    )
+    yield ev.PaymentFailed(
+        **_base("failed", "payments"),
+        **account,
+        payment_id=_id("debit"),
+        amount=102_500,
+        reason="insufficient_funds",
+        failed_on=date(2025, 6, 2),
+    )
+    yield ev.AccountReopened(
+        **_base("reopened", "loans"), **account, reopened_on=date(2025, 6, 10), reason="payment_returned"
+    )
+
+
+def _answers(about: dict[str, Any]) -> Iterator[ev.Event]:
+    """Yield what Reprieve answers to them. about: the account, the day and the cause."""
+    cny: dict[str, Any] = {"currency": "CNY"}
+    yield ev.PromiseKept(
+        **_base("kept", "reprieve.account"),
+        **about,
+        **cny,
+        promise_id=_id("promise"),
+        due_on=date(2025, 6, 2),
+        amount=60_000,
+    )
+    yield ev.PromiseBroken(
+        **_base("not kept", "reprieve.account"),
+        **about,
+        **cny,
+        promise_id=_id("promise"),
+        due_on=date(2025, 6, 2),
+        amount=60_000,
+        paid=20_000,
+    )
+    yield ev.AccountEnded(
+        **_base("ended", "reprieve.account"), **about, **cny, reason="repaid", outstanding=ev.Amounts(interest=1_250)
+    )
+    yield ev.AccountRestored(
+        **_base("restored", "reprieve.account"),
+        **about,
+        **cny,
+        reason="payment_returned",
+        outstanding=ev.Amounts(principal=100_000, interest=1_250),
+    )
+    yield ev.InputNotApplied(
+        **_base("not applied", "reprieve.account"),
+        **about,
+        fact_type="HoldReleased",
+        fact_id=_id("hold"),
+        code="unknown_hold",
+        reason="No hold of this id was placed on the account. Send the HoldPlaced, or release another hold.",
+    )
+    yield ev.PaymentFailureReported(
+        **_base("failure", "reprieve.account"),
+        **about,
+        **cny,
+        borrower_id="B0000042",
+        payment_id=_id("debit"),
+        amount=102_500,
+        reason="insufficient_funds",
+        failures=1,
+        retry_on=date(2025, 6, 15),
     )
 
 

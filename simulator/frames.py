@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 
 Column = Sequence[Any]
 CODES = {"f8": "d", "i8": "q"}
@@ -111,7 +111,7 @@ class _Reader(pickle.Unpickler):
 def read_frame(content: bytes, name: str) -> dict[str, Column]:
     """Return the columns of an xz-compressed pickled DataFrame by name; what is missing is NaN.
 
-    Raises WrongUse where the content is anything else.
+    Raises UsageError where the content is anything else.
     """
     try:
         frame = _Reader(BytesIO(lzma.decompress(content))).load()
@@ -127,7 +127,9 @@ def read_frame(content: bytes, name: str) -> dict[str, Column]:
     except (
         pickle.UnpicklingError, lzma.LZMAError, EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError,
     ) as error:  # fmt: skip
-        raise WrongUse(f"{name} is no table that can be read safely: {error}. Fetch the pinned wheel again.") from error
+        raise UsageError(
+            f"{name} is no table that can be read safely: {error}. Fetch the pinned wheel again."
+        ) from error
 
 
 def _objects(made: _Array) -> list[Any]:

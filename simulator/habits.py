@@ -1,6 +1,6 @@
-"""What becomes of one month's instalments: the lane that a borrower's payment takes.
+"""What becomes of one month's instalments: the pattern that a borrower's payment takes.
 
-The lane is a function of borrower and month alone, so a day asks for it afresh and nothing is remembered.
+The pattern is a function of borrower and month alone, so a day asks for it afresh and nothing is remembered.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from simulator.chance import keyed
 from simulator.population import Population
 from simulator.truth import shock_of, situation_of
 
-LANE = 32
+PATTERN = 32
 
 # Days after the due date on which something may happen, the statement 20 days before it aside.
 FIRST, SECOND, THIRD, LAST = 4, 9, 15, 24
 
 
-class Lane(IntEnum):
+class PaymentPattern(IntEnum):
     """How a month's instalments are paid.
 
     ON_TIME on or before the due date · POSTED_LATE in time, but reported four days late (back-dated) ·
@@ -35,26 +35,26 @@ class Lane(IntEnum):
 
 
 PAID_ON = {
-    Lane.ON_TIME: 0,
-    Lane.POSTED_LATE: FIRST,
-    Lane.SLOW: SECOND,
-    Lane.FAILED_FIRST: FIRST,
-    Lane.BOUNCED: THIRD,
-    Lane.PARTIAL: SECOND,
-    Lane.MISSED: None,
+    PaymentPattern.ON_TIME: 0,
+    PaymentPattern.POSTED_LATE: FIRST,
+    PaymentPattern.SLOW: SECOND,
+    PaymentPattern.FAILED_FIRST: FIRST,
+    PaymentPattern.BOUNCED: THIRD,
+    PaymentPattern.PARTIAL: SECOND,
+    PaymentPattern.MISSED: None,
 }
 
-# Upper bounds of a uniform 0 to 9,999 for the lanes from MISSED down to POSTED_LATE; the rest is ON_TIME.
+# Upper bounds of a uniform 0 to 9,999 for the patterns from MISSED down to POSTED_LATE; the rest is ON_TIME.
 Bounds = tuple[int, int, int, int, int, int]
 CAREFUL: Bounds = (60, 90, 130, 230, 450, 650)
 CARELESS: Bounds = (500, 800, 900, 1_200, 3_200, 3_400)
 UNWILLING: Bounds = (2_800, 4_300, 4_400, 4_600, 7_000, 7_100)
-ORDER = (Lane.MISSED, Lane.PARTIAL, Lane.BOUNCED, Lane.FAILED_FIRST, Lane.SLOW, Lane.POSTED_LATE)
+ORDER = (PaymentPattern.MISSED, PaymentPattern.PARTIAL, PaymentPattern.BOUNCED, PaymentPattern.FAILED_FIRST, PaymentPattern.SLOW, PaymentPattern.POSTED_LATE)
 
 
-def lane_of(people: Population, index: int, key: int, month: int) -> tuple[Lane, bool]:
-    """Return a borrower's lane in a month, and whether arrears of earlier months are paid along with it."""
-    bits = keyed(key, LANE, month)
+def pattern_of(people: Population, index: int, key: int, month: int) -> tuple[PaymentPattern, bool]:
+    """Return a borrower's pattern in a month, and whether arrears of earlier months are paid along with it."""
+    bits = keyed(key, PATTERN, month)
     chance = (bits & 0xFFFF) * 10_000 >> 16
     catches = bits >> 16 & 0xFF
     if shock_of(key, month) is None:
@@ -65,7 +65,7 @@ def lane_of(people: Population, index: int, key: int, month: int) -> tuple[Lane,
             # Whoever comes out of a shock has two months in which catching up comes harder.
             willing = shock_of(key, month - 1) is None and shock_of(key, month - 2) is None
         if chance >= bounds[5]:
-            return Lane.ON_TIME, willing
+            return PaymentPattern.ON_TIME, willing
         return _among(bounds, chance), willing
     borrower = people.borrower(index)
     saved = borrower.buffer > 0 and shock_of(key, month - borrower.buffer) is None
@@ -75,25 +75,25 @@ def lane_of(people: Population, index: int, key: int, month: int) -> tuple[Lane,
     able = 10_000 if saved else max(300, min(9_500, surplus * 8_500 // owed))
     paying = int(able * (0.5 + 0.5 * borrower.willingness))
     if chance < paying:
-        return Lane.ON_TIME, able >= 8_500 and catches < 128
+        return PaymentPattern.ON_TIME, able >= 8_500 and catches < 128
     rest = (chance - paying) * 100 // max(1, 10_000 - paying)
     if rest < 10:
-        return Lane.SLOW, False
-    return (Lane.PARTIAL if rest < 30 else Lane.MISSED), False
+        return PaymentPattern.SLOW, False
+    return (PaymentPattern.PARTIAL if rest < 30 else PaymentPattern.MISSED), False
 
 
-def _among(bounds: Bounds, chance: int) -> Lane:
-    return next((lane for bound, lane in zip(bounds, ORDER, strict=True) if chance < bound), Lane.ON_TIME)
+def _among(bounds: Bounds, chance: int) -> PaymentPattern:
+    return next((pattern for bound, pattern in zip(bounds, ORDER, strict=True) if chance < bound), PaymentPattern.ON_TIME)
 
 
 def months_unpaid(people: Population, index: int, key: int, month: int, most: int = 12) -> float:
     """Return how many instalments of earlier months are unpaid, counted back to the last that caught up."""
     unpaid = 0.0
     for before in range(month - 1, max(0, month - 1 - most), -1):
-        lane, catches = lane_of(people, index, key, before)
-        if lane is Lane.MISSED:
+        pattern, catches = pattern_of(people, index, key, before)
+        if pattern is PaymentPattern.MISSED:
             unpaid += 1
-        elif lane is Lane.PARTIAL:
+        elif pattern is PaymentPattern.PARTIAL:
             unpaid += 0.5
         elif catches:
             break

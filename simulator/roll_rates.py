@@ -1,6 +1,6 @@
 """Roll rates: how delinquency moves from one month end to the next, on the UCI card data.
 
-`python -m simulator.roll_rates` writes `docs/roll_rates.md`.
+`python -m simulator.roll_rates` prints the section of `docs/model.md`, and a test compares them.
 """
 
 from __future__ import annotations
@@ -9,23 +9,21 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from pathlib import Path
 from typing import cast
 
 from msgspec import Struct
 
 from schemas import events as ev
-from schemas.errors import Fatal, WrongUse
+from schemas.errors import FatalError, UsageError
 from simulator.uci import uci_csv, uci_events
 from state.account import AccountState
-from state.delinquency import bucket_of, measure
-from state.pack import default_book
+from state.delinquency import bucket_of, measure, pauses
 from state.policy import Policy
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
 STATES: tuple[ev.Bucket, ...] = ("current", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_over_90")
 NAMES = ("current", "1–30", "31–60", "61–90", ">90")
-TABLE = Path("docs/roll_rates.md")
 
 
 class Standing(Struct, frozen=True, array_like=True, gc=False):
@@ -57,12 +55,17 @@ def month_ends(
 def standing(runtime: LocalRuntime, account_id: str, day: date, policy: Policy) -> Standing:
     """Return an account's standing at the close of a day, by the account agent's own measures.
 
-    Raises Fatal where the account was not visited on a day on which its delinquency changed.
+    Raises FatalError where the account was not visited on a day on which its delinquency changed.
     """
     state = cast(AccountState, runtime.state("account", account_id))
-    now = measure(state.receivables, state.holds, day.toordinal(), policy.delinquency)
+    now = measure(
+        state.receivables,
+        pauses(state.holds, ((0, policy.delinquency.pausing_holds),)),
+        day.toordinal(),
+        policy.delinquency,
+    )
     if (now.missed, bucket_of(now.days_past_due, policy.delinquency.grace_days)) != (state.missed, state.bucket):
-        raise Fatal(f"Account {account_id} was not visited when its delinquency changed, by {day}.")
+        raise FatalError(f"Account {account_id} was not visited when its delinquency changed, by {day}.")
     return Standing(now.days_past_due, now.missed, state.bucket)
 
 
@@ -81,14 +84,14 @@ def count_moves(ends: Iterable[tuple[date, Mapping[str, Standing]]]) -> Counter[
 
 
 def render(moves: Mapping[tuple[ev.Bucket, ev.Bucket], int]) -> str:
-    """Return the table in Markdown: shares of each state's accounts by the state they are in a month later."""
+    """Return the section in Markdown: shares of each state's accounts by the state they are in a month later."""
     lines = [
-        "# Roll rates",
+        "## Roll rates",
         "",
-        "Made by `python -m simulator.roll_rates` from the UCI card data (30,000 accounts; month ends from May to",
-        "September 2005, four moves an account) through the account agent under the house's policy. The data has",
-        "bills and payments only; what stands in for due dates and minimum payments is said in `simulator/uci.py`.",
-        "Days past due at one month end (rows) against the next (columns):",
+        "`python -m simulator.roll_rates` computes this table from the UCI card data (30,000 accounts; month ends",
+        "from May to September 2005, four moves per account) with the account agent under the default policy. The",
+        "data have bills and payments only; `simulator/uci.py` says what stands for due dates and minimum payments.",
+        "Rows: days past due at one month end; columns: at the next.",
         "",
         "| from \\ to | " + " | ".join(NAMES) + " | accounts |",
         "|---|" + "---:|" * (len(NAMES) + 1),
@@ -101,19 +104,16 @@ def render(moves: Mapping[tuple[ev.Bucket, ev.Bucket], int]) -> str:
 
 
 def main() -> int:
-    """Write the table; return 1 where the data cannot be had."""
+    """Print the section; return 1 where the data cannot be had."""
     try:
         lines = uci_csv()
-    except WrongUse as error:
+    except UsageError as error:
         print(error, file=sys.stderr)
         return 1
     book = default_book()
     with LocalRuntime.open(None, book) as runtime:
         ends = month_ends(uci_events(lines), runtime, book.policy_for("TW", "credit_card"))
-        text = render(count_moves(ends))
-    TABLE.parent.mkdir(exist_ok=True)
-    TABLE.write_text(text, encoding="utf-8")
-    print(text)
+        print(render(count_moves(ends)), end="")
     return 0
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import Literal
 
 from schemas import events as ev
+from simulator.servicing import ServicedWorld
 from simulator.world import START, World
-from state.pack import book_for
+from state.policy_packs.loader import book_for
 
+Events = Literal["usual", "rich"]
+WORLDS: dict[Events, type[World]] = {"usual": World, "rich": ServicedWorld}
 # Up to this many accounts the engine runs along, so that there are offers to answer.
 CLOSED_UP_TO = 20_000
 
@@ -20,22 +24,25 @@ def simulate(
     start: date = START,
     policy: str = "default",
     changes: Sequence[ev.PolicyChanged] = (),
+    events: Events = "usual",
 ) -> Iterator[ev.Event]:
     """Yield a population's events in the order of arrival, each day's close included.
+
+    events: rich for a world of `simulator.servicing`, in which lenders also correct, revise, sell and take over.
 
     Up to 20,000 accounts the engine is in the loop, so there are answers to its offers and payments of its
     plans; beyond that there are none, and no changes of policy. Such a change comes behind the close of the day before
     the one from which it counts. The same arguments give the same events.
     """
     if accounts <= CLOSED_UP_TO:
-        yield from closed_loop(accounts, days, seed, start, policy, changes)
+        yield from closed_loop(accounts, days, seed, start, policy, changes, events)
     else:
-        yield from open_loop(accounts, days, seed, start)
+        yield from open_loop(accounts, days, seed, start, events)
 
 
-def open_loop(accounts: int, days: int, seed: int, start: date = START) -> Iterator[ev.Event]:
-    """Yield the events of a population that is made no offers; memory does not grow with it."""
-    world = World(accounts, seed, start, listens=False)
+def open_loop(accounts: int, days: int, seed: int, start: date = START, events: Events = "usual") -> Iterator[ev.Event]:
+    """Yield the events of a population that is made no offers; memory does not grow with a usual one."""
+    world = WORLDS[events](accounts, seed, start, listens=False)
     yield from world.opening()
     for n in range(days):
         yield from world.day(start + timedelta(days=n))
@@ -48,6 +55,7 @@ def closed_loop(
     start: date = START,
     policy: str = "default",
     changes: Sequence[ev.PolicyChanged] = (),
+    events: Events = "usual",
 ) -> Iterator[ev.Event]:
     """Yield the events of a population that answers what the engine says of these very events, under a policy.
 
@@ -56,7 +64,7 @@ def closed_loop(
     # Imported here, since the runtime takes half a second to import and open loops need none of it.
     from streams.local.runtime import LocalRuntime
 
-    world = World(accounts, seed, start)
+    world = WORLDS[events](accounts, seed, start)
     with LocalRuntime.open(None, book_for(policy)) as runtime:
         arrived = list(world.opening())
         for n in range(days):

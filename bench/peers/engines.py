@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.jars import cache, fetched, jars_in, java
-from streams.privacy.key_file import make
+from streams.security.key_file import make
 
 HERE = Path(__file__).parent
 # What decoding, deciding and packing import, in the versions of our own lock.

@@ -12,14 +12,13 @@ from typing import Protocol
 
 import msgspec
 
-from agents.account import AccountAgent
-from agents.base import Environment
+from agents.account.agent import AccountAgent
+from agents.base import DecisionContext
 from schemas import events as ev
-from schemas.codec import Codec
-from schemas.headers import headers_for
+from schemas.codec import Codec, headers_for
 from schemas.topics import TOPIC_OF, key_of
 from state.account import AccountState
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from state.storage import pack, unpack
 
 # What the account agent reads, without what workers say to each other.
@@ -57,16 +56,16 @@ class Work:
         self.codec = Codec()
         self._prefix = prefix
         self._agent = AccountAgent()
-        self._environment = Environment(default_book(), history=_no_history)
+        self._book = default_book()
 
     def decide(self, key: str, event: ev.Event, rows: Rows) -> Iterator[tuple[str, bytes, bytes, Headers]]:
         """Decide, write rows, and yield what to publish: topic, key, value, headers."""
-        env = self._environment
         fact = rows.get(FACT + self._agent.fact_key(event))
-        env.known = None if fact is None else _decode(fact)
+        existing = None if fact is None else _decode(fact)
+        context = DecisionContext(self._book, None, existing, _no_history)
         stored = rows.get(STATE)
         state = None if stored is None else unpack(stored, AccountState)
-        step = self._agent.handle(state, event, env)
+        step = self._agent.handle(state, event, context)
         rows[STATE] = pack(step.state)
         for fact_key, fact_event in step.facts:
             rows[FACT + fact_key] = _encode(fact_event)

@@ -1,9 +1,9 @@
 // The page: which view is shown, what is live, and what the user does.
 import { frameAccess, lookWho, maySee } from "./access.js";
-import { ask, el, forget, number, spoken, speak, t } from "./page.js";
+import { ask, el, forget, link, number, spoken, speak, t } from "./page.js";
 import { overviewView, trouble } from "./overview.js";
-import { accountView, borrowerView } from "./story.js";
-import { auditView, learnerView, lettersView, rulesView, sender } from "./house.js";
+import { accountView, borrowerView } from "./account.js";
+import { auditView, learnerView, lettersView, rulesView, sender } from "./admin.js";
 
 const main = document.querySelector("#main");
 const state = document.querySelector("#state");
@@ -84,8 +84,9 @@ document.querySelector("#search").addEventListener("submit", async (event) => {
   const [id, found] = [box.value.trim(), await look()];
   if (found.accounts.includes(id)) location.hash = `#/account/${encodeURIComponent(id)}`;
   else if (found.borrowers.includes(id)) location.hash = `#/borrower/${encodeURIComponent(id)}`;
-  else if (found.accounts.length) location.hash = `#/account/${encodeURIComponent(found.accounts[0])}`;
-  else if (found.borrowers.length) location.hash = `#/borrower/${encodeURIComponent(found.borrowers[0])}`;
+  else if (found.accounts.length + found.borrowers.length === 1) location.hash = found.accounts.length ? `#/account/${encodeURIComponent(found.accounts[0])}` : `#/borrower/${encodeURIComponent(found.borrowers[0])}`;
+  // Whoever is opened goes on record as looked at, so nobody is opened by a guess.
+  else if (found.accounts.length + found.borrowers.length) main.replaceChildren(el("h1", {}, id), el("p", { role: "status" }, t("several")), el("ul", {}, [...found.accounts.map((a) => link("account", a)), ...found.borrowers.map((b) => link("borrower", b))].map((a) => el("li", {}, a))));
   else if (id) { main.replaceChildren(el("h1", {}, id), el("p.bad", { role: "alert" }, `${t("unknown")} ${id}`)); }
 });
 

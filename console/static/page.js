@@ -15,9 +15,11 @@ const DECIMALS = [
   [4, "CLF UYW"],
 ];
 const digits = (currency) => (DECIMALS.find(([, codes]) => currency && codes.split(" ").includes(currency)) ?? [2])[0];
-export function money(minor, currency) {
+export const money = (minor, currency) => `${amount(minor, currency)} ${currency ?? ""}`.trim();
+// For tables that name the currency once.
+export function amount(minor, currency) {
   const places = digits(currency);
-  return `${new Intl.NumberFormat(locale(), { minimumFractionDigits: places, maximumFractionDigits: places }).format(minor / 10 ** places)} ${currency ?? ""}`.trim();
+  return new Intl.NumberFormat(locale(), { minimumFractionDigits: places, maximumFractionDigits: places }).format(minor / 10 ** places);
 }
 export function ago(seconds) {
   const [n, unit] = seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : seconds < 129600 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];

@@ -26,7 +26,9 @@ public final class Outbox implements AutoCloseable {
         database = DriverManager.getConnection(url);
         database.setAutoCommit(false);
         run("CREATE TABLE IF NOT EXISTS offer (offer_id TEXT PRIMARY KEY, borrower_id TEXT NOT NULL, message TEXT NOT NULL,"
-                + " channels TEXT NOT NULL, not_before INTEGER NOT NULL, not_after INTEGER NOT NULL, state TEXT NOT NULL)");
+                + " channels TEXT NOT NULL, state TEXT NOT NULL)");
+        run("CREATE TABLE IF NOT EXISTS hours (offer_id TEXT NOT NULL, not_before INTEGER NOT NULL,"
+                + " not_after INTEGER NOT NULL, PRIMARY KEY (offer_id, not_before))");
         run("CREATE TABLE IF NOT EXISTS place (part INTEGER PRIMARY KEY, behind INTEGER NOT NULL)");
         database.commit();
     }
@@ -62,22 +64,22 @@ public final class Outbox implements AutoCloseable {
         switch (record.getSchema().getName()) {
             case "OfferPublished" -> {
                 var contact = (GenericRecord) record.get("contact");
-                run("INSERT INTO offer VALUES (?, ?, ?, ?, ?, ?, 'waiting') ON CONFLICT (offer_id) DO NOTHING",
+                int added = run("INSERT INTO offer VALUES (?, ?, ?, ?, 'waiting') ON CONFLICT (offer_id) DO NOTHING",
                         record.get("offer_id").toString(),
                         record.get("borrower_id").toString(),
                         record.get("message").toString(),
-                        String.join(",", ((List<?>) contact.get("channels")).stream().map(Object::toString).toList()),
-                        ((Instant) contact.get("not_before")).toEpochMilli(),
-                        ((Instant) contact.get("not_after")).toEpochMilli());
+                        String.join(",", ((List<?>) contact.get("channels")).stream().map(Object::toString).toList()));
+                if (added > 0) {
+                    hours(record.get("offer_id").toString(), contact);
+                }
             }
             case "ContactRevised" -> {
-                // Others have called him meanwhile: what the offer said of hours holds no longer.
+                // Others have called the borrower meanwhile: the hours that the offer stated hold no longer.
                 var contact = (GenericRecord) record.get("contact");
-                run("UPDATE offer SET channels = ?, not_before = ?, not_after = ? WHERE offer_id = ?",
+                run("UPDATE offer SET channels = ? WHERE offer_id = ?",
                         String.join(",", ((List<?>) contact.get("channels")).stream().map(Object::toString).toList()),
-                        ((Instant) contact.get("not_before")).toEpochMilli(),
-                        ((Instant) contact.get("not_after")).toEpochMilli(),
                         record.get("offer_id").toString());
+                hours(record.get("offer_id").toString(), contact);
             }
             case "OfferWithdrawn", "OfferExpired" -> run(
                     "UPDATE offer SET state = 'over' WHERE offer_id = ? AND state = 'waiting'",
@@ -86,11 +88,25 @@ public final class Outbox implements AutoCloseable {
         }
     }
 
+    /** Notes when a borrower may be reached: a window on each day; the first one alone in events of before. */
+    private void hours(String offer, GenericRecord contact) throws SQLException {
+        run("DELETE FROM hours WHERE offer_id = ?", offer);
+        var stated = contact.hasField("windows") ? (List<?>) contact.get("windows") : List.of();
+        for (Object one : stated.isEmpty() ? List.of(contact) : stated) {
+            var window = (GenericRecord) one;
+            run("INSERT INTO hours VALUES (?, ?, ?)",
+                    offer,
+                    ((Instant) window.get("not_before")).toEpochMilli(),
+                    ((Instant) window.get("not_after")).toEpochMilli());
+        }
+    }
+
     /** Returns what may be told at an instant: within its hours, and neither withdrawn nor run out. */
     public List<Due> due(Instant now) throws SQLException {
         var found = new ArrayList<Due>();
         try (PreparedStatement asked = database.prepareStatement(
-                "SELECT offer_id, borrower_id, channels, message FROM offer WHERE state = 'waiting' AND channels != ''"
+                "SELECT offer_id, borrower_id, channels, message FROM offer JOIN hours USING (offer_id)"
+                        + " WHERE state = 'waiting' AND channels != ''"
                         + " AND not_before <= ? AND ? < not_after ORDER BY not_before, offer_id")) {
             asked.setLong(1, now.toEpochMilli());
             asked.setLong(2, now.toEpochMilli());
@@ -112,12 +128,12 @@ public final class Outbox implements AutoCloseable {
         database.commit();
     }
 
-    private void run(String sql, Object... values) throws SQLException {
+    private int run(String sql, Object... values) throws SQLException {
         try (PreparedStatement statement = database.prepareStatement(sql)) {
             for (int n = 0; n < values.length; n++) {
                 statement.setObject(n + 1, values[n]);
             }
-            statement.executeUpdate();
+            return statement.executeUpdate();
         }
     }
 

@@ -1,18 +1,18 @@
 // Rules, the learner, dead letters, and the audit.
 import { mayDo, maySee } from "./access.js";
-import { ask, bars, card, change, el, grid, link, mark, more, number, pairs, svg, t, table, tableRows, wide } from "./page.js";
+import { ask, bars, card, change, el, grid, link, mark, more, number, pairs, spoken, svg, t, table, tableRows, wide } from "./page.js";
 
 export function rulesView(r) {
   const day = r.on ?? r.today, began = r.change ? `${t("since_change")} ${r.since}, ${r.change}` : `${t("began_with")} ${r.in_force}`;
   const later = r.changes.filter((c) => c.status === "later"), shown = r.changes.find((c) => c.id === r.change);
   return [el("h1", {}, t("rules"), r.on ? mark("warn", `${t("as_of")} ${r.on}`) : null), el("p.soft", {}, t("rules_how")),
     r.on ? el("p", {}, el("a", { href: "#/rules" }, t("rules_today"))) : null,
-    r.kept ? null : el("p.warn", {}, t("rules_not_kept")),
+    r.texts_stored ? null : el("p.warn", {}, t("rules_not_kept")),
     wide(`${t("in_force")}${day ? ` ${day}` : ""}: ${began}`, table([t("place"), t("product"), t("pack")], r.book.map((b) => [any(b.jurisdictions), any(b.products.map(t)), b.packs.join(" + ")]), { 0: "text", 1: "text", 2: "text" }), shown ? movedBy(shown) : null),
     later.length && !r.on ? wide(t("rules_later"), later.map((c) => el("div", {}, el("h3", {}, rulesOf(c.effective_on), ` ${c.id} · ${c.source}`), movedBy(c)))) : null,
     ...r.packs.map((p) => {
       const open = p.rules.filter((x) => !x.verified).length, moved = p.rules.filter((x) => x.moved).length;
-      return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null, " ", moved ? mark("", `${t("moved")}: ${number(moved)}`) : null),
+      return el("details.card.pack", {}, el("summary", {}, el("strong", {}, p.name), ` ${p.version} · ${spoken() === "zh" ? p.title_zh : p.title} `, mark("good", `${number(p.rules.length - open)} ${t("verified")}`), " ", open ? mark("warn", `${number(open)} ${t("unverified")}`) : null, " ", moved ? mark("", `${t("moved")}: ${number(moved)}`) : null),
         table([t("rule"), t("value"), t("checked"), t("source")], p.rules.map((x) => [x.path, x.moved ? el("span", {}, `${said(x.value)} `, mark("", wasBefore(x.moved))) : said(x.value), mark(x.verified ? "good" : "warn", t(x.verified ? "verified" : "unverified")), x.source]), { 1: "text", 3: "text" }));
     }),
     r.changes.length ? wide(t("policy_changes"), table([t("effective_on"), t("policy_change"), t("status"), t("moved"), t("pack"), t("decided")], r.changes.map((c) => [rulesOf(c.effective_on), c.id, t(`is_${c.status}`), c.moved_count === null ? "–" : number(c.moved_count), c.packs.join(" + "), `${c.source}, ${c.occurred_at.slice(0, 10)}`]), { 1: "text", 3: "n", 4: "text", 5: "text" })) : null].filter(Boolean);
@@ -39,13 +39,13 @@ const any = (names) => names.map((n) => (n === "*" ? t("any") : n)).join(", ");
 export function learnerView(l) {
   return [el("h1", {}, t("learner")), el("p.soft", {}, t("learner_how")), el("div.grid.two", {},
     card(t("version"), pairs([[t("version"), number(l.version), "n"], [t("rows"), number(l.rows), "n"], [t("guardrail"), l.tripped || t("none"), l.tripped ? "n.bad" : "n.good"]])),
-    card(t("led_by"), Object.keys(l.groups).length ? bars(Object.entries(l.groups).map(([k, n]) => [`group_${k}`, n])) : el("p.soft", {}, t("none"))),
+    card(t("recommended_by"), Object.keys(l.arms).length ? bars(Object.entries(l.arms).map(([k, n]) => [`arm_${k}`, n])) : el("p.soft", {}, t("none"))),
     wide(t("weight"), l.weights.length ? table([t("figure"), t("value"), t("sure"), t("belief")], l.weights.map((w) => [t(`figure_${w.name}`), w.mean.toFixed(3), `± ${w.deviation.toFixed(3)}`, belief(w, l.weights)]), { 1: "n", 2: "n", 3: "text" }) : el("p", {}, t("learner_none"))),
-    wide(`${t("whom_leads")}${l.leads.rows.length < l.leads.count ? ` (${number(l.leads.rows.length)} / ${number(l.leads.count)})` : ""}`, el("p.soft", {}, t("leads_how")), table([t("whom"), t("days_past_due"), t("led_by"), t("kind"), t("led"), t("chance"), t("taken")], l.leads.rows.map(leads), { 3: "text", 4: "n", 5: "n", 6: "n" })))];
+    wide(`${t("recommendations")}${l.recommendations.rows.length < l.recommendations.count ? ` (${number(l.recommendations.rows.length)} / ${number(l.recommendations.count)})` : ""}`, el("p.soft", {}, t("recommendations_how")), table([t("whom"), t("days_past_due"), t("recommended_by"), t("kind"), t("recommended_of"), t("propensity"), t("taken")], l.recommendations.rows.map(recommendation), { 3: "text", 4: "n", 5: "n", 6: "n" })))];
 }
 
 const share = (x) => `${(100 * x).toFixed(0)} %`;
-const leads = (x) => [`${x.jurisdiction === "other" ? t("any") : x.jurisdiction} ${t(x.product)}`, t(x.bucket), t(`group_${x.group}`), `${t(`term_${x.term}`)}, ${t(`shape_${x.shape}`)}, ${t(`relief_${x.relief}`)}`, `${number(x.led)} / ${number(x.shown)}`, share(x.chance),
+const recommendation = (x) => [`${x.jurisdiction === "other" ? t("any") : x.jurisdiction} ${t(x.product)}`, t(x.bucket), t(`arm_${x.arm}`), `${t(`term_${x.term}`)}, ${t(`shape_${x.shape}`)}, ${t(`relief_${x.relief}`)}`, `${number(x.recommended)} / ${number(x.shown)}`, share(x.propensity),
   x.rate === null ? "–" : `${number(x.accepted)} / ${number(x.answered)}: ${share(x.rate)} (${(100 * x.low).toFixed(0)}–${share(x.high)})`];
 
 function belief(w, all) {

@@ -8,8 +8,8 @@ nothing.
 
 from __future__ import annotations
 
-from streams.access.doors import DOORS
-from streams.access.rights import ANYBODY, PUBLIC, Rights
+from streams.http.auth.login_routes import LOGIN_PERMISSIONS
+from streams.http.auth.permissions import ANYBODY, PUBLIC, Permissions
 
 
 def _roles(*names: str) -> frozenset[str]:
@@ -26,10 +26,10 @@ PERMISSIONS = {
     "audit": _roles("auditor"),
 }
 
-RIGHTS = Rights(
+RIGHTS = Permissions(
     roles=PERMISSIONS,
     routes={
-        **DOORS,
+        **LOGIN_PERMISSIONS,
         ("GET", "/"): ANYBODY,
         ("GET", "/static"): PUBLIC,
         ("GET", "/livez"): PUBLIC,

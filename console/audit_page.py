@@ -1,4 +1,4 @@
-"""The audit trail in tables: who was shown whose data, found by either, each chain held to its digests as it grows."""
+"""The page of the audit trail: who was shown whose data, in tables, with each chain verified as it grows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas import events as ev
 from schemas.codec import Codec
-from streams.privacy.chain import Head, misfit
+from streams.security.audit_chain import Head, misfit
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS audited (
@@ -22,17 +22,17 @@ CREATE TABLE IF NOT EXISTS chain (
 ) WITHOUT ROWID;
 """
 EMPTIED = ("audited", "chain")
-# Records on the page, newest first, and chains: those that are broken, then those that were written to last.
+# Records on the page, the latest first, and chains: broken ones, then those with the latest records.
 RECORDS, CHAINS = 200, 50
 
 _codec = Codec()
 
 
-def take(db: sqlite3.Connection, events: Iterable[ev.Event]) -> None:
-    """Add what is on record, within the caller's transaction, in the order in which each chain was written."""
+def add(db: sqlite3.Connection, events: Iterable[ev.Event]) -> None:
+    """Add audit records in the order of their chains, within the caller's transaction."""
     for event in events:
         if isinstance(event, ev.PersonalDataRead):
-            _follow(db, event)
+            _advance_chain(db, event)
             actor = event.actor
         elif isinstance(event, ev.PersonalDataErased):
             actor = event.source
@@ -42,8 +42,8 @@ def take(db: sqlite3.Connection, events: Iterable[ev.Event]) -> None:
         db.execute("INSERT INTO audited (borrower, actor, value) VALUES (?, ?, ?)", row)
 
 
-def _follow(db: sqlite3.Connection, record: ev.PersonalDataRead) -> None:
-    """Move the head of the record's chain, or note the first break of it."""
+def _advance_chain(db: sqlite3.Connection, record: ev.PersonalDataRead) -> None:
+    """Advance the head of the record's chain, or store its first break."""
     found = db.execute("SELECT number, digest, broken FROM chain WHERE name = ?", (record.chain,)).fetchone()
     head, broken = (Head(), "") if found is None else (Head(*found[:2]), found[2])
     if not broken:
@@ -56,10 +56,10 @@ def _follow(db: sqlite3.Connection, record: ev.PersonalDataRead) -> None:
     db.execute("INSERT OR REPLACE INTO chain VALUES (?, ?, ?, ?, ?)", row)
 
 
-def trail(db: sqlite3.Connection, who: str = "") -> dict[str, Any]:
-    """Return the newest of what is on record, and how chains stand.
+def audit_page(db: sqlite3.Connection, who: str = "") -> dict[str, Any]:
+    """Return the latest records, and the chains.
 
-    who: only of a borrower, or of who looked; both by their exact name.
+    who: only records of this borrower or actor, by exact name; empty for all.
     """
     where, names = ("WHERE borrower = ? OR actor = ?", (who, who)) if who else ("", ())
     newest = f"SELECT value FROM audited {where} ORDER BY place DESC LIMIT ?"  # nosec B608
@@ -69,7 +69,7 @@ def trail(db: sqlite3.Connection, who: str = "") -> dict[str, Any]:
     return {
         "who": who,
         "count": count,
-        "records": [_told(_codec.decode(value)) for (value,) in db.execute(newest, (*names, RECORDS))],
+        "records": [_row(_codec.decode(value)) for (value,) in db.execute(newest, (*names, RECORDS))],
         "chain_count": all_chains,
         "broken_count": broken,
         "chains": [
@@ -79,14 +79,14 @@ def trail(db: sqlite3.Connection, who: str = "") -> dict[str, Any]:
     }
 
 
-def _told(event: ev.Event) -> dict[str, Any]:
+def _row(event: ev.Event) -> dict[str, Any]:
     assert isinstance(event, ev.PersonalDataRead | ev.PersonalDataErased)
-    told = {"at": _moment(event.occurred_at), "borrower": event.borrower_id}
+    row = {"at": _moment(event.occurred_at), "borrower": event.borrower_id}
     if isinstance(event, ev.PersonalDataErased):
         erased = ("readings", "reports", "answers", "consents", "education")
         what = [f"{name} {count}" for name in erased if (count := getattr(event, name))]
-        return {**told, "who": event.source, "purpose": "erasure", "what": what}
-    return {**told, "who": event.actor, "purpose": event.purpose, "what": list(event.fields)}
+        return {**row, "who": event.source, "purpose": "erasure", "what": what}
+    return {**row, "who": event.actor, "purpose": event.purpose, "what": list(event.fields)}
 
 
 def _moment(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""A Kafka deployment as a console's source: a thread that follows it, and how its workers are doing."""
+"""A Kafka deployment as the console's source: a thread that loads it into the cache, and the state of its workers."""
 
 from __future__ import annotations
 
@@ -17,37 +17,39 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from msgspec import json
 
+from console import snapshot
+from console.audit_page import audit_page
 from console.cache import FILE, Cache
-from console.follower import Follower
-from console.kept import keep, kept
-from console.ledger import Ledger
+from console.cache_loader import CacheLoader
+from console.read_store import ReadStore
 from console.source import seconds_since
-from console.trail import trail
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from schemas.topics import TOPICS
-from streams.endings import ended
-from streams.kafka.access import see_whether_let_in
-from streams.kafka.letters import send_again
-from streams.kafka.progress import Progress
-from streams.policies import changes_in, first_files
-from streams.privacy.audit import Audit, KafkaAudit, Shown
-from streams.privacy.opening import vault_of
+from state.policy import PolicyBook
+from streams.engine.policies import book_named, changes_in, first_files, stored_book
+from streams.kafka.auth_check import check_credentials
+from streams.kafka.changelog_format import CommitMarker
+from streams.kafka.compat import committed_with_metadata
+from streams.kafka.dead_letters import redrive
 from streams.registry import codec_for
+from streams.security.audit import Audit, KafkaAudit, Shown
+from streams.security.vault_factory import vault_of
 from streams.settings import Settings
+from streams.shutdown import cancel_and_wait
 
 INBOUND = [topic.name for topic in TOPICS.values() if topic.inbound]
-# Seconds between two looks at the group, over how many the rate is taken, and after how many Kafka counts as away.
-_LOOK, _RATE, _AWAY = 1.0, 15.0, 5.0
-# Seconds that sending letters in again may take; what was not sent by then can be sent later.
-_SENDING = 120.0
-# Seconds that putting a look on record may take, and that one may wait for others who do.
-_RECORDING = 10.0
+# Seconds between two queries of the group, over which the rate is measured, and after which Kafka counts as away.
+_QUERY_INTERVAL, _RATE_WINDOW, _AWAY = 1.0, 15.0, 5.0
+# Seconds that a redrive may take; what was not sent by then can be sent later.
+_REDRIVE_TIMEOUT = 120.0
+# Seconds that an audit record may take, and that one may wait for others.
+_RECORD_TIMEOUT = 10.0
 
 
-class Watch:
-    """Asks Kafka how far its workers are: a member of no group, that only asks for offsets."""
+class WorkerMonitor:
+    """Queries the workers' group: its members, and committed and end offsets. It never joins the group."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -64,12 +66,12 @@ class Watch:
         self.state = ""
 
     async def run(self) -> None:
-        """Look again and again; while the broker is away what was seen last stands."""
+        """Query at intervals; while the broker is away, the last answers stand."""
         while True:
             try:
                 await self._session()
             except (KafkaError, OSError, TimeoutError):
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_QUERY_INTERVAL)
 
     async def _session(self) -> None:
         options = self._settings.kafka.client_options()
@@ -84,10 +86,10 @@ class Watch:
             while True:
                 self.ends = dict(await consumer.end_offsets(self._tps))
                 self.begins = dict(await consumer.beginning_offsets(self._tps))
-                found = await consumer._coordinator.fetch_committed_offsets(self._tps)
+                found = await committed_with_metadata(consumer, self._tps)
                 self.committed = {tp: at.offset for tp, at in found.items() if at.offset >= 0}
                 await self._ask_members(admin)
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_QUERY_INTERVAL)
         finally:
             await consumer.stop()
             await admin.close()
@@ -98,34 +100,34 @@ class Watch:
         self.members, self.state = (len(members), state) if not code else (None, "")
 
 
-class OnTheRecord:
-    """Writes to the topic `audit`, for threads that may wait for Kafka; one record behind the other, as in a chain."""
+class BlockingAudit:
+    """Writes to the topic `audit` from threads that may block, one record at a time since records form a chain."""
 
     def __init__(self, settings: Settings, codec: Codec) -> None:
         self._audit = KafkaAudit(settings, codec, "reprieve.console")
         self._one = threading.Lock()
 
     def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
-        """Publish records, acknowledged. Raises Fatal where Kafka does not take them."""
+        """Publish records, acknowledged. Raises FatalError where Kafka does not take them."""
         try:
-            # Whoever waits for others would wait the longer the more of them there are.
-            if not self._one.acquire(timeout=_RECORDING):
+            # Waiting has a limit: it would grow with the number of those who wait.
+            if not self._one.acquire(timeout=_RECORD_TIMEOUT):
                 raise TimeoutError("others wait for it")
             try:
-                asyncio.run(asyncio.wait_for(self._audit.record(shown, actor, purpose), _RECORDING))
+                asyncio.run(asyncio.wait_for(self._audit.record(shown, actor, purpose), _RECORD_TIMEOUT))
             finally:
                 self._one.release()
         except (KafkaError, OSError) as error:
-            raise Fatal(
+            raise FatalError(
                 f"Kafka does not take the record of who looks: {type(error).__name__} {error}. Nothing is shown "
                 "that is not on record; try again."
             ) from error
 
 
 class KafkaSource:
-    """A deployment, followed into the console's own file in a folder."""
+    """A deployment, loaded into the console's cache file in a folder."""
 
-    keeps = True
+    has_snapshots = True
 
     def __init__(self, settings: Settings, book: str, folder: Path | None = None) -> None:
         self._settings = settings
@@ -134,26 +136,26 @@ class KafkaSource:
         self._codec: Codec = codec_for(settings)
         self._vault = vault_of(settings.privacy)
         self._cache: Cache | None = None
-        self._follower: Follower | None = None
-        self.audit: Audit = OnTheRecord(settings, self._codec)
-        self._watch = Watch(settings)
+        self._loader: CacheLoader | None = None
+        self.audit: Audit = BlockingAudit(settings, self._codec)
+        self._monitor = WorkerMonitor(settings)
         self._rates: deque[tuple[float, int]] = deque()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="cache-loader", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._sending = threading.Lock()
+        self._redriving = threading.Lock()
         self._stopping = False
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Take the folder and begin to follow. Raises Fatal where another process has it."""
+        """Lock the folder and begin to follow. Raises FatalError where another process has it."""
         settings = self._settings
         name = f"{settings.topics.prefix} {settings.worker.application_id}"
         self._cache = Cache(self._folder, name, settings.topics.partitions, self._codec, self._vault)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and let go of the folder."""
+        """Stop the thread, and release the folder."""
         self._stopping = True
         if self._loop is not None and self._task is not None:
             # Where it ended by itself there is no loop any more.
@@ -166,71 +168,75 @@ class KafkaSource:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._live())
+            asyncio.run(self._follow())
         except asyncio.CancelledError:
             pass
         except BaseException as error:
             self.failure = error
 
-    async def _live(self) -> None:
+    async def _follow(self) -> None:
         assert self._cache is not None
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         if self._stopping:
             return
-        await see_whether_let_in(self._settings)
-        self._follower = Follower(self._settings, self._cache, self._codec)
-        watching = asyncio.create_task(self._watch.run())
-        following = asyncio.create_task(self._follower.run())
+        await check_credentials(self._settings)
+        self._loader = CacheLoader(self._settings, self._cache, self._codec)
+        monitoring = asyncio.create_task(self._monitor.run())
+        loading = asyncio.create_task(self._loader.run())
         try:
-            done, _ = await asyncio.wait({watching, following}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({monitoring, loading}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await ended(following)
-            await ended(watching)
+            await cancel_and_wait(loading)
+            await cancel_and_wait(monitoring)
 
     # -- for the console's thread
 
-    def open(self) -> Ledger:
-        """Return what was read so far."""
-        return Ledger(self._folder, FILE, self._vault)
+    def open(self) -> ReadStore:
+        """Return a store of what was loaded so far."""
+        return ReadStore(self._folder, FILE, self._vault)
 
     def caught_up(self) -> bool:
-        """Say whether all is in that was committed when it began."""
-        return self._follower is not None and self._follower.caught_up
+        """Return whether all is loaded that was committed when the console was started."""
+        return self._loader is not None and self._loader.caught_up
 
-    def built(self, ledger: Ledger) -> str:
-        """Return the word of the file, another one each time it is made anew."""
-        return ledger.meta("built") or ""
+    def store_generation(self, store: ReadStore) -> str:
+        """Return the id of the cache file, which changes whenever it is rebuilt."""
+        return store.meta("generation") or ""
 
-    def kept(self, ledger: Ledger) -> tuple[int, Iterator[bytes]] | None:
-        """Return what was counted of this building of the file."""
-        return kept(ledger.db, self.built(ledger))
+    def load_snapshot(self, store: ReadStore) -> tuple[int, Iterator[bytes]] | None:
+        """Return the snapshot of this generation of the cache file."""
+        return snapshot.load(store.db, self.store_generation(store))
 
-    def keep(self, built: str, position: int, parts: Sequence[bytes]) -> bool:
-        """Write what was counted into the file, beside the thread that follows."""
-        return keep(self._folder / FILE, built, position, parts)
+    def save_snapshot(self, generation: str, position: int, parts: Sequence[bytes]) -> bool:
+        """Write a snapshot into the cache file, beside the loader's thread."""
+        return snapshot.save(self._folder / FILE, generation, position, parts)
 
-    def in_force(self, ledger: Ledger) -> str | None:
+    def in_force(self, store: ReadStore) -> str | None:
         """Return the policy book that the settings name."""
         return self._book
 
-    def changes(self, ledger: Ledger) -> list[ev.PolicyChanged]:
+    def changes(self, store: ReadStore) -> list[ev.PolicyChanged]:
         """Return the changes that the workers have taken; every partition has the same."""
-        return changes_in(_of_rules(ledger).get)
+        return changes_in(_policy_values(store).get)
 
-    def first_files(self, ledger: Ledger) -> dict[str, str] | None:
-        """Return the texts that the workers keep of the book with which they began."""
-        return first_files(_of_rules(ledger).get)
+    def first_files(self, store: ReadStore) -> dict[str, str] | None:
+        """Return the texts that the workers store of the book with which they began."""
+        return first_files(_policy_values(store).get)
 
-    def health(self, ledger: Ledger) -> dict[str, Any]:
+    def policies(self, store: ReadStore) -> PolicyBook:
+        """Return the policies by which the workers decide."""
+        return stored_book(_policy_values(store).get, lambda: book_named(self._book))
+
+    def health(self, store: ReadStore) -> dict[str, Any]:
         """Return how far workers and the console itself are behind."""
-        watch, follower, prefix = self._watch, self._follower, self._settings.topics.prefix
-        lanes: dict[int, dict[str, Any]] = {}
+        monitor, loader, prefix = self._monitor, self._loader, self._settings.topics.prefix
+        partitions: dict[int, dict[str, Any]] = {}
         newest = processed = lag = 0
-        rows = ledger.db.execute("SELECT partition, value, at FROM lane WHERE agent = 'account' AND name = 'read'")
-        read = {part: (json.decode(value, type=Progress).offsets, at) for part, value, at in rows}
-        ends, begins = watch.ends, watch.begins
+        rows = store.db.execute("SELECT partition, value, at FROM lane WHERE agent = 'account' AND name = 'read'")
+        read = {part: (json.decode(value, type=CommitMarker).offsets, at) for part, value, at in rows}
+        ends, begins = monitor.ends, monitor.begins
         for part in range(self._settings.topics.partitions):
             offsets, at = read.get(part, ({}, 0))
             newest = max(newest, at)
@@ -238,73 +244,73 @@ class KafkaSource:
             for topic in INBOUND:
                 tp = TopicPartition(prefix + topic, part)
                 end, begin = ends.get(tp, 0), begins.get(tp, 0)
-                # What a lane wrote in its own changelog counts where the group's coordinator tells less.
-                done = max(offsets.get(topic, 0), watch.committed.get(tp, 0), begin)
+                # A partition's own changelog counts where the group's coordinator has less.
+                done = max(offsets.get(topic, 0), monitor.committed.get(tp, 0), begin)
                 behind += max(0, end - done)
                 processed += max(0, min(done, end) - begin) if ends else 0
             lag += behind
-            lanes[part] = {"partition": part, "lag": behind if ends else None, "newest_commit_ms": at or None}
+            partitions[part] = {"partition": part, "lag": behind if ends else None, "newest_commit_ms": at or None}
         return {
             "kind": "kafka",
-            # Before Kafka has said where topics end, nobody knows.
+            # Unknown before Kafka has answered with end offsets.
             "lag": lag if ends else None,
             "processed": processed,
             "rate": self._rate(processed),
-            "workers": watch.members,
-            "group": watch.state,
+            "workers": monitor.members,
+            "group": monitor.state,
             "newest_commit_ms": newest or None,
-            "console_lag": None if follower is None else follower.behind,
-            "lanes": [lanes[part] for part in sorted(lanes)],
+            "console_lag": None if loader is None else loader.behind,
+            "lanes": [partitions[part] for part in sorted(partitions)],
             "problem": self._problem(),
         }
 
     def _rate(self, processed: int) -> int:
         now = time.monotonic()
         self._rates.append((now, processed))
-        while now - self._rates[0][0] > _RATE:
+        while now - self._rates[0][0] > _RATE_WINDOW:
             self._rates.popleft()
         began, before = self._rates[0]
         return round((processed - before) / (now - began)) if now > began else 0
 
     def _problem(self) -> str | None:
-        """Return a word for what an operator has to look at, None where all is well."""
-        follower = self._follower
-        if follower is None or seconds_since(follower.answered) > _AWAY:
+        """Return the code of a problem for operators, None where all is well."""
+        loader = self._loader
+        if loader is None or seconds_since(loader.answered) > _AWAY:
             return "kafka_away"
-        if self._watch.members == 0:
+        if self._monitor.members == 0:
             return "no_worker"
-        if self._watch.state not in ("", "Stable"):
+        if self._monitor.state not in ("", "Stable"):
             return "rebalancing"
         return None
 
-    def trail(self, who: str) -> dict[str, Any]:
-        """Return what was read of the topic `audit` so far."""
-        ledger = self.open()
+    def audit_page(self, who: str) -> dict[str, Any]:
+        """Return the records of the topic `audit` that were loaded so far."""
+        store = self.open()
         try:
-            return trail(ledger.db, who)
+            return audit_page(store.db, who)
         finally:
-            ledger.close()
+            store.close()
 
-    def send_again(self, ids: Collection[str], code: str | None) -> dict[str, int]:
-        """Send letters in again; workers process them as they come."""
-        with self._sending:
+    def redrive(self, ids: Collection[str], code: str | None) -> dict[str, int]:
+        """Send dead letters in again; workers process them as they arrive."""
+        with self._redriving:
             try:
-                wanted = partial(_is_wanted, ids, code)
-                sending = send_again(self._settings, self._codec, self._vault, wanted)
-                sent = asyncio.run(asyncio.wait_for(sending, _SENDING))
+                wanted = partial(_is_selected, ids, code)
+                sending = redrive(self._settings, self._codec, self._vault, wanted)
+                sent = asyncio.run(asyncio.wait_for(sending, _REDRIVE_TIMEOUT))
             except (KafkaError, OSError, TimeoutError) as error:
-                raise Fatal(
+                raise FatalError(
                     f"Kafka does not answer: {type(error).__name__} {error}. What is marked as sent was sent; look "
                     "again, and send the rest."
                 ) from error
         return {"sent": sent.sent, "before": sent.before}
 
 
-def _of_rules(ledger: Ledger) -> dict[str, str]:
-    """Return what a lane keeps by name; of the rules every lane has the same."""
+def _policy_values(store: ReadStore) -> dict[str, str]:
+    """Return the named values of partition 0; those of the policies are the same on every partition."""
     query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
-    return dict(ledger.db.execute(query))
+    return dict(store.db.execute(query))
 
 
-def _is_wanted(ids: Collection[str], code: str | None, letter: ev.DeadLetter) -> bool:
+def _is_selected(ids: Collection[str], code: str | None, letter: ev.DeadLetter) -> bool:
     return letter.event_id in ids or letter.code == code
