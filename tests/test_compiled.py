@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[1]
-MODULES = ("agents/plan_life.py", "agents/plan_changes.py", "state/ledger.py", "state/schedules.py")
+MODULES = (
+    "agents/account/plan_lifecycle.py",
+    "state/ledger.py",
+    "state/schedules.py",
+)
 TESTS = ("tests/agents/test_account_rules.py", "tests/agents/test_plan_life.py", "tests/state/test_checked_numbers.py")
 
 

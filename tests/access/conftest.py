@@ -7,15 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from door import PEOPLE, Clock, Guarded, access_settings, guarded
-from provider import Provider
 
 from schemas import events as ev
 from simulator.world import START, World
-from state.pack import default_book
-from streams.access.tokens import Tokens
+from state.policy_packs.loader import default_book
+from streams.http.auth.tokens import Tokens
 from streams.local.runtime import LocalRuntime
 from streams.settings import AccessSettings
+from tests.support.console_client import PEOPLE, Clock, Guarded, access_settings, guarded
+from tests.support.openid_provider import Provider
 
 
 @pytest.fixture(scope="session")

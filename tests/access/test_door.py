@@ -16,24 +16,24 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner
-from door import Clock, Guarded, access_settings, guarded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.rights import RIGHTS
-from console.server import Console
-from console.serving import ServedConsole
+from console.app import ConsoleApp
+from console.permissions import RIGHTS
+from console.server import ConsoleServer
 from console.source import LocalSource
-from schemas.errors import Fatal, WrongUse
-from streams.access.doors import DOORS, Doors
-from streams.access.guard import Access
-from streams.access.keys import Keys
-from streams.access.limits import Limits
-from streams.access.rights import IDENTITY, Rights
-from streams.access.serving import server_tls
-from streams.access.tokens import Tokens
+from schemas.errors import FatalError, UsageError
 from streams.cli import cli
+from streams.http.auth.cookie_keys import CookieKeys
+from streams.http.auth.exposure import server_tls
+from streams.http.auth.login_routes import LOGIN_PERMISSIONS, LoginRoutes
+from streams.http.auth.middleware import Authenticator
+from streams.http.auth.permissions import IDENTITY, Permissions
+from streams.http.auth.rate_limiter import RateLimiter
+from streams.http.auth.tokens import Tokens
 from streams.settings import AccessSettings, ConsoleSettings, HealthSettings
+from tests.support.console_client import Clock, Guarded, access_settings, guarded
 
 
 def test_a_route_that_the_table_does_not_know_is_refused_to_everybody(tmp_path: Path) -> None:
@@ -41,10 +41,10 @@ def test_a_route_that_the_table_does_not_know_is_refused_to_everybody(tmp_path: 
         return web.Response(text=request[IDENTITY].name)
 
     async def run(settings: AccessSettings, token: str) -> None:
-        rights = Rights({"see": frozenset({"risk"})}, {**DOORS, ("GET", "/known"): "see"})
-        access = Access(settings, rights)
+        rights = Permissions({"see": frozenset({"risk"})}, {**LOGIN_PERMISSIONS, ("GET", "/known"): "see"})
+        access = Authenticator(settings, rights)
         app = web.Application(middlewares=[access.middleware])
-        app.add_routes([*Doors(access).routes(), web.get("/known", handler), web.get("/new", handler)])
+        app.add_routes([*LoginRoutes(access).routes(), web.get("/known", handler), web.get("/new", handler)])
         app.router.add_post("/known", handler)
         assert rights.unanswered(app) == ["GET /new", "POST /known"]
         async with TestClient(TestServer(app)) as client:
@@ -61,10 +61,10 @@ def test_a_route_that_the_table_does_not_know_is_refused_to_everybody(tmp_path: 
 
 
 def test_a_table_that_names_an_unknown_role_or_permission_is_refused() -> None:
-    with pytest.raises(WrongUse, match="boss, which are no roles"):
-        Rights({"see": frozenset({"boss"})}, {})
-    with pytest.raises(WrongUse, match="given to nobody"):
-        Rights({"see": frozenset({"risk"})}, {("GET", "/"): "sea"})
+    with pytest.raises(UsageError, match="boss, which are no roles"):
+        Permissions({"see": frozenset({"boss"})}, {})
+    with pytest.raises(UsageError, match="given to nobody"):
+        Permissions({"see": frozenset({"risk"})}, {("GET", "/"): "sea"})
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,19 @@ def test_an_unsafe_request_with_a_session_must_come_from_our_own_page(
 
 
 def test_without_access_on_loopback_another_sites_page_can_change_nothing_either(lender: Path) -> None:
-    with ServedConsole(lender) as served:
+    with ConsoleServer(lender) as served:
         parts = urlsplit(served.url)
         for headers, status in (
             ({"Origin": "http://evil.example"}, 403),
             ({"Sec-Fetch-Site": "cross-site"}, 403),
-            ({}, 303),
+            ({"Origin": "null"}, 403),
+            # What says nothing of where it comes from may be a browser that is too old to.
+            ({}, 403),
+            ({"Content-Type": "application/json"}, 403),
+            # The ways of scripts, and of our own page.
+            ({"Origin": served.url}, 303),
+            ({"Authorization": "Bearer none"}, 303),
+            ({"Sec-Fetch-Site": "same-origin"}, 303),
         ):
             connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
             connection.request("POST", "/logout", headers=headers)
@@ -147,7 +154,7 @@ def test_no_stretch_of_time_has_more_requests_than_its_burst_and_its_share(
     count: int, seconds: float, steps: list[float]
 ) -> None:
     at = 0.0
-    limits = Limits(count, seconds, lambda: at)
+    limits = RateLimiter(count, seconds, lambda: at)
     taken: list[float] = []
     for step in steps:
         at += step
@@ -162,7 +169,7 @@ def test_no_stretch_of_time_has_more_requests_than_its_burst_and_its_share(
     for i, begin in enumerate(taken):
         for j in range(i, len(taken)):
             assert j - i + 1 <= count + (taken[j] - begin) * count / seconds + 1e-6
-    assert Limits(count, seconds, lambda: at).take("another") == 0
+    assert RateLimiter(count, seconds, lambda: at).take("another") == 0
 
 
 def test_whoever_comes_past_the_proxy_is_refused(lender: Path, tmp_path: Path) -> None:
@@ -243,8 +250,8 @@ def test_a_stream_ends_after_a_while_and_is_refused_to_whoever_lost_his_right(le
 def test_beyond_loopback_it_does_not_start_open_or_in_clear(
     access: dict[str, object], console: dict[str, object], told: str, lender: Path
 ) -> None:
-    with pytest.raises(WrongUse, match=told):
-        ServedConsole(
+    with pytest.raises(UsageError, match=told):
+        ConsoleServer(
             lender,
             "0.0.0.0",
             access=AccessSettings.model_validate(access),
@@ -254,8 +261,8 @@ def test_beyond_loopback_it_does_not_start_open_or_in_clear(
 
 def test_a_role_that_there_is_not_is_refused_before_anybody_signs_in(lender: Path) -> None:
     told = "access.oidc_roles gives 'hotlin', which is no role. There are operator, hotline, risk, auditor."
-    with pytest.raises(WrongUse, match=told):
-        ServedConsole(lender, access=AccessSettings(oidc_roles={"dept-collections": "hotlin", "dept-risk": "risk"}))
+    with pytest.raises(UsageError, match=told):
+        ConsoleServer(lender, access=AccessSettings(oidc_roles={"dept-collections": "hotlin", "dept-risk": "risk"}))
 
 
 def test_refusals_are_counted_where_prometheus_asks_and_not_on_the_page(lender: Path, tmp_path: Path) -> None:
@@ -275,7 +282,7 @@ def test_refusals_are_counted_where_prometheus_asks_and_not_on_the_page(lender: 
         connection.close()
         return said
 
-    with ServedConsole(lender, access=access, probes=HealthSettings(port=0)) as served:
+    with ConsoleServer(lender, access=access, probes=HealthSettings(port=0)) as served:
         before = refused()
         assert answer(served.url, "/api/overview")[0] == 401
         assert refused() == before + 1
@@ -284,13 +291,13 @@ def test_refusals_are_counted_where_prometheus_asks_and_not_on_the_page(lender: 
         assert answer(f"http://127.0.0.1:{served.health_port}", "/livez") == (200, "ok\n")
         port = served.health_port
         with (
-            pytest.raises(Fatal, match=f"health.port {port} on 127.0.0.1 cannot be had"),
-            ServedConsole(lender, access=access, probes=HealthSettings(port=port)),
+            pytest.raises(FatalError, match=f"health.port {port} on 127.0.0.1 cannot be had"),
+            ConsoleServer(lender, access=access, probes=HealthSettings(port=port)),
         ):
             pass
     with pytest.raises(ConnectionRefusedError):
         answer(f"http://127.0.0.1:{port}", "/livez")
-    with ServedConsole(lender) as served:
+    with ConsoleServer(lender) as served:
         assert served.health_port is None
 
 
@@ -305,7 +312,7 @@ def test_with_a_certificate_of_its_own_it_speaks_tls_alone(lender: Path, tmp_pat
     token = Tokens(tmp_path / "tokens.json").make("a", ["hotline"])
     context = ssl.create_default_context()
     ca.configure_trust(context)
-    with ServedConsole(lender, access=access, console=tls) as served:
+    with ConsoleServer(lender, access=access, console=tls) as served:
         assert served.url.startswith("https://")
         parts = urlsplit(served.url)
         connection = HTTPSConnection("127.0.0.1", parts.port, timeout=20, context=context)
@@ -351,7 +358,7 @@ def test_a_token_is_printed_once_and_only_its_hash_is_kept(tmp_path: Path, monke
     assert run.invoke(cli, ["access", "revoke", held.id]).exit_code == 0
     assert Tokens(file).holder(token) is None
     again = run.invoke(cli, ["access", "revoke", held.id])
-    assert isinstance(again.exception, WrongUse)
+    assert isinstance(again.exception, UsageError)
     assert run.invoke(cli, ["access", "token", "--role", "boss", "--name", "X"]).exit_code == 2
 
 
@@ -359,36 +366,36 @@ def test_tokens_and_keys_that_others_may_change_are_not_believed(tmp_path: Path)
     file = tmp_path / "tokens.json"
     Tokens(file).make("a", ["hotline"])
     file.chmod(0o666)
-    with pytest.raises(WrongUse, match="Others may write"):
+    with pytest.raises(UsageError, match="Others may write"):
         Tokens(file).all()
     file.chmod(0o600)
     file.write_text("[{}]")
-    with pytest.raises(WrongUse, match="does not hold tokens"):
+    with pytest.raises(UsageError, match="does not hold tokens"):
         Tokens(file).all()
-    with pytest.raises(WrongUse, match="cannot name a token"):
+    with pytest.raises(UsageError, match="cannot name a token"):
         Tokens(tmp_path / "new.json").make("<b>", ["hotline"])
     keys = tmp_path / "keys.json"
-    with pytest.raises(WrongUse, match="There is no file of keys"):
-        Keys(keys).close("session", {})
-    Keys(keys).rotate(1)
+    with pytest.raises(UsageError, match="There is no file of keys"):
+        CookieKeys(keys).close("session", {})
+    CookieKeys(keys).rotate(1)
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
     keys.chmod(0o604)
-    with pytest.raises(WrongUse, match="Others may read or write"):
-        Keys(keys).close("session", {})
+    with pytest.raises(UsageError, match="Others may read or write"):
+        CookieKeys(keys).close("session", {})
     keys.chmod(0o600)
     for wrong in ("[]", "{", '[{"key": "x", "made": 1}]'):
         keys.write_text(wrong)
-        with pytest.raises(WrongUse, match="rotate-keys"):
-            Keys(keys).close("session", {})
+        with pytest.raises(UsageError, match="rotate-keys"):
+            CookieKeys(keys).close("session", {})
 
 
 def test_what_is_closed_for_one_purpose_opens_for_no_other_and_not_for_ever() -> None:
     at = 1_000_000.0
-    keys = Keys(None, lambda: at)
+    keys = CookieKeys(None, lambda: at)
     closed = keys.close("leaving", {"a": 1})
     assert keys.open("leaving", closed, 60) == {"a": 1}
     assert keys.open("session", closed, 60) is None
-    assert Keys(None).open("leaving", closed, 60) is None
+    assert CookieKeys(None).open("leaving", closed, 60) is None
     at += 61
     assert keys.open("leaving", closed, 60) is None
 
@@ -402,4 +409,4 @@ def test_without_settings_commands_say_which_setting_is_missing() -> None:
 
 
 def test_the_console_has_no_route_without_a_rule(lender: Path) -> None:
-    assert RIGHTS.unanswered(Console(LocalSource(lender)).application()) == []
+    assert RIGHTS.unanswered(ConsoleApp(LocalSource(lender)).application()) == []

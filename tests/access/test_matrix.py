@@ -14,13 +14,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from door import Client, Clock, Guarded, access_settings, guarded, sign_in
-from provider import CLIENT, Provider, SigningKey
 
-from console.rights import RIGHTS
-from streams.access.keys import Keys
-from streams.access.rights import ROLES, routed
-from streams.access.tokens import Tokens
+from console.permissions import RIGHTS
+from streams.http.auth.cookie_keys import CookieKeys
+from streams.http.auth.permissions import ROLES, routed
+from streams.http.auth.tokens import Tokens
+from tests.support.console_client import Client, Clock, Guarded, access_settings, guarded, sign_in
+from tests.support.openid_provider import CLIENT, Provider, SigningKey
 
 EVERYONE = frozenset(ROLES)
 STORIES = frozenset({"hotline", "risk", "auditor"})
@@ -334,7 +334,7 @@ def test_a_session_closed_by_another_key_opens_nothing_and_a_changed_key_lets_pe
 ) -> None:
     clock = Clock()
     file = tmp_path / "keys.json"
-    keys = Keys(file, clock)
+    keys = CookieKeys(file, clock)
     keys.rotate(1_800)
     settings = access_settings(tmp_path, provider, keys_file=file)
     assert settings.tokens_file is not None

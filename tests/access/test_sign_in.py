@@ -10,11 +10,11 @@ from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from door import Client, Clock, Guarded, access_settings, guarded, sign_in
 from playwright.sync_api import Browser, Page, expect
-from provider import CLIENT, Provider
 
-from streams.access.tokens import Tokens
+from streams.http.auth.tokens import Tokens
+from tests.support.console_client import Client, Clock, Guarded, access_settings, guarded, sign_in
+from tests.support.openid_provider import CLIENT, Provider
 
 # A browser does not see by which key a token is signed.
 ONE = pytest.mark.parametrize("provider", ["ES256"], indirect=True)
@@ -201,7 +201,7 @@ def test_in_a_browser_a_page_of_another_site_can_ask_nothing_in_somebodys_name(
         </script>"""
     with OtherSite(evil) as url:
         page.goto(url)
-        expect(page.locator("body")).to_contain_text("asked by a page of another site")
+        expect(page.locator("body")).to_contain_text("not asked by a page of the console")
     page.goto(console.url)
     expect(page.locator("#state")).to_contain_text("closed through")
 

@@ -7,12 +7,14 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner_desk import PlannerDesk, Teller
 
 from agents.amounts import money
 from schemas import events as ev
 from state.currencies import decimals_of
-from state.pack import default_book
+from state.policy_packs.loader import default_book
+from tests.support.account_events import AccountEvents
+from tests.support.agent_driver import AccountDriver, PlannerDriver
+from tests.support.borrower_events import BorrowerEvents
 
 DECIMALS = {"JPY": 0, "KRW": 0, "VND": 0, "CNY": 2, "EUR": 2, "USD": 2, "KWD": 3, "BHD": 3, "CLF": 4, "XXX": 2, "": 2}
 
@@ -50,16 +52,16 @@ def offer_in(place: str, locale: str = "en") -> ev.OfferPublished:
     """Return what is offered to a borrower of a place who owes a thousand times his smallest instalment."""
     currency = PLACES[place]
     least = default_book().policy_for(place, "personal_loan").options.minimum_instalment
-    desk, teller = PlannerDesk(), Teller()
-    desk.feed(
+    driver, teller = PlannerDriver(), BorrowerEvents()
+    driver.feed(
         teller.granted(0),
         teller.report(0, income=2_000 * least, monthly_expenses=500 * least, currency=currency, locale=locale),
         teller.request(
             0, jurisdiction=place, currency=currency, principal=1_000 * least, contract_instalment=60 * least
         ),
     )
-    desk.close(0)
-    return desk.offer()
+    driver.close(0)
+    return driver.offer()
 
 
 @pytest.mark.parametrize("place", sorted(PLACES))
@@ -91,3 +93,15 @@ def test_thresholds_are_of_a_like_worth_in_every_currency_that_has_its_own() -> 
         options = default_book().policy_for(place, "personal_loan").options
         for amount in (options.minimum_instalment, options.token_payment, options.cost_per_plan):
             assert 1 <= amount / 10 ** decimals_of(currency) * dollars[currency] <= 100, (currency, amount)
+
+
+@pytest.mark.parametrize(("currency", "overdue", "counts"), [("EUR", 150_00, True), ("PLN", 150_00, False)])
+def test_the_threshold_of_default_is_that_of_the_accounts_own_currency(
+    currency: str, overdue: int, counts: bool
+) -> None:
+    # In Poland, EUR 150 are above EUR 100, and PLN 150 below PLN 400.
+    s = AccountEvents()
+    driver = AccountDriver(default_book())
+    opened = s.opened(30, amount=overdue, jurisdiction="PL", product="mortgage", currency=currency)
+    driver.feed(opened, *s.closes(0, 31))
+    assert bool(driver.states["A1"].materiality_since) is counts

@@ -7,21 +7,21 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
-from desk import changing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agents.assignment import ranker_for
-from agents.base import Environment
-from agents.guardrails import LONGEST, breach_of, recent
-from agents.learner import LearnerAgent
+from agents.base import DecisionContext
+from agents.learner.agent import LearnerAgent
+from agents.learner.guardrails import LONGEST, breach_of, recent
+from agents.learner.treatment_arms import ranker_for
 from schemas import events as ev
 from state.learner import LearnerState, Tally
-from state.learning import Learned
-from state.pack import default_book
+from state.learning import ModelSnapshot
 from state.policy import Learning, Policy, PolicyBook
+from state.policy_packs.loader import default_book
 from state.storage import pack, unpack
+from tests.support.policies import changing
 
 BOOK = default_book()
 HOUSE = BOOK.policy_for("", "")
@@ -116,9 +116,9 @@ def test_what_is_kept_for_guardrails_has_an_end_also_where_nothing_is_ever_led()
 # -- by day
 
 
-def told(on: date, counts: dict[str, int], offered: date | None = None, name: str = "") -> ev.EvidenceGathered:
+def told(on: date, counts: dict[str, int], offered: date | None = None, name: str = "") -> ev.OfferOutcomeReported:
     """Return what is told at a day's close."""
-    return ev.EvidenceGathered(
+    return ev.OfferOutcomeReported(
         event_id=f"e-{on}-{name}",
         occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
         source="test",
@@ -136,14 +136,14 @@ class Days:
     """A learner, day after day; what it said, and in what it was stored last."""
 
     def __init__(self, book: PolicyBook = BOOK) -> None:
-        self.agent, self.env = LearnerAgent(), Environment(book)
+        self.agent, self.context = LearnerAgent(), DecisionContext(book)
         self.state: LearnerState | None = None
         self.said: list[ev.Event] = []
 
-    def day(self, on: date, *evidence: ev.EvidenceGathered) -> ev.ModelUpdated:
+    def day(self, on: date, *evidence: ev.OfferOutcomeReported) -> ev.ModelUpdated:
         """Feed evidence, close the day and return what was told."""
         for event in evidence:
-            self.state = self.agent.handle(self.state, event, self.env).state
+            self.state = self.agent.handle(self.state, event, self.context).state
         assert self.state is not None
         close = ev.DayClosed(
             event_id=f"c-{on}",
@@ -152,7 +152,7 @@ class Days:
             business_date=on,
             calendar="none",
         )
-        step = self.agent.close(self.state, close, self.env)
+        step = self.agent.close(self.state, close, self.context)
         self.state = unpack(pack(step.state), LearnerState)
         self.said += step.outputs
         update = step.outputs[-1]
@@ -177,7 +177,7 @@ GOOD = {"accepted": 35.0, "due": 105.0, "broken": 3.0, "complaints": 1.0}
 LED, HELD = 130, 7
 
 
-def portfolio(day: int, **bad: float) -> ev.EvidenceGathered:
+def portfolio(day: int, **bad: float) -> ev.OfferOutcomeReported:
     """Return a day of a portfolio; `bad` is of learned leads only."""
     counts = shares(day, "learned", LED, **{**GOOD, **bad}) | shares(day, "holdout", HELD, **GOOD)
     return told(START + timedelta(days=day), counts)
@@ -238,7 +238,7 @@ def test_good_histories_of_three_years_trip_nothing(a_day: int, accepted: float)
     st.randoms(use_true_random=False),
 )
 def test_the_order_of_a_days_evidence_changes_no_guardrail(found, chance) -> None:  # type: ignore[no-untyped-def]
-    def run(order: Callable[[list[ev.EvidenceGathered]], None]) -> list[ev.Event]:
+    def run(order: Callable[[list[ev.OfferOutcomeReported]], None]) -> list[ev.Event]:
         learner = Days()
         for day in range(41):
             on = START + timedelta(days=day)
@@ -279,7 +279,7 @@ def test_a_breach_is_said_once_and_puts_the_fixed_order_back() -> None:
     (breach,) = learner.tripped()
     assert (breach.guardrail, breach.measured_bps, breach.offers) == ("acceptance", 400, 500)
     assert update.tripped == "acceptance"
-    assert ranker_for(Learning(mode="on"), "B1", Learned(update))[1] == "fixed"
+    assert ranker_for(Learning(mode="on"), "B1", ModelSnapshot(update))[1] == "fixed"
     # A person looks before it leads again, whatever comes.
     update = learner.day(second, told(second, {"learned.offers": 9_000, "learned.accepted": 9_000}))
     assert update.tripped == "acceptance"
@@ -287,15 +287,15 @@ def test_a_breach_is_said_once_and_puts_the_fixed_order_back() -> None:
 
 
 def test_a_higher_trial_lets_what_was_learned_lead_again_from_fresh_counts() -> None:
-    learner = Days(changing(ruled(), (START + timedelta(days=3), ruled(trial=2))))
+    learner = Days(changing(ruled(), (START + timedelta(days=3), ruled(guardrail_reset_id=2))))
     tripped, before, on, after = on_days(0, 2, 3, 4)
     learner.day(tripped, told(tripped, BAD))
     assert learner.day(before, told(before, GOOD_AGAIN)).tripped == "acceptance"
     update = learner.day(on, told(on, {"fixed.offers": 1}))
     assert update.tripped is None
-    assert ranker_for(ruled(trial=2).learning, "B1", Learned(update))[1] in ("learned", "holdout")
+    assert ranker_for(ruled(guardrail_reset_id=2).learning, "B1", ModelSnapshot(update))[1] in ("learned", "holdout")
     assert learner.state is not None
-    assert (learner.state.since, learner.state.trial) == (on.toordinal(), 2)
+    assert (learner.state.since, learner.state.guardrail_reset_id) == (on.toordinal(), 2)
     # What was learned is kept; what was counted of learned leads before is not.
     late = told(after, BAD | {"learned.complaints": 400}, offered=before, name="late")
     assert learner.day(after, late).tripped is None
@@ -311,8 +311,8 @@ def test_a_higher_trial_lets_what_was_learned_lead_again_from_fresh_counts() -> 
     [
         ruled(),
         ruled(maturity_days=100),
-        ruled(trial=1),
-        ruled(trial=0),
+        ruled(guardrail_reset_id=1),
+        ruled(guardrail_reset_id=0),
         replace(HOUSE, business_time_zone="Asia/Tokyo"),
     ],
 )
@@ -324,9 +324,13 @@ def test_no_other_change_of_policy_lets_it_lead_again(changed: Policy) -> None:
 
 
 def test_a_trial_that_was_raised_before_the_breach_does_not_undo_it() -> None:
-    learner = Days(changing(ruled(), (START + timedelta(days=1), ruled(trial=5)), (START + timedelta(days=9), ruled())))
+    learner = Days(
+        changing(
+            ruled(), (START + timedelta(days=1), ruled(guardrail_reset_id=5)), (START + timedelta(days=9), ruled())
+        )
+    )
     for on in on_days(0, 1, 2, 3, 9, 10):
         update = learner.day(on, told(on, BAD if on == START + timedelta(days=2) else {"fixed.offers": 1}))
     assert update.tripped == "acceptance"
     assert learner.state is not None
-    assert learner.state.trial == 5
+    assert learner.state.guardrail_reset_id == 5

@@ -6,17 +6,19 @@ from datetime import UTC, date, datetime
 
 import pytest
 from msgspec.structs import replace
-from planner_desk import PlannerDesk, Teller, only
 
-from agents.assignment import share_of
-from agents.estimates import Features, LearnedEstimate
-from agents.grounds import grounds_of
-from agents.offers import Desk
+from agents.learner.estimates import Features, LearnedEstimate
+from agents.learner.treatment_arms import place_in_trial
+from agents.planner.assessment import assess
+from agents.planner.offers import OfferBuilder
+from agents.planner.update import BorrowerUpdate
 from schemas import events as ev
-from state.keeping import KeepCurve, cell_of
-from state.learning import Learned
-from state.pack import default_book
+from state.learning import ModelSnapshot
 from state.policy import Learning, PolicyBook
+from state.policy_packs.loader import default_book
+from state.repayment_model import RepaymentModel, cell_of
+from tests.support.agent_driver import PlannerDriver, only
+from tests.support.borrower_events import BorrowerEvents
 
 HOUSE = default_book().policy_for("CN", "personal_loan")
 # Most plan instalments were missed, of whatever kind: it moves every option's estimate far from the prior.
@@ -43,7 +45,7 @@ CHANCE = Learning(mode="on", challenger="uniform", challenger_bps=2_000)
 
 def somebody(low: int, high: int) -> str:
     """Return a borrower whose share is in [low, high), in basis points."""
-    return next(f"B{n}" for n in range(100_000) if low <= share_of(f"B{n}") < high)
+    return next(f"B{n}" for n in range(100_000) if low <= place_in_trial(f"B{n}") < high)
 
 
 HELD_OUT, CHALLENGED, LED = somebody(0, 500), somebody(500, 2_500), somebody(2_500, 10_000)
@@ -51,15 +53,15 @@ HELD_OUT, CHALLENGED, LED = somebody(0, 500), somebody(500, 2_500), somebody(2_5
 
 def decided(
     rules: Learning, borrower: str, update: ev.ModelUpdated | None = UPDATE
-) -> tuple[PlannerDesk, ev.DecisionLogged]:
-    """Return the desk of a borrower who was made an offer, and the decision on it."""
+) -> tuple[PlannerDriver, ev.DecisionLogged]:
+    """Return the driver of a borrower who was made an offer, and the decision on it."""
     book = PolicyBook("test", lambda jurisdiction, product: replace(HOUSE, learning=rules))
-    desk, tell = PlannerDesk(book, None if update is None else Learned(update)), Teller(borrower)
-    desk.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
-    desk.close(0)
-    (decision,) = only(desk.outputs, ev.DecisionLogged)
+    driver, tell = PlannerDriver(book, None if update is None else ModelSnapshot(update)), BorrowerEvents(borrower)
+    driver.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
+    driver.close(0)
+    (decision,) = only(driver.outputs, ev.DecisionLogged)
     assert len(decision.shown) > 1
-    return desk, decision
+    return driver, decision
 
 
 def content(decision: ev.DecisionLogged) -> tuple[object, ...]:
@@ -83,13 +85,13 @@ def test_nothing_that_was_learned_touches_the_options_of_who_is_held_out(
 ) -> None:
     _, decision = decided(rules, borrower)
     _, never = decided(rules, borrower, None)
-    assert (decision.group, decision.model_version, decision.estimate_version) == (group, "fixed-order-1", "prior-1")
+    assert (decision.arm, decision.model_version, decision.estimate_version) == (group, "fixed-order-1", "prior-1")
     assert content(decision) == content(never)
 
 
 def test_after_a_guardrail_tripped_the_prior_values_options_again() -> None:
     _, decision = decided(ON, LED, replace(UPDATE, tripped="acceptance"))
-    assert (decision.group, decision.estimate_version) == ("fixed", "prior-1")
+    assert (decision.arm, decision.estimate_version) == ("fixed", "prior-1")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_where_learning_leads_options_are_valued_by_what_was_learned_and_the_upd
     rules: Learning, borrower: str, group: str, model: str
 ) -> None:
     _, decision = decided(rules, borrower)
-    assert (decision.group, decision.model_version, decision.estimate_version) == (group, model, "keep-curve-1@41")
+    assert (decision.arm, decision.model_version, decision.estimate_version) == (group, model, "keep-curve-1@41")
     _, before = decided(rules, borrower, None)
     known = {c.option_id: c.keep_bps for c in before.candidates if c.keep_bps > 0}
     learned = {c.option_id: c.keep_bps for c in decision.candidates if c.keep_bps > 0}
@@ -115,12 +117,14 @@ def test_where_learning_leads_options_are_valued_by_what_was_learned_and_the_upd
 
 
 def test_the_desk_values_options_by_the_very_curve_that_was_told() -> None:
-    desk, _ = decided(ON, LED)
-    assert desk.state is not None
+    driver, _ = decided(ON, LED)
+    assert driver.state is not None
     today = date(2026, 3, 3)
-    grounds = grounds_of(desk.state, desk.book, today.toordinal())
+    grounds = assess(driver.state, driver.book, today.toordinal())
     assert grounds is not None
-    found = Desk(desk.state, UPDATE, today.toordinal(), desk.learned).estimate(grounds)
+    found = OfferBuilder(BorrowerUpdate(driver.state, UPDATE, "model", today.toordinal()), driver.learned).estimate(
+        grounds
+    )
     assert isinstance(found, LearnedEstimate)
     asked = Features(burden=0.3, term_months=24, relief=0.0, shape="level", arrears=35)
-    assert found.keep(asked) == KeepCurve(MISSED).plan(0.3, 24, 0.0, 35)
+    assert found.perform(asked) == RepaymentModel(MISSED).plan(0.3, 24, 0.0, 35)

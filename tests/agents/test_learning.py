@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner_desk import PlannerDesk, Teller, only
 from scipy.optimize import minimize
 
-from agents.assignment import ranker_for, share_of
-from agents.base import Environment
-from agents.leading import LearnedOrder, Uniform
-from agents.learner import LearnerAgent
-from agents.ranking import FixedOrder
+from agents.base import DecisionContext
+from agents.learner.agent import LearnerAgent
+from agents.learner.ranking import FixedOrder, LearnedOrder, Uniform
+from agents.learner.treatment_arms import place_in_trial, ranker_for
 from schemas import events as ev
 from simulator.choices import learned, opportunities, play
-from state.keeping import KeepCurve, _inputs, cell_of
 from state.learner import LearnerState
-from state.learning import FEATURES, MILLI, WIDTH, Learned, Posterior, Sums
+from state.learning import FEATURES, MILLI, WIDTH, ModelSnapshot, Posterior, SufficientStatistics
 from state.linear import cholesky, solve
-from state.pack import default_book
 from state.policy import Learning, PolicyBook
+from state.policy_packs.loader import default_book
+from state.repayment_model import RepaymentModel, _inputs, cell_of
+from tests.support.agent_driver import PlannerDriver, only
+from tests.support.borrower_events import BorrowerEvents
 
 BOOK = default_book()
 HOUSE = BOOK.policy_for("", "")
@@ -43,10 +43,10 @@ seen = st.builds(
 )
 
 
-def evidence(name: str, found: tuple[ev.EvidenceRow, ...], **fields: object) -> ev.EvidenceGathered:
+def evidence(name: str, found: tuple[ev.EvidenceRow, ...], **fields: object) -> ev.OfferOutcomeReported:
     """Return what an offer taught."""
     return msgspec.structs.replace(
-        ev.EvidenceGathered(
+        ev.OfferOutcomeReported(
             event_id=name,
             occurred_at=NIGHT,
             source="test",
@@ -65,17 +65,17 @@ def closed(day: date) -> ev.DayClosed:
     return ev.DayClosed(event_id=f"night-{day}", occurred_at=NIGHT, source="test", business_date=day, calendar="none")
 
 
-def learn(*given: ev.EvidenceGathered, book: PolicyBook = BOOK) -> ev.ModelUpdated:
+def learn(*given: ev.OfferOutcomeReported, book: PolicyBook = BOOK) -> ev.ModelUpdated:
     """Return what the learner tells of evidence at the close of its day."""
-    agent, state, env = LearnerAgent(), None, Environment(book)
+    agent, state, context = LearnerAgent(), None, DecisionContext(book)
     for event in given:
         before = deepcopy(state)
-        step = agent.handle(state, event, env)
+        step = agent.handle(state, event, context)
         assert state == before
         state = msgspec.msgpack.decode(msgspec.msgpack.encode(step.state), type=LearnerState)
     assert state is not None
     assert agent.due(state) == date(2026, 3, 1).toordinal()
-    step = agent.close(state, closed(date(2026, 3, 1)), env)
+    step = agent.close(state, closed(date(2026, 3, 1)), context)
     assert agent.due(step.state) is None
     (update,) = [e for e in step.outputs if isinstance(e, ev.ModelUpdated)]
     return update
@@ -94,9 +94,9 @@ def test_the_same_evidence_in_any_order_and_any_parts_gives_the_same_model(found
 @settings(max_examples=40, derandomize=True, deadline=None)
 @given(st.lists(seen, max_size=30))
 def test_beliefs_are_those_of_bayesian_ridge_regression(found) -> None:  # type: ignore[no-untyped-def]
-    sums = Sums()
+    statistics = SufficientStatistics()
     for row in found:
-        sums.add(row)
+        statistics.add(row)
     x = np.array([r.x for r in found if r.shown], dtype=float).reshape(-1, WIDTH) / MILLI
     every = np.array([r.x for r in found], dtype=float).reshape(-1, WIDTH) / MILLI
     y = np.array([r.reward for r in found], dtype=float) / MILLI
@@ -105,8 +105,8 @@ def test_beliefs_are_those_of_bayesian_ridge_regression(found) -> None:  # type:
     precision = x.T @ x + 3.0 * np.eye(WIDTH)
     mean = np.linalg.solve(precision, every.T @ y + 3.0 * prior)
     asked = np.array([c.x for c in found[:3]], dtype=float).reshape(-1, WIDTH) / MILLI
-    asked[:, FEATURES.index("lead")] = 0.0
-    beliefs = Posterior(sums).of([r.x for r in found[:3]])
+    asked[:, FEATURES.index("recommended")] = 0.0
+    beliefs = Posterior(statistics).predict([r.x for r in found[:3]])
     assert np.allclose(beliefs.reward, asked @ mean, atol=1e-9)
     assert np.allclose(beliefs.covariance, 0.15**2 * asked @ np.linalg.inv(precision) @ asked.T, atol=1e-12)
 
@@ -121,7 +121,7 @@ def test_small_algebra_is_that_of_numpy() -> None:
         assert np.allclose(solve(factor, right.tolist()), np.linalg.solve(matrix, right))
 
 
-@pytest.mark.parametrize("ranker", [LearnedOrder(Posterior(Sums()), 0.05), Uniform()])
+@pytest.mark.parametrize("ranker", [LearnedOrder(Posterior(SufficientStatistics()), 0.05), Uniform()])
 def test_every_option_may_lead_with_a_known_probability_that_is_never_zero(ranker) -> None:  # type: ignore[no-untyped-def]
     for chance in CHANCES:
         context = chance.context
@@ -129,17 +129,17 @@ def test_every_option_may_lead_with_a_known_probability_that_is_never_zero(ranke
         ranking = ranker.rank(context)
         assert ranking == ranker.rank(context)
         assert sorted(ranking.order) == sorted(names)
-        assert ranking.lead == ranking.order[0]
+        assert ranking.recommended == ranking.order[0]
         assert sum(ranking.propensities.values()) == pytest.approx(1)
         assert min(ranking.propensities.values()) >= 0.05 / len(names) - 1e-12
-        assert ranking.propensity == ranking.propensity_of(ranking.lead)
+        assert ranking.propensity == ranking.propensity_of(ranking.recommended)
 
 
 def test_leads_come_as_often_as_their_propensities_say() -> None:
     context = CHANCES[0].context
-    ranker = LearnedOrder(Posterior(Sums()), 0.3)
+    ranker = LearnedOrder(Posterior(SufficientStatistics()), 0.3)
     known = ranker.rank(context).propensities
-    leads = [ranker.rank(msgspec.structs.replace(context, seed=seed)).lead for seed in range(4_000)]
+    leads = [ranker.rank(msgspec.structs.replace(context, seed=seed)).recommended for seed in range(4_000)]
     for name, probability in known.items():
         error = (probability * (1 - probability) / len(leads)) ** 0.5
         assert abs(leads.count(name) / len(leads) - probability) < 4 * error + 1e-9
@@ -147,14 +147,14 @@ def test_leads_come_as_often_as_their_propensities_say() -> None:
 
 def test_nobody_is_led_by_what_was_learned_where_that_is_not_switched_on() -> None:
     update = learn(evidence("one", ()))
-    told = Learned(update)
+    told = ModelSnapshot(update)
     on = Learning(mode="on")
     everybody = [f"B{n}" for n in range(4_000)]
     for rules, known in (
         (Learning(mode="off"), told),
         (Learning(mode="shadow"), told),
         (on, None),
-        (on, Learned(msgspec.structs.replace(update, tripped="complaints"))),
+        (on, ModelSnapshot(msgspec.structs.replace(update, tripped="complaints"))),
     ):
         assert {ranker_for(rules, b, known)[1] for b in everybody} == {"fixed"}
     rules = Learning(mode="on", challenger="uniform", challenger_bps=1_000)
@@ -162,54 +162,54 @@ def test_nobody_is_led_by_what_was_learned_where_that_is_not_switched_on() -> No
     # Within four standard errors of 5 % and 10 %.
     assert abs(groups.count("holdout") - 200) < 56
     assert abs(groups.count("challenger") - 400) < 76
-    assert all(isinstance(ranker_for(rules, b, told)[0], FixedOrder) for b in everybody if share_of(b) < 500)
+    assert all(isinstance(ranker_for(rules, b, told)[0], FixedOrder) for b in everybody if place_in_trial(b) < 500)
 
 
 def test_what_is_long_past_counts_for_less() -> None:
-    agent, env = LearnerAgent(), Environment(BOOK)
+    agent, context = LearnerAgent(), DecisionContext(BOOK)
     row = ev.EvidenceRow(x=(MILLI,) * WIDTH, shown=1, accepted=MILLI, reward=-MILLI)
-    step = agent.close(agent.handle(None, evidence("a", (row,)), env).state, closed(date(2026, 3, 1)), env)
-    assert (step.state.sums.accepted[0], step.state.sums.reward[0]) == (MILLI**2, -(MILLI**2))
-    step = agent.close(agent.handle(step.state, evidence("b", ()), env).state, closed(date(2026, 3, 3)), env)
-    assert (step.state.sums.accepted[0], step.state.sums.reward[0]) == (998_001, -998_001)
-    step = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2040, 3, 3)), env)
-    assert 0 <= step.state.sums.accepted[0] < 30_000
+    step = agent.close(agent.handle(None, evidence("a", (row,)), context).state, closed(date(2026, 3, 1)), context)
+    assert (step.state.statistics.accepted[0], step.state.statistics.reward[0]) == (MILLI**2, -(MILLI**2))
+    step = agent.close(agent.handle(step.state, evidence("b", ()), context).state, closed(date(2026, 3, 3)), context)
+    assert (step.state.statistics.accepted[0], step.state.statistics.reward[0]) == (998_001, -998_001)
+    step = agent.close(agent.handle(step.state, evidence("c", ()), context).state, closed(date(2040, 3, 3)), context)
+    assert 0 <= step.state.statistics.accepted[0] < 30_000
 
 
 def test_kept_and_missed_instalments_fade_as_all_else_does_and_a_single_one_is_not_gone_at_once() -> None:
-    agent, env = LearnerAgent(), Environment(BOOK)
+    agent, context = LearnerAgent(), DecisionContext(BOOK)
     cell = cell_of(0.35, 24, 0.0, 45)
     once = evidence("a", (), cells=(ev.CapacityCell(cell=cell, kept=1, missed=-1),))
-    step = agent.close(agent.handle(None, once, env).state, closed(date(2026, 3, 1)), env)
+    step = agent.close(agent.handle(None, once, context).state, closed(date(2026, 3, 1)), context)
     assert step.state.cells == {cell: (MILLION, -MILLION)}
-    step = agent.close(agent.handle(step.state, evidence("b", ()), env).state, closed(date(2026, 3, 3)), env)
+    step = agent.close(agent.handle(step.state, evidence("b", ()), context).state, closed(date(2026, 3, 3)), context)
     assert step.state.cells == {cell: (998_001, -998_001)}
     # What is told of it is read in instalments.
     (update,) = step.outputs
     assert isinstance(update, ev.ModelUpdated)
     assert update.unit == MILLION
-    assert Learned(update).curve._weights == KeepCurve({cell: (0.998001, -0.998001)})._weights
-    assert Learned(msgspec.structs.replace(update, unit=1, cells=once.cells)).curve._weights == (
-        KeepCurve({cell: (1, -1)})._weights
+    assert ModelSnapshot(update).repayment_model._weights == RepaymentModel({cell: (0.998001, -0.998001)})._weights
+    assert ModelSnapshot(msgspec.structs.replace(update, unit=1, cells=once.cells)).repayment_model._weights == (
+        RepaymentModel({cell: (1, -1)})._weights
     )
     # Half is left after 693 days, and what is kept of 14 years of silence is next to nothing.
-    step = agent.close(agent.handle(None, once, env).state, closed(date(2026, 3, 1)), env)
-    later = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2028, 1, 23)), env)
+    step = agent.close(agent.handle(None, once, context).state, closed(date(2026, 3, 1)), context)
+    later = agent.close(agent.handle(step.state, evidence("c", ()), context).state, closed(date(2028, 1, 23)), context)
     assert later.state.cells[cell][0] == pytest.approx(MILLION / 2, rel=0.002)
-    later = agent.close(agent.handle(step.state, evidence("c", ()), env).state, closed(date(2040, 3, 1)), env)
+    later = agent.close(agent.handle(step.state, evidence("c", ()), context).state, closed(date(2040, 3, 1)), context)
     assert 0 <= later.state.cells[cell][0] < 30_000
 
 
 def test_the_curve_of_kept_instalments_starts_at_the_prior_and_follows_the_counts() -> None:
-    prior = KeepCurve({})
+    prior = RepaymentModel({})
     assert prior.plan(0.35, 36, 0.0, 60) == pytest.approx(1 - 0.209, abs=0.02)
     assert prior.plan(0.5, 36, 0.0, 60) == pytest.approx(1 - 0.29, abs=0.02)
     cell = cell_of(0.35, 30, 0.05, 75)
-    few, many = KeepCurve({cell: (3, 3)}), KeepCurve({cell: (500, 500)})
+    few, many = RepaymentModel({cell: (3, 3)}), RepaymentModel({cell: (500, 500)})
     assert prior.instalment(0.35, 30, 0.05, 75) > few.instalment(0.35, 30, 0.05, 75) > 0.6
     assert many.instalment(0.35, 30, 0.05, 75) == pytest.approx(0.5, abs=0.01)
     # A counter that was corrected below nothing counts as nothing.
-    assert KeepCurve({cell: (-1, 0)}).instalment(0.2, 12, 0, 30) == prior.instalment(0.2, 12, 0, 30)
+    assert RepaymentModel({cell: (-1, 0)}).instalment(0.2, 12, 0, 30) == prior.instalment(0.2, 12, 0, 30)
 
 
 def test_the_curve_is_the_penalised_logistic_regression_of_the_counts() -> None:
@@ -229,18 +229,18 @@ def test_the_curve_is_the_penalised_logistic_regression_of_the_counts() -> None:
             odds = offset + x @ w
             return (kept * np.logaddexp(0, -odds) + missed * np.logaddexp(0, odds)).sum() + w @ w / 2
 
-        assert np.allclose(KeepCurve(cells)._weights, minimize(loss, np.zeros(5), tol=1e-10).x, atol=1e-3)
+        assert np.allclose(RepaymentModel(cells)._weights, minimize(loss, np.zeros(5), tol=1e-10).x, atol=1e-3)
 
 
 def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() -> None:
-    desk, tell = PlannerDesk(), Teller()
-    desk.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
-    desk.close(0)
-    offer = desk.offer()
-    lead = next(o for o in offer.options if o.option_id == offer.lead_option_id)
-    desk.feed(tell.answer(1, offer.offer_id, "accepted", option_id=lead.option_id))
-    desk.close(1)
-    (first,) = desk.evidence
+    driver, tell = PlannerDriver(), BorrowerEvents()
+    driver.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
+    driver.close(0)
+    offer = driver.offer()
+    lead = next(o for o in offer.options if o.option_id == offer.recommended_option_id)
+    driver.feed(tell.answer(1, offer.offer_id, "accepted", option_id=lead.option_id))
+    driver.close(1)
+    (first,) = driver.evidence
     number = offer.options.index(lead)
     assert [row.shown for row in first.rows] == [1] * len(offer.options)
     assert [(r.accepted, r.reward) for r in first.rows] == [
@@ -248,9 +248,9 @@ def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() 
     ]
     assert first.counts == {"fixed.offers": 1, "fixed.accepted": 1}
     assert first.offered_on == offer.business_date
-    plan = only(desk.outputs, ev.PlanActivated)[0]
+    plan = only(driver.outputs, ev.PlanActivated)[0]
     for day, outcome in enumerate(("kept", "kept", "kept", "missed", "broken"), 2):
-        desk.feed(
+        driver.feed(
             ev.PlanProgressed(
                 event_id=f"p{day}",
                 occurred_at=NIGHT,
@@ -264,8 +264,8 @@ def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() 
                 outcome=outcome,
             )
         )
-        desk.close(day)
-    told = desk.evidence[1:]
+        driver.close(day)
+    told = driver.evidence[1:]
     assert [sum(r.reward for r in e.rows) for e in told] == [300, 0, 400, 0, -1_000]
     assert [(c.kept, c.missed) for e in told for c in e.cells] == [(1, 0), (1, 0), (1, 0), (0, 1)]
     assert [e.counts for e in told] == [{"fixed.due": 1}] * 4 + [{"fixed.broken": 1}]
@@ -273,13 +273,13 @@ def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() 
 
 
 def test_an_offer_that_ended_for_other_reasons_teaches_nothing() -> None:
-    desk, tell = PlannerDesk(), Teller()
-    desk.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
-    desk.close(0)
-    assert desk.offer().options
-    desk.feed(tell.ended(1))
-    desk.run(1, 30)
-    assert desk.evidence == []
+    driver, tell = PlannerDriver(), BorrowerEvents()
+    driver.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
+    driver.close(0)
+    assert driver.offer().options
+    driver.feed(tell.ended(1))
+    driver.run(1, 30)
+    assert driver.evidence == []
 
 
 def test_learning_beats_uniform_choice_by_far_on_a_known_truth() -> None:

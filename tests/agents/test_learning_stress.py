@@ -7,16 +7,16 @@ from datetime import UTC, date, datetime
 import pytest
 from msgspec.structs import replace
 
-from agents.base import Environment
-from agents.learner import MOST, LearnerAgent
+from agents.base import DecisionContext
+from agents.learner.agent import MOST, LearnerAgent
 from schemas import events as ev
-from schemas.errors import BadInput
+from schemas.errors import InvalidEventError
 from state.learning import WIDTH
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from state.storage import pack
 
 ROW = ev.EvidenceRow(x=(1_000,) * WIDTH, shown=1, accepted=1_000, reward=300)
-EVIDENCE = ev.EvidenceGathered(
+EVIDENCE = ev.OfferOutcomeReported(
     event_id="e1",
     occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
     source="test",
@@ -42,21 +42,21 @@ STRAY = {
 
 @pytest.mark.parametrize("wrong", STRAY.values(), ids=STRAY.keys())
 def test_stray_evidence_is_refused_and_the_model_stays(wrong: dict[str, object]) -> None:
-    agent, env = LearnerAgent(), Environment(default_book())
-    state = agent.handle(None, EVIDENCE, env).state
+    agent, context = LearnerAgent(), DecisionContext(default_book())
+    state = agent.handle(None, EVIDENCE, context).state
     before = pack(state)
-    with pytest.raises(BadInput) as refused:
-        agent.handle(state, replace(EVIDENCE, event_id="e2", **wrong), env)
+    with pytest.raises(InvalidEventError) as refused:
+        agent.handle(state, replace(EVIDENCE, event_id="e2", **wrong), context)
     assert refused.value.code == "out_of_range"
     assert pack(state) == before
 
 
 def test_a_guardrail_takes_what_was_taken_back_too_often_for_none() -> None:
-    agent, env = LearnerAgent(), Environment(default_book())
+    agent, context = LearnerAgent(), DecisionContext(default_book())
     counts = {"learned.offers": 300, "fixed.offers": 300, "fixed.complaints": -1, "fixed.broken": -1}
-    state = agent.handle(None, replace(EVIDENCE, counts=counts), env).state
+    state = agent.handle(None, replace(EVIDENCE, counts=counts), context).state
     day = ev.DayClosed(
         event_id="d", occurred_at=EVIDENCE.occurred_at, source="t", business_date=date(2026, 1, 1), calendar="none"
     )
-    said = agent.close(state, day, env).outputs
+    said = agent.close(state, day, context).outputs
     assert [type(e).__name__ for e in said][-1] == "ModelUpdated"

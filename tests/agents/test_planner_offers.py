@@ -6,36 +6,37 @@ from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
-from planner_desk import PlannerDesk, Teller, at, closes, day_of, names, only
 
 from agents.base import derived_id
-from agents.grounds import joint_policy
-from agents.planner import PlannerAgent
-from agents.ranking import Ranking, RankingContext
+from agents.learner.ranking import Ranking, RankingContext
+from agents.planner.agent import PlannerAgent
+from agents.planner.assessment import joint_policy
 from schemas import events as ev
-from state.pack import default_book
 from state.policy import PolicyBook
+from state.policy_packs.loader import default_book
+from tests.support.agent_driver import PlannerDriver, names, only
+from tests.support.borrower_events import BorrowerEvents, closes, day_of, instant_of
 
 BOOK = default_book()
 HOUSE = BOOK.policy_for("CN", "personal_loan")
 
 
-def desk_with_offer(**debt: object) -> tuple[PlannerDesk, Teller]:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.request(0, **debt), *closes([0]))
-    return desk, teller
+def desk_with_offer(**debt: object) -> tuple[PlannerDriver, BorrowerEvents]:
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0), teller.request(0, **debt), *closes([0]))
+    return driver, teller
 
 
 def test_an_offer_is_made_at_the_close_of_the_day_of_the_request_with_its_decision() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    assert desk.feed(teller.granted(0), teller.report(0), teller.request(0)) == []
-    offer, decision = desk.close(0)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    assert driver.feed(teller.granted(0), teller.report(0), teller.request(0)) == []
+    offer, decision = driver.close(0)
     assert isinstance(offer, ev.OfferPublished)
     assert isinstance(decision, ev.DecisionLogged)
     assert (offer.kind, offer.sequence, offer.tone, offer.currency) == ("plan", 1, "neutral", "CNY")
     assert (offer.business_date, offer.expires_on) == (day_of(0), day_of(14))
-    assert offer.offer_id == derived_id(offer.caused_by, "offer", "B1") == decision.offer_id
-    assert decision.chosen == offer.lead_option_id == offer.options[0].option_id
+    assert offer.offer_id == derived_id(f"day-{day_of(0)}", "offer", "B1") == decision.offer_id
+    assert decision.chosen == offer.recommended_option_id == offer.options[0].option_id
     assert set(decision.feasible) == {o.option_id for o in offer.options}
     assert decision.propensity == 1.0
     assert {c.verdict for c in decision.candidates} > {"kept"}
@@ -43,17 +44,19 @@ def test_an_offer_is_made_at_the_close_of_the_day_of_the_request_with_its_decisi
 
 
 def test_all_troubled_accounts_of_one_day_get_one_joint_offer() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.request(0, "A2"), teller.request(0, "A1", principal=300_000))
-    (offer,) = only(desk.close(0), ev.OfferPublished)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(
+        teller.granted(0), teller.report(0), teller.request(0, "A2"), teller.request(0, "A1", principal=300_000)
+    )
+    (offer,) = only(driver.close(0), ev.OfferPublished)
     assert offer.account_ids == ("A1", "A2")
     for option in offer.options:
         assert [s.account_id for s in option.shares] == ["A1", "A2"]
 
 
 def test_the_lowest_instalment_leads() -> None:
-    desk, _ = desk_with_offer()
-    offer = desk.offer()
+    driver, _ = desk_with_offer()
+    offer = driver.offer()
     assert offer.options[0].instalment_amount == min(o.instalment_amount for o in offer.options)
 
 
@@ -63,10 +66,10 @@ def test_a_ranker_decides_on_the_order_and_is_logged() -> None:
             order = tuple(reversed([o.option_id for o in context.options]))
             return Ranking(order, order[0], 0.25, "backwards-7", context.seed)
 
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.agent = PlannerAgent(Backwards())
-    desk.feed(teller.granted(0), teller.report(0), teller.request(0))
-    offer, decision = desk.close(0)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.agent = PlannerAgent(Backwards())
+    driver.feed(teller.granted(0), teller.report(0), teller.request(0))
+    offer, decision = driver.close(0)
     assert isinstance(offer, ev.OfferPublished)
     assert isinstance(decision, ev.DecisionLogged)
     assert offer.options[0].instalment_amount == max(o.instalment_amount for o in offer.options)
@@ -75,21 +78,21 @@ def test_a_ranker_decides_on_the_order_and_is_logged() -> None:
 
 
 def test_without_a_known_income_a_person_is_referred_to_and_income_is_asked_for() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.request(0))
-    offer, decision = desk.close(0)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.request(0))
+    offer, decision = driver.close(0)
     assert isinstance(offer, ev.OfferPublished)
     assert isinstance(decision, ev.DecisionLogged)
-    assert (offer.kind, offer.options, offer.lead_option_id, decision.chosen) == ("referral", (), None, None)
+    assert (offer.kind, offer.options, offer.recommended_option_id, decision.chosen) == ("referral", (), None, None)
     assert decision.reasons == ("income_unknown",)
     assert "budget_basics" in offer.education
 
 
 def test_an_income_that_becomes_known_turns_a_referral_into_a_plan_at_the_close() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.request(0), *closes([0, 1, 2]))
-    assert desk.feed(teller.granted(3), teller.report(3)) == []
-    withdrawn, offer, _ = desk.close(3)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.request(0), *closes([0, 1, 2]))
+    assert driver.feed(teller.granted(3), teller.report(3)) == []
+    withdrawn, offer, _ = driver.close(3)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert withdrawn.reason == "affordability_changed"
     assert isinstance(offer, ev.OfferPublished)
@@ -97,46 +100,46 @@ def test_an_income_that_becomes_known_turns_a_referral_into_a_plan_at_the_close(
 
 
 def test_a_consent_taken_back_withdraws_the_offer_that_rests_on_it() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.withdrawn(1))
-    withdrawn, offer, _ = desk.close(1)
+    driver, teller = desk_with_offer()
+    driver.feed(teller.withdrawn(1))
+    withdrawn, offer, _ = driver.close(1)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(offer, ev.OfferPublished)
     assert (withdrawn.reason, offer.kind) == ("affordability_changed", "referral")
 
 
 def test_a_debt_that_only_aged_leaves_the_offer_standing() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.request(2, days_past_due=65, missed=3, interest=40_000, penalty=9_000, overdue_amount=190_000))
-    assert desk.run(1, 13) == []
+    driver, teller = desk_with_offer()
+    driver.feed(teller.request(2, days_past_due=65, missed=3, interest=40_000, penalty=9_000, overdue_amount=190_000))
+    assert driver.run(1, 13) == []
 
 
 @pytest.mark.parametrize("principal", [880_000, 1_120_000])
 def test_a_debt_whose_principal_moved_by_more_than_a_tenth_gets_a_new_offer(principal: int) -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.request(2, principal=principal))
-    withdrawn, offer, _ = desk.run(1, 2)
+    driver, teller = desk_with_offer()
+    driver.feed(teller.request(2, principal=principal))
+    withdrawn, offer, _ = driver.run(1, 2)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(offer, ev.OfferPublished)
     assert withdrawn.reason == "debts_changed"
 
 
 def test_an_account_that_falls_behind_too_joins_a_new_offer_at_the_close() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.request(2, "A2"))
-    withdrawn, offer, _ = desk.run(1, 2)
+    driver, teller = desk_with_offer()
+    driver.feed(teller.request(2, "A2"))
+    withdrawn, offer, _ = driver.run(1, 2)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(offer, ev.OfferPublished)
     assert (withdrawn.reason, offer.account_ids) == ("debts_changed", ("A1", "A2"))
 
 
 def test_an_account_that_wants_no_plan_any_more_takes_its_offer_along_at_once() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
-    (withdrawn,) = desk.feed(teller.ended(1, "A2"))
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+    (withdrawn,) = driver.feed(teller.ended(1, "A2"))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert (withdrawn.reason, withdrawn.business_date) == ("debts_changed", day_of(1))
-    (offer, _) = desk.close(1)
+    (offer, _) = driver.close(1)
     assert isinstance(offer, ev.OfferPublished)
     assert offer.account_ids == ("A1",)
 
@@ -146,10 +149,10 @@ def test_two_accounts_that_end_at_one_close_for_different_reasons_take_their_off
 ):
     found = []
     for order in ((0, 1), (1, 0)):
-        desk, teller = PlannerDesk(BOOK), Teller()
-        desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+        driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+        driver.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
         ends = (teller.ended(1, "A1", "plans_used_up"), teller.ended(1, "A2", "closed"))
-        found.append(desk.feed(*(ends[n] for n in order)) + desk.run(1, 3))
+        found.append(driver.feed(*(ends[n] for n in order)) + driver.run(1, 3))
     assert names(found[0]) == ["OfferWithdrawn"]
     assert found[0] == found[1]
 
@@ -157,34 +160,34 @@ def test_two_accounts_that_end_at_one_close_for_different_reasons_take_their_off
 def test_an_offer_whose_accounts_are_paid_on_one_day_is_withdrawn_once_under_one_id_in_either_order() -> None:
     found = []
     for order in ((0, 1), (1, 0)):
-        desk, teller = PlannerDesk(BOOK), Teller()
-        desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+        driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+        driver.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
         ends = [replace(teller.ended(1, name), caused_by=f"pay-{name}") for name in ("A1", "A2")]
-        found += desk.feed(*(ends[n] for n in order))
+        found += driver.feed(*(ends[n] for n in order))
     first, second = found
     assert first.event_id == second.event_id
     assert replace(first, caused_by="") == replace(second, caused_by="")
 
 
 def test_the_only_account_of_an_offer_says_why_it_is_withdrawn() -> None:
-    desk, teller = desk_with_offer()
-    (withdrawn,) = desk.feed(teller.ended(1, reason="less_behind"))
+    driver, teller = desk_with_offer()
+    (withdrawn,) = driver.feed(teller.ended(1, reason="less_behind"))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert withdrawn.reason == "less_behind"
 
 
 def test_a_borrower_without_troubled_accounts_gets_nothing() -> None:
-    desk, teller = desk_with_offer()
-    assert names(desk.feed(teller.ended(1))) == ["OfferWithdrawn"]
-    desk.feed(teller.report(2, 2_000_000))
-    assert desk.run(1, 40) == []
-    assert desk.agent.due(desk.state) is None
+    driver, teller = desk_with_offer()
+    assert names(driver.feed(teller.ended(1))) == ["OfferWithdrawn"]
+    driver.feed(teller.report(2, 2_000_000))
+    assert driver.run(1, 40) == []
+    assert driver.agent.due(driver.state) is None
 
 
 def test_a_lower_income_withdraws_an_offer_that_it_cannot_carry() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.report(1, 520_000))
-    withdrawn, offer, _ = desk.close(1)
+    driver, teller = desk_with_offer()
+    driver.feed(teller.report(1, 520_000))
+    withdrawn, offer, _ = driver.close(1)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(offer, ev.OfferPublished)
     assert withdrawn.reason == "affordability_changed"
@@ -192,184 +195,187 @@ def test_a_lower_income_withdraws_an_offer_that_it_cannot_carry() -> None:
 
 
 def test_a_higher_income_replaces_the_offer_only_after_the_pause_and_a_slightly_higher_one_never() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.report(1, 930_000))
-    assert desk.run(1, 8) == []
-    desk, teller = desk_with_offer()
-    desk.feed(teller.report(1, 1_500_000))
-    assert desk.run(1, 6) == []
-    assert names(desk.close(7)) == ["OfferWithdrawn", "OfferPublished", "DecisionLogged"]
+    driver, teller = desk_with_offer()
+    driver.feed(teller.report(1, 930_000))
+    assert driver.run(1, 8) == []
+    driver, teller = desk_with_offer()
+    driver.feed(teller.report(1, 1_500_000))
+    assert driver.run(1, 6) == []
+    assert names(driver.close(7)) == ["OfferWithdrawn", "OfferPublished", "DecisionLogged"]
 
 
 def test_an_unanswered_offer_expires_and_the_next_follows_after_pauses_that_double_until_the_cap() -> None:
-    desk, _ = desk_with_offer()
-    desk.run(1, 400)
-    made = [(e.business_date - day_of(0)).days for e in only(desk.outputs, ev.OfferPublished)]
-    expired = [(e.business_date - day_of(0)).days for e in only(desk.outputs, ev.OfferExpired)]
+    driver, _ = desk_with_offer()
+    driver.run(1, 400)
+    made = [(e.business_date - day_of(0)).days for e in only(driver.outputs, ev.OfferPublished)]
+    expired = [(e.business_date - day_of(0)).days for e in only(driver.outputs, ev.OfferExpired)]
     assert len(made) == HOUSE.offers.max_in_episode == len(expired)
     assert [e - m for m, e in zip(made, expired, strict=True)] == [HOUSE.offers.open_days] * 6
     assert [m - e for m, e in zip(made[1:], expired, strict=False)] == [7, 7 * 2, 7 * 4, 7 * 8, 7 * 16]
 
 
 def test_a_new_spell_of_trouble_counts_anew_but_a_broken_plan_does_not() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.ended(1), *closes([1]), teller.request(50), *closes([50]))
-    assert desk.offer().sequence == 1
-    offer = desk.offer()
-    desk.feed(teller.answer(51, offer.offer_id, "accepted", option_id=offer.lead_option_id))
-    desk.feed(teller.ended(51, reason="plan_active"), *closes([51]))
-    desk.feed(teller.request(120, plans_broken=1), *closes([120]))
-    assert desk.offer().sequence == 2
-    assert [plan.ended for plan in desk.state.plans.values()] == [True]
+    driver, teller = desk_with_offer()
+    driver.feed(teller.ended(1), *closes([1]), teller.request(50), *closes([50]))
+    assert driver.offer().sequence == 1
+    offer = driver.offer()
+    driver.feed(teller.answer(51, offer.offer_id, "accepted", option_id=offer.recommended_option_id))
+    driver.feed(teller.ended(51, reason="plan_active"), *closes([51]))
+    driver.feed(teller.request(120, plans_broken=1), *closes([120]))
+    assert driver.offer().sequence == 2
+    assert [plan.ended for plan in driver.state.plans.values()] == [True]
 
 
 @pytest.mark.parametrize("kind", ["bankruptcy", "deceased", "breathing_space"])
 def test_a_hold_on_the_person_forbids_an_offer_for_any_account(kind: ev.HoldKind) -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.request(1, "A2", holds=(kind,)))
-    (withdrawn,) = desk.close(1)
+    driver, teller = desk_with_offer()
+    driver.feed(teller.request(1, "A2", holds=(kind,)))
+    (withdrawn,) = driver.close(1)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
-    assert desk.run(2, 60) == []
+    assert driver.run(2, 60) == []
 
 
 @pytest.mark.parametrize("kind", ["dispute", "fraud"])
 def test_a_hold_on_an_account_leaves_it_out_of_the_offer(kind: ev.HoldKind) -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
-    desk.feed(teller.request(1, "A2", holds=(kind,)))
-    withdrawn, offer, _ = desk.close(1)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
+    driver.feed(teller.request(1, "A2", holds=(kind,)))
+    withdrawn, offer, _ = driver.close(1)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(offer, ev.OfferPublished)
     assert (withdrawn.reason, offer.account_ids) == ("hold", ("A1",))
 
 
 def test_a_vulnerable_borrower_is_referred_to_a_person_once_and_left_in_peace() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.request(1, holds=("vulnerability",)))
-    withdrawn, offer, _ = desk.close(1)
+    driver, teller = desk_with_offer()
+    driver.feed(teller.request(1, holds=("vulnerability",)))
+    withdrawn, offer, _ = driver.close(1)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(offer, ev.OfferPublished)
     assert (withdrawn.reason, offer.kind, offer.tone, offer.options) == ("vulnerability", "referral", "supportive", ())
     assert "call" not in offer.contact.channels
     assert offer.contact.channels
-    assert desk.run(2, 29) == []
+    assert driver.run(2, 29) == []
 
 
 def test_after_a_vulnerability_ended_and_the_pause_is_over_plans_come_in_a_softer_tone_or_not() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.request(1, holds=("vulnerability",)), *closes([1]))
-    desk.feed(teller.request(5))
-    assert desk.run(2, 29) == []
-    assert only(desk.run(30, 45), ev.OfferPublished)[0].kind == "plan"
+    driver, teller = desk_with_offer()
+    driver.feed(teller.request(1, holds=("vulnerability",)), *closes([1]))
+    driver.feed(teller.request(5))
+    assert driver.run(2, 29) == []
+    assert only(driver.run(30, 45), ev.OfferPublished)[0].kind == "plan"
 
 
 def test_one_currency_is_settled_after_the_other() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.report(0, kind="bureau", currency="USD"))
-    desk.feed(teller.request(0, "A1", days_past_due=40))
-    desk.feed(teller.request(0, "A2", days_past_due=90, currency="USD", jurisdiction="US"), *closes([0]))
-    first = desk.offer()
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0), teller.report(0, kind="bureau", currency="USD"))
+    driver.feed(teller.request(0, "A1", days_past_due=40))
+    driver.feed(teller.request(0, "A2", days_past_due=90, currency="USD", jurisdiction="US"), *closes([0]))
+    first = driver.offer()
     assert (first.currency, first.account_ids) == ("USD", ("A2",))
-    desk.feed(teller.request(1, "A1", days_past_due=120))
-    assert desk.close(1) == []
-    desk.feed(teller.answer(2, first.offer_id, "accepted", option_id=first.lead_option_id), *closes([2]))
-    assert (desk.offer().currency, desk.offer().account_ids) == ("CNY", ("A1",))
+    driver.feed(teller.request(1, "A1", days_past_due=120))
+    assert driver.close(1) == []
+    driver.feed(teller.answer(2, first.offer_id, "accepted", option_id=first.recommended_option_id), *closes([2]))
+    assert (driver.offer().currency, driver.offer().account_ids) == ("CNY", ("A1",))
 
 
 def test_debts_in_a_currency_without_a_known_income_come_last() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0, currency="CNY"))
-    desk.feed(teller.request(0, "A2", days_past_due=90, currency="USD", jurisdiction="US"), *closes([0]))
-    assert (desk.offer().kind, desk.offer().currency) == ("referral", "USD")
-    desk.feed(teller.request(1, "A1", days_past_due=40), *closes([1]))
-    assert (desk.offer().kind, desk.offer().currency) == ("plan", "CNY")
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0, currency="CNY"))
+    driver.feed(teller.request(0, "A2", days_past_due=90, currency="USD", jurisdiction="US"), *closes([0]))
+    assert (driver.offer().kind, driver.offer().currency) == ("referral", "USD")
+    driver.feed(teller.request(1, "A1", days_past_due=40), *closes([1]))
+    assert (driver.offer().kind, driver.offer().currency) == ("plan", "CNY")
 
 
 def test_what_an_active_plan_asks_for_is_not_offered_twice() -> None:
-    desk, teller = desk_with_offer()
-    offer = desk.offer()
+    driver, teller = desk_with_offer()
+    offer = driver.offer()
     dearest = max(offer.options, key=lambda o: o.instalment_amount)
-    desk.feed(teller.answer(1, offer.offer_id, "accepted", option_id=dearest.option_id))
-    desk.feed(teller.request(2, "A2"), *closes([1, 2]))
+    driver.feed(teller.answer(1, offer.offer_id, "accepted", option_id=dearest.option_id))
+    driver.feed(teller.request(2, "A2"), *closes([1, 2]))
     surplus = 900_000 - 420_000 - dearest.instalment_amount
     limit = surplus * HOUSE.affordability.alpha_bps // 10_000
-    assert desk.offer().account_ids == ("A2",)
-    assert all(o.instalment_amount <= limit for o in desk.offer().options)
+    assert driver.offer().account_ids == ("A2",)
+    assert all(o.instalment_amount <= limit for o in driver.offer().options)
 
 
 def test_a_request_from_before_a_plan_was_made_is_no_new_request() -> None:
-    desk, teller = desk_with_offer()
-    offer = desk.offer()
-    desk.feed(teller.answer(3, offer.offer_id, "accepted", option_id=offer.lead_option_id))
-    assert desk.feed(teller.request(3), *closes([3, 4, 20])) == []
+    driver, teller = desk_with_offer()
+    offer = driver.offer()
+    driver.feed(teller.answer(3, offer.offer_id, "accepted", option_id=offer.recommended_option_id))
+    assert driver.feed(teller.request(3), *closes([3, 4, 20])) == []
 
 
 def test_the_policy_says_what_is_disclosed_and_in_which_language() -> None:
-    desk, _ = desk_with_offer(product="credit_card", penalty=12_345)
-    offer = desk.offer()
-    assert tuple(offer.disclosures) == BOOK.policy_for("CN", "credit_card").offers.disclosures
+    driver, _ = desk_with_offer(product="credit_card", penalty=12_345)
+    offer = driver.offer()
+    assert tuple(offer.disclosures) == BOOK.policy_for("CN", "credit_card").offers.stated
     assert offer.locale == "zh"
     assert "违约金123.45" in offer.disclosures["balance_structure_currency"]
-    assert offer.options[0].instalments[-1].due_on.isoformat() in offer.disclosures["method_currency_dates_amounts"]
+    last = offer.options[0].instalments[-1].due_on
+    assert f"{last.year}年{last.month}月{last.day}日" in offer.disclosures["method_currency_dates_amounts"]
 
 
 def test_the_borrowers_own_language_and_time_zone_count() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     report = teller.report(0, locale="en-GB", time_zone="America/New_York")
-    desk.feed(teller.granted(0), report, teller.request(0, product="credit_card"), *closes([0]))
-    offer = desk.offer()
+    driver.feed(teller.granted(0), report, teller.request(0, product="credit_card"), *closes([0]))
+    offer = driver.offer()
     assert offer.locale == "en"
     assert "penalties" in offer.disclosures["balance_structure_currency"]
     assert offer.contact.time_zone == "America/New_York"
     # The close is at 18:00 in New York, so the borrower may be reached at once, until 22:00.
-    assert (offer.contact.not_before, offer.contact.not_after) == (at(0, 23), at(1, 3))
+    assert (offer.contact.not_before, offer.contact.not_after) == (instant_of(0, 23), instant_of(1, 3))
 
 
 def test_a_completed_education_item_is_not_sent_again() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.learned(0, "how_plans_work"), teller.request(0), *closes([0]))
-    assert desk.offer().education == ("credit_record",)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(
+        teller.granted(0), teller.report(0), teller.learned(0, "how_plans_work"), teller.request(0), *closes([0])
+    )
+    assert driver.offer().education == ("credit_record",)
 
 
 def test_an_erasure_drops_what_is_personal_everywhere_and_withdraws_the_offer_at_once() -> None:
-    desk, teller = desk_with_offer()
-    withdrawn, erased = desk.feed(teller.erasure(1))
+    driver, teller = desk_with_offer()
+    withdrawn, erased = driver.feed(teller.erasure(1))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(erased, ev.PersonalDataErased)
     assert withdrawn.reason == "erasure"
-    assert desk.state.readings == ()
-    for fact in desk.facts.values():
+    assert driver.state.readings == ()
+    for fact in driver.facts.values():
         if isinstance(fact, ev.ProfileReported):
             assert (fact.monthly_income, fact.monthly_expenses, fact.household_size) == (None, None, None)
-    assert only(desk.close(1), ev.OfferPublished)[0].kind == "referral"
-    assert desk.state.cases.keys() == {"A1"}
+    assert only(driver.close(1), ev.OfferPublished)[0].kind == "referral"
+    assert driver.state.cases.keys() == {"A1"}
 
 
 def test_what_was_said_before_an_erasure_stays_away_and_what_is_granted_after_it_counts() -> None:
-    desk, teller = desk_with_offer()
+    driver, teller = desk_with_offer()
     before = [teller.granted(1), teller.report(1)]
-    desk.feed(teller.erasure(1), *closes([1]))
-    desk.feed(*before, teller.report(2), *closes([2]))
-    assert desk.offer().kind == "referral"
-    desk.feed(teller.granted(3), teller.report(3), *closes([3]))
-    assert desk.offer().kind == "plan"
+    driver.feed(teller.erasure(1), *closes([1]))
+    driver.feed(*before, teller.report(2), *closes([2]))
+    assert driver.offer().kind == "referral"
+    driver.feed(teller.granted(3), teller.report(3), *closes([3]))
+    assert driver.offer().kind == "plan"
 
 
 def test_the_same_id_with_other_content_is_refused_and_changes_nothing() -> None:
-    desk, teller = desk_with_offer()
+    driver, teller = desk_with_offer()
     report = teller.report(1)
-    desk.feed(report)
-    before = desk.state
-    desk.feed(replace(report, monthly_income=1))
-    assert desk.refused == ["conflicting_duplicate"]
-    assert desk.state == before
+    driver.feed(report)
+    before = driver.state
+    driver.feed(replace(report, monthly_income=1, occurred_at=instant_of(1, 12)))
+    assert driver.rejection_codes == ["conflicting_duplicate"]
+    assert driver.state == before
 
 
 def test_a_report_of_the_future_is_refused() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.report(1, as_of=day_of(3)))
-    assert desk.refused == ["out_of_range"]
-    assert desk.close(1) == []
+    driver, teller = desk_with_offer()
+    driver.feed(teller.report(1, as_of=day_of(3)))
+    assert driver.rejection_codes == ["out_of_range"]
+    assert driver.close(1) == []
 
 
 def test_debts_under_several_policies_are_under_the_strictest_of_each_rule() -> None:
@@ -384,44 +390,44 @@ def test_debts_under_several_policies_are_under_the_strictest_of_each_rule() -> 
 
 
 def test_referrals_do_not_use_up_the_plans_of_an_episode_and_their_silence_does_not_count() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.request(0))
-    desk.run(0, 300)
-    made = only(desk.outputs, ev.OfferPublished)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.request(0))
+    driver.run(0, 300)
+    made = only(driver.outputs, ev.OfferPublished)
     assert [o.kind for o in made] == ["referral"] * HOUSE.offers.max_in_episode
     assert {(b.business_date - a.business_date).days for a, b in pairwise(made)} == {14 + 7}
-    desk.feed(teller.granted(301), teller.report(301), *closes([301]))
-    assert (desk.offer().kind, desk.offer().sequence) == ("plan", 7)
+    driver.feed(teller.granted(301), teller.report(301), *closes([301]))
+    assert (driver.offer().kind, driver.offer().sequence) == ("plan", 7)
 
 
 def test_no_instalment_is_due_while_a_long_offer_is_still_open() -> None:
     policy = replace(HOUSE, offers=replace(HOUSE.offers, open_days=40))
-    desk, teller = PlannerDesk(PolicyBook("long", lambda *_: policy)), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.request(0), *closes([0]))
-    assert desk.offer().expires_on == day_of(40)
-    assert {o.instalments[0].due_on for o in desk.offer().options} == {day_of(41)}
+    driver, teller = PlannerDriver(PolicyBook("long", lambda *_: policy)), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0), teller.request(0), *closes([0]))
+    assert driver.offer().expires_on == day_of(40)
+    assert {o.instalments[0].due_on for o in driver.offer().options} == {day_of(41)}
 
 
 def test_a_debt_that_is_written_off_for_good_is_not_negotiated() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.request(0, bad_debt="terminated"))
-    assert desk.run(0, 30) == []
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0), teller.request(0, bad_debt="terminated"))
+    assert driver.run(0, 30) == []
 
 
 def test_the_later_of_two_requests_of_a_day_counts_and_one_of_an_earlier_day_does_not() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.granted(0), teller.report(0), teller.request(3), teller.request(3, holds=("dispute",)))
-    desk.feed(teller.request(2), teller.ended(2))
-    assert desk.run(3, 30) == []
-    assert desk.state.cases.keys() == {"A1"}
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.granted(0), teller.report(0), teller.request(3), teller.request(3, holds=("dispute",)))
+    driver.feed(teller.request(2), teller.ended(2))
+    assert driver.run(3, 30) == []
+    assert driver.state.cases.keys() == {"A1"}
 
 
 def test_what_is_said_at_the_very_instant_of_an_erasure_is_dropped_and_distress_is_forgotten() -> None:
-    desk, teller = desk_with_offer()
-    desk.feed(teller.answer(0, desk.offer().offer_id, "declined", "distress"))
-    desk.feed(teller.erasure(1), teller.granted(1), teller.report(1))
-    assert (desk.state.readings, desk.state.consents) == ((), ())
-    later = only(desk.run(1, 60), ev.OfferPublished)
+    driver, teller = desk_with_offer()
+    driver.feed(teller.answer(0, driver.offer().offer_id, "declined", "distress"))
+    driver.feed(teller.erasure(1), teller.granted(1), teller.report(1))
+    assert (driver.state.readings, driver.state.consents) == ((), ())
+    later = only(driver.run(1, 60), ev.OfferPublished)
     assert [(o.kind, o.tone) for o in later[:1]] == [("referral", "neutral")]
     assert (later[0].business_date - day_of(0)).days >= HOUSE.offers.distress_pause_days
 
@@ -433,27 +439,29 @@ def test_policies_without_a_common_hour_leave_the_contact_hours_of_the_first() -
 
 
 def test_a_referral_turns_supportive_when_vulnerability_is_noted_and_is_not_repeated_for_a_further_account() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.request(0), *closes([0]))
-    desk.feed(teller.request(1, holds=("vulnerability",)))
-    withdrawn, offer, _ = desk.close(1)
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.request(0), *closes([0]))
+    driver.feed(teller.request(1, holds=("vulnerability",)))
+    withdrawn, offer, _ = driver.close(1)
     assert isinstance(withdrawn, ev.OfferWithdrawn)
     assert isinstance(offer, ev.OfferPublished)
     assert (withdrawn.reason, offer.tone) == ("vulnerability", "supportive")
-    desk.feed(teller.request(2, "A2", principal=300_000))
-    assert desk.run(2, 29) == []
+    driver.feed(teller.request(2, "A2", principal=300_000))
+    assert driver.run(2, 29) == []
 
 
 def test_a_referral_is_not_sent_again_because_the_debt_moved() -> None:
-    desk, teller = PlannerDesk(BOOK), Teller()
-    desk.feed(teller.request(0), *closes([0]), teller.request(2, principal=2_000_000))
-    assert desk.run(1, 13) == []
+    driver, teller = PlannerDriver(BOOK), BorrowerEvents()
+    driver.feed(teller.request(0), *closes([0]), teller.request(2, principal=2_000_000))
+    assert driver.run(1, 13) == []
 
 
 def test_an_assumed_income_makes_a_plan_where_the_policy_allows_it() -> None:
-    rules = replace(HOUSE.affordability, assumed_income_multiple_bps=120_000, floors=())
+    rules = replace(HOUSE.affordability, assumed_income_multiple_bps=120_000)
     book = PolicyBook("assuming", lambda *_: replace(HOUSE, affordability=rules))
-    desk, teller = PlannerDesk(book), Teller()
-    desk.feed(teller.request(0), *closes([0]))
-    assert desk.offer().kind == "plan"
-    assert all(o.instalment_amount <= 60_000 * 12 * 4 // 10 for o in desk.offer().options)
+    driver, teller = PlannerDriver(book), BorrowerEvents()
+    driver.feed(teller.request(0), *closes([0]))
+    assert driver.offer().kind == "plan"
+    # Two earn and spend: of what twelve instalments of 600.00 leave after the floor for one, four tenths.
+    assert all(o.instalment_amount <= (60_000 * 12 - 150_000) * 4 // 10 for o in driver.offer().options)
+    assert not any("afford" in text for o in driver.offer().options for text in (*o.reasons, *driver.offer().reasons))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from console.serving import ServedConsole
+from console.read_store import ReadStore
+from console.server import ConsoleServer
 from schemas import events as ev
 from simulator.world import START, World
-from state.pack import default_book, files_of
+from state.policy_packs.loader import default_book, files_of
 from streams.local.runtime import LocalRuntime
 
 ACCOUNTS, DAYS, SEED = 200, 330, 7
@@ -43,7 +44,16 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(lived: Path) -> Iterator[ServedConsole]:
+def served(lived: Path) -> Iterator[ConsoleServer]:
     """Yield the console over it."""
-    with ServedConsole(lived) as made:
+    with ConsoleServer(lived) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def log(lived: Path) -> list[ev.Event]:
+    """Return every event of the log that can be read."""
+    store = ReadStore(lived)
+    events = [event for _, event in store.after(0, 10**9) if event is not None]
+    store.close()
+    return events

@@ -14,14 +14,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from agents.amounts import priced
-from console.serving import ServedConsole
-from console.words import worded
+from console.server import ConsoleServer
+from console.words import describe
 from schemas import events as ev
 from simulator.world import START, World
-from state.pack import default_book
+from state.policy_packs.book_files import BOOK, book_of
+from state.policy_packs.loader import default_book, files_of
 from streams.local.runtime import LocalRuntime
-from streams.privacy.audit import FILE
-from tests.privacy.marks import erasure, granted, report, seen, shapes
+from streams.security.audit import FILE
+from tests.support.canaries import erasure, granted, report, seen, shapes
 
 START_AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
 VIEWS = ("", "learner", "rules", "letters", "audit")
@@ -30,7 +31,7 @@ PICTURES = os.environ.get("REPRIEVE_PICTURES")
 
 
 @pytest.fixture
-def page(browser: Browser, served: ServedConsole) -> Iterator[Page]:
+def page(browser: Browser, served: ConsoleServer) -> Iterator[Page]:
     """Yield a page that may ask nobody but the console, and has nothing to complain of."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     made = context.new_page()
@@ -69,7 +70,7 @@ def picture(page: Page, name: str) -> None:
 
 
 def test_a_new_user_sees_who_needs_a_person_today_and_why(page: Page) -> None:
-    first = fetched(page, "/api/overview")["people"]["first"][0]
+    first = fetched(page, "/api/overview")["for_specialist"]["first"][0]
     section = page.locator("section", has=page.get_by_role("heading", name="Needs a person today"))
     row = section.get_by_role("row").nth(1)
     expect(row).to_contain_text(first["borrower"])
@@ -86,13 +87,16 @@ def test_a_new_user_finds_why_an_account_is_bad_debt_what_was_offered_and_what_h
     expect(page.get_by_role("heading", level=1)).to_contain_text(account)
     story = fetched(page, f"/api/accounts/{account}")
     why = page.locator("#why")
-    expect(why).to_contain_text(story["why"]["words"]["en"])
-    assert "Bad debt:" in why.inner_text()
+    expect(why.locator("li")).to_have_count(len(story["why"]))
+    for step, line in zip(story["why"], why.locator("li").all(), strict=True):
+        expect(line).to_contain_text(step["day"])
+        for reason in step["reasons"]:
+            expect(line).to_contain_text(reason["en"])
     offer = next(o for o in story["offers"] if o["options"])
     shown = page.locator("section", has=page.get_by_role("heading", name=f"Offer of {offer['day']}")).first
     expect(shown).to_contain_text(offer["message"])
     expect(shown.locator(".option")).to_have_count(len(offer["options"]))
-    expect(shown.locator(".option.lead")).to_have_count(1)
+    expect(shown.locator(".option.recommended")).to_have_count(1)
     expect(shown.locator(".option svg")).to_have_count(len(offer["options"]))
     for option in offer["options"]:
         for reason in option["reasons"]:
@@ -100,6 +104,15 @@ def test_a_new_user_finds_why_an_account_is_bad_debt_what_was_offered_and_what_h
     happened = page.locator("section", has=page.get_by_role("heading", name="What happened")).locator("li")
     expect(happened.first).to_contain_text(story["timeline"]["events"][0]["words"]["en"])
     expect(page.locator("polyline.curve")).to_be_visible()
+
+
+def test_nobody_is_opened_by_a_search_that_several_match(page: Page) -> None:
+    page.locator("#q").fill("A00000")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Several match.")).to_be_visible()
+    assert "#/account" not in page.url
+    page.locator("main").get_by_role("link").nth(1).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Account A00000")
 
 
 def test_an_agreement_opens_from_the_account_in_the_language_of_the_page(
@@ -136,7 +149,7 @@ def test_a_new_user_sends_a_letter_in_again_and_reads_what_came_of_it(browser: B
         for _ in range(2):
             runtime.publish_raw("payments", b"A1", b"\xffnot Avro")
         runtime.run()
-    with ServedConsole(tmp_path) as served:
+    with ConsoleServer(tmp_path) as served:
         page = browser.new_page(locale="en-GB")
         page.goto(served.url + "/#/letters")
         page.get_by_role("button", name="Send in again").first.click()
@@ -161,7 +174,7 @@ def test_an_auditor_finds_who_looked_at_a_borrower_and_that_no_record_was_change
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         runtime.feed([granted("B1", START), report("B1", START), granted("B2", START), report("B2", START)])
         runtime.feed([erasure("B2", START)])
-    with ServedConsole(tmp_path) as served:
+    with ConsoleServer(tmp_path) as served:
         page = browser.new_page(locale="en-GB")
         page.goto(served.url + "/#/borrower/B1")
         page.get_by_role("link", name="Who looked").click()
@@ -212,7 +225,7 @@ def test_the_page_is_usable_by_keyboard_alone(page: Page) -> None:
     expect(page.locator("main")).to_be_focused()
 
 
-def test_on_a_telephone_nothing_runs_out_of_the_screen(browser: Browser, served: ServedConsole) -> None:
+def test_on_a_telephone_nothing_runs_out_of_the_screen(browser: Browser, served: ConsoleServer) -> None:
     context = browser.new_context(viewport={"width": 375, "height": 800}, locale="en-GB", has_touch=True)
     page = context.new_page()
     page.goto(served.url)
@@ -243,16 +256,19 @@ def test_what_an_id_contains_is_text_and_never_markup(browser: Browser, tmp_path
         principal=1_000,
         instalments=(ev.Instalment(number=1, due_on=START + timedelta(days=3), principal=1_000, interest=0, fees=0),),
     )
-    with LocalRuntime.open(tmp_path, default_book()) as runtime:
+    files = files_of("default")
+    # It takes any product, also one that is markup.
+    book = book_of({**files, BOOK: files[BOOK].replace("\nrows:", '\n  "*": []\nrows:', 1)})
+    with LocalRuntime.open(tmp_path, book) as runtime:
         runtime.feed([opened])
-    with ServedConsole(tmp_path) as served:
+    with ConsoleServer(tmp_path) as served:
         page = browser.new_page()
         page.goto(served.url)
         page.locator("#q").fill(hostile)
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_contain_text(hostile)
         assert page.locator("main img, main b, main i").count() == 0
-        assert worded(opened, "CNY")["en"] in page.locator("main").inner_text()
+        assert describe(opened, "CNY")["en"] in page.locator("main").inner_text()
         page.close()
 
 
@@ -261,7 +277,7 @@ def test_an_open_page_follows_the_log(browser: Browser, tmp_path: Path) -> None:
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         runtime.feed(list(world.opening()))
         said = runtime.feed(list(world.day(START, [])))
-        with ServedConsole(tmp_path) as served:
+        with ConsoleServer(tmp_path) as served:
             page = browser.new_page()
             page.goto(served.url)
             expect(page.locator("#state")).to_contain_text(str(START))
@@ -314,7 +330,7 @@ def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: B
     ]
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         runtime.feed([opened, *(e for n, day in enumerate(closes) for e in (*paid[100 * n : 100 * n + 100], day))])
-    with ServedConsole(tmp_path) as served:
+    with ConsoleServer(tmp_path) as served:
         page = browser.new_page()
         page.goto(served.url)
         expect(page.locator("#state")).to_contain_text("live")
@@ -348,7 +364,7 @@ def test_every_letter_can_be_reached_and_sent_in_again_from_the_page(browser: Br
         for n in range(450):
             runtime.publish_raw("payments", b"A1", b"\xffnot Avro %d" % n)
         runtime.run()
-    with ServedConsole(tmp_path) as served:
+    with ConsoleServer(tmp_path) as served:
         page = browser.new_page(locale="en-GB")
         page.goto(served.url + "/#/letters")
         section = page.locator("section", has=page.get_by_role("heading", name="Newest"))

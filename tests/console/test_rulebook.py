@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from console import rulebook
-from console.answers import rules
-from console.serving import ServedConsole
+from console.rulebook import changed_rules, rules_page
+from console.server import ConsoleServer
 from schemas import events as ev
 from simulator.world import START
-from state.pack import book_for, default_book, files_of
+from state.policy_packs.loader import book_for, default_book, files_of
 from streams.local.runtime import LocalRuntime
 from tests.console.test_answers import asked, told
 
@@ -34,7 +33,7 @@ sections:
 def edited() -> dict[str, str]:
     """Return the default book with a house that allows 48 months where the release's allows another number."""
     files = files_of("default")
-    before = "max_term_months: {value: 60, verified: true, source: house rule}"
+    before = "max_term_months: {value: 60, verified: true, source: internal rule}"
     assert before in files["house"]
     after = 'max_term_months: {value: 48, verified: false, source: "credit committee, 3 March"}'
     return {**files, "house": files["house"].replace(before, after)}
@@ -68,11 +67,25 @@ def rule(shown: dict[str, Any], pack: str, path: str) -> dict[str, Any]:
     return dict(found)
 
 
+def test_words_that_are_others_are_told_message_by_message() -> None:
+    before = files_of("default")
+    old, new = "option-reason-step-up = The payments are lower at first.\n", "option-reason-step-up = Less at first.\n"
+    assert old in before["en.ftl"]
+    (moved,) = changed_rules(before, {**before, "en.ftl": before["en.ftl"].replace(old, new)})
+    assert (moved["path"], moved["where"]) == ("texts_en.option-reason-step-up", [["*", "*"]])
+    assert [moved[side]["value"] for side in ("before", "after")] == [
+        "The payments are lower at first.",
+        "Less at first.",
+    ]
+    # A book of before its messages were kept says nothing of them.
+    assert changed_rules({k: v for k, v in before.items() if k != "en.ftl"}, before) == []
+
+
 @pytest.fixture(scope="module")
 def path() -> str:
     """Return the path of the rule that the edited house changes."""
     (found,) = [
-        m["path"] for m in rulebook.moved(files_of("default"), edited()) if m["path"].endswith("max_term_months")
+        m["path"] for m in changed_rules(files_of("default"), edited()) if m["path"].endswith("max_term_months")
     ]
     return str(found)
 
@@ -88,31 +101,31 @@ def edited_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served_rules(edited_data: Path) -> Iterator[ServedConsole]:
-    with ServedConsole(edited_data) as made:
+def served_rules(edited_data: Path) -> Iterator[ConsoleServer]:
+    with ConsoleServer(edited_data) as made:
         yield made
 
 
 def test_the_rules_shown_are_those_by_which_the_runtime_decides(
-    served_rules: ServedConsole, edited_data: Path, path: str
+    served_rules: ConsoleServer, edited_data: Path, path: str
 ) -> None:
     shown = told(served_rules, "/api/rules")
-    assert (shown["kept"], shown["today"], shown["change"]) == (True, str(START + timedelta(days=4)), "shorter")
+    assert (shown["texts_stored"], shown["today"], shown["change"]) == (True, str(START + timedelta(days=4)), "shorter")
     house = rule(shown, "house", path)
     assert (house["value"], house["verified"], house["source"]) == (48, False, "credit committee, 3 March")
     assert house["moved"] == {"change": "shorter", "on": str(CHANGED_ON), "before": 60}
     with LocalRuntime.open(edited_data, default_book()) as runtime:
-        book = runtime._policies.book
+        book = runtime._task.policies.book
         for day, months in ((START, 60), (CHANGED_ON, 48), (LATER_ON, 48)):
             section, key = path.split(".")
-            policy = book.on(day.toordinal()).policy_for("", "")
+            policy = book.in_force_on(day.toordinal()).policy_for("", "")
             assert getattr(getattr(policy, section), key) == months
             assert rule(told(served_rules, f"/api/rules?on={day}"), "house", path)["value"] == months
     # Only what differs is marked.
     assert [r["path"] for p in shown["packs"] for r in p["rules"] if r["moved"]] == [path]
 
 
-def test_each_change_says_what_it_moved_from_what_to_what_and_for_whom(served_rules: ServedConsole, path: str) -> None:
+def test_each_change_says_what_it_moved_from_what_to_what_and_for_whom(served_rules: ConsoleServer, path: str) -> None:
     first, own = told(served_rules, "/api/rules")["changes"]
     assert (first["status"], own["status"]) == ("in_force", "later")
     (moved,) = first["moved"]
@@ -124,7 +137,7 @@ def test_each_change_says_what_it_moved_from_what_to_what_and_for_whom(served_ru
     assert its["where"] == [["US", "business_loan"]]
 
 
-def test_a_pack_that_only_a_change_has_is_shown_from_its_day_on(served_rules: ServedConsole, path: str) -> None:
+def test_a_pack_that_only_a_change_has_is_shown_from_its_day_on(served_rules: ConsoleServer, path: str) -> None:
     assert "own_rules" not in {p["name"] for p in told(served_rules, "/api/rules")["packs"]}
     then = told(served_rules, f"/api/rules?on={LATER_ON}")
     its = rule(then, "own_rules", path)
@@ -142,7 +155,7 @@ def test_a_pack_from_a_file_is_shown_as_it_was_when_the_deployment_began(tmp_pat
         runtime.run()
     # Edited afterwards, in vain: what is kept counts.
     file.write_text(OWN.replace("36", "24"), "utf-8")
-    with ServedConsole(tmp_path / "data") as served:
+    with ConsoleServer(tmp_path / "data") as served:
         shown = told(served, "/api/rules")
     assert [p["name"] for p in shown["packs"]] == ["house", "own_rules"]
     assert rule(shown, "own_rules", path)["value"] == 36
@@ -157,7 +170,7 @@ def test_of_two_changes_for_one_date_the_later_one_counts_and_a_pack_that_is_gon
         change("d", on + timedelta(days=2), first),
         change("e", on + timedelta(days=3), with_own()),
     ]
-    shown = rules("default", changes, first, on + timedelta(days=5))
+    shown = rules_page("default", changes, first, on + timedelta(days=5))
     assert [c["status"] for c in shown["changes"]] == ["replaced", "past", "past", "past", "in_force"]
     assert shown["changes"][0]["moved"] is None
     (its,) = [r for p in shown["packs"] if p["name"] == "own_rules" for r in p["rules"]]
@@ -175,20 +188,20 @@ def test_whoever_goes_by_another_row_is_told_though_no_row_names_him() -> None:
 
     before = book("  - {jurisdictions: [US-CA], products: ['*'], packs: [house, own_rules]}\n")
     after = book("  - {jurisdictions: [US], products: [credit_card], packs: [house, own_rules]}\n")
-    (gone, new) = sorted(rulebook.moved(before, after), key=lambda m: str(m["after"]["value"]), reverse=True)
+    (gone, new) = sorted(changed_rules(before, after), key=lambda m: str(m["after"]["value"]), reverse=True)
     assert (gone["before"]["value"], gone["after"]["value"], gone["where"]) == (36, 60, [["US-CA", "*"]])
     assert (new["before"]["value"], new["after"]["value"], new["where"]) == (60, 36, [["US", "credit_card"]])
 
 
 def test_what_an_earlier_release_did_not_keep_is_said_not_to_be_kept() -> None:
-    assert rules("default", [])["kept"] is False
-    lost = rules("gone.yaml", [])
-    assert (lost["kept"], lost["packs"]) == (False, [])
+    assert rules_page("default", [])["texts_stored"] is False
+    lost = rules_page("gone.yaml", [])
+    assert (lost["texts_stored"], lost["packs"]) == (False, [])
     assert json.dumps(lost)
 
 
 def test_a_risk_officer_reads_on_the_page_what_counts_today_and_what_is_to_come(
-    browser: Browser, served_rules: ServedConsole, path: str
+    browser: Browser, served_rules: ConsoleServer, path: str
 ) -> None:
     page = browser.new_page(locale="en-GB")
     page.goto(served_rules.url + "/#/rules")

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from deployed import loaded, unknown
+
+from tests.support.deploy_files import loaded, unknown
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"

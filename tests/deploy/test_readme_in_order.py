@@ -1,4 +1,4 @@
-"""What README tells a newcomer to type works, in the order in which it stands there; with fewer accounts and days."""
+"""The commands of README and of the operations guide work in the order in which they stand there."""
 
 from __future__ import annotations
 
@@ -38,11 +38,17 @@ partners:
 """
 
 
-def lines() -> list[str]:
-    """Return the commands of the first table, in their order."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    table = text[text.index("| command | does |") :].partition("\n\n")[0]
-    cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+def first_steps() -> list[str]:
+    """Return the commands by which README connects a system locally."""
+    text = (ROOT / "README.md").read_text("utf-8").partition("## Connect your system")[2]
+    return re.findall(r"^ {4}(reprieve .+? --data data)\b", text, re.MULTILINE)
+
+
+def table() -> list[str]:
+    """Return the commands of the first table of the operations guide, in their order."""
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    rows = text[text.index("| command | does |") :].partition("\n\n")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE)
     return [line for cell in cells for line in re.findall(r"`([^`]+)`", cell)]
 
 
@@ -53,18 +59,43 @@ def words(line: str) -> tuple[list[str], dict[str, str]]:
     return given[before + 1 :], dict(part.split("=", 1) for part in given[:before])
 
 
-def test_each_command_works_as_it_stands_in_the_order_of_the_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter an empty folder that has what the commands name."""
     for name in [name for name in os.environ if name.startswith("REPRIEVE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SHOP_SECRET", "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "state").symlink_to(ROOT / "state")
+    for part in ("state", "examples"):
+        (tmp_path / part).symlink_to(ROOT / part)
     (tmp_path / "partners.yaml").write_text(PARTNERS, "utf-8")
-    typed = lines()
+    return tmp_path
+
+
+def test_the_first_steps_of_readme_lead_to_an_offer(folder: Path) -> None:
+    typed = first_steps()
+    assert len(typed) == 5
+    output = type_all(typed)
+    delinquency, offers = (
+        next(o for line, o in output.items() if f"consume {t}" in line) for t in ("delinquency", "offers")
+    )
+    assert '"type":"InstalmentMissed"' in delinquency
+    assert '"to":"candidate"' in delinquency
+    assert '"type":"OfferPublished"' in offers
+
+
+def test_the_table_of_operations_works_in_its_order(folder: Path) -> None:
+    typed = table()
     assert len(typed) > 20
+    type_all(typed)
+    for file in ("events.jsonl", "out.jsonl", "report.html", "data/audit.jsonl", "tokens.json"):
+        assert (folder / file).stat().st_size, file
+
+
+def type_all(typed: list[str]) -> dict[str, str]:
+    """Run each command; return what those said that end by themselves."""
+    output = {}
     for line in typed:
         arguments, environment = words(line)
         short = {"500": "40", "180": "120"} if arguments[0] == "simulate" else {}
@@ -74,10 +105,10 @@ def test_each_command_works_as_it_stands_in_the_order_of_the_table(
             done = CliRunner().invoke(cli, arguments, env=environment)
             assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception}"
             assert done.output, line
+            output[line] = done.output
         else:
             works_until_it_is_ended(arguments, stays)
-    for file in ("events.jsonl", "out.jsonl", "report.html", "data/audit.jsonl", "tokens.json"):
-        assert (tmp_path / file).stat().st_size, file
+    return output
 
 
 def works_until_it_is_ended(arguments: list[str], said: str) -> None:

@@ -1,4 +1,4 @@
-"""The page of answers in the docs says what the agents do."""
+"""The section on answers in the docs says what the agents do."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_docs_show_what_follows_on_each_kind_of_answer() -> None:
     said = answers.page()
-    assert (DOCS / "answers.md").read_text("utf-8") == said, "run `python -m evaluation.answers > docs/answers.md`"
+    assert said in (DOCS / "integration.md").read_text("utf-8"), "put in what `python -m evaluation.answers` prints"
     assert all(f"| {a.title} |" in said for a in answers.ANSWERS)

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.leading import Uniform
-from agents.ranking import FixedOrder
+from agents.learner.ranking import FixedOrder, Uniform
 from bench.learning import by_fixed_order, decisions
 from evaluation.estimators import Decision, Estimated, difference, estimate
 from simulator.choices import Opportunity, learned, opportunities, play
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 
 
 @cache

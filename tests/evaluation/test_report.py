@@ -93,7 +93,7 @@ def offered(
         borrower_id=name,
         account_ids=ids,
         options=(),
-        lead_option_id=lead,
+        recommended_option_id=lead,
         expires_on=day + timedelta(days=14),
         locale="zh" if jurisdiction == "CN" else "en",
         message="",
@@ -132,15 +132,15 @@ def offered(
             ev.OptionRow(option_id=o, propensity=p, x=(*rows[o][:-1], 1000 if o == lead else 0))
             for o, p in shown.items()
         ),
-        group=group,
+        arm=group,
     )
 
 
 def became(
     decision: ev.DecisionLogged, day: date, accepted: str = "", reward: int = 0, kept: int = 0, missed: int = 0
-) -> ev.EvidenceGathered:
+) -> ev.OfferOutcomeReported:
     """Return the first evidence of an offer: all options, and what came of the one that was accepted."""
-    return ev.EvidenceGathered(
+    return ev.OfferOutcomeReported(
         **base(f"{decision.offer_id}-{day}", day),
         model="lead",
         offer_id=decision.offer_id,
@@ -167,10 +167,10 @@ def moved(
     reward: int = 0,
     kept: int = 0,
     missed: int = 0,
-) -> ev.EvidenceGathered:
+) -> ev.OfferOutcomeReported:
     """Return later evidence of an offer, of the accepted option alone."""
     row = next(o for o in decision.shown if o.option_id == option)
-    return ev.EvidenceGathered(
+    return ev.OfferOutcomeReported(
         **base(f"{decision.offer_id}-{day}", day),
         model="lead",
         offer_id=decision.offer_id,
@@ -723,7 +723,7 @@ def drifting() -> list[ev.Event]:
 def test_drift_is_the_population_stability_index_against_the_first_period() -> None:
     found = report(drifting(), AGES)
     told = {s["name"]: s for s in msgspec.json.decode(msgspec.json.encode(found))["drift"]}
-    assert list(told) == [name for name in FEATURES if name not in ("one", "lead")] + ["propensity"]
+    assert list(told) == [name for name in FEATURES if name not in ("one", "recommended")] + ["propensity"]
     arrears = told["arrears"]
     assert (arrears["first"], arrears["first_offers"]) == ("2026-01", 200)
     # Bins up to 0, up to 0.5 and beyond, each with half an offer more.

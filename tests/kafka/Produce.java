@@ -15,6 +15,7 @@ public class Produce {
         Properties properties = new Properties();
         properties.put("bootstrap.servers", arguments[0]);
         properties.put("acks", "all");
+        properties.put("compression.type", arguments[1]);
         var lines = new BufferedReader(new InputStreamReader(System.in));
         try (var producer = new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {

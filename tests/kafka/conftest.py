@@ -12,9 +12,9 @@ import pytest
 from deploy.local.kafka import KafkaCluster
 
 # Its assertions are told as those of a test.
-pytest.register_assert_rewrite("chaos.stage")
+pytest.register_assert_rewrite("tests.support.worker_cluster")
 
-from chaos.stage import Stage  # noqa: E402
+from tests.support.worker_cluster import WorkerCluster  # noqa: E402
 
 _numbers = itertools.count(1)
 
@@ -35,8 +35,8 @@ def kafka(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def stage(kafka: KafkaCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+def workers(kafka: KafkaCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WorkerCluster]:
     """Topics, a group and folders for one test, whose workers are ended with it."""
     # Topics of two tests must differ, however long their names are.
-    with Stage(kafka.bootstrap, tmp_path, f"{request.node.originalname[:40]}-{next(_numbers)}") as made:
+    with WorkerCluster(kafka.bootstrap, tmp_path, f"{request.node.originalname[:40]}-{next(_numbers)}") as made:
         yield made

@@ -8,44 +8,44 @@ from pathlib import Path
 
 import pytest
 
-from chaos.proxy import Proxy
-from chaos.races import apart
-from chaos.stage import Stage
-from chaos.trial import START, Trial
 from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import addresses
 from schemas import events as ev
 from simulator.runs import simulate
+from tests.chaos.answer_order import answers_apart
+from tests.chaos.chaos_run import START, ChaosRun
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.worker_cluster import WorkerCluster
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Iterator[Proxy]:
+def proxy() -> Iterator[FaultyProxy]:
     """A proxy for one broker."""
-    with Proxy(1) as made:
+    with FaultyProxy(1) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def cluster(kafka_parts: None, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+def cluster(kafka_parts: None, proxy: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     """A broker behind it."""
     with KafkaCluster(tmp_path_factory.mktemp("kafka"), fronts=proxy.ports) as made:
-        proxy.aim(made.behind)
+        proxy.set_targets(made.behind)
         yield made
 
 
-def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: Proxy, tmp_path: Path) -> None:
-    trial = Trial(tmp_path, cluster, proxy, seed=20_261_124)
-    with trial.stage:
-        compared = trial.run(15, accounts=60, days=75)
-    assert trial.struck == 15
+def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: FaultyProxy, tmp_path: Path) -> None:
+    run = ChaosRun(tmp_path, cluster, proxy, seed=20_261_124)
+    with run.workers:
+        compared = run.run(15, accounts=60, days=75)
+    assert run.injected == 15
     assert compared.total() > 200
     assert compared["OfferPublished"]
-    assert compared["Corrected"]
+    assert compared["EventSuperseded"]
 
 
 def test_an_answer_comes_on_a_day_on_which_nothing_else_is_heard_of_its_borrower() -> None:
     events = list(simulate(accounts=120, days=100, seed=7, start=START))
-    told = apart(events)
+    told = answers_apart(events)
     owners = {e.account_id: e.borrower_id for e in events if isinstance(e, ev.AccountOpened)}
     day, heard = 0, defaultdict[tuple[str, int], set[bool]](set)
     for event in told:
@@ -62,16 +62,16 @@ def test_an_answer_comes_on_a_day_on_which_nothing_else_is_heard_of_its_borrower
 
 
 def test_a_worker_that_cannot_join_its_group_ends_when_it_is_told_to(
-    cluster: KafkaCluster, proxy: Proxy, tmp_path: Path
+    cluster: KafkaCluster, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     connection = {"bootstrap_servers": addresses(proxy.ports)}
-    with Stage(cluster.bootstrap, tmp_path, "alone", connection=connection) as stage:
-        stage.start()
-        stage.wait(lambda: "LaneApp]: Starting" in stage.log(), "its start")
-        proxy.aim([1])
+    with WorkerCluster(cluster.bootstrap, tmp_path, "alone", connection=connection) as workers:
+        workers.start()
+        workers.wait(lambda: bool(workers.log_lines("deployment_recorded")), "its start")
+        proxy.set_targets([1])
         proxy.cut()
-        # It complains in one of two ways: it had connected already, or it had not.
-        words = ("Unable to update metadata", "joining the group")
-        stage.wait(lambda: any(word in stage.log() for word in words), "a word about it")
-        assert stage.end() == 0
-        proxy.aim(cluster.behind)
+        # It complains in one of some ways: it had connected already, or it had not.
+        words = ("Unable to update metadata", "joining the group", "looking at the topics")
+        workers.wait(lambda: any(word in workers.log() for word in words), "a word about it")
+        assert workers.stop() == 0
+        proxy.set_targets(cluster.behind)

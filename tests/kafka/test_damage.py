@@ -10,15 +10,15 @@ from functools import cache
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from simulator.runs import simulate
-from streams.kafka.broker import changelog
-from streams.kafka.changelogs import Standby, open_store
-from streams.kafka.fetching import Fetching, unreadable
-from tests.kafka.damaged import damaged
+from streams.kafka.changelog_format import changelog_topic
+from streams.kafka.isolating_fetcher import PartitionIsolatingFetcher, unreadable_partitions
+from streams.kafka.restore import Standby, open_store
+from tests.support.damaged_log import damaged
+from tests.support.worker_cluster import WorkerCluster
 
 
 @cache
@@ -28,71 +28,76 @@ def history() -> tuple[ev.Event, ...]:
     return tuple(e for e in events if not isinstance(e, ev.DayClosed) or e.business_date.day % 15 == 0)
 
 
-async def put(stage: Stage, topic: str, rows: dict[int, list[tuple[bytes, bytes]]]) -> None:
+async def put(workers: WorkerCluster, topic: str, rows: dict[int, list[tuple[bytes, bytes]]]) -> None:
     """Append rows to partitions of a topic, each partition's as one transaction."""
     for partition, some in rows.items():
-        producer = AIOKafkaProducer(bootstrap_servers=stage.bootstrap, transactional_id=f"{topic}-{partition}")
+        producer = AIOKafkaProducer(bootstrap_servers=workers.bootstrap, transactional_id=f"{topic}-{partition}")
         async with producer, producer.transaction():
             for key, value in some:
                 await producer.send(topic, value, key=key, partition=partition)
 
 
-def test_a_worker_waits_for_what_it_cannot_read_and_says_where_it_is(stage: Stage, kafka: KafkaCluster) -> None:
-    stage.publish(history()[:-20])
-    with damaged(kafka, f"{stage.prefix}payments", 0):
-        stage.start(batch_records=100)
-        stage.wait(lambda: len(stage.told("records_unreadable")) > 2, "a word about it")
-        assert {(line["topic"], line["partition"]) for line in stage.told("records_unreadable")} == {
-            (f"{stage.prefix}payments", 0)
+def test_a_worker_waits_for_what_it_cannot_read_and_says_where_it_is(
+    workers: WorkerCluster, kafka: KafkaCluster
+) -> None:
+    workers.publish(history()[:-20])
+    with damaged(kafka, f"{workers.prefix}payments", 0):
+        workers.start(batch_records=100)
+        workers.wait(lambda: len(workers.log_lines("records_unreadable")) > 2, "a word about it")
+        assert {(line["topic"], line["partition"]) for line in workers.log_lines("records_unreadable")} == {
+            (f"{workers.prefix}payments", 0)
         }
-        assert "Invalid CRC" in stage.told("records_unreadable")[0]["error"]
-        assert not stage.told("broker_away")
-        stage.wait(lambda: stage.asked("/readyz")[0] == 503, "that it is not ready")
-        assert f"{stage.prefix}payments/0 cannot be read" in stage.asked("/readyz")[1]
-        gauge = f'reprieve_unreadable{{partition="0",topic="{stage.prefix}payments"}}'
-        assert f"{gauge} 1.0" in stage.asked("/metrics")[1]
-    stage.publish(history()[-20:])
-    stage.settle()
-    stage.assert_exact(history())
-    stage.wait(lambda: stage.asked("/readyz")[0] == 200, "that it is ready again")
-    assert f"{gauge} 0.0" in stage.asked("/metrics")[1]
+        assert "Invalid CRC" in workers.log_lines("records_unreadable")[0]["error"]
+        assert not workers.log_lines("broker_away")
+        unread = f"{workers.prefix}payments/0 cannot be read"
+        workers.wait(lambda: unread in workers.http_get("/readyz")[1], "that it says what cannot be read")
+        assert workers.http_get("/readyz")[0] == 503
+        gauge = f'reprieve_unreadable{{partition="0",topic="{workers.prefix}payments"}}'
+        assert f"{gauge} 1.0" in workers.http_get("/metrics")[1]
+    workers.publish(history()[-20:])
+    workers.wait_until_idle()
+    workers.assert_exact(history())
+    workers.wait(lambda: workers.http_get("/readyz")[0] == 200, "that it is ready again")
+    assert f"{gauge} 0.0" in workers.http_get("/metrics")[1]
 
 
-def test_what_cannot_be_read_for_good_ends_the_worker_with_a_sentence(stage: Stage, kafka: KafkaCluster) -> None:
-    stage.publish(history())
-    stage.health = {"stall_seconds": 1.5}
-    with damaged(kafka, f"{stage.prefix}payments", 1):
-        assert stage.start().wait(60) == 1
-        told = stage.log().strip().splitlines()[-1]
-    assert told.startswith(f"reprieve: What Kafka has of {stage.prefix}payments/1 from offset 0 on cannot be read")
-    stage.health = {}
-    stage.start()
-    stage.settle()
-    stage.assert_exact(history())
+def test_what_cannot_be_read_for_good_ends_the_worker_with_a_sentence(
+    workers: WorkerCluster, kafka: KafkaCluster
+) -> None:
+    workers.publish(history())
+    workers.health_settings = {"stall_seconds": 1.5}
+    with damaged(kafka, f"{workers.prefix}payments", 1):
+        assert workers.start().wait(60) == 1
+        told = workers.log().strip().splitlines()[-1]
+    assert told.startswith(f"reprieve: What Kafka has of {workers.prefix}payments/1 from offset 0 on cannot be read")
+    workers.health_settings = {}
+    workers.start()
+    workers.wait_until_idle()
+    workers.assert_exact(history())
 
 
-def test_a_standby_goes_on_beside_a_changelog_that_cannot_be_read(stage: Stage, kafka: KafkaCluster) -> None:
-    topic = changelog(stage.settings(), "account")
+def test_a_standby_goes_on_beside_a_changelog_that_cannot_be_read(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+    topic = changelog_topic(workers.settings(), "account")
     failures: list[BaseException] = []
     rows = {part: [(b"s%d-%d" % (part, n), b"\0\0\0\0x" * 20) for n in range(200)] for part in range(3)}
 
     async def scene() -> dict[int, int]:
-        await put(stage, topic, rows)
-        places = {TopicPartition(topic, part): open_store(stage.folder / f"s-{part}") for part in range(3)}
-        standby = Standby(stage.settings(), places, failures.append)
+        await put(workers, topic, rows)
+        places = {TopicPartition(topic, part): open_store(workers.folder / f"s-{part}") for part in range(3)}
+        standby = Standby(workers.settings(), places, failures.append)
         with damaged(kafka, topic, 1):
             await standby.start()
             for number in range(6):
-                await put(stage, topic, {part: [(b"sw%d" % number, b"\0\0\0\0x")] for part in (0, 2)})
+                await put(workers, topic, {part: [(b"sw%d" % number, b"\0\0\0\0x")] for part in (0, 2)})
                 await asyncio.sleep(0.2)
-            while places[TopicPartition(topic, 2)].get(b"sw5") is None or unreadable() is None:
+            while places[TopicPartition(topic, 2)].get(b"sw5") is None or unreadable_partitions() is None:
                 await asyncio.sleep(0.05)
-            assert unreadable() == f"{topic}/1 cannot be read"
+            assert unreadable_partitions() == f"{topic}/1 cannot be read"
             assert standby.at_work
         while places[TopicPartition(topic, 1)].get(b"s1-199") is None:
             await asyncio.sleep(0.05)
         places = await standby.stop()
-        assert unreadable() is None
+        assert unreadable_partitions() is None
         found = {tp.partition: sum(1 for _ in store.scan(b"s", b"t")) for tp, store in places.items()}
         for store in places.values():
             store.close()
@@ -104,15 +109,15 @@ def test_a_standby_goes_on_beside_a_changelog_that_cannot_be_read(stage: Stage, 
 
 @pytest.mark.parametrize("most", [None, 7])
 def test_nothing_that_was_taken_from_one_partition_is_lost_by_another(
-    stage: Stage, kafka: KafkaCluster, most: int | None
+    workers: WorkerCluster, kafka: KafkaCluster, most: int | None
 ) -> None:
-    topic = changelog(stage.settings(), "account")
+    topic = changelog_topic(workers.settings(), "account")
     rows = {part: [(b"%d-%d" % (part, n), b"x") for n in range(50)] for part in range(3)}
 
     async def scene() -> None:
-        await put(stage, topic, rows)
-        await put(stage, topic, rows)
-        settings = stage.settings()
+        await put(workers, topic, rows)
+        await put(workers, topic, rows)
+        settings = workers.settings()
         consumer = AIOKafkaConsumer(
             **settings.kafka.client_options(), isolation_level="read_committed", enable_auto_commit=False
         )
@@ -121,7 +126,7 @@ def test_nothing_that_was_taken_from_one_partition_is_lost_by_another(
         async with consumer:
             consumer.assign([TopicPartition(topic, part) for part in range(3)])
             await consumer.seek_to_beginning()
-            fetching = Fetching(consumer, settings)
+            fetching = PartitionIsolatingFetcher(consumer, settings)
 
             async def take() -> None:
                 for tp, records in (await fetching.getmany(timeout=0.2, most=most)).items():
@@ -141,26 +146,31 @@ def test_nothing_that_was_taken_from_one_partition_is_lost_by_another(
     asyncio.run(asyncio.wait_for(scene(), 60))
 
 
-def test_damage_that_lasts_names_its_partition_to_whoever_must_have_it(stage: Stage, kafka: KafkaCluster) -> None:
-    topic = changelog(stage.settings(), "account")
+def test_damage_that_lasts_names_its_partition_to_whoever_must_have_it(
+    workers: WorkerCluster, kafka: KafkaCluster
+) -> None:
+    topic = changelog_topic(workers.settings(), "account")
 
     async def scene() -> None:
-        await put(stage, topic, {2: [(b"k", b"x" * 100)]})
-        settings = stage.settings()
+        await put(workers, topic, {2: [(b"k", b"x" * 100)]})
+        settings = workers.settings()
         brief = settings.health.model_copy(update={"stall_seconds": 1.0})
         settings = settings.model_copy(update={"health": brief})
         consumer = AIOKafkaConsumer(**settings.kafka.client_options(), enable_auto_commit=False)
         async with consumer:
             consumer.assign([TopicPartition(topic, part) for part in range(3)])
             await consumer.seek_to_beginning()
-            fetching = Fetching(consumer, settings)
+            fetching = PartitionIsolatingFetcher(consumer, settings)
 
             async def read() -> None:
                 while True:
                     await fetching.getmany(timeout=0.2)
 
-            with damaged(kafka, topic, 2), pytest.raises(Fatal, match=rf"of {topic}/2 from offset 0 on cannot be read"):
+            with (
+                damaged(kafka, topic, 2),
+                pytest.raises(FatalError, match=rf"of {topic}/2 from offset 0 on cannot be read"),
+            ):
                 await read()
-            fetching.forget()
+            fetching.close()
 
     asyncio.run(asyncio.wait_for(scene(), 60))

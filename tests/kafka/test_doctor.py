@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 from click.testing import CliRunner
+from redis import Redis
 
-from chaos.stage import Stage
 from deploy.local.processes import free_port
 from deploy.local.redis import Guarded, RedisServer
 from streams.cli import cli
+from tests.support.worker_cluster import WorkerCluster
 
 
 def examined(monkeypatch: pytest.MonkeyPatch, code: int, **variables: object) -> dict[str, Any]:
@@ -26,20 +28,22 @@ def examined(monkeypatch: pytest.MonkeyPatch, code: int, **variables: object) ->
     return {finding["part"]: finding for finding in json.loads(found.output)}
 
 
-def test_all_is_well_where_all_is_there(stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_all_is_well_where_all_is_there(
+    workers: WorkerCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     here: dict[str, object] = {
-        "KAFKA__BOOTSTRAP_SERVERS": stage.bootstrap,
-        "TOPICS__PREFIX": stage.prefix,
-        "TOPICS__PARTITIONS": stage.partitions,
+        "KAFKA__BOOTSTRAP_SERVERS": workers.bootstrap,
+        "TOPICS__PREFIX": workers.prefix,
+        "TOPICS__PARTITIONS": workers.partitions,
         "WORKER__DATA_DIR": tmp_path,
-        "PRIVACY__MASTER_KEYS_FILE": stage.keys,
+        "PRIVACY__MASTER_KEYS_FILE": workers.keys,
     }
     found = examined(monkeypatch, 0, **here)
     assert found["Kafka"]["message"] == "1 brokers"
     assert found["master keys"]["verdict"] == "ok"
     assert {found[part]["verdict"] for part in ("topics", "aiokafka", "faust-streaming", "data directory")} == {"ok"}
     assert {found[part]["verdict"] for part in ("registry", "Redis")} == {"skipped"}
-    stage.keys.chmod(0o644)
+    workers.keys.chmod(0o644)
     assert "may be read by others" in examined(monkeypatch, 1, **here)["master keys"]["message"]
     off = examined(monkeypatch, 1, **here | {"PRIVACY__MODE": "off"})
     assert "is readable" in off["master keys"]["message"]
@@ -72,6 +76,40 @@ def test_a_redis_that_answers_is_well(monkeypatch: pytest.MonkeyPatch, tmp_path:
             monkeypatch, 1, KAFKA__BOOTSTRAP_SERVERS=nowhere, REDIS__URL=server.url, WORKER__DATA_DIR=tmp_path
         )
     assert found["Redis"]["verdict"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("policy", "most", "verdict"),
+    [
+        ("allkeys-lru", "64mb", "bad"), ("allkeys-random", "64mb", "bad"), ("allkeys-lru", "0", "ok"),
+        ("volatile-lru", "64mb", "ok"), ("noeviction", "64mb", "ok"),
+    ],
+)  # fmt: skip
+def test_a_redis_that_evicts_views_is_named(
+    policy: str, most: str, verdict: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not here, and this machine cannot install it")
+    nowhere = f"127.0.0.1:{free_port()}"
+    with RedisServer(tmp_path / "redis") as server:
+        with Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", most)
+            client.config_set("maxmemory-policy", policy)
+        shown = {"KAFKA__BOOTSTRAP_SERVERS": nowhere, "WORKER__DATA_DIR": tmp_path, "REDIS__URL": server.url}
+        found = examined(monkeypatch, 1, **shown)["Redis"]
+    assert found["verdict"] == verdict
+    assert verdict == "ok" or f"maxmemory-policy is {policy}: once 64 MiB" in found["message"]
+    assert verdict == "ok" or "Set maxmemory-policy to noeviction" in found["message"]
+
+
+def test_a_redis_that_never_answers_is_bad(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+        shown = {"KAFKA__BOOTSTRAP_SERVERS": nowhere, "WORKER__DATA_DIR": tmp_path, "REDIS__TIMEOUT_SECONDS": 1}
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        found = examined(monkeypatch, 1, **shown, REDIS__URL=url)["Redis"]
+    assert found["verdict"] == "bad"
+    assert "Timeout" in found["message"]
 
 
 def test_a_guarded_redis_lets_in_who_shows_a_certificate_and_the_password(

@@ -15,11 +15,13 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from simulator.runs import simulate
-from streams.kafka.topology import differences
+from streams.kafka.deployment import deployment_topics
+from streams.kafka.topic_admin import find_differences
+from streams.kafka.topic_ids import TopicIds
+from tests.support.worker_cluster import WorkerCluster
 
 log = logging.getLogger(__name__)
 # Else the measured time would not be shown.
@@ -33,26 +35,26 @@ def cluster(kafka_parts: None, tmp_path: Path) -> Iterator[KafkaCluster]:
         yield made
 
 
-async def leaders(stage: Stage, group: str) -> tuple[int, int]:
+async def leaders(workers: WorkerCluster, group: str) -> tuple[int, int]:
     """Return which broker leads the first partition of the clock, and which coordinates a group, by their node ids."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=stage.bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=workers.bootstrap)
     await admin.start()
     try:
-        (topic,) = await admin.describe_topics([stage.prefix + "clock"])
+        (topic,) = await admin.describe_topics([workers.prefix + "clock"])
         (leader,) = (found["leader"] for found in topic["partitions"] if found["partition"] == 0)
         return leader, await admin.find_coordinator(group)
     finally:
         await admin.close()
 
 
-def one_broker_for_both(stage: Stage) -> int:
+def one_broker_for_both(workers: WorkerCluster) -> int:
     """Let workers be of a group whose coordinator leads a partition of each lane too; returns its node id."""
     for number in range(100):
         # A topic that was just made may have no partition in what a broker tells yet.
         with suppress(KafkaError, ValueError):
-            leader, coordinator = asyncio.run(leaders(stage, f"failover-{number}"))
+            leader, coordinator = asyncio.run(leaders(workers, f"failover-{number}"))
             if leader == coordinator:
-                stage.group = f"failover-{number}"
+                workers.group = f"failover-{number}"
                 return leader
         # Kafka makes the topic of groups when it is asked for the first time.
         time.sleep(0.1)
@@ -64,36 +66,63 @@ def test_a_killed_leader_and_a_dead_cluster_cost_nothing_but_time(
 ) -> None:
     events = list(simulate(accounts=40, days=12, seed=5, start=date(2026, 1, 5)))
     closes = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
-    with Stage(cluster.bootstrap, tmp_path, "failover", partitions=2, replicas=3) as stage:
-        broker = one_broker_for_both(stage)
-        stage.start("one")
-        stage.start("two")
-        stage.publish(events[: closes[3]])
-        clock = TopicPartition(stage.prefix + "clock", 0)
-        stage.wait(lambda: clock in stage.committed(), "progress")
+    with WorkerCluster(cluster.bootstrap, tmp_path, "failover", partitions=2, replicas=3) as workers:
+        broker = one_broker_for_both(workers)
+        workers.start("one")
+        workers.start("two")
+        workers.publish(events[: closes[3]])
+        clock = TopicPartition(workers.prefix + "clock", 0)
+        workers.wait(lambda: clock in workers.committed(), "progress")
         began = time.monotonic()
         cluster.kill(broker - 1)
-        stage.publish(events[closes[3] : closes[7]])
+        workers.publish(events[closes[3] : closes[7]])
         # Four days were published before.
-        stage.wait(lambda: stage.committed().get(clock, 0) > 4, "a day that was published after it")
+        workers.wait(lambda: workers.committed().get(clock, 0) > 4, "a day that was published after it")
         seconds = round(time.monotonic() - began, 1)
         record_property("take_over_seconds", seconds)
         log.info("%.1f s from the end of the leader and coordinator to the close of a day published since", seconds)
-        stage.settle()
-        assert broker not in asyncio.run(leaders(stage, stage.group))
+        workers.wait_until_idle()
+        assert broker not in asyncio.run(leaders(workers, workers.group))
         # A replica that is away is a replica; and more of them than were asked for are fine.
-        settings = stage.settings()
-        assert asyncio.run(differences(settings)) == []
+        settings = workers.settings()
+        assert asyncio.run(find_differences(settings)) == []
         fewer = settings.topics.model_copy(update={"replication_factor": 2})
-        assert asyncio.run(differences(settings.model_copy(update={"topics": fewer}))) == []
+        assert asyncio.run(find_differences(settings.model_copy(update={"topics": fewer}))) == []
         cluster.restart(broker - 1)
-        stage.publish(events[closes[7] :])
+        workers.publish(events[closes[7] :])
         for number in range(3):
             cluster.kill(number)
         for name in ("one", "two"):
-            stage.wait(lambda name=name: "Unable to update metadata" in stage.log(name), "a word about it")  # type: ignore[misc]
+            workers.wait(lambda name=name: "Unable to update metadata" in workers.log(name), "a word about it")  # type: ignore[misc]
         cluster.start()
-        stage.settle()
-        stage.assert_exact(events)
+        workers.wait_until_idle()
+        workers.assert_exact(events)
         # They waited; nobody had to start them again.
-        stage.assert_at_work()
+        workers.assert_running()
+
+
+def test_a_frozen_broker_holds_up_no_look_at_the_topics(cluster: KafkaCluster, tmp_path: Path) -> None:
+    """It serves no records either, so what the others say of the topics counts."""
+    with WorkerCluster(cluster.bootstrap, tmp_path, "frozen", partitions=6, replicas=3) as workers:
+        settings = workers.settings()
+        # As long as a request to it would be waited for.
+        slow = settings.kafka.model_copy(update={"request_timeout_seconds": 120})
+        full = deployment_topics(settings).values()
+
+        async def scene() -> None:
+            ids = TopicIds(settings.model_copy(update={"kafka": slow}))
+            try:
+                before = await ids.ask(full)
+                assert len(before) == 3
+                for broker in range(3):
+                    cluster.pause(broker)
+                    try:
+                        found = await asyncio.wait_for(ids.ask(full), 60)
+                    finally:
+                        cluster.resume(broker)
+                    assert found
+                    assert all(seen[name].topic_id == before[0][name].topic_id for seen in found for name in seen)
+            finally:
+                await ids.stop()
+
+        asyncio.run(scene())

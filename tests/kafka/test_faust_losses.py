@@ -35,28 +35,28 @@ from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 from intervaltree import IntervalTree
 
-from chaos.stage import Stage
 from deploy.local.kafka import group_offsets
+from tests.support.worker_cluster import WorkerCluster
 
-PROGRAM = Path(__file__).with_name("counting_faust.py")
+PROGRAM = Path(__file__).parents[1] / "support" / "programs" / "counting_faust.py"
 TP0 = TP("payments", 0)
 
 
 class Plain:
     """The counting app with topics of its own."""
 
-    def __init__(self, stage: Stage, partitions: int = 1) -> None:
-        self.stage = stage
-        self.prefix = f"{stage.prefix}plain-"
-        self.notes = stage.folder / "notes"
-        self.log = stage.folder / "plain.log"
+    def __init__(self, workers: WorkerCluster, partitions: int = 1) -> None:
+        self.workers = workers
+        self.prefix = f"{workers.prefix}plain-"
+        self.notes = workers.folder / "notes"
+        self.log = workers.folder / "plain.log"
         self.worker: subprocess.Popen[bytes] | None = None
         self.notes.touch()
         names = {"payments": partitions, "said": partitions}
         asyncio.run(self._make(names))
 
     async def _make(self, names: dict[str, int]) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.stage.bootstrap)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.workers.bootstrap)
         await admin.start()
         try:
             await admin.create_topics([NewTopic(self.prefix + name, count, 1) for name, count in names.items()])
@@ -66,9 +66,9 @@ class Plain:
     def start(self, **given: object) -> None:
         """Start the app."""
         given = {
-            "broker": self.stage.bootstrap,
+            "broker": self.workers.bootstrap,
             "prefix": self.prefix,
-            "folder": str(self.stage.folder / "plain"),
+            "folder": str(self.workers.folder / "plain"),
             "notes": str(self.notes),
             **given,
         }
@@ -86,7 +86,7 @@ class Plain:
         """Publish payments of one account."""
 
         async def send() -> None:
-            async with AIOKafkaProducer(bootstrap_servers=self.stage.bootstrap) as producer:
+            async with AIOKafkaProducer(bootstrap_servers=self.workers.bootstrap) as producer:
                 for value in values:
                     await producer.send_and_wait(
                         f"{self.prefix}payments", value, b"A1", partition=partition, headers=headers
@@ -105,10 +105,10 @@ class Plain:
         async def read() -> list[int]:
             place = TopicPartition(f"{self.prefix}said", 0)
             async with AIOKafkaConsumer(
-                bootstrap_servers=self.stage.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+                bootstrap_servers=self.workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
             ) as consumer:
                 consumer.assign([place])
-                end = (await consumer.end_offsets([place]))[place]
+                end = (await self.workers.end_offsets([place]))[place]
                 found: list[int] = []
                 while await consumer.position(place) < end:
                     batch = await consumer.getmany(timeout_ms=200)
@@ -119,81 +119,83 @@ class Plain:
 
     def committed(self) -> int:
         """Return how far the group has committed the payments."""
-        found = asyncio.run(group_offsets(self.stage.bootstrap, f"{self.prefix}plain"))
+        found = asyncio.run(group_offsets(self.workers.bootstrap, f"{self.prefix}plain"))
         return sum(offset for place, offset in found.items() if place.topic.endswith("payments"))
 
 
 @pytest.fixture
-def plain(stage: Stage) -> Iterator[Plain]:
+def plain(workers: WorkerCluster) -> Iterator[Plain]:
     """The app, ended with the test."""
-    made = Plain(stage)
+    made = Plain(workers)
     yield made
     made.end()
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-def test_what_a_killed_app_had_said_is_said_again(guarantee: str, stage: Stage, plain: Plain) -> None:
+def test_what_a_killed_app_had_said_is_said_again(guarantee: str, workers: WorkerCluster, plain: Plain) -> None:
     """A table's rows, what is sent, and the offsets are not tied, in Faust's exactly-once mode neither: `topic.send`
     is outside of its transaction. Ours: test_killed_workers_lose_and_double_nothing.
     """
     plain.start(guarantee=guarantee, commit_interval=600)
     plain.pay(*[b"1"] * 6)
-    stage.wait(lambda: len(plain.said()) == 6, "six totals")
+    workers.wait(lambda: len(plain.said()) == 6, "six totals")
     plain.end()
     plain.start(guarantee=guarantee, commit_interval=600)
-    stage.wait(lambda: len(plain.said()) == 12, "them again")
+    workers.wait(lambda: len(plain.said()) == 12, "them again")
     # Six payments of 1.
     assert max(plain.said()) == 12
 
 
-def test_a_payment_on_which_the_agent_fails_is_passed_over(stage: Stage, plain: Plain) -> None:
+def test_a_payment_on_which_the_agent_fails_is_passed_over(workers: WorkerCluster, plain: Plain) -> None:
     """An exception acknowledges the event. Ours: test_whatever_comes_in_is_answered_once_and_the_stream_goes_on for
-    what cannot be read; a fault of an agent stops the worker (`Lane.take`), and nothing of the batch is committed.
+    what cannot be read; where an agent fails, test_quarantined_keys: the key waits with its payment.
     """
     plain.start()
     plain.pay(b"1", b"1", b"poison", b"1", b"1", b"1")
-    stage.wait(lambda: plain.committed() == 6, "a commit past the poison")
+    workers.wait(lambda: plain.committed() == 6, "a commit past the poison")
     assert max(plain.said()) == 5
     plain.end(signal.SIGTERM)
     assert "ValueError" in plain.log.read_text("utf-8")
 
 
-def test_a_tombstone_raises_into_the_agent_and_is_gone(stage: Stage, plain: Plain) -> None:
+def test_a_tombstone_raises_into_the_agent_and_is_gone(workers: WorkerCluster, plain: Plain) -> None:
     """Ours: test_whatever_comes_in_is_answered_once_and_the_stream_goes_on."""
     plain.start()
     plain.pay(b"1", None, b"1")
-    stage.wait(lambda: plain.committed() == 3, "a commit past the tombstone")
+    workers.wait(lambda: plain.committed() == 3, "a commit past the tombstone")
     assert plain.said() == [1, 2]
 
 
-def test_a_send_that_was_awaited_is_not_sent(stage: Stage, plain: Plain) -> None:
+def test_a_send_that_was_awaited_is_not_sent(workers: WorkerCluster, plain: Plain) -> None:
     """`await topic.send()` hands back a future that is not done. Ours awaits each delivery before the offset is
     committed (`Transactions.commit`).
     """
     plain.start()
     plain.pay(b"1", b"1")
-    stage.wait(lambda: len(plain.noted("sent")) == 2, "two sends")
+    workers.wait(lambda: len(plain.noted("sent")) == 2, "two sends")
     assert plain.noted("sent") == ["False", "False"]
 
 
-def test_of_two_headers_of_one_name_one_is_left(stage: Stage, plain: Plain) -> None:
+def test_of_two_headers_of_one_name_one_is_left(workers: WorkerCluster, plain: Plain) -> None:
     """Ours hands on the list: a dead letter holds the headers as they came."""
     plain.start()
     plain.pay(b"1", headers=[("trace", b"a"), ("trace", b"b")])
-    stage.wait(lambda: bool(plain.noted("seen")), "the payment")
+    workers.wait(lambda: bool(plain.noted("seen")), "the payment")
     assert plain.noted("seen") == ["0 ['trace']"]
 
 
-def test_a_disk_that_is_ahead_of_the_changelog_keeps_the_app_from_starting(stage: Stage, plain: Plain) -> None:
+def test_a_disk_that_is_ahead_of_the_changelog_keeps_the_app_from_starting(
+    workers: WorkerCluster, plain: Plain
+) -> None:
     """Ours: test_a_disk_that_is_ahead_of_the_cluster_is_built_anew."""
     plain.start()
     plain.pay(b"1", b"1", b"1")
-    stage.wait(lambda: plain.committed() == 3, "the payments")
+    workers.wait(lambda: plain.committed() == 3, "the payments")
     plain.end(signal.SIGTERM)
     changelog = f"{plain.prefix}plain-{plain.prefix}totals-changelog"
 
     async def forget() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=stage.bootstrap)
+        admin = AIOKafkaAdminClient(bootstrap_servers=workers.bootstrap)
         await admin.start()
         try:
             await admin.delete_topics([changelog])
@@ -202,20 +204,20 @@ def test_a_disk_that_is_ahead_of_the_changelog_keeps_the_app_from_starting(stage
 
     asyncio.run(forget())
     plain.start()
-    stage.wait(lambda: "ConsistencyError" in plain.log.read_text("utf-8"), "a refusal")
+    workers.wait(lambda: "ConsistencyError" in plain.log.read_text("utf-8"), "a refusal")
     plain.pay(b"1")
     plain.end()
     assert plain.committed() == 3
 
 
-def test_partitions_that_do_not_fit_are_found_by_the_agent_only(stage: Stage) -> None:
+def test_partitions_that_do_not_fit_are_found_by_the_agent_only(workers: WorkerCluster) -> None:
     """The payment is lost like any on which the agent fails. Ours refuses to start: `reprieve topics check`."""
-    plain = Plain(stage, partitions=3)
+    plain = Plain(workers, partitions=3)
     try:
         plain.start(partitions=1)
         plain.pay(b"1", partition=2)
-        stage.wait(lambda: "PartitionsMismatch" in plain.log.read_text("utf-8"), "the mismatch")
-        stage.wait(lambda: plain.committed() == 1, "a commit past the payment")
+        workers.wait(lambda: "PartitionsMismatch" in plain.log.read_text("utf-8"), "the mismatch")
+        workers.wait(lambda: plain.committed() == 1, "a commit past the payment")
         assert plain.said() == []
     finally:
         plain.end()
@@ -275,13 +277,13 @@ def test_a_web_server_without_a_login_is_on_by_default(tmp_path: Path) -> None:
     assert (str(app.conf.web_bind), app.conf.web_port) == ("0.0.0.0", 6066)
 
 
-def test_the_end_of_a_changelog_is_not_known_before_it_was_fetched(stage: Stage) -> None:
+def test_the_end_of_a_changelog_is_not_known_before_it_was_fetched(workers: WorkerCluster) -> None:
     """Faust asks `last_stable_offset` and takes None for an empty changelog. Ours asks for `end_offsets`."""
-    stage.put("payments", 0, b"k", b"v")
-    place = TopicPartition(f"{stage.prefix}payments", 0)
+    workers.produce("payments", 0, b"k", b"v")
+    place = TopicPartition(f"{workers.prefix}payments", 0)
 
     async def ask() -> tuple[int | None, int]:
-        async with AIOKafkaConsumer(bootstrap_servers=stage.bootstrap) as consumer:
+        async with AIOKafkaConsumer(bootstrap_servers=workers.bootstrap) as consumer:
             consumer.assign([place])
             return consumer.last_stable_offset(place), (await consumer.end_offsets([place]))[place]
 
@@ -306,7 +308,7 @@ def test_a_timer_cannot_write_to_a_table(tmp_path: Path) -> None:
 
 def test_of_a_window_that_closes_on_two_partitions_the_second_is_never_told(tmp_path: Path) -> None:
     """What was last closed is kept for all partitions together: of the others the values go, and nobody hears of them.
-    Ours has no windows: lanes tell each other how far they have closed a day (`streams/kafka/closing.py`).
+    Ours has no windows: lanes tell each other how far they have closed a day (`streams/engine/day_close.py`).
     """
     told = []
 
@@ -326,7 +328,7 @@ def test_of_a_window_that_closes_on_two_partitions_the_second_is_never_told(tmp_
 
 def test_a_store_that_was_stopped_still_holds_its_lock(tmp_path: Path) -> None:
     """Handles are dropped, not closed: whoever still has one keeps the folder locked, and who takes the partition tries
-    for half a minute. Ours closes its stores, and has one data directory a process (`streams/folders.py`).
+    for half a minute. Ours closes its stores, and has one data directory a process (`streams/folder_lock.py`).
     """
 
     async def hold() -> None:

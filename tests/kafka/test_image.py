@@ -21,12 +21,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from box import USER, Box, signalled
 
-from chaos.stage import Stage
 from deploy.local.processes import free_port, is_listening
 from deploy.local.redis import RedisServer
 from simulator.runs import simulate
+from tests.support.sandbox import USER, Box, signalled
+from tests.support.worker_cluster import WorkerCluster
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy" / "image" / "Containerfile"
@@ -102,14 +102,14 @@ def running(box: Box, log: Path, *command: str, **settings: str) -> Iterator[sub
             process.wait()
 
 
-def settings_of(stage: Stage) -> Mapping[str, str]:
-    """Return a stage's settings as variables; no key is at hand by which personal data would be sealed."""
+def settings_of(workers: WorkerCluster) -> Mapping[str, str]:
+    """Return a workers's settings as variables; no key is at hand by which personal data would be sealed."""
     return {
         "REPRIEVE_PRIVACY__MODE": "off",
-        "REPRIEVE_KAFKA__BOOTSTRAP_SERVERS": stage.bootstrap,
-        "REPRIEVE_TOPICS__PREFIX": stage.prefix,
-        "REPRIEVE_TOPICS__PARTITIONS": str(stage.partitions),
-        "REPRIEVE_WORKER__APPLICATION_ID": stage.group,
+        "REPRIEVE_KAFKA__BOOTSTRAP_SERVERS": workers.bootstrap,
+        "REPRIEVE_TOPICS__PREFIX": workers.prefix,
+        "REPRIEVE_TOPICS__PARTITIONS": str(workers.partitions),
+        "REPRIEVE_WORKER__APPLICATION_ID": workers.group,
         "REPRIEVE_WORKER__SESSION_TIMEOUT_SECONDS": "3",
     }
 
@@ -168,20 +168,22 @@ def test_the_page_ends_in_order_when_its_container_is_stopped(box: Box, tmp_path
         assert signalled(process, signal.SIGTERM) == 0, log.read_text("utf-8")
 
 
-def test_a_worker_and_the_views_do_their_work_in_it_and_end_in_order(image: Path, stage: Stage, tmp_path: Path) -> None:
+def test_a_worker_and_the_views_do_their_work_in_it_and_end_in_order(
+    image: Path, workers: WorkerCluster, tmp_path: Path
+) -> None:
     events = list(simulate(accounts=10, days=12, seed=3, start=date(2026, 1, 5)))
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not here")
     worker, views = tmp_path / "worker.log", tmp_path / "views.log"
     with RedisServer(tmp_path / "redis") as redis:
-        settings = {**settings_of(stage), "REPRIEVE_REDIS__URL": redis.url}
+        settings = {**settings_of(workers), "REPRIEVE_REDIS__URL": redis.url}
         with (
             running(boxed(image, tmp_path / "1"), worker, "reprieve", "worker", **settings) as one,
             running(boxed(image, tmp_path / "2"), views, "reprieve", "views", "run", **settings) as two,
         ):
-            stage.publish(events)
-            stage.settle()
+            workers.publish(events)
+            workers.wait_until_idle()
             assert one.poll() is None, worker.read_text("utf-8")
             assert signalled(one, signal.SIGTERM) == 0, worker.read_text("utf-8")
             assert signalled(two, signal.SIGTERM) == 0, views.read_text("utf-8")
-    stage.assert_exact(events)
+    workers.assert_exact(events)

@@ -15,7 +15,6 @@ from uuid import UUID
 
 import pytest
 
-from chaos.stage import Stage
 from deploy.local.jars import fetched, jars_in, java
 from deploy.local.registry import RegistryServer
 from schemas import events as ev
@@ -23,6 +22,7 @@ from schemas.codec import Codec
 from simulator.runs import simulate
 from streams.registry import ConfluentRegistry, register_all
 from streams.settings import RegistrySettings
+from tests.support.worker_cluster import WorkerCluster
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "java"
@@ -47,25 +47,25 @@ def classes(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def registry(request: pytest.FixtureRequest, stage: Stage, tmp_path: Path) -> Iterator[str | None]:
-    """Yield the address of a registry with our schemas where the test asks for one, which the stage uses then."""
+def registry(request: pytest.FixtureRequest, workers: WorkerCluster, tmp_path: Path) -> Iterator[str | None]:
+    """Yield the address of a registry with our schemas where the test asks for one, which the workers uses then."""
     if not request.param:
         yield None
         return
     with RegistryServer(tmp_path / "registry") as server:
-        stage.registry = server.url
-        register_all(stage.settings())
+        workers.registry = server.url
+        register_all(workers.settings())
         with closing(ConfluentRegistry(RegistrySettings(url=server.url))) as client:
-            stage.codec = Codec(client)
+            workers.codec = Codec(client)
             yield server.url
 
 
 @pytest.fixture
-def run(classes: str, stage: Stage, registry: str | None) -> Run:
+def run(classes: str, workers: WorkerCluster, registry: str | None) -> Run:
     """Return how to run a program of the examples to its end; it returns what the program printed."""
 
     def run(program: str, **options: object) -> str:
-        given = {"bootstrap": stage.bootstrap, "prefix": stage.prefix, "contracts": ROOT / "docs" / "asyncapi.yaml"}
+        given = {"bootstrap": workers.bootstrap, "prefix": workers.prefix, "contracts": ROOT / "docs" / "asyncapi.yaml"}
         given |= options | ({} if registry is None else {"registry": registry})
         flat = [str(part) for name, value in given.items() for part in (f"--{name}", value)]
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
@@ -129,21 +129,21 @@ def lender() -> list[ev.Event]:
 
 @pytest.mark.parametrize("registry", [False, True], ids=["single-object", "confluent"], indirect=True)
 def test_payments_from_java_count_once_and_each_open_offer_is_told_once_in_its_hours(
-    registry: str | None, run: Run, stage: Stage, tmp_path: Path
+    registry: str | None, run: Run, workers: WorkerCluster, tmp_path: Path
 ) -> None:
     file = tmp_path / "payments.csv"
     fields = ("payment_id", "account_id", "amount", "currency", "value_on", "channel")
     file.write_text("\n".join([",".join(fields), *(",".join(str(getattr(p, f)) for f in fields) for p in payments())]))
-    stage.start()
-    stage.publish([opened()])
+    workers.start()
+    workers.publish([opened()])
     for _ in range(2):
         run("PaymentSystem", file=file)
     rest = lender()
-    stage.publish(rest)
-    stage.settle()
-    stage.assert_exact([opened(), *payments(), *rest])
+    workers.publish(rest)
+    workers.wait_until_idle()
+    workers.assert_exact([opened(), *payments(), *rest])
 
-    said = stage.said()
+    said = workers.outputs()
     offers = {e.offer_id: e for e in said if isinstance(e, ev.OfferPublished)}
     over = {e.offer_id for e in said if isinstance(e, ev.OfferWithdrawn | ev.OfferExpired)}
     open_ones = sorted(offers.keys() - over)
@@ -161,7 +161,8 @@ def test_payments_from_java_count_once_and_each_open_offer_is_told_once_in_its_h
     expected = {
         offer: offers[offer]
         for offer in open_ones
-        if contacts[offer].not_before <= contact.not_before < contacts[offer].not_after and contacts[offer].channels
+        if contacts[offer].channels
+        and any(w.not_before <= contact.not_before < w.not_after for w in contacts[offer].windows or (contacts[offer],))
     }
     lines = [line.split("\t") for line in told.splitlines()]
     assert sorted(line[0] for line in lines) == sorted(expected)

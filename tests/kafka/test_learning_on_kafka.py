@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from chaos.stage import Stage, expected
 from schemas import events as ev
 from simulator.runs import simulate
+from tests.support.worker_cluster import WorkerCluster, expected_outputs
 
 POLICY = "learning_on"
 
@@ -17,18 +17,18 @@ def history() -> list[ev.Event]:
     return list(simulate(accounts=200, days=110, seed=4, policy=POLICY))
 
 
-def test_what_was_learned_leads_the_same_offers_with_two_workers_and_a_crash(stage: Stage) -> None:
-    said = expected(history(), POLICY)
-    assert {"fixed", "learned"} <= {e.group for e in said if isinstance(e, ev.DecisionLogged)}
-    stage.policy = POLICY
-    stage.start("one")
-    stage.start("two")
+def test_what_was_learned_leads_the_same_offers_with_two_workers_and_a_crash(workers: WorkerCluster) -> None:
+    said = expected_outputs(history(), POLICY)
+    assert {"fixed", "learned"} <= {e.arm for e in said if isinstance(e, ev.DecisionLogged)}
+    workers.policy = POLICY
+    workers.start("one")
+    workers.start("two")
     parts = [history()[n : n + len(history()) // 4 + 1] for n in range(0, len(history()), len(history()) // 4 + 1)]
     for name, part in zip(("one", "two", "one", ""), parts, strict=True):
-        stage.publish(part)
+        workers.publish(part)
         if name:
-            stage.wait(lambda: bool(stage.committed()), "progress")
-            stage.kill(name)
-            stage.start(name)
-    stage.settle()
-    stage.assert_exact(history())
+            workers.wait(lambda: bool(workers.committed()), "progress")
+            workers.kill(name)
+            workers.start(name)
+    workers.wait_until_idle()
+    workers.assert_exact(history())

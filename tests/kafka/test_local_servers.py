@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from deploy.local.jars import java
 from deploy.local.kafka import KafkaCluster
-from deploy.local.processes import free_port, is_listening
-from schemas.errors import Fatal
+from deploy.local.processes import Server, free_port, is_listening
+from schemas.errors import FatalError
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples.jsonl"
 
@@ -137,6 +140,43 @@ def test_a_start_that_fails_once_kafka_runs_stops_it_and_its_folder_takes_anothe
         reprieve("down", "--data", data)
 
 
+@pytest.mark.parametrize("moment", ["as Kafka starts", "as topics are made"])
+def test_up_stops_a_broker_that_ignores_sigterm_when_it_is_told_to_end_and_exits_by_the_signal(
+    tmp_path: Path, moment: str
+) -> None:
+    data, runtime = tmp_path / "servers", tmp_path / "jre" / "bin" / "java"
+    runtime.parent.mkdir(parents=True)
+    # What a program ignores, Java ignores as well that it becomes.
+    runtime.write_text(f"#!/bin/sh\ntrap '' TERM\nexec {java()} \"$@\"\n")
+    runtime.chmod(0o755)
+    broker = Server(data / "kafka" / "0", "kafka-0")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("REPRIEVE_")}
+    command = [sys.executable, "-m", "streams.cli", "up", "--data", data, "--port", str(free_port()), "--no-redis"]
+    environment = clean | {"JAVA_HOME": str(runtime.parents[1])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as up:
+        try:
+            if moment == "as topics are made":
+                assert up.stdout is not None
+                assert up.stdout.readline().startswith("Kafka: ")
+            deadline = time.monotonic() + 60
+            while broker.pid is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            pid = broker.pid
+            assert pid is not None
+            # One who is told twice goes on to end its children.
+            for _ in range(2):
+                up.send_signal(signal.SIGTERM)
+                time.sleep(1)
+            assert up.poll() is None
+            assert up.wait(60) == 128 + signal.SIGTERM
+            assert broker.pid is None
+            assert not (data / "kafka" / "0" / "kafka-0.pid").exists()
+            assert not Path(f"/proc/{pid}").exists()
+        finally:
+            up.kill()
+            broker.stop(signal.SIGKILL)
+
+
 def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
     none = reprieve("up", "--data", tmp_path / "a", "--port", free_port(), PATH=str(tmp_path), JAVA_HOME="")
     assert none.returncode == 1
@@ -153,7 +193,7 @@ def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_and_a_folder_of_another_cluster_are_refused(tmp_path: Path) -> None:
     with KafkaCluster(tmp_path / "one") as one:
-        with pytest.raises(Fatal, match="is taken by another program"):
+        with pytest.raises(FatalError, match="is taken by another program"):
             KafkaCluster(tmp_path / "two", ports=one.ports).start()
-        with pytest.raises(Fatal, match="holds a cluster of 1 brokers"):
+        with pytest.raises(FatalError, match="holds a cluster of 1 brokers"):
             KafkaCluster(tmp_path / "one", 3)

@@ -18,8 +18,6 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from confluent_kafka import Producer
 
-from chaos.proxy import Proxy
-from chaos.stage import Stage
 from deploy.local.jars import classpath, java
 from deploy.local.processes import free_port
 from deploy.local.registry import RegistryServer
@@ -28,26 +26,28 @@ from schemas.codec import Codec
 from schemas.topics import TOPIC_OF, TOPICS, key_of
 from simulator.runs import simulate
 from streams.cli import cli
-from streams.kafka.partitioning import partition_of
-from streams.privacy.audit import KafkaAudit
+from streams.engine.partitioning import partition_of
 from streams.registry import ConfluentRegistry, register_all
+from streams.security.audit import KafkaAudit
 from streams.settings import RegistrySettings
-from tests.privacy.marks import erasure
+from tests.support.canaries import erasure
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.worker_cluster import WorkerCluster
 
 # Topic, partition, key, value; None where all before it must have arrived.
 Line = tuple[str, int | None, str | None, bytes] | None
 Feed = Callable[[str, Sequence[Line]], None]
 
 
-def by_java(bootstrap: str, lines: Sequence[Line]) -> None:
-    """Publish with the Java client as it is by default."""
+def by_java(bootstrap: str, lines: Sequence[Line], codec: str = "none") -> None:
+    """Publish with the Java client as it is by default, but for what it compresses with."""
     text = "\n".join(
         "flush" if line is None else "\t".join(("-" if p is None else str(p)) for p in line[:3]) + "\t" + line[3].hex()
         for line in lines
     )
     program = Path(__file__).with_name("Produce.java")
     subprocess.run(
-        [java(), "-cp", classpath(), str(program), bootstrap],
+        [java(), "-cp", classpath(), str(program), bootstrap, codec],
         input=text.encode(),
         check=True,
         timeout=120,
@@ -73,14 +73,14 @@ def by_librdkafka_as_java(bootstrap: str, lines: Sequence[Line]) -> None:
     by_librdkafka(bootstrap, lines, partitioner="murmur2_random")
 
 
-def lines_of(stage: Stage, events: Sequence[ev.Event], codec: Codec) -> list[Line]:
+def lines_of(workers: WorkerCluster, events: Sequence[ev.Event], codec: Codec) -> list[Line]:
     """Return events as a payment system would publish them."""
     lines: list[Line] = []
     for event in events:
-        topic = stage.prefix + TOPIC_OF[type(event)].name
+        topic = workers.prefix + TOPIC_OF[type(event)].name
         value = codec.encode(event, topic)
         if isinstance(event, ev.DayClosed):
-            lines += [None, *((topic, part, None, value) for part in range(stage.partitions)), None]
+            lines += [None, *((topic, part, None, value) for part in range(workers.partitions)), None]
         else:
             lines.append((topic, None, key_of(event), value))
     return lines
@@ -107,25 +107,25 @@ def known(registry: RegistryServer) -> Iterator[ConfluentRegistry]:
 
 
 @pytest.mark.parametrize("feed", [by_java, by_librdkafka_as_java])
-def test_other_clients_feed_a_worker(feed: Feed, stage: Stage, events: list[ev.Event]) -> None:
-    feed(stage.bootstrap, lines_of(stage, events, Codec()))
-    stage.start()
-    stage.settle()
-    stage.assert_exact(events)
+def test_other_clients_feed_a_worker(feed: Feed, workers: WorkerCluster, events: list[ev.Event]) -> None:
+    feed(workers.bootstrap, lines_of(workers, events, Codec()))
+    workers.start()
+    workers.wait_until_idle()
+    workers.assert_exact(events)
 
 
 @pytest.mark.parametrize("wrong_partition", ["refuse", "rekey"])
 def test_keys_that_librdkafka_places_by_its_own_hash_are_refused_or_sent_on_but_never_mixed(
-    wrong_partition: str, stage: Stage, events: list[ev.Event]
+    wrong_partition: str, workers: WorkerCluster, events: list[ev.Event]
 ) -> None:
     opened = [event for event in events if isinstance(event, ev.AccountOpened)]
-    by_librdkafka(stage.bootstrap, lines_of(stage, opened, Codec()))
-    stage.start(wrong_partition=wrong_partition)
-    stage.settle()
-    said = stage.said()
+    by_librdkafka(workers.bootstrap, lines_of(workers, opened, Codec()))
+    workers.start(wrong_partition=wrong_partition)
+    workers.wait_until_idle()
+    said = workers.outputs()
     refused = {letter.key for letter in said if isinstance(letter, ev.DeadLetter)}
     if wrong_partition == "rekey":
-        stage.assert_exact(opened)
+        workers.assert_exact(opened)
         return
     codes = Counter(letter.code for letter in said if isinstance(letter, ev.DeadLetter))
     assert set(codes) == {"wrong_partition"}
@@ -134,56 +134,58 @@ def test_keys_that_librdkafka_places_by_its_own_hash_are_refused_or_sent_on_but_
 
 
 def test_a_worker_with_a_registry_reads_and_writes_confluent_framing(
-    stage: Stage, events: list[ev.Event], known: ConfluentRegistry, capsys: pytest.CaptureFixture[str]
+    workers: WorkerCluster, events: list[ev.Event], known: ConfluentRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stage.registry = known.url
-    stage.start()
-    stage.wait(lambda: "has no such schema under the subject" in stage.log(), "a word about the missing schemas")
-    assert stage.workers.pop("one").wait(30) == 1
-    assert "Run `reprieve schemas register`" in stage.log().splitlines()[-1]
+    workers.registry = known.url
+    workers.start()
+    workers.wait(lambda: "has no such schema under the subject" in workers.log(), "a word about the missing schemas")
+    assert workers.processes.pop("one").wait(30) == 1
+    assert "Run `reprieve schemas register`" in workers.log().splitlines()[-1]
 
-    command = ["schemas", "register", "--config", str(stage.folder / "one.toml")]
+    command = ["schemas", "register", "--config", str(workers.folder / "one.toml")]
     assert cli(command, standalone_mode=False) is None
     once = capsys.readouterr().out
-    assert f"{stage.prefix}payments-reprieve.PaymentReceived" in once
+    assert f"{workers.prefix}payments-reprieve.PaymentReceived" in once
     cli(command, standalone_mode=False)
     assert capsys.readouterr().out == once
 
-    stage.codec = Codec(known)
-    lines = lines_of(stage, events, stage.codec)
+    workers.codec = Codec(known)
+    lines = lines_of(workers, events, workers.codec)
     assert {line[3][:1] for line in lines if line is not None} == {b"\0"}
-    by_librdkafka_as_java(stage.bootstrap, lines)
+    by_librdkafka_as_java(workers.bootstrap, lines)
     # An id that nobody has registered, on the partition of its key.
-    stage.put("payments", partition_of(b"nobody", stage.partitions), b"nobody", b"\0\x7f\xff\xff\xff")
-    stage.start()
-    stage.settle()
-    stage.assert_exact(events, Counter(unknown_schema=1))
+    workers.produce("payments", partition_of(b"nobody", workers.partitions), b"nobody", b"\0\x7f\xff\xff\xff")
+    workers.start()
+    workers.wait_until_idle()
+    workers.assert_exact(events, Counter(unknown_schema=1))
 
 
 def test_a_registry_that_goes_away_is_waited_for(
-    stage: Stage, events: list[ev.Event], registry: RegistryServer, known: ConfluentRegistry
+    workers: WorkerCluster, events: list[ev.Event], registry: RegistryServer, known: ConfluentRegistry
 ) -> None:
     nowhere = free_port()
-    with Proxy(1) as proxy:
-        stage.registry = registry.url.replace(str(registry.port), str(proxy.ports[0]))
-        proxy.aim([registry.port])
-        register_all(stage.settings())
-        stage.codec = Codec(known)
-        lines = lines_of(stage, events, stage.codec)
-        stage.start()
-        stage.wait(lambda: '"event": "lanes_open"' in stage.log(), "its lanes")
-        proxy.aim([nowhere])
+    with FaultyProxy(1) as proxy:
+        workers.registry = registry.url.replace(str(registry.port), str(proxy.ports[0]))
+        proxy.set_targets([registry.port])
+        register_all(workers.settings())
+        workers.codec = Codec(known)
+        lines = lines_of(workers, events, workers.codec)
+        workers.start()
+        workers.wait(lambda: '"event": "lanes_open"' in workers.log(), "its lanes")
+        proxy.set_targets([nowhere])
         proxy.cut()
-        by_librdkafka_as_java(stage.bootstrap, lines)
-        stage.wait(lambda: '"doing": "asking the registry for a schema"' in stage.log(), "a word about the registry")
-        stage.assert_at_work()
-        proxy.aim([registry.port])
-        stage.settle()
-        stage.assert_exact(events)
+        by_librdkafka_as_java(workers.bootstrap, lines)
+        workers.wait(
+            lambda: '"doing": "asking the registry for a schema"' in workers.log(), "a word about the registry"
+        )
+        workers.assert_running()
+        proxy.set_targets([registry.port])
+        workers.wait_until_idle()
+        workers.assert_exact(events)
 
 
 def test_the_cloudevents_sdk_reads_every_record_that_comes_of_a_run_and_of_who_looks_and_publishes(
-    stage: Stage,
+    workers: WorkerCluster,
 ) -> None:
     # Few closes, since each costs time.
     history = [
@@ -194,23 +196,27 @@ def test_the_cloudevents_sdk_reads_every_record_that_comes_of_a_run_and_of_who_l
     last = next(event for event in reversed(history) if isinstance(event, ev.DayClosed))
     who = next(event.borrower_id for event in history if isinstance(event, ev.AccountOpened))
     poison = b"nothing that anybody wrote"
-    stage.start()
-    stage.publish([*history, erasure(who, last.business_date)])
-    stage.put("payments", 0, b"x", poison)
-    stage.settle()
+    workers.start()
+    workers.publish([*history, erasure(who, last.business_date)])
+    workers.produce("payments", 0, b"x", poison)
+    workers.wait_until_idle()
 
     async def records() -> dict[str, list[Any]]:
-        await KafkaAudit(stage.settings(), stage.codec, "test").record([(who, ["means.region"])], "li.wei", "hotline")
+        await KafkaAudit(workers.settings(), workers.codec, "test").record(
+            [(who, ["means.region"])], "li.wei", "hotline"
+        )
         found: dict[str, list[Any]] = {}
         async with AIOKafkaConsumer(
-            bootstrap_servers=stage.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+            bootstrap_servers=workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
         ) as consumer:
-            tps = [TopicPartition(stage.prefix + topic, part) for topic in TOPICS for part in range(stage.partitions)]
+            tps = [
+                TopicPartition(workers.prefix + topic, part) for topic in TOPICS for part in range(workers.partitions)
+            ]
             consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
+            ends = await workers.end_offsets(tps)
             while any([await consumer.position(tp) < ends[tp] for tp in tps]):
                 for tp, some in (await consumer.getmany(timeout_ms=200)).items():
-                    found.setdefault(tp.topic.removeprefix(stage.prefix), []).extend(some)
+                    found.setdefault(tp.topic.removeprefix(workers.prefix), []).extend(some)
         return found
 
     found = asyncio.run(records())
@@ -221,7 +227,7 @@ def test_the_cloudevents_sdk_reads_every_record_that_comes_of_a_run_and_of_who_l
         for record in some:
             if record.value == poison:
                 continue
-            event = stage.codec.decode(record.value)
+            event = workers.codec.decode(record.value)
             headers = dict(record.headers)
             assert len(headers) == len(record.headers)
             message = KafkaMessage(headers=headers, key=record.key, value=record.value)

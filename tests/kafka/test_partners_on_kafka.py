@@ -19,18 +19,18 @@ from typing import Any
 import msgspec
 import pytest
 import requests
-from webhook_processes import Endpoint, Process, config, wait
-from webhook_receivers import SECRETS, partner
-from webhook_senders import headers
 
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
-from schemas.errors import Transient
+from schemas.errors import RetryableError
 from schemas.openapi import TOLD
 from simulator.runs import simulate
-from streams.intake.doors import KafkaDoor
+from streams.kafka.event_sink import KafkaSink
 from streams.webhooks.outbox import Outbox
+from tests.support.webhook_processes import Endpoint, Process, config, wait
+from tests.support.webhook_receivers import SECRETS, partner
+from tests.support.webhook_senders import headers
+from tests.support.worker_cluster import WorkerCluster
 
 EVENTS = sorted(set(TOLD) - {"ErasureRequested", "ConsentWithdrawn"})
 SENDS = {
@@ -93,7 +93,9 @@ def consent(kind: str, borrower: str, at: datetime) -> dict[str, Any]:
     }
 
 
-def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage: Stage, tmp_path: Path) -> None:
+def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(
+    workers: WorkerCluster, tmp_path: Path
+) -> None:
     # Few closes, since each costs time: what workers make of it counts, not what the simulation thought of.
     history = [
         e
@@ -110,8 +112,8 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
         roster.write_bytes(msgspec.json.encode({"partners": [shop, {"id": "hotline", "sends": SENDS}]}))
         settings = config(
             tmp_path / "partners.toml",
-            kafka={"bootstrap_servers": stage.bootstrap, "retry_pause_max_seconds": 1},
-            topics={"prefix": stage.prefix, "partitions": stage.partitions},
+            kafka={"bootstrap_servers": workers.bootstrap, "retry_pause_max_seconds": 1},
+            topics={"prefix": workers.prefix, "partitions": workers.partitions},
             webhooks={
                 "partners_file": str(roster), "data_dir": str(tmp_path / "out"), "retry_first_seconds": 0.05,
                 "retry_most_seconds": 0.3, "answer_seconds": 2,
@@ -122,21 +124,21 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
         hooks = Process(tmp_path / "hooks.log", ["webhooks", "run", "--config", str(settings)], ENVIRONMENT)
         hotline = Hotline(Process(tmp_path / "intake.log", ["intake", "--config", str(settings)], ENVIRONMENT))
         hotline.start()
-        stage.start()
+        workers.start()
         long_ago = datetime(2025, 6, 1, tzinfo=UTC)
         granted = [consent("ConsentGranted", b, long_ago) for b in sorted(consenting)]
         hotline.send(granted[:30], "consents-1")
         hotline.process.kill()
         hotline.send(granted[:30], "consents-1")
         hotline.send(granted[30:], "consents-2")
-        stage.publish(history)
+        workers.publish(history)
         for _ in range(2):
             hooks.start()
             enough = len(endpoint.calls) + chance.randrange(2, 7)
             wait(lambda enough=enough: len(endpoint.calls) >= enough, "deliveries", hooks)  # type: ignore[misc]
             hooks.kill()
-        stage.settle()
-        said = stage.said()
+        workers.wait_until_idle()
+        said = workers.outputs()
         over = {e.offer_id for e in said if isinstance(e, ev.OfferWithdrawn | ev.OfferExpired)}
         offer = next(
             e for e in said
@@ -154,8 +156,8 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
             "channel": "hotline", "recording_ref": "rec-1", "occurred_at": offer.contact.not_before.isoformat(),
         }  # fmt: skip
         hotline.send([answer], "answer")
-        stage.settle()
-        said = stage.said()
+        workers.wait_until_idle()
+        said = workers.outputs()
         plan = next(e for e in said if isinstance(e, ev.PlanActivated) and e.offer_id == offer.offer_id)
         of = {e.event_id: borrower_of(e, owner) for e in said if type(e).__name__ in EVENTS}
         known = {e.event_id for e in said if type(e).__name__ in EVENTS and of[e.event_id] in consenting}
@@ -172,15 +174,23 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(stage
     assert "clauses" not in told["data"]
     first = list(dict.fromkeys(endpoint.answered))
     assert first.index(offer.event_id) < first.index(plan.event_id)
-    answers = [e for e in consumed(stage, "feedback") if e.event_id == "answer-1"]
+    answers = [e for e in consumed(workers, "feedback") if e.event_id == "answer-1"]
     assert len({e.occurred_at for e in answers}) == 1
     outbox = Outbox(tmp_path / "out")
-    outbox.set_place(f"{stage.prefix}offers", 0, 10**9)
+    outbox.set_place(f"{workers.prefix}offers", 0, 10**9)
     outbox.close()
     command = [sys.executable, "-m", "streams.cli", "webhooks", "run", "--config", str(settings)]
     ahead = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ahead.returncode == 1
     assert "Kafka was restored to an earlier day" in ahead.stderr
+    # A topic that was made anew and has grown past its old offsets is found by its id.
+    outbox = Outbox(tmp_path / "out")
+    outbox.set_place(f"{workers.prefix}offers", 0, 0)
+    outbox.set_topic_id(f"{workers.prefix}offers", "0" * 32)
+    outbox.close()
+    other_topic = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert other_topic.returncode == 1
+    assert f"{workers.prefix}offers is another topic than the one in which the outbox's offsets" in other_topic.stderr
     plans = [e for e in said if isinstance(e, ev.PlanActivated) and e.offer_id == offer.offer_id]
     assert len(plans) == len(offer.account_ids)
 
@@ -189,11 +199,11 @@ def borrower_of(event: ev.Event, owner: Mapping[str, str]) -> str:
     return str(getattr(event, "borrower_id", None) or owner[getattr(event, "account_id", "")])
 
 
-def consumed(stage: Stage, topic: str) -> list[ev.Event]:
+def consumed(workers: WorkerCluster, topic: str) -> list[ev.Event]:
     from streams.kafka.publishing import consume
 
     async def read() -> list[ev.Event]:
-        return [event async for event in consume(stage.settings(), stage.codec, [topic], follow=False)]
+        return [event async for event in consume(workers.settings(), workers.codec, [topic], follow=False)]
 
     return asyncio.run(read())
 
@@ -206,37 +216,37 @@ def test_while_kafka_is_away_nothing_counts_as_taken_and_afterwards_all_is(tmp_p
         )
         for n in range(20)
     ]  # fmt: skip
-    with KafkaCluster(tmp_path / "kafka") as cluster, Stage(cluster.bootstrap, tmp_path, "away") as stage:
-        made = stage.settings()
+    with KafkaCluster(tmp_path / "kafka") as cluster, WorkerCluster(cluster.bootstrap, tmp_path, "away") as workers:
+        made = workers.settings()
         made = made.model_copy(update={"intake": made.intake.model_copy(update={"commit_seconds": 2.0})})
 
         async def play() -> None:
-            door = KafkaDoor(made, stage.codec)
-            await door.open()
+            sink = KafkaSink(made, workers.codec)
+            await sink.open()
             try:
-                await eventually(door)
-                await door.take(grants[:10])
+                await eventually(sink)
+                await sink.take(grants[:10])
                 cluster.pause(0)
-                with pytest.raises(Transient):
-                    await door.take(grants[10:])
+                with pytest.raises(RetryableError):
+                    await sink.take(grants[10:])
                 began = time.monotonic()
-                with pytest.raises(Transient):
-                    await door.take(grants[10:])
+                with pytest.raises(RetryableError):
+                    await sink.take(grants[10:])
                 assert time.monotonic() - began < 0.5, "who comes while Kafka is away is not kept waiting"
                 cluster.resume(0)
-                await eventually(door)
-                await door.take(grants[10:])
+                await eventually(sink)
+                await sink.take(grants[10:])
             finally:
-                await door.close()
+                await sink.close()
 
         asyncio.run(play())
-        found = consumed(stage, "profiles")
+        found = consumed(workers, "profiles")
     # At least once, and each told by its id.
     assert {e.event_id for e in found} == {e.event_id for e in grants}
 
 
-async def eventually(door: KafkaDoor) -> None:
+async def eventually(sink: KafkaSink) -> None:
     deadline = time.monotonic() + 60
-    while not door.is_open():
+    while not sink.is_open():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

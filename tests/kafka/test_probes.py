@@ -6,23 +6,26 @@ import json
 import signal
 from collections import Counter
 from datetime import date
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from chaos.stage import Stage
-from deploy.local.processes import free_port
+from deploy.local.kafka import KafkaCluster
+from deploy.local.processes import addresses, free_port
 from schemas.topics import TOPIC_OF
 from simulator.runs import simulate
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.worker_cluster import WorkerCluster
 
 ACCOUNTS = 40
 
 
-def metrics(stage: Stage, *names: str) -> Counter[tuple[str, ...]]:
+def metrics(workers: WorkerCluster, *names: str) -> Counter[tuple[str, ...]]:
     """Return what workers tell together, by metric and labels."""
     total: Counter[tuple[str, ...]] = Counter()
     for name in names:
-        status, text = stage.asked("/metrics", name)
+        status, text = workers.http_get("/metrics", name)
         assert status == 200
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -36,56 +39,76 @@ def accounts(found: Counter[tuple[str, ...]]) -> int:
     return sum(value for key, value in found.items() if key[0] == "reprieve_accounts")
 
 
-def test_workers_say_what_is_so_of_them_through_a_take_over(stage: Stage) -> None:
+def test_workers_say_what_is_so_of_them_through_a_take_over(workers: WorkerCluster) -> None:
     events = list(simulate(accounts=ACCOUNTS, days=36, seed=11, start=date(2026, 1, 5)))
-    stage.start("one")
-    stage.wait(lambda: stage.asked("/readyz")[0] == 200, "readiness")
-    stage.publish(events)
-    stage.put("payments", 0, b"x", b"nothing that anybody wrote")
-    stage.settle()
-    stage.wait(lambda: not max(v for k, v in metrics(stage, "one").items() if "lag" in k[0]), "no lag")
-    found = metrics(stage, "one")
+    workers.start("one")
+    workers.wait(lambda: workers.http_get("/readyz")[0] == 200, "readiness")
+    workers.publish(events)
+    workers.produce("payments", 0, b"x", b"nothing that anybody wrote")
+    workers.wait_until_idle()
+    workers.wait(lambda: not max(v for k, v in metrics(workers, "one").items() if "lag" in k[0]), "no lag")
+    found = metrics(workers, "one")
     came = Counter(TOPIC_OF[type(event)].name for event in events)
     came["payments"] += 1
     for topic, count in came.items():
-        times = stage.partitions if topic == "clock" else 1
+        times = workers.partitions if topic == "clock" else 1
         assert found["reprieve_records_read_total", topic] == count * times, topic
     assert accounts(found) == ACCOUNTS
     assert found["reprieve_records_refused_total", "unreadable"] == 1
-    assert [line["code"] for line in stage.told("dead_letter")] == ["unreadable"]
-    said = Counter(type(event).__name__ for event in stage.said())
+    assert [line["code"] for line in workers.log_lines("dead_letter")] == ["unreadable"]
+    said = Counter(type(event).__name__ for event in workers.outputs())
     moves = sum(v for k, v in found.items() if k[0] == "reprieve_bucket_transitions_total")
     assert moves == said["DelinquencyChanged"] > 0
 
-    stage.start("two")
-    stage.wait(lambda: stage.asked("/readyz", "two")[0] == 200, "readiness of the second")
-    stage.wait(lambda: len(share(stage)) == 2 and accounts(metrics(stage, "one", "two")) == ACCOUNTS, "two halves")
-    stage.kill("one")
-    stage.wait(lambda: accounts(metrics(stage, "two")) == ACCOUNTS, "all accounts at the other")
+    workers.start("two")
+    workers.wait(lambda: workers.http_get("/readyz", "two")[0] == 200, "readiness of the second")
+    workers.wait(
+        lambda: len(share(workers)) == 2 and accounts(metrics(workers, "one", "two")) == ACCOUNTS, "two halves"
+    )
+    workers.kill("one")
+    workers.wait(lambda: accounts(metrics(workers, "two")) == ACCOUNTS, "all accounts at the other")
 
-    assert stage.asked("/livez", "two")[0] == 200
+    assert workers.http_get("/livez", "two")[0] == 200
 
     fields = ("account_id", "borrower_id")
-    ids = {getattr(event, field) for event in events for field in fields if hasattr(event, field)}
+    ids = {getattr(event, field) for event in events for field in fields if getattr(event, field, None) is not None}
     for name in ("one", "two"):
-        log = stage.log(name)
+        log = workers.log(name)
         assert not [one for one in ids if one in log]
         assert all(json.loads(line)["event"] for line in log.splitlines())
 
 
-def share(stage: Stage) -> list[int]:
+def share(workers: WorkerCluster) -> list[int]:
     """Return the numbers of lanes of those workers that have any."""
-    found = [metrics(stage, name)["reprieve_lanes",] for name in ("one", "two")]
+    found = [metrics(workers, name)["reprieve_lanes",] for name in ("one", "two")]
     return [int(count) for count in found if count]
 
 
-def test_a_worker_whose_kms_is_away_lives_and_is_not_ready(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_waits_for_kafka_lives_and_is_not_ready(kafka_parts: None, tmp_path: Path) -> None:
+    with FaultyProxy(1) as proxy, KafkaCluster(tmp_path / "kafka", fronts=proxy.ports) as cluster:
+        proxy.set_targets(cluster.behind)
+        connection = {"bootstrap_servers": addresses(proxy.ports), "request_timeout_seconds": 2}
+        with WorkerCluster(cluster.bootstrap, tmp_path / "stage", "waits", connection=connection) as workers:
+            workers.start()
+            workers.wait(lambda: workers.http_get("/readyz")[0] == 200, "readiness")
+            proxy.hold()
+            workers.wait(lambda: workers.http_get("/readyz")[0] == 503, "a word about the wait")
+            assert "for an answer (looking at the topics)" in workers.http_get("/readyz")[1]
+            assert workers.http_get("/livez")[0] == 200
+            proxy.release()
+            workers.wait(lambda: workers.http_get("/readyz")[0] == 200, "readiness again")
+            workers.assert_running()
+
+
+def test_a_worker_whose_kms_is_away_lives_and_is_not_ready(
+    workers: WorkerCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     away = {"REPRIEVE_PRIVACY__KMS_URL": f"http://127.0.0.1:{free_port()}", "REPRIEVE_PRIVACY__KMS_TOKEN": "t"}
-    monkeypatch.setattr(stage, "_environment", lambda name: away)
-    stage.keys.write_text(json.dumps({"keys": [{"id": "k1", "wrapped": "AAAA"}]}), "utf-8")
-    stage.start()
-    stage.wait(lambda: bool(stage.told("broker_away")), "a question that nobody answers")
-    assert {line["doing"] for line in stage.told("broker_away")} == {"asking for the master keys"}
-    assert stage.asked("/livez")[0] == 200
-    assert stage.asked("/readyz") == (503, "its lanes are not open yet\n")
-    assert stage.end() in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    monkeypatch.setattr(workers, "_environment", lambda name: away)
+    workers.keys.write_text(json.dumps({"keys": [{"id": "k1", "wrapped": "AAAA"}]}), "utf-8")
+    workers.start()
+    workers.wait(lambda: bool(workers.log_lines("broker_away")), "a question that nobody answers")
+    assert {line["doing"] for line in workers.log_lines("broker_away")} == {"asking for the master keys"}
+    assert workers.http_get("/livez")[0] == 200
+    assert workers.http_get("/readyz") == (503, "its lanes are not open yet\n")
+    assert workers.stop() in (-signal.SIGTERM, 128 + signal.SIGTERM)

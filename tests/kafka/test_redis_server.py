@@ -10,7 +10,7 @@ from redis import Redis
 
 from deploy.local.processes import free_port
 from deploy.local.redis import RedisServer
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,6 @@ def test_redis_keeps_its_data_over_a_stop(tmp_path: Path) -> None:
 def test_a_port_that_another_has_is_told(tmp_path: Path) -> None:
     with (
         RedisServer(tmp_path / "one", port=free_port()) as first,
-        pytest.raises(Fatal, match=f"Port {first.port} is taken by another program"),
+        pytest.raises(FatalError, match=f"Port {first.port} is taken by another program"),
     ):
         RedisServer(tmp_path / "two", port=first.port).start()

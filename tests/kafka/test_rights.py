@@ -24,25 +24,25 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster, Secure
 from deploy.local.redis import Guarded, RedisServer
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import Fatal, WrongUse
+from schemas.errors import FatalError, UsageError
 from simulator.runs import simulate
 from streams.cli import cli
 from streams.cli.cluster import asked
-from streams.kafka.granting import grant, librdkafka_options
+from streams.kafka.acls import ROLES, grant, kafka_acls_commands, librdkafka_options, principals
 from streams.kafka.publishing import publish
-from streams.kafka.rights import ROLES, commands, principals
-from streams.kafka.topology import apply, plans
-from streams.privacy.audit import KafkaAudit
-from streams.privacy.chain import breaks
+from streams.kafka.topic_admin import apply_topics, topic_specs
+from streams.security.audit import KafkaAudit
+from streams.security.audit_chain import breaks
 from streams.settings import Settings
-from streams.views.projector import Projector, rebuild
+from streams.views.projector import Projector
 from streams.views.reading import Views
-from streams.views.rights import rules
+from streams.views.rebuilding import rebuild
+from streams.views.redis_acl import rules
+from tests.support.worker_cluster import WorkerCluster
 
 PASSWORD = "correct-horse"
 NAME = "rights"
@@ -65,6 +65,7 @@ READERS: dict[str, set[str]] = {
     "decisions": {"console", "auditor"},
     "dead-letters": {"console", "auditor"},
     "replayed": {"console", "auditor"},
+    "deployment": {"worker"},
     "audit": {"console", "auditor"},
     "account-changelog": {"worker", "console", "views"},
     "planner-changelog": {"worker", "console", "views"},
@@ -92,6 +93,7 @@ WRITERS: dict[str, set[str]] = {
             "plans",
             "decisions",
             "dead-letters",
+            "deployment",
             "account-changelog",
             "planner-changelog",
             "learner-changelog",
@@ -149,12 +151,12 @@ def connection(cluster: KafkaCluster, folder: Path, user: str) -> dict[str, Any]
 def topics(cluster: KafkaCluster, folder: Path) -> list[str]:
     """Give all rights, and return the topics without their prefix, each with one record."""
     settings = settings_for(cluster, folder, None)
-    asyncio.run(apply(settings))
+    asyncio.run(apply_topics(settings))
     given = grant(settings, principals(settings, {}))
     assert given
     assert all(line.startswith("given: ") for line in given)
     assert grant(settings, principals(settings, {})) == []
-    names = [plan.name for plan in plans(settings)]
+    names = [plan.name for plan in topic_specs(settings)]
 
     async def fill() -> None:
         async with AIOKafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
@@ -218,12 +220,14 @@ def test_whoever_may_not_publish_is_told_so(cluster: KafkaCluster, folder: Path,
     events, days = ([e for e in everything if isinstance(e, kind)] for kind in (ev.AccountOpened, ev.DayClosed))
     # He may write elsewhere, and read this, so that he knows its partitions.
     gateway = settings_for(cluster, folder, "partner-gateway")
-    with pytest.raises(Fatal, match=r"Kafka refused AccountOpened \S+ for rights.accounts.*reprieve topics acl"):
+    with pytest.raises(FatalError, match=r"Kafka refused AccountOpened \S+ for rights.accounts.*reprieve topics acl"):
         asyncio.run(publish(gateway, Codec(), events))
-    with pytest.raises(Fatal, match=r"rights.clock, or this user may not know of it"):
+    with pytest.raises(FatalError, match=r"rights.clock, or this user may not know of it"):
         asyncio.run(publish(gateway, Codec(), days))
     auditor = settings_for(cluster, folder, "auditor")
-    with pytest.raises(Fatal, match=r"Kafka does not let this user do that: ClusterAuthorization.*reprieve topics acl"):
+    with pytest.raises(
+        FatalError, match=r"Kafka does not let this user do that: ClusterAuthorization.*reprieve topics acl"
+    ):
         asked(publish(auditor, Codec(), events), auditor)
 
 
@@ -304,16 +308,16 @@ def test_nobody_but_the_administrator_makes_topics_or_gives_rights(cluster: Kafk
     for user in everybody:
         if user != "admin":
             settings = settings_for(cluster, folder, user)
-            with pytest.raises(Fatal, match="does not let this user give rights"):
+            with pytest.raises(FatalError, match="does not let this user give rights"):
                 grant(settings, principals(settings, {"worker": f"User:{user}"}))
-            with pytest.raises((Fatal, AiokafkaError)):
-                asyncio.run(apply(settings_for(cluster, folder, user, "rights.more")))
+            with pytest.raises((FatalError, AiokafkaError)):
+                asyncio.run(apply_topics(settings_for(cluster, folder, user, "rights.more")))
     admin = settings_for(cluster, folder, "admin")
     assert grant(admin, principals(admin, {})) == []
     more = settings_for(cluster, folder, "admin", f"{NAME}.more")
-    assert asyncio.run(apply(more))
-    with pytest.raises((Fatal, AiokafkaError)):
-        asyncio.run(apply(settings_for(cluster, folder, "admin", "elsewhere")))
+    assert asyncio.run(apply_topics(more))
+    with pytest.raises((FatalError, AiokafkaError)):
+        asyncio.run(apply_topics(settings_for(cluster, folder, "admin", "elsewhere")))
 
 
 def test_rights_beyond_what_is_needed_are_told(cluster: KafkaCluster, folder: Path, topics: list[str]) -> None:
@@ -354,13 +358,15 @@ def test_a_lender_runs_with_no_more_rights_than_each_role_has(
     cluster: KafkaCluster, folder: Path, tmp_path: Path, guarded_redis: RedisServer
 ) -> None:
     events: list[ev.Event] = list(simulate(accounts=12, days=8, seed=4, start=date(2026, 1, 5)))
-    with Stage(cluster.bootstrap, tmp_path, "least", connection=connection(cluster, folder, "worker")) as stage:
-        base = stage.settings()
+    with WorkerCluster(
+        cluster.bootstrap, tmp_path, "least", connection=connection(cluster, folder, "worker")
+    ) as workers:
+        base = workers.settings()
         grant(base, principals(base, {}))
-        stage.publish(events)
-        stage.start()
-        stage.settle()
-        stage.assert_exact(events)
+        workers.publish(events)
+        workers.start()
+        workers.wait_until_idle()
+        workers.assert_exact(events)
         views = Settings.load(
             kafka=connection(cluster, folder, "views"),
             privacy=base.privacy.model_dump(),
@@ -449,12 +455,14 @@ def test_lines_for_kafkas_own_tool_say_the_same_as_the_data(tmp_path: Path) -> N
     for line in lines:
         assert line.startswith("kafka-acls.sh --bootstrap-server 127.0.0.1:9092 --add --allow-principal ")
     wrong = run.invoke(cli, ["topics", "acl", "--user", "boss=User:x"])
-    assert isinstance(wrong.exception, WrongUse)
+    assert isinstance(wrong.exception, UsageError)
 
 
 def test_a_worker_that_sends_on_to_the_right_partition_may_write_what_comes_in() -> None:
     plain, rekey = Settings.load(), Settings.load(worker={"wrong_partition": "rekey"})
-    more = set(commands(rekey, principals(rekey, {}))) - set(commands(plain, principals(plain, {})))
+    more = set(kafka_acls_commands(rekey, principals(rekey, {}))) - set(
+        kafka_acls_commands(plain, principals(plain, {}))
+    )
     assert {line.split("--topic ")[1] for line in more} == {
         f"reprieve.{t}" for t in ("accounts", "payments", "collections", "profiles", "feedback")
     }

@@ -26,10 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from chaos.stage import Stage
 from deploy.local.kafka import KafkaCluster, Secure
 from schemas import events as ev
 from simulator.runs import simulate
+from tests.support.worker_cluster import WorkerCluster
 
 PASSWORD = "correct-horse"
 WORKER, READER, STRANGER = "worker", "reader", "stranger"
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(kafka_parts: None, folder: Path) -> Iterator[KafkaCluster]:
-    """A broker with guarded listeners, where the worker has the rights that docs/kafka.md names.
+    """A broker with guarded listeners, where the worker has the rights that docs/security.md names.
 
     The reader lacks that to transactional ids, and the stranger has none.
     """
@@ -133,19 +133,19 @@ def test_a_worker_that_shows_who_it_is_gives_the_exact_answer(
     settings: Any, cluster: KafkaCluster, folder: Path, tmp_path: Path, events: list[ev.Event]
 ) -> None:
     name = f"secure-{settings.__name__}"
-    with Stage(cluster.bootstrap, tmp_path, name, connection=settings(cluster, folder)) as stage:
-        stage.publish(events)
-        stage.start()
-        stage.settle()
-        stage.assert_exact(events)
+    with WorkerCluster(cluster.bootstrap, tmp_path, name, connection=settings(cluster, folder)) as workers:
+        workers.publish(events)
+        workers.start()
+        workers.wait_until_idle()
+        workers.assert_exact(events)
 
 
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
         ({"sasl_password": "wrong"}, "refuses this user: .*See to kafka.sasl_username, kafka.sasl_password"),
-        ({"sasl_username": STRANGER}, "is missing, or this user may not see it"),
-        ({"sasl_username": READER}, r"Kafka refuses this worker \(taking partition \d\): TransactionalIdAuthorization"),
+        ({"sasl_username": STRANGER}, r"Kafka refuses this process \(looking at the topics\): .*TopicAuthorization"),
+        ({"sasl_username": READER}, r"Kafka refuses this process \(looking at the topics\): .*TransactionalIdAuth"),
         ({"ssl_ca_file": "other-ca.pem"}, "The certificate of Kafka at .* is not trusted.*See to kafka.ssl_ca_file"),
     ],
 )
@@ -153,16 +153,16 @@ def test_a_worker_that_is_not_let_in_says_so_and_ends(
     other: dict[str, str], sentence: str, cluster: KafkaCluster, folder: Path, tmp_path: Path
 ) -> None:
     other = {name: str(folder / value) if name.endswith("file") else value for name, value in other.items()}
-    with Stage(
+    with WorkerCluster(
         cluster.bootstrap, tmp_path, "secure-refused", connection=by_password(cluster, folder, **other)
-    ) as stage:
-        stage.start()
-        stage.wait(lambda: stage.workers["one"].poll() is not None, "its end")
-        assert stage.workers.pop("one").returncode == 1
-        last = stage.log().splitlines()[-1]
+    ) as workers:
+        workers.start()
+        workers.wait(lambda: workers.processes["one"].poll() is not None, "its end")
+        assert workers.processes.pop("one").returncode == 1
+        last = workers.log().splitlines()[-1]
         assert last.startswith("reprieve: ")
         assert re.search(sentence, last), last
-        assert "Traceback" not in stage.log()
+        assert "Traceback" not in workers.log()
 
 
 def test_a_right_that_is_taken_away_ends_the_worker_and_loses_nothing(
@@ -170,17 +170,17 @@ def test_a_right_that_is_taken_away_ends_the_worker_and_loses_nothing(
 ) -> None:
     half = len(events) // 2
     settings = by_password(cluster, folder)
-    with Stage(cluster.bootstrap, tmp_path, "secure-taken", connection=settings) as stage:
-        stage.start()
-        stage.publish(events[:half])
-        stage.settle()
+    with WorkerCluster(cluster.bootstrap, tmp_path, "secure-taken", connection=settings) as workers:
+        workers.start()
+        workers.publish(events[:half])
+        workers.wait_until_idle()
         ban = rule(WORKER, "secure-taken.account-", ResourceType.TOPIC, AclOperation.WRITE, deny=True)
         let_be(cluster, ban)
-        stage.publish(events[half:])
-        stage.wait(lambda: stage.workers["one"].poll() is not None, "its end")
-        assert stage.workers.pop("one").returncode == 1
-        assert "Kafka refuses what partition" in stage.log().splitlines()[-1]
+        workers.publish(events[half:])
+        workers.wait(lambda: workers.processes["one"].poll() is not None, "its end")
+        assert workers.processes.pop("one").returncode == 1
+        assert "Kafka refuses what partition" in workers.log().splitlines()[-1]
         let_go(cluster, ban)
-        stage.start()
-        stage.settle()
-        stage.assert_exact(events)
+        workers.start()
+        workers.wait_until_idle()
+        workers.assert_exact(events)

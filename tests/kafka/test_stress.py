@@ -15,15 +15,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from msgspec.structs import replace
 
-from chaos.stage import Stage, expected
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import key_of
 from simulator.runs import simulate
-from streams.kafka.partitioning import partition_of
-from streams.privacy.key_file import FileKeys
-from streams.privacy.letters import opened_letter
-from streams.privacy.vault import Vault
+from streams.engine.partitioning import partition_of
+from streams.security.dead_letters import open_dead_letter
+from streams.security.key_file import FileKeys
+from streams.security.vault import Vault
+from tests.support.worker_cluster import WorkerCluster, expected_outputs
 
 START = date(2026, 1, 5)
 HISTORY: list[ev.Event] = []
@@ -52,14 +52,14 @@ def close_of(part: list[ev.Event]) -> ev.DayClosed:
     return close
 
 
-def test_no_clock_that_stutters_skips_or_runs_ahead_stalls_a_close(stage: Stage) -> None:
+def test_no_clock_that_stutters_skips_or_runs_ahead_stalls_a_close(workers: WorkerCluster) -> None:
     """Of each partition's clock: one day twice, one skipped, two swapped, one at the end of time, one of no sense."""
     parts = days(history())
     codec = Codec()
     for number, part in enumerate(parts):
-        stage.publish(part[:-1])
+        workers.publish(part[:-1])
         close = close_of(part)
-        for partition in range(stage.partitions):
+        for partition in range(workers.partitions):
             told = [close]
             if number == 2:
                 told = [close, close]
@@ -73,30 +73,32 @@ def test_no_clock_that_stutters_skips_or_runs_ahead_stalls_a_close(stage: Stage)
             elif number == 9:
                 told = [close_of(parts[1]), close]
             for one in told:
-                stage.put("clock", partition, None, codec.encode(one))
+                workers.produce("clock", partition, None, codec.encode(one))
             if number == 10:
-                stage.put("clock", partition, None, b"\xc3\x01" + bytes(20))
-    stage.start()
-    stage.start("two")
-    stage.settle()
-    stage.assert_at_work()
-    said = stage.said()
+                workers.produce("clock", partition, None, b"\xc3\x01" + bytes(20))
+    workers.start()
+    workers.start("two")
+    workers.wait_until_idle()
+    workers.assert_running()
+    said = workers.outputs()
     letters = Counter(e.code for e in said if isinstance(e, ev.DeadLetter))
-    assert letters == {"out_of_range": 2 * stage.partitions, "unknown_schema": stage.partitions}
+    assert letters == {"out_of_range": 2 * workers.partitions, "unknown_schema": workers.partitions}
     # What days say that were closed alike everywhere is what the pure agents say of them.
     odd = {close_of(parts[number]).business_date for number in (4, 5)}
     missed = {(e.account_id, e.number, e.business_date) for e in said if isinstance(e, ev.InstalmentMissed)}
     wanted = {
-        (e.account_id, e.number, e.business_date) for e in expected(history()) if isinstance(e, ev.InstalmentMissed)
+        (e.account_id, e.number, e.business_date)
+        for e in expected_outputs(history())
+        if isinstance(e, ev.InstalmentMissed)
     }
     assert len(wanted) == 3
     assert {m for m in missed if m[2] not in odd} == {m for m in wanted if m[2] not in odd}
 
 
-def test_large_records_and_a_batch_of_dead_letters_and_strange_headers_are_answered(stage: Stage) -> None:
+def test_large_records_and_a_batch_of_dead_letters_and_strange_headers_are_answered(workers: WorkerCluster) -> None:
     opened = next(e for e in history() if isinstance(e, ev.AccountOpened))
     key = opened.account_id.encode()
-    place = partition_of(key, stage.partitions)
+    place = partition_of(key, workers.partitions)
     codec = Codec()
     call = ev.ContactAttempted(
         event_id="long",
@@ -109,16 +111,16 @@ def test_large_records_and_a_batch_of_dead_letters_and_strange_headers_are_answe
         outcome="no_answer",
         agent="x" * (2**20 - 400),
     )
-    stage.publish([opened])
+    workers.publish([opened])
 
     async def send() -> None:
-        name = stage.prefix + "collections"
+        name = workers.prefix + "collections"
         # One of its own: an idempotent producer that was refused a record has a gap in its count.
-        async with AIOKafkaProducer(bootstrap_servers=stage.bootstrap, max_request_size=8 * 2**20) as producer:
+        async with AIOKafkaProducer(bootstrap_servers=workers.bootstrap, max_request_size=8 * 2**20) as producer:
             with pytest.raises(MessageSizeTooLargeError):
                 await producer.send_and_wait(name, b"\xff" * (2 * 2**20 + 1), key=key, partition=place)
         async with AIOKafkaProducer(
-            bootstrap_servers=stage.bootstrap, enable_idempotence=True, max_request_size=8 * 2**20
+            bootstrap_servers=workers.bootstrap, enable_idempotence=True, max_request_size=8 * 2**20
         ) as producer:
             await producer.send_and_wait(name, codec.encode(call), key=key, partition=place)
             # The largest that the topic takes, of no sense, becomes the largest dead letter.
@@ -132,16 +134,17 @@ def test_large_records_and_a_batch_of_dead_letters_and_strange_headers_are_answe
 
     asyncio.run(send())
     # And one whose name is no text at all, which aiokafka's own reader would stop at for ever.
-    program = [sys.executable, str(Path(__file__).with_name("odd_headers.py")), stage.bootstrap]
-    odd_one = [stage.prefix + "collections", str(place), key.hex(), b"\xfc".hex()]
+    odd_headers = Path(__file__).parents[1] / "support" / "programs" / "odd_headers.py"
+    program = [sys.executable, str(odd_headers), workers.bootstrap]
+    odd_one = [workers.prefix + "collections", str(place), key.hex(), b"\xfc".hex()]
     subprocess.run([*program, *odd_one], env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"}, check=True, timeout=60)
-    stage.start()
-    stage.settle()
-    stage.assert_at_work()
-    letters = [e for e in stage.said() if isinstance(e, ev.DeadLetter)]
+    workers.start()
+    workers.wait_until_idle()
+    workers.assert_running()
+    letters = [e for e in workers.outputs() if isinstance(e, ev.DeadLetter)]
     assert Counter(e.code for e in letters) == {"too_long": 1, "unreadable": 2_003}
-    vault = Vault(FileKeys(stage.keys).ring())
-    letters = [opened_letter(e, vault) for e in letters]
+    vault = Vault(FileKeys(workers.keys).ring())
+    letters = [open_dead_letter(e, vault) for e in letters]
     assert max(len(e.value or b"") for e in letters) == 2 * 2**20 - 200
     (odd,) = [e for e in letters if e.value == b"\xfd"]
     assert odd.headers["\u202e\u0000"] == b"x" * 60_000
@@ -160,6 +163,6 @@ def test_large_records_and_a_batch_of_dead_letters_and_strange_headers_are_answe
         value_on=START,
         channel="x",
     )
-    stage.put("payments", place, (key_of(paid) or "").encode(), codec.encode(paid))
-    stage.settle()
-    assert Counter(e.code for e in stage.said() if isinstance(e, ev.DeadLetter))["wrong_currency"] == 1
+    workers.produce("payments", place, (key_of(paid) or "").encode(), codec.encode(paid))
+    workers.wait_until_idle()
+    assert Counter(e.code for e in workers.outputs() if isinstance(e, ev.DeadLetter))["wrong_currency"] == 1

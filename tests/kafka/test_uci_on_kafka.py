@@ -10,28 +10,28 @@ import os
 
 import pytest
 
-from chaos.stage import Stage
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from simulator.uci import uci_csv, uci_events
+from tests.support.worker_cluster import WorkerCluster
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(3_600)]
 ACCOUNTS = int(os.environ.get("REPRIEVE_UCI_ACCOUNTS", "150"))
 
 
-def test_the_card_data_by_two_workers_is_the_card_data_by_one_process(stage: Stage) -> None:
+def test_the_card_data_by_two_workers_is_the_card_data_by_one_process(workers: WorkerCluster) -> None:
     try:
         lines = uci_csv()
-    except WrongUse as error:
+    except UsageError as error:
         pytest.skip(str(error))
     events = list(uci_events(lines[: ACCOUNTS + 1]))
-    stage.start("one")
-    stage.start("two")
+    workers.start("one")
+    workers.start("two")
     for name in ("one", "two"):
-        stage.wait(lambda name=name: "Worker ready" in stage.log(name), f"worker {name}")  # type: ignore[misc]
-    stage.publish(events)
-    stage.settle(patience=60 + len(events) / 100)
-    stage.assert_exact(events)
+        workers.wait(lambda name=name: "Worker ready" in workers.log(name), f"worker {name}")  # type: ignore[misc]
+    workers.publish(events)
+    workers.wait_until_idle(patience=60 + len(events) / 100)
+    workers.assert_exact(events)
     # Both had a share of it.
     for name in ("one", "two"):
-        opened = [json.loads(line) for line in stage.log(name).splitlines() if '"lanes_open"' in line]
+        opened = [json.loads(line) for line in workers.log(name).splitlines() if '"lanes_open"' in line]
         assert opened[-1]["lanes"]

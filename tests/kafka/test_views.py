@@ -7,7 +7,9 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import date
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,27 +19,33 @@ from click.testing import CliRunner
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from chaos.stage import PATIENCE, Stage
+from agents.account.agent import AccountAgent
+from agents.account.day import outstanding_on
+from agents.account.view import aging, as_closed, as_of
+from agents.amounts import priced
 from deploy.local.kafka import KafkaCluster
 from deploy.local.redis import RedisServer
 from schemas import events as ev
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from simulator.runs import simulate
 from state.account import AccountState
 from state.borrower import BorrowerState
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.cli import cli
-from streams.endings import ended
-from streams.kafka.broker import changelog
+from streams.kafka.changelog_format import STATE, changelog_topic
+from streams.kafka.committed_reader import high_watermarks
 from streams.kafka.metrics import VIEWS_AWAY
-from streams.kafka.rows import STATE
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
+from streams.shutdown import cancel_and_wait
 from streams.views.keys import KINDS, Keys
-from streams.views.projector import Projector, rebuild
+from streams.views.projector import Projector
 from streams.views.reading import Views
-from streams.views.shape import account_view, borrower_view
-from tests.kafka.damaged import damaged
+from streams.views.rebuilding import rebuild
+from streams.views.shape import account_view, borrower_view, outstanding
+from tests.support import topics
+from tests.support.damaged_log import damaged
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 T = TypeVar("T")
 
@@ -53,41 +61,75 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @cache
 def history() -> tuple[ev.Event, ...]:
-    return tuple(simulate(accounts=80, days=100, seed=11))
+    """Return some months of a portfolio, to the last day on which an offer with options is open."""
+    events, until = list(simulate(accounts=80, days=100, seed=13)), 0
+    closes = [n for n, event in enumerate(events, 1) if isinstance(event, ev.DayClosed)]
+    with LocalRuntime.open(None, default_book()) as runtime:
+        for begin, end in pairwise([0, *closes]):
+            runtime.feed(events[begin:end])
+            borrowers = (runtime.state("planner", key) for key in runtime.keys("planner"))
+            if any("expiring" in borrower_view(s).scores for s in borrowers if isinstance(s, BorrowerState)):
+                until = end
+    return tuple(events[:until])
 
 
 @cache
-def expected() -> dict[str, dict[str, str] | dict[str, int]]:
+def expected_outputs() -> dict[str, dict[str, str] | dict[str, int]]:
     """Return what the pure agents' states come to: hashes by view, scores by index."""
     wanted: dict[str, Any] = {}
     with LocalRuntime.open(None, default_book()) as runtime:
         runtime.feed(history())
-        for agent, view in (("account", account_view), ("planner", borrower_view)):
-            for (key,) in runtime._store.db.execute("SELECT key FROM state WHERE agent = ?", (agent,)).fetchall():
+        assert runtime.closed_through is not None
+        closed = runtime.closed_through.toordinal()
+        for agent in ("account", "planner"):
+            for key in runtime.keys(agent):
                 state = runtime.state(agent, key)
-                assert isinstance(state, AccountState | BorrowerState)
-                shown = view(state)  # type: ignore[operator]
-                wanted[f"{KINDS[agent]}:{key}"] = shown.fields
+                if isinstance(state, AccountState):
+                    rules = AccountAgent().rules(runtime.policies, state)
+                    shown = account_view(state, aging(state, rules), 0)
+                    fields = measured(shown.fields, as_of(state, rules, closed))
+                else:
+                    assert isinstance(state, BorrowerState)
+                    shown = borrower_view(state)
+                    fields = shown.fields
+                wanted[f"{KINDS[agent]}:{key}"] = fields
                 for index, score in shown.scores.items():
                     wanted.setdefault(index, {})[key] = score
     return wanted
 
 
+def measured(kept: dict[str, str], s: AccountState) -> dict[str, str]:
+    """Return a view as it is to be shown: with the measures of an account that was folded through the closed day."""
+    measures = {"as_of": s.folded_through, "days_past_due": s.days_past_due, "counter_days": s.days_past_due_material}
+    owed = outstanding_on(as_closed(s), s.closed_on or s.folded_through)
+    measures |= {"interest": owed.interest, "fees": owed.fees}
+    fields = {name: value for name, value in kept.items() if name not in ("aging", "partition")}
+    return fields | {name: str(value) for name, value in measures.items()} | {"overdue": str(s.overdue_amount)}
+
+
+async def shown_in(redis: Any, settings: Settings) -> dict[str, Any]:
+    """Return all views as they are shown, and indexes, that are in Redis."""
+    found = await written(redis, settings)
+    views = Views(redis, settings.redis.prefix)
+    accounts = [name for name in found if name.startswith("account:")]
+    return found | {name: await views.view("account", name.removeprefix("account:")) for name in accounts}
+
+
 async def written(redis: Any, settings: Settings) -> dict[str, Any]:
-    """Return all views and indexes that are in Redis."""
+    """Return all views as they are kept, and indexes, that are in Redis."""
     generation = int(await redis.get(Keys(settings.redis.prefix, 0).generation) or 0)
     base, found = Keys(settings.redis.prefix, generation).base, {}
     async for key in redis.scan_iter(match=base + "*"):
         name = key.decode().removeprefix(base)
-        if await redis.type(key) == b"hash" and name != "offsets":
+        if await redis.type(key) == b"hash" and name not in ("offsets", "closed", "rules"):
             found[name] = {k.decode(): v.decode() for k, v in (await redis.hgetall(key)).items()}
         elif await redis.type(key) == b"zset":
             found[name] = {k.decode(): int(v) for k, v in await redis.zrange(key, 0, -1, withscores=True)}
     return found
 
 
-def settings_for(stage: Stage, url: str, prefix: str = "reprieve:") -> Settings:
-    settings = stage.settings()
+def settings_for(workers: WorkerCluster, url: str, prefix: str = "reprieve:") -> Settings:
+    settings = workers.settings()
     found = settings.redis.model_copy(update={"url": url, "prefix": prefix})
     kafka = settings.kafka.model_copy(update={"retry_pause_seconds": 0.1, "retry_pause_max_seconds": 0.2})
     return settings.model_copy(update={"redis": found, "kafka": kafka})
@@ -102,96 +144,97 @@ def with_redis(url: str, act: Callable[[Any], Awaitable[T]]) -> T:
 
 
 def test_views_are_those_of_the_pure_agents_after_crashes_of_everybody_and_equal_a_rebuild(
-    stage: Stage, server: RedisServer
+    workers: WorkerCluster, server: RedisServer
 ) -> None:
-    settings, dice = settings_for(stage, server.url, "crashes:"), random.Random(5)
-    stage.start("one")
-    stage.start("two")
+    settings, dice = settings_for(workers, server.url, "crashes:"), random.Random(5)
+    workers.start("one")
+    workers.start("two")
 
     async def project_for(seconds: float) -> None:
         async with Redis.from_url(server.url) as redis, Projector(settings, redis) as projector:
             # Ended wherever it is: in a fetch, between two batches, in the middle of a transaction.
             running = asyncio.create_task(projector.run())
             await asyncio.wait([running], timeout=seconds)
-            await ended(running)
+            await cancel_and_wait(running)
 
     quarter = len(history()) // 4 + 1
     parts = [history()[n : n + quarter] for n in range(0, len(history()), quarter)]
     for name, part in zip(("one", "two", "one", "two"), parts, strict=True):
-        stage.publish(part)
+        workers.publish(part)
         asyncio.run(project_for(dice.random()))
-        stage.kill(name)
+        workers.kill(name)
         asyncio.run(project_for(dice.random()))
-        stage.start(name)
-    stage.settle()
+        workers.start(name)
+    workers.wait_until_idle()
 
     async def judged(redis: Any) -> tuple[dict[str, Any], dict[str, Any], list[bytes]]:
         async with Projector(settings, redis) as projector:
             await projector.catch_up()
-        first = await written(redis, settings)
+        first = await shown_in(redis, settings)
         assert await rebuild(settings, redis) > 0
-        return first, await written(redis, settings), [k async for k in redis.scan_iter(match="crashes:0:*")]
+        return first, await shown_in(redis, settings), [k async for k in redis.scan_iter(match="crashes:0:*")]
 
     first, again, old = with_redis(server.url, judged)
-    assert first == expected()
-    assert again == expected()
+    assert first == expected_outputs()
+    assert again == expected_outputs()
     assert old == []
 
 
 def test_views_miss_nothing_where_a_changelog_could_not_be_read_for_a_while(
-    stage: Stage, server: RedisServer, kafka: KafkaCluster
+    workers: WorkerCluster, server: RedisServer, kafka: KafkaCluster
 ) -> None:
-    settings, clean = settings_for(stage, server.url, "damaged:"), settings_for(stage, server.url, "clean:")
-    stage.publish([e for e in history() if isinstance(e, ev.AccountOpened)])
-    stage.start()
-    stage.settle()
-    assert stage.end() == 0
+    settings, clean = settings_for(workers, server.url, "damaged:"), settings_for(workers, server.url, "clean:")
+    workers.publish([e for e in history() if isinstance(e, ev.AccountOpened)])
+    workers.start()
+    workers.wait_until_idle()
+    assert workers.stop() == 0
 
     async def scene(redis: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         async with Projector(settings, redis) as projector:
-            with damaged(kafka, changelog(settings, "account"), 1):
+            with damaged(kafka, changelog_topic(settings, "account"), 1):
                 running = asyncio.create_task(projector.catch_up())
-                await asyncio.sleep(1.5)
-                assert not running.done()
                 # Those that can be read are in meanwhile.
-                assert await written(redis, settings)
+                async with asyncio.timeout(TIMEOUT):
+                    while not await written(redis, settings):
+                        await asyncio.sleep(0.1)
+                assert not running.done()
             await asyncio.wait_for(running, 60)
         async with Projector(clean, redis) as projector:
             await projector.catch_up()
-        return await written(redis, settings), await written(redis, clean)
+        return await shown_in(redis, settings), await shown_in(redis, clean)
 
     first, again = with_redis(server.url, scene)
     assert sum(name.startswith("account:") for name in first) == 80
     assert first == again
 
 
-def test_two_projectors_and_an_emptied_redis_leave_exact_views(stage: Stage, server: RedisServer) -> None:
-    settings = settings_for(stage, server.url, "two:")
-    stage.start("one")
+def test_two_projectors_and_an_emptied_redis_leave_exact_views(workers: WorkerCluster, server: RedisServer) -> None:
+    settings = settings_for(workers, server.url, "two:")
+    workers.start("one")
     half = len(history()) // 2
-    stage.publish(history()[:half])
+    workers.publish(history()[:half])
 
     async def both(redis: Any) -> dict[str, Any]:
         async with Projector(settings, redis) as one, Projector(settings, redis) as other:
             running = [asyncio.create_task(one.run()), asyncio.create_task(other.run())]
-            await asyncio.sleep(1)
-            await asyncio.to_thread(stage.publish, history()[half:])
+            await asyncio.to_thread(workers.publish, history()[half:])
             # Somebody empties Redis under their hands, at one stroke as FLUSHDB does.
-            keys = [key async for key in redis.scan_iter(match="two:*")]
-            assert keys
+            async with asyncio.timeout(TIMEOUT):
+                while not (keys := [key async for key in redis.scan_iter(match="two:*")]):
+                    await asyncio.sleep(0.1)
             await redis.delete(*keys)
-            await asyncio.to_thread(stage.settle)
+            await asyncio.to_thread(workers.wait_until_idle)
             for task in running:
-                await ended(task)
+                await cancel_and_wait(task)
             await one.catch_up()
-        return await written(redis, settings)
+        return await shown_in(redis, settings)
 
-    assert with_redis(server.url, both) == expected()
+    assert with_redis(server.url, both) == expected_outputs()
 
 
 async def soon(condition: Callable[[], bool]) -> None:
     """Wait for a condition as long as it may take on a slow machine."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():
             await asyncio.sleep(0.05)
 
@@ -203,34 +246,34 @@ def lag(settings: Settings) -> float:
 
 
 def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
-    stage: Stage, tmp_path: Path, server: RedisServer
+    workers: WorkerCluster, tmp_path: Path, server: RedisServer
 ) -> None:
     own = RedisServer(tmp_path / "redis")
     own.start()
-    settings = settings_for(stage, own.url)
-    stage.start("one")
+    settings = settings_for(workers, own.url)
+    workers.start("one")
 
     async def run() -> dict[str, Any]:
         async with Redis.from_url(own.url) as redis, Projector(settings, redis) as projector:
             running = asyncio.create_task(projector.run())
-            await soon(lambda: projector.standing().unready is None)
+            await soon(lambda: projector.health_status().readiness_error is None)
             await asyncio.to_thread(own.stop)
-            await asyncio.to_thread(stage.publish, history())
-            await asyncio.to_thread(stage.settle)
+            await asyncio.to_thread(workers.publish, history())
+            await asyncio.to_thread(workers.wait_until_idle)
             assert not running.done()
             # What alerts go by tells of it while it lasts: all that the changelogs have got is waiting.
-            views = sum(name.startswith(("account:", "borrower:")) for name in expected())
+            views = sum(name.startswith(("account:", "borrower:")) for name in expected_outputs())
             await soon(lambda: lag(settings) >= views)
             assert REGISTRY.get_sample_value("reprieve_views_redis_away") == 1
             await asyncio.to_thread(own.start)
             await soon(lambda: not lag(settings))
             assert REGISTRY.get_sample_value("reprieve_views_redis_away") == 0
-            await ended(running)
+            await cancel_and_wait(running)
             await projector.catch_up()
-            return await written(redis, settings)
+            return await shown_in(redis, settings)
 
     try:
-        assert asyncio.run(run()) == expected()
+        assert asyncio.run(run()) == expected_outputs()
     finally:
         own.stop()
 
@@ -242,29 +285,31 @@ async def rows_of_states(settings: Settings, begin: Mapping[bytes, bytes]) -> li
         bootstrap_servers=settings.kafka.bootstrap_servers, isolation_level="read_committed"
     ) as consumer:
         names = {
-            TopicPartition(changelog(settings, agent), part): kind
+            TopicPartition(changelog_topic(settings, agent), part): kind
             for agent, kind in KINDS.items()
             for part in range(settings.topics.partitions)
         }
         consumer.assign(list(names))
         for tp in names:
             consumer.seek(tp, int(begin.get(f"{tp.topic}/{tp.partition}".encode(), 0)))
-        ends = await consumer.end_offsets(list(names))
+        ends = await high_watermarks(settings, list(names))
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
                 found += [f"{names[tp]}:{r.key[1:].decode()}" for r in records if r.key[:1] == STATE]
     return found
 
 
-def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(stage: Stage, server: RedisServer) -> None:
-    settings = settings_for(stage, server.url, "heard:")
+def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(
+    workers: WorkerCluster, server: RedisServer
+) -> None:
+    settings = settings_for(workers, server.url, "heard:")
     # Few closes, since each costs time.
     some = simulate(accounts=20, days=60, seed=11)
     events = [e for e in some if not isinstance(e, ev.DayClosed) or e.business_date.day in (9, 10, 11)]
     last = max(n for n, event in enumerate(events) if isinstance(event, ev.DayClosed))
-    stage.publish(events[:last])
-    stage.start("one")
-    stage.settle()
+    workers.publish(events[:last])
+    workers.start("one")
+    workers.wait_until_idle()
 
     async def listen(redis: Any) -> tuple[Counter[str], Counter[str], dict[str, Any], dict[str, Any]]:
         async with Projector(settings, redis) as projector, redis.pubsub() as heard:
@@ -273,8 +318,8 @@ def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(stage: S
             assert (await heard.get_message(timeout=10))["type"] == "subscribe"
             begin = await redis.hgetall(Keys("heard:", 0).offsets)
             before = await written(redis, settings)
-            await asyncio.to_thread(stage.publish, events[last : last + 1])
-            await asyncio.to_thread(stage.settle)
+            await asyncio.to_thread(workers.publish, events[last : last + 1])
+            await asyncio.to_thread(workers.wait_until_idle)
             rows = Counter(await rows_of_states(settings, begin))
             await projector.catch_up()
             # Nothing more happens, so nothing more is said.
@@ -287,6 +332,10 @@ def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(stage: S
         return told, rows, before, after
 
     told, rows, before, after = with_redis(server.url, listen)
+    # A close ages all accounts, which is said once a partition.
+    closed = {f"closed:{part}" for part in range(settings.topics.partitions)}
+    assert {name for name in told if name.startswith("closed:")} == closed
+    told = Counter({name: count for name, count in told.items() if name not in closed})
     assert told.keys() == rows.keys()
     # Once a transaction, however many rows of it are one view's.
     assert all(1 <= told[name] <= rows[name] for name in rows)
@@ -298,12 +347,12 @@ def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(stage: S
 
 
 def test_operators_ask_for_the_worst_the_expiring_and_one_account(
-    stage: Stage, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    workers: WorkerCluster, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_for(stage, server.url, "asked:")
-    stage.start("one")
-    stage.publish(history())
-    stage.settle()
+    settings = settings_for(workers, server.url, "asked:")
+    workers.start("one")
+    workers.publish(history())
+    workers.wait_until_idle()
 
     async def fill(redis: Any) -> tuple[list[str], list[tuple[str, int]]]:
         async with Projector(settings, redis) as projector:
@@ -315,22 +364,29 @@ def test_operators_ask_for_the_worst_the_expiring_and_one_account(
     monkeypatch.setenv("REPRIEVE_REDIS__URL", server.url)
     monkeypatch.setenv("REPRIEVE_REDIS__PREFIX", "asked:")
     for currency in currencies:
-        wanted = expected().get(f"bad_debts:{currency}", {})
+        wanted = expected_outputs().get(f"bad_debts:{currency}", {})
         said = CliRunner().invoke(cli, ["views", "worst", "--currency", currency]).output
         listed = [line.split()[0] for line in said.splitlines()]
-        assert sorted(listed, key=lambda a: -wanted[a]) == listed  # type: ignore[operator]
+        owed = {account: outstanding(expected_outputs()[f"account:{account}"]) for account in wanted}  # type: ignore[arg-type]
+        assert sorted(listed, key=lambda a: -owed[a]) == listed
         assert set(listed) == set(wanted)
-    assert {b for b, _ in expiring} == set(expected()["expiring"])
-    account = next(name for name in expected() if name.startswith("account:")).removeprefix("account:")
-    shown = CliRunner().invoke(cli, ["views", "show", "account", account])
-    assert expected()[f"account:{account}"]["currency"] in shown.output  # type: ignore[operator]
+        for line, account in zip(said.splitlines(), listed, strict=True):
+            assert line.split()[1:] == priced(owed[account], currency).split()
+    assert {b for b, _ in expiring} == set(expected_outputs()["expiring"])
+    account = next(name for name in expected_outputs() if name.startswith("account:")).removeprefix("account:")
+    late = [n for n, view in expected_outputs().items() if n.startswith("account:") and int(view["days_past_due"]) > 0]  # type: ignore[call-overload]
+    for name in (f"account:{account}", *late):
+        view: Any = expected_outputs()[name]
+        shown = CliRunner().invoke(cli, ["views", "show", "account", name.removeprefix("account:")])
+        assert f"days_past_due        {view['days_past_due']}\n" in shown.output
+        assert f"as_of                {date.fromordinal(int(view['as_of']))}\n" in shown.output
     absent = CliRunner().invoke(cli, ["views", "show", "account", "nobody"])
     assert "There is no view of account nobody" in str(absent.exception) + absent.output
 
 
-def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(stage: Stage, server: RedisServer) -> None:
-    settings = settings_for(stage, server.url, "ahead:")
-    stage.settings()
+def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(workers: WorkerCluster, server: RedisServer) -> None:
+    settings = settings_for(workers, server.url, "ahead:")
+    workers.settings()
 
     async def run(redis: Any) -> None:
         name = f"{settings.topics.prefix}account-changelog/0"
@@ -338,7 +394,23 @@ def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(stage: Stage,
         async with Projector(settings, redis) as projector:
             await projector.catch_up()
 
-    with pytest.raises(Fatal, match="reprieve views rebuild"):
+    with pytest.raises(FatalError, match="reprieve views rebuild"):
+        with_redis(server.url, run)
+
+
+def test_views_of_a_changelog_that_was_made_anew_are_refused_with_what_to_do(
+    workers: WorkerCluster, server: RedisServer
+) -> None:
+    settings = settings_for(workers, server.url, "anew:")
+
+    async def run(redis: Any) -> None:
+        async with Projector(settings, redis) as projector:
+            await projector.catch_up()
+
+    with_redis(server.url, run)
+    with_redis(server.url, run)
+    topics.recreate(workers, "planner-changelog")
+    with pytest.raises(FatalError, match=r"views are of another topic .*planner-changelog.*reprieve views rebuild"):
         with_redis(server.url, run)
 
 
@@ -351,12 +423,12 @@ def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(stage: Stage,
     ids=["it fails over", "it is full"],
 )
 def test_a_redis_that_takes_nothing_for_a_while_is_waited_for(
-    stage: Stage, server: RedisServer, fails: tuple[str, ...], mended: tuple[str, ...]
+    workers: WorkerCluster, server: RedisServer, fails: tuple[str, ...], mended: tuple[str, ...]
 ) -> None:
-    stage.start("one")
-    stage.publish(history()[:400])
-    stage.settle()
-    settings = settings_for(stage, server.url, f"waits-{fails[0]}")
+    workers.start("one")
+    workers.publish(history()[:400])
+    workers.wait_until_idle()
+    settings = settings_for(workers, server.url, f"waits-{fails[0]}")
 
     async def wait(redis: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         await redis.execute_command(*fails)
@@ -367,9 +439,9 @@ def test_a_redis_that_takes_nothing_for_a_while_is_waited_for(
                 await asyncio.sleep(0.05)
             await redis.execute_command(*mended)
             assert await writing > 0
-        first = await written(redis, settings)
+        first = await shown_in(redis, settings)
         await rebuild(settings, redis)
-        return first, await written(redis, settings)
+        return first, await shown_in(redis, settings)
 
     first, again = with_redis(server.url, wait)
     assert first

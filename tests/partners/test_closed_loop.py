@@ -9,17 +9,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from webhook_receivers import SECRETS, Receiver, partner, roster_of, served, settings, until
-from webhook_senders import SENDING, intake
 
 from schemas import events as ev
 from simulator.runs import simulate
 from streams.cli.common import book_named
-from streams.endings import ended
-from streams.intake.doors import LocalDoor
+from streams.local.event_sink import LocalSink
 from streams.local.runtime import LocalRuntime
-from streams.webhooks.running import Webhooks
-from streams.webhooks.tailing import LocalFeed
+from streams.shutdown import cancel_and_wait
+from streams.webhooks.local_source import LocalSource
+from streams.webhooks.service import Webhooks
+from tests.support.webhook_receivers import SECRETS, Receiver, partner, roster_of, served, settings, until
+from tests.support.webhook_senders import SENDING, intake
 
 
 def test_an_answer_by_http_comes_back_as_a_plan_by_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,19 +59,19 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook(tmp_path: Path, monke
 
     async def play() -> list[str]:
         receiver = Receiver(SECRETS[0], lambda *_: 200)
-        async with served(receiver.handle) as url, intake(LocalDoor(data, book_named(None)), roster) as client:
+        async with served(receiver.handle) as url, intake(LocalSink(data, book_named(None)), roster) as client:
             shop = partner("shop", url, events=["OfferPublished", "PlanActivated"])
             hotline = {"source": "hotline", "secret": SECRETS[0]}
             assert (await client.send(consent, **hotline))[0] == 202
             with Webhooks(settings(tmp_path / "out"), roster_of(shop)) as webhooks:
-                task = asyncio.create_task(webhooks.run(LocalFeed(data, webhooks.taking)))
+                task = asyncio.create_task(webhooks.run(LocalSource(data, webhooks.taking)))
                 try:
                     await until(lambda: len(receiver.calls) >= 1, "the offer")
                     assert (await client.send(answer, **hotline))[0] == 202
                     told = ["PlanActivated"] * len(offer.account_ids)
                     await until(lambda: [s["type"] for _, s in receiver.calls][-len(told) :] == told, "the plan")
                 finally:
-                    await ended(task)
+                    await cancel_and_wait(task)
         assert {s["data"]["borrower_id"] for _, s in receiver.calls} == {offer.borrower_id}
         return [s["data"]["offer_id"] for _, s in receiver.calls if s["type"] == "PlanActivated"]
 

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from schemas.codec import Codec
 from streams.settings import Settings
-from streams.webhooks.following import KafkaFeed
+from streams.webhooks.kafka_source import KafkaSource
 
 ONE, OTHER = TopicPartition("offers", 0), TopicPartition("plans", 0)
 
@@ -23,7 +23,7 @@ def test_a_clock_that_goes_back_holds_nothing_up_and_changes_no_order(monkeypatc
 
     async def scene() -> list[tuple[str, int]]:
         taking: Any = None
-        feed = KafkaFeed(Settings.load(), Codec(), taking)
+        feed = KafkaSource(Settings.load(), Codec(), taking)
         feed._held = {tp: deque() for tp in stamps}
 
         async def got(*_: Any, **__: Any) -> dict[TopicPartition, list[Any]]:
@@ -41,8 +41,8 @@ def test_a_clock_that_goes_back_holds_nothing_up_and_changes_no_order(monkeypatc
             return {tp: len(stamps[tp]) for tp in tps}
 
         monkeypatch.setattr(feed, "_got", got)
-        monkeypatch.setattr(feed._said, "position", position)
-        monkeypatch.setattr(feed._said, "end_offsets", end_offsets)
+        monkeypatch.setattr(feed._said.consumer, "position", position)
+        monkeypatch.setattr(feed._said.consumer, "end_offsets", end_offsets)
         taken: list[tuple[str, int]] = []
         for _ in range(2):
             taken += [(record.topic, record.offset) for record in await feed._next()]

@@ -14,15 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
-from webhook_receivers import SECRETS
-from webhook_senders import ENVIRONMENT, SENDING, HeldDoor, education, headers, intake, now
 
 from schemas import events as ev
+from schemas.contracts import contracts
+from schemas.openapi import TAKEN
 from streams.cli.common import book_named
-from streams.intake.doors import LocalDoor
-from streams.intake.limits import Bucket
+from streams.http.intake.admission import OWN_IDS
+from streams.http.intake.limits import TokenBucket
+from streams.local.event_sink import LocalSink
 from streams.local.runtime import LocalRuntime
-from streams.partners.signing import Unsigned, secret_of, signed, verified
+from streams.partners.signing import SignatureError, secret_of, signed, verified
+from tests.support.small_disk import mounted
+from tests.support.webhook_receivers import SECRETS
+from tests.support.webhook_senders import ENVIRONMENT, SENDING, HeldDoor, education, headers, intake, now
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +84,7 @@ def test_what_is_not_signed_by_its_source_for_now_is_refused_alike(wrong: str) -
             "body": headers(SECRETS[0], body + b" "),
             "id": {**good, "webhook-id": "m-2"},
             "old": headers(SECRETS[0], body, at=at - timedelta(seconds=301)),
-            "ahead": headers(SECRETS[0], body, at=at + timedelta(seconds=301)),
+            "ahead": headers(SECRETS[0], body, at=at + timedelta(seconds=400)),
             "later timestamp": {**good, "webhook-timestamp": str(int(at.timestamp()) + 1)},
             "none": {"content-type": "application/json"},
             "garbage": {**good, "webhook-signature": "v1"},
@@ -208,6 +212,21 @@ def test_a_source_is_held_to_its_kinds_channels_and_purposes() -> None:
     played(play)
 
 
+def test_every_id_of_an_input_is_the_senders_own_or_refers_to_another() -> None:
+    # A new id field belongs in one of the two: an id that a partner gives must not stand in another's way.
+    referred = {
+        "account_id", "answered_by", "borrower_id", "offer_id", "option_id", "consent_id", "item_id", "partner_id",
+        "plan_id",
+    }  # fmt: skip
+    given = {
+        field["name"]
+        for record in TAKEN
+        for field in contracts()[record]["fields"]
+        if field.get("range") == "id" or field["name"].endswith("_id")
+    }
+    assert given == set(OWN_IDS) | (given & referred)
+
+
 def test_nothing_counts_as_taken_while_the_door_is_away() -> None:
     async def play() -> None:
         door = HeldDoor()
@@ -320,14 +339,14 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
 
 def test_the_same_server_feeds_a_local_runtime(tmp_path: Path) -> None:
     async def play() -> None:
-        async with intake(LocalDoor(tmp_path, book_named(None))) as client:
+        async with intake(LocalSink(tmp_path, book_named(None))) as client:
             consent = {
                 "type": "ConsentGranted", "occurred_at": now().isoformat(), "borrower_id": "B1", "consent_id": "C1",
                 "purpose": "repayment_planning",
             }  # fmt: skip
             assert (await client.send([consent, education()]))[0] == 202
             # A second life: what it forgot is known by its ids.
-        async with intake(LocalDoor(tmp_path, book_named(None))) as client:
+        async with intake(LocalSink(tmp_path, book_named(None))) as client:
             assert (await client.send([education()]))[0] == 202
 
     played(play)
@@ -358,7 +377,7 @@ def test_both_sides_agree_with_the_specifications_library(body: bytes, message_i
     other = bytes(b ^ 1 for b in keys[0])
     with pytest.raises(WebhookVerificationError):
         Webhook(other).verify(body, {**made, "webhook-signature": made["webhook-signature"][:47]}, json_parse=False)
-    with pytest.raises(Unsigned):
+    with pytest.raises(SignatureError):
         verified([other], {**made, "webhook-signature": made["webhook-signature"][:47]}, body, now=at, tolerance=300)
 
 
@@ -369,7 +388,7 @@ def test_both_sides_agree_with_the_specifications_library(body: bytes, message_i
 def test_no_header_and_no_body_make_verifying_fail_otherwise_than_by_refusing(
     body: bytes, given_headers: dict[str, str]
 ) -> None:
-    with pytest.raises(Unsigned):
+    with pytest.raises(SignatureError):
         verified([bytes(32)], given_headers, body, now=0, tolerance=300)
 
 
@@ -386,7 +405,7 @@ def test_the_sources_of_the_tests_are_a_valid_file() -> None:
 
 def test_a_clock_that_is_set_back_shuts_the_door_to_nobody() -> None:
     now = [1_000_000.0]
-    bucket = Bucket(50, 500, lambda: now[0])
+    bucket = TokenBucket(50, 500, lambda: now[0])
     bucket.take(100)
     now[0] -= 3_600
     assert bucket.wait() == 0
@@ -394,3 +413,27 @@ def test_a_clock_that_is_set_back_shuts_the_door_to_nobody() -> None:
     assert 0 < bucket.wait() <= 1 / 50
     now[0] += 1
     assert bucket.wait() == 0
+
+
+def test_an_intake_whose_disk_is_full_says_so_and_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    def study(number: int) -> dict[str, Any]:
+        return education(number, borrower_id=f"B{number}")
+
+    async def play() -> None:
+        with mounted(tmp_path / "disk", 8) as disk:
+            async with intake(LocalSink(disk.path, book_named(None))) as client:
+                assert (await client.send(study(1)))[0] == 202
+                assert await probe(client, "/readyz") == 200
+                disk.fill()
+                refused = [status for n in range(2, 60) if (status := (await client.send(study(n)))[0]) != 202]
+                assert set(refused) == {503}
+                assert await probe(client, "/readyz") == 503
+                disk.free()
+                assert await probe(client, "/readyz") == 200
+                for n in range(2, 60):
+                    assert (await client.send(study(n)))[0] == 202
+            with LocalRuntime.open(disk.path, book_named(None)) as runtime:
+                taken = [[type(e) for _, e in runtime.history("planner", f"B{n}")] for n in range(1, 60)]
+                assert taken == [[ev.EducationCompleted]] * 59
+
+    played(play)

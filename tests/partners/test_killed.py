@@ -12,9 +12,6 @@ from pathlib import Path
 import msgspec
 import requests
 from click.testing import CliRunner
-from webhook_processes import Endpoint, Process, config, wait
-from webhook_receivers import AT, SECRETS, granted, partner
-from webhook_senders import SENDING, education, headers
 
 from schemas import events as ev
 from schemas.openapi import TOLD
@@ -22,6 +19,9 @@ from simulator.runs import simulate
 from streams.cli import cli
 from streams.cli.common import book_named
 from streams.local.runtime import LocalRuntime
+from tests.support.webhook_processes import Endpoint, Process, config, wait
+from tests.support.webhook_receivers import AT, SECRETS, granted, partner
+from tests.support.webhook_senders import SENDING, education, headers
 
 QUICK = {"retry_first_seconds": 0.05, "retry_most_seconds": 0.3, "answer_seconds": 2}
 EVENTS = sorted(set(TOLD) - {"ErasureRequested", "ConsentWithdrawn"})

@@ -23,8 +23,6 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
-from webhook_receivers import SECRETS
-from webhook_senders import HeldDoor, headers, intake
 from yarl import URL
 
 from schemas import events as ev
@@ -32,7 +30,9 @@ from schemas.jsonlines import from_line
 from schemas.openapi import TAKEN, TOLD
 from streams.cli import cli
 from streams.partners.fields import project, tree_of, without_private
-from streams.partners.rules import HELD_TO
+from streams.partners.partner_registry import HELD_TO
+from tests.support.webhook_receivers import SECRETS
+from tests.support.webhook_senders import HeldDoor, headers, intake
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 

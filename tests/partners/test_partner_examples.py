@@ -1,4 +1,4 @@
-"""The worked receiver and sender, run as a partner would, and the partners' file that docs/partners.md shows."""
+"""The worked receiver and sender, run as a partner would, and the partners' file that docs/integration.md shows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from webhook_receivers import SECRETS, at_work, example, granted, partner, settings, until
-from webhook_senders import SENDING, HeldDoor, intake
 
 from schemas import events as ev
-from streams.partners.roster import parse_roster
+from streams.partners.partner_registry import parse_partners
+from tests.support.webhook_receivers import SECRETS, at_work, example, granted, partner, settings, until
+from tests.support.webhook_senders import SENDING, HeldDoor, intake
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
 
 def are_delivered(hooks: Any, count: int) -> bool:
-    return bool(hooks.outbox.standing().get(("shop", "delivered"), (0, 0))[0] == count)
+    return bool(hooks.outbox.counts().get(("shop", "delivered"), (0, 0))[0] == count)
 
 
 def test_the_receiver_takes_each_event_once_and_refuses_what_is_not_signed(
@@ -105,21 +105,21 @@ def test_the_sender_sends_a_file_until_it_is_taken_and_tells_what_is_refused(
 
 
 def test_the_file_that_the_documentation_shows_is_valid() -> None:
-    text = (ROOT / "docs" / "partners.md").read_text("utf-8")
+    text = (ROOT / "docs" / "integration.md").read_text("utf-8")
     shown: list[Any] = re.findall(r"```yaml\n(partners:.*?)```", text, re.DOTALL)
     assert shown
     for part in shown:
-        assert parse_roster(part, "docs/partners.md")
+        assert parse_partners(part, "docs/integration.md")
     assert SENDING["partners"]
 
 
 def test_the_documentation_names_every_metric_setting_and_problem() -> None:
-    from streams.intake import metrics as taking
-    from streams.intake.problems import PROBLEMS
+    from streams.http.intake import metrics as taking
+    from streams.http.intake.problem_details import PROBLEMS
     from streams.settings import IntakeSettings, WebhookSettings
     from streams.webhooks import metrics as delivering
 
-    text = (ROOT / "docs" / "partners.md").read_text("utf-8")
+    text = (ROOT / "docs" / "integration.md").read_text("utf-8")
     names = [
         found._name
         for module in (taking, delivering)

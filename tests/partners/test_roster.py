@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +13,15 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from webhook_receivers import SECRETS
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from schemas.openapi import TOLD
-from state.pack_problem import PackError, PackProblem
+from state.policy_packs.problems import PackError, PackProblem
 from streams.cli import cli
 from streams.partners.fields import PRIVATE, tree_of, without_private
-from streams.partners.network import Resolver, allowed
-from streams.partners.roster import parse_roster, read_roster
+from streams.partners.network import Resolver
+from streams.partners.partner_registry import parse_partners, read_partners
+from tests.support.webhook_receivers import SECRETS
 
 GOOD = """partners:
   - id: shop-1
@@ -47,7 +46,7 @@ GOOD = """partners:
 
 
 def test_a_good_file_is_read() -> None:
-    found = parse_roster(GOOD, "partners.yaml")
+    found = parse_partners(GOOD, "partners.yaml")
     assert found["shop-1"].receives is not None
     assert found["shop-1"].receives.purpose == "partner:shop-1"
     assert found["employer"].sends is not None
@@ -83,7 +82,7 @@ def test_a_good_file_is_read() -> None:
 def test_a_fault_is_named_with_its_line_and_a_remedy(old: str, new: str, line: int, words: str) -> None:
     assert old in GOOD
     with pytest.raises(PackError) as caught:
-        parse_roster(GOOD.replace(old, new), "partners.yaml")
+        parse_partners(GOOD.replace(old, new), "partners.yaml")
     problems = caught.value.problems
     assert any(problem.line == line and words in str(problem) for problem in problems), str(caught.value)
     assert all(problem.remedy for problem in problems)
@@ -96,7 +95,7 @@ broken = st.builds(lambda at, text: GOOD[:at] + text + GOOD[at:], st.integers(0,
 def test_no_text_makes_reading_fail_otherwise_than_with_problems(text: str) -> None:
     problems: Sequence[PackProblem] = ()
     try:
-        partners = parse_roster(text, "f")
+        partners = parse_partners(text, "f")
     except PackError as caught:
         problems = caught.problems
     else:
@@ -105,10 +104,10 @@ def test_no_text_makes_reading_fail_otherwise_than_with_problems(text: str) -> N
 
 
 def test_a_file_that_is_not_there_or_not_named_is_said(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"webhooks\.partners_file"):
-        read_roster(None, "webhooks.partners_file")
-    with pytest.raises(WrongUse, match="cannot be read"):
-        read_roster(tmp_path / "none", "x")
+    with pytest.raises(UsageError, match=r"webhooks\.partners_file"):
+        read_partners(None, "webhooks.partners_file")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_partners(tmp_path / "none", "x")
 
 
 def test_check_tells_who_gets_what_and_which_secret_is_missing_but_never_a_secret(
@@ -130,21 +129,6 @@ def test_check_tells_who_gets_what_and_which_secret_is_missing_but_never_a_secre
     monkeypatch.setenv("SHOP_SECRET", SECRETS[0])
     monkeypatch.setenv("EMPLOYER_SECRET", SECRETS[2])
     assert CliRunner().invoke(cli, ["webhooks", "check", "--partners", str(file)]).exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("address", "networks"),
-    [
-        ("93.184.215.14", "public"), ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", "public"), ("10.1.2.3", "private"),
-        ("192.168.0.1", "private"), ("fd00::1", "private"), ("127.0.0.1", "loopback"), ("127.9.9.9", "loopback"),
-        ("::1", "loopback"), ("::ffff:127.0.0.1", "loopback"), ("::ffff:10.0.0.1", "private"), ("169.254.169.254", ""),
-        ("fe80::1", ""), ("224.0.0.1", ""), ("0.0.0.0", ""), ("::", ""), ("100.64.0.1", ""), ("255.255.255.255", ""),
-        ("64:ff9b::7f00:1", ""), ("2002:7f00:1::", ""), ("::127.0.0.1", ""), ("64:ff9b::a9fe:a9fe", ""),
-    ],
-)  # fmt: skip
-def test_an_address_is_of_one_network_at_most(address: str, networks: str) -> None:
-    found = [n for n in ("public", "private", "loopback") if allowed(ipaddress.ip_address(address), n)]  # type: ignore[arg-type]
-    assert found == ([networks] if networks else [])
 
 
 class Rebinding(AbstractResolver):

@@ -13,7 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
-from webhook_receivers import (
+
+from schemas import events as ev
+from streams.settings import WebhookSettings
+from streams.webhooks.dispatcher import pause_before
+from streams.webhooks.router import message_id
+from tests.support.webhook_receivers import (
     AT,
     LOST,
     SECRETS,
@@ -29,10 +34,6 @@ from webhook_receivers import (
     until,
     withdrawn,
 )
-
-from schemas import events as ev
-from streams.settings import WebhookSettings
-from streams.webhooks.sending import pause_before
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def test_a_receiver_that_loses_calls_and_answers_gets_each_until_it_takes_it(tmp
         receiver = Receiver(SECRETS[0], lambda said, attempt: {1: 500, 2: LOST}.get(attempt, 200))
         async with served(receiver.handle) as url, at_work(settings(tmp_path), partner("shop", url)) as (hooks, feed):
             feed.give([*consents("B0", "B1"), *story(2, 3)])
-            await until(lambda: hooks.outbox.standing().get(("shop", "delivered"), (0, 0))[0] == 6, "all events")
+            await until(lambda: hooks.outbox.counts().get(("shop", "delivered"), (0, 0))[0] == 6, "all events")
         assert set(Counter(name for name, _ in receiver.calls).values()) == {3}
         for borrower in ("B0", "B1"):
             own = [name for name, _ in receiver.calls if f"-{borrower}-" in name]
@@ -106,7 +107,9 @@ def test_a_slow_partner_holds_up_nobody_else(tmp_path: Path) -> None:
     played(play)
 
 
-@pytest.mark.parametrize("kind", ["endless", "drip", "silent", "garbage", "headers", "early", "redirect", "bomb"])
+@pytest.mark.parametrize(
+    "kind", ["endless", "drip", "silent", "garbage", "headers", "tiny", "continue", "huge", "early", "redirect", "bomb"]
+)
 def test_a_hostile_receiver_costs_only_its_own_time(tmp_path: Path, kind: str) -> None:
     async def play() -> None:
         reached: list[str] = []
@@ -128,6 +131,20 @@ def test_a_hostile_receiver_costs_only_its_own_time(tmp_path: Path, kind: str) -
                     while True:
                         writer.write(b"x-h: " + b"y" * 4_000 + b"\r\n" if reached else head)
                         reached.append("")
+                        await writer.drain()
+                elif kind == "tiny":
+                    writer.write(head)
+                    while True:
+                        writer.write(b"x: y\r\n" * 100)
+                        await writer.drain()
+                elif kind == "continue":
+                    while True:
+                        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+                        await writer.drain()
+                elif kind == "huge":
+                    writer.write(b"HTTP/1.1 503 No\r\ncontent-length: 99999999999999\r\n\r\n")
+                    while True:
+                        writer.write(b"z" * 65_536)
                         await writer.drain()
                 elif kind == "redirect":
                     writer.write(f"HTTP/1.1 307 Away\r\nlocation: {inner}\r\ncontent-length: 0\r\n\r\n".encode())
@@ -180,7 +197,7 @@ def test_a_body_that_never_ends_does_not_keep_what_was_taken_from_being_done(tmp
 
         async with raw(talk) as url, at_work(settings(tmp_path), partner("shop", url)) as (hooks, feed):
             feed.give([*consents("B0"), expired(1, "B0")])
-            await until(lambda: ("shop", "delivered") in hooks.outbox.standing(), "the delivery")
+            await until(lambda: ("shop", "delivered") in hooks.outbox.counts(), "the delivery")
             assert hooks.outbox.listed("shop", ["delivered"], 1)[0].attempts == 1
 
     played(play)
@@ -235,10 +252,10 @@ def test_an_endpoint_that_is_gone_is_left_alone_until_somebody_sends_again(tmp_p
             feed.give([expired(77, "B0")])
             await asyncio.sleep(0.3)
             assert len(receiver.calls) == 1
-            assert hooks.outbox.standing().keys() == {("shop", "parked")}
+            assert hooks.outbox.counts().keys() == {("shop", "parked")}
             here[0] = True
             assert hooks.outbox.resend("shop", [], int(time.time() * 1000)) == 6
-            await until(lambda: hooks.outbox.standing().get(("shop", "delivered"), (0, 0))[0] == 6, "all of them")
+            await until(lambda: hooks.outbox.counts().get(("shop", "delivered"), (0, 0))[0] == 6, "all of them")
         assert receiver.taken == sorted(receiver.taken)
 
     played(play)
@@ -251,12 +268,12 @@ def test_what_nobody_takes_within_the_horizon_is_parked_and_can_be_sent_again(tm
         made = settings(tmp_path, retry_days=0.5 / 86_400)
         async with served(receiver.handle) as url, at_work(made, partner("shop", url)) as (hooks, feed):
             feed.give([*consents("B0"), *story(1, 2)])
-            await until(lambda: hooks.outbox.standing().get(("shop", "parked"), (0, 0))[0] == 2, "both parked")
+            await until(lambda: hooks.outbox.counts().get(("shop", "parked"), (0, 0))[0] == 2, "both parked")
             assert {one.why for one in hooks.outbox.listed("shop", ["parked"], 9)} == {"HTTP 400"}
             assert all(one.attempts >= 2 for one in hooks.outbox.listed("shop", ["parked"], 1))
             well[0] = True
             hooks.outbox.resend(None, ["e-B0-0001"], int(time.time() * 1000))
-            await until(lambda: ("shop", "delivered") in hooks.outbox.standing(), "the one that was sent again")
+            await until(lambda: ("shop", "delivered") in hooks.outbox.counts(), "the one that was sent again")
             assert [one.event_id for one in hooks.outbox.listed("shop", ["parked"], 9)] == ["e-B0-0000"]
 
     played(play)
@@ -272,8 +289,8 @@ def test_a_consent_that_is_withdrawn_while_it_waits_keeps_it_from_going_out(tmp_
             feed.give([withdrawn("B0", "partner:shop", AT + timedelta(hours=1)), expired(2, "B0")])
             before = len(receiver.calls)
             well[0] = True
-            await until(lambda: ("shop", "delivered") in hooks.outbox.standing(), "the other borrower's")
-            await until(lambda: ("shop", "withheld") in hooks.outbox.standing(), "that it was withheld")
+            await until(lambda: ("shop", "delivered") in hooks.outbox.counts(), "the other borrower's")
+            await until(lambda: ("shop", "withheld") in hooks.outbox.counts(), "that it was withheld")
             late = receiver.calls[before:]
             assert [name for name, _ in late if "-B0-" in name] == []
             assert hooks.outbox.listed("shop", ["withheld"], 9)[0].payload is None
@@ -316,8 +333,10 @@ def test_an_erasure_voids_consents_and_tells_those_who_were_told(tmp_path: Path)
                 for b in ("B0", "B1")
             ]
             feed.give(erased)
-            await until(lambda: "erase-B0" in receiver.taken, "the notice")
-            assert "erase-B1" not in receiver.taken, "a partner that knows nothing of a borrower hears nothing"
+            await until(lambda: message_id(erased[0], "B0") in receiver.taken, "the notice")
+            assert message_id(erased[1], "B1") not in receiver.taken, (
+                "a partner that knows nothing of a borrower hears nothing"
+            )
             assert hooks.outbox.listed("shop", ["withheld"], 9)[0].payload is None
             await until(lambda: not hooks.outbox.listed("shop", ["pending"], 9), "the end of it")
             feed.give([expired(3, "B0")])
@@ -341,7 +360,7 @@ def test_a_consent_that_may_be_out_of_date_sends_nothing(tmp_path: Path) -> None
                 await until(lambda: len(receiver.calls) == 1, "the processor's")
                 await asyncio.sleep(0.5)
                 assert len(receiver.calls) == 1
-                assert hooks.outbox.standing()["shop", "pending"][0] == 1
+                assert hooks.outbox.counts()["shop", "pending"][0] == 1
                 hooks.known.read_at = time.monotonic()
                 await until(lambda: len(receiver.calls) == 2, "the other's, once consents are read again")
 
@@ -401,7 +420,7 @@ def test_what_a_partner_may_no_longer_get_does_not_go_out_after_its_part_of_the_
             less = partner("shop", url, events=["OfferPublished"], fields={"OfferPublished": ["offer_id"]})
             async with at_work(made, less) as (hooks, _):
                 over = {("shop", "delivered"), ("shop", "withheld")}
-                await until(lambda: hooks.outbox.standing().keys() == over, "the end of both")
+                await until(lambda: hooks.outbox.counts().keys() == over, "the end of both")
         assert [said["data"] for _, said in receiver.calls] == [
             {"event_id": offer.event_id, "offer_id": offer.offer_id}
         ]
@@ -409,8 +428,12 @@ def test_what_a_partner_may_no_longer_get_does_not_go_out_after_its_part_of_the_
     played(play)
 
 
-def test_plans_find_their_borrower_by_the_account(tmp_path: Path) -> None:
-    opened, kept = example(ev.AccountOpened), example(ev.PlanInstalmentKept)
+@pytest.mark.parametrize("opening", [ev.AccountOpened, ev.OpeningPosition])
+def test_plans_find_their_borrower_by_the_account(
+    opening: type[ev.AccountOpened | ev.OpeningPosition], tmp_path: Path
+) -> None:
+    opened = msgspec.structs.replace(example(opening), account_id="A-opened")
+    kept = example(ev.PlanInstalmentKept)
 
     async def play() -> None:
         receiver = Receiver(SECRETS[0], lambda *_: 200)
@@ -463,6 +486,37 @@ def test_pauses_grow_and_differ_and_are_the_same_again() -> None:
         full = min(made.retry_most_seconds, made.retry_first_seconds * 2**n)
         assert full / 2 <= pause <= full
     assert sum(pauses[:10]) < 5 * 86_400
+
+
+def test_erasures_that_share_an_event_id_are_each_told(tmp_path: Path) -> None:
+    async def play() -> None:
+        told: list[str] = []
+
+        def answer(said: dict[str, Any], _: int) -> int:
+            if said["type"] == "ErasureRequested":
+                told.append(said["data"]["borrower_id"])
+            return 200
+
+        receiver, events = Receiver(SECRETS[0], answer), ["OfferExpired", "ErasureRequested"]
+        async with (
+            served(receiver.handle) as url,
+            at_work(settings(tmp_path), partner("shop", url, events=events)) as (
+                _,
+                feed,
+            ),
+        ):
+            feed.give([*consents("B0", "B1"), expired(1, "B0"), expired(1, "B1")])
+            await until(lambda: len(receiver.calls) == 2, "what they are told to forget")
+            at = AT + timedelta(days=1)
+            erased = [
+                ev.ErasureRequested(event_id="e", occurred_at=at, source="desk", borrower_id=b) for b in ("B0", "B1")
+            ]
+            feed.give(erased * 2)
+            await until(lambda: len(told) >= 2, "both notices")
+        assert sorted(told) == ["B0", "B1"]
+        assert len(set(receiver.taken)) == 4
+
+    played(play)
 
 
 def test_the_word_of_an_erasure_waits_for_what_is_under_way(tmp_path: Path) -> None:

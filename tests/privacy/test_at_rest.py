@@ -5,32 +5,34 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
-from console.ledger import Ledger
+from agents.planner.erasure import scrubbed
+from console.read_store import ReadStore
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from simulator.runs import simulate
 from state.borrower import BorrowerState
-from state.pack import default_book
-from streams.at_work import agents_at_work
+from state.policy_packs.loader import default_book
 from streams.cli import cli
+from streams.engine.agents import all_agents
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import Store
-from streams.privacy.key_file import read_entries, rotate
-from streams.privacy.letters import opened_letter
-from streams.privacy.opening import FILE
-from streams.privacy.vault import wrapped_of
-from streams.privacy.wrappers import BORROWERS, LETTERS, LOG, WORDS
-from tests.privacy.marks import (
+from streams.security.dead_letters import open_dead_letter
+from streams.security.key_file import read_entries, rotate
+from streams.security.key_usage import BORROWERS, LETTERS, LOG, WORDS
+from streams.security.vault import wrapped_of
+from streams.security.vault_factory import FILE
+from tests.support.canaries import (
     COMMENT,
     INCOME,
     NAME,
@@ -42,6 +44,7 @@ from tests.privacy.marks import (
     report,
     seen,
     shapes,
+    withdrawn,
 )
 
 FORMS = shapes()
@@ -108,7 +111,7 @@ def test_sealed_rows_decide_as_open_ones_and_no_file_holds_what_was_said(lived: 
 
 def test_the_search_finds_what_is_in_the_clear(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with LocalRuntime(store, agents_at_work(), default_book()) as clear:
+    with LocalRuntime(store, all_agents(), default_book()) as clear:
         clear.feed([granted("B1", date(2026, 1, 5)), report("B1", date(2026, 1, 5))])
         found = set().union(*leaks(tmp_path, FORMS).values())
     assert {f"{INCOME} as a varint", f"{INCOME} as MessagePack", f"{WORK} in utf-8"} <= found
@@ -118,7 +121,7 @@ def test_rows_of_an_earlier_release_are_read_as_they_are_and_sealed_when_written
     events = history()
     half = len(events) // 2
     store = Store(tmp_path / "data")
-    with LocalRuntime(store, agents_at_work(), default_book()) as older:
+    with LocalRuntime(store, all_agents(), default_book()) as older:
         older.feed(events[:half])
     assert leaks(tmp_path, FORMS) != {}
     with LocalRuntime.open(tmp_path / "data", default_book()) as newer:
@@ -147,7 +150,10 @@ def test_without_its_master_keys_a_data_directory_stays_closed_and_nothing_is_re
         with LocalRuntime.open(tmp_path / "other", default_book()):
             path.write_bytes((tmp_path / "other" / FILE).read_bytes())
         path.chmod(0o600)
-    with pytest.raises(Fatal, match=r"[Pp]ut .* back"), LocalRuntime.open(tmp_path / "data", default_book()) as opened:
+    with (
+        pytest.raises(FatalError, match=r"[Pp]ut .* back"),
+        LocalRuntime.open(tmp_path / "data", default_book()) as opened,
+    ):
         opened.feed([report(borrower(), last_day(), "more")])
     path.write_bytes(kept_keys)
     path.chmod(0o600)
@@ -167,7 +173,7 @@ def test_an_erasure_leaves_nothing_in_any_file_and_the_old_data_key_is_gone(
     runtime.publish_raw("profiles", who.encode(), f"{NAME} {PHONE}".encode(), [("x", COMMENT.encode())])
     runtime.run()
     letter = letters(runtime)[-1].letter
-    assert opened_letter(letter, runtime.vault).value == f"{NAME} {PHONE}".encode()
+    assert open_dead_letter(letter, runtime.vault).value == f"{NAME} {PHONE}".encode()
 
     said = runtime.feed([erasure(who, last_day())])
     (proof,) = [e for e in said if isinstance(e, ev.PersonalDataErased)]
@@ -184,7 +190,7 @@ def test_an_erasure_leaves_nothing_in_any_file_and_the_old_data_key_is_gone(
                 assert not seen(repr(row).encode() + (row[4] or b""), FORMS)
     gone = next(x for x in letters(runtime) if x.letter.event_id == letter.event_id)
     assert gone.resolved
-    assert opened_letter(gone.letter, runtime.vault).value is None
+    assert open_dead_letter(gone.letter, runtime.vault).value is None
 
     # Whatever is sent again resurrects nothing.
     again = [e for e in history() if getattr(e, "borrower_id", None) == who]
@@ -193,6 +199,73 @@ def test_an_erasure_leaves_nothing_in_any_file_and_the_old_data_key_is_gone(
     assert isinstance(state, BorrowerState)
     assert (state.readings, state.consents) == ((), ())
     assert not seen(msgspec.msgpack.encode([f for _, f in runtime.history("planner", who)]), FORMS)
+
+
+def test_after_a_withdrawal_no_file_holds_what_was_reported_though_nothing_is_sealed(tmp_path: Path) -> None:
+    day, later = date(2026, 1, 5), date(2026, 1, 20)
+    store = Store(tmp_path)
+    with LocalRuntime(store, all_agents(), default_book()) as clear:
+        wrong = replace(report("B1", day, "wrong"), as_of=later)
+        clear.feed([granted("B1", day), report("B1", day), wrong, granted("B2", day)])
+        assert [x.letter.code for x in letters(clear)] == ["out_of_range"]
+        assert set().union(*leaks(tmp_path, FORMS).values()) >= {f"{INCOME} as a varint", f"{WORK} in utf-8"}
+        clear.feed([withdrawn("B1", day)])
+        assert leaks(tmp_path, FORMS) == {}
+        # What is sent again or comes in late is emptied as it comes, and what is refused of it too.
+        clear.feed([report("B1", day), report("B1", day, "late"), replace(wrong, event_id="again")])
+        assert leaks(tmp_path, FORMS) == {}
+        assert all(x.resolved for x in letters(clear) if x.letter.code == "out_of_range")
+        # What is reported later under a consent that is given anew stays.
+        again = replace(granted("B1", later), event_id="anew")
+        clear.feed([again, report("B1", later, "new")])
+        assert leaks(tmp_path, FORMS)
+        state = clear.state("planner", "B1")
+        assert isinstance(state, BorrowerState)
+        assert INCOME in {reading.value for reading in state.readings}
+
+
+def test_reports_whose_consent_never_came_leave_every_file_at_a_close(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with LocalRuntime(store, all_agents(), default_book()) as clear:
+        clear.feed([report("B1", date(2026, 1, 5)), closing_of(date(2026, 1, 11))])
+        assert leaks(tmp_path, FORMS)
+        clear.feed([closing_of(date(2026, 1, 12))])
+        assert leaks(tmp_path, FORMS) == {}
+
+
+def test_a_withdrawal_destroys_the_data_key_and_leaves_the_rest_of_the_borrower(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    folder, who = tmp_path / "data", borrower()
+    before = {name: dict(runtime._store.states("planner", [name]))[name] for name in (who, other(runtime))}
+    keys = {name: wrapped_of(value, b"") for name, value in before.items()}
+    answers = [e for _, e in runtime.outputs("feedback") if isinstance(e, ev.OfferAnswered) and e.borrower_id == who]
+    reports = [e for _, e in runtime.outputs("profiles") if isinstance(e, ev.ProfileReported) and e.borrower_id == who]
+    marked = [e for e in reports if e.consent_id == f"consent-{who}"]
+    assert marked
+    runtime.feed([withdrawn(who, last_day())])
+    raw = b"".join(path.read_bytes() for path in sorted(folder.glob("reprieve.db*")))
+    assert keys[who] not in raw, "the wrapped data key can still be read"
+    assert keys[other(runtime)] in raw
+    state = runtime.state("planner", who)
+    assert isinstance(state, BorrowerState)
+    assert f"consent-{who}" not in {reading.consent_id for reading in state.readings}
+    assert not seen(msgspec.msgpack.encode([f for _, f in runtime.history("planner", who)]), FORMS)
+    after = [e for _, e in runtime.outputs("profiles") if isinstance(e, ev.ProfileReported) and e.borrower_id == who]
+    assert after == [scrubbed(e) if e in marked else e for e in reports]
+    # What he answered was never under that consent.
+    assert [e for _, e in runtime.outputs("feedback") if e in answers] == answers
+
+
+def closing_of(day: date) -> ev.DayClosed:
+    """Return the close of a day."""
+    return ev.DayClosed(
+        event_id=f"close-{day}",
+        occurred_at=datetime(day.year, day.month, day.day, 23, tzinfo=UTC),
+        source="test",
+        business_date=day,
+        calendar="none",
+    )
 
 
 def other(runtime: LocalRuntime) -> str:
@@ -204,6 +277,23 @@ def other(runtime: LocalRuntime) -> str:
         and e.borrower_id != borrower()
         and runtime.state("planner", e.borrower_id) is not None
     )
+
+
+def test_what_comes_again_after_an_erasure_is_emptied_in_the_log_too(runtime: LocalRuntime) -> None:
+    name, day = borrower(), last_day() + timedelta(days=1)
+    personal = [e for e in history() if isinstance(e, ev.ProfileReported | ev.OfferAnswered) and e.borrower_id == name]
+    late = [msgspec.structs.replace(e, event_id=f"late-{n}") for n, e in enumerate(personal)]
+    answers = [
+        msgspec.structs.replace(e, feedback_id=e.event_id, comment=COMMENT)
+        for e in late
+        if isinstance(e, ev.OfferAnswered)
+    ]
+    runtime.feed([erasure(name, day)])
+    runtime.feed([*personal, *late])
+    runtime.feed(answers)
+    left = [e for topic in ("profiles", "feedback") for _, e in runtime.outputs(topic) if e.borrower_id == name]  # type: ignore[attr-defined]
+    assert len(left) > len(personal)
+    assert [scrubbed(e) for e in left] == left
 
 
 def test_an_erasure_while_somebody_reads_is_made_good_as_soon_as_he_has_read(
@@ -224,10 +314,10 @@ def test_an_erasure_while_somebody_reads_is_made_good_as_soon_as_he_has_read(
 def test_the_console_reads_sealed_rows_beside_the_process_that_writes_them(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
-    with closing(Ledger(tmp_path / "data")) as ledger:
-        assert ledger.state("planner", borrower()) == runtime.state("planner", borrower())
-        assert ledger.history("planner", borrower()) == runtime.history("planner", borrower())
-        read = [event for _, event in ledger.after(0, 100_000)]
+    with closing(ReadStore(tmp_path / "data")) as store:
+        assert store.state("planner", borrower()) == runtime.state("planner", borrower())
+        assert store.history("planner", borrower()) == runtime.history("planner", borrower())
+        read = [event for _, event in store.after(0, 100_000)]
         assert report(borrower(), next(e.as_of for e in history() if isinstance(e, ev.ProfileReported)
                       and e.borrower_id == borrower())) in read  # fmt: skip
 
@@ -253,7 +343,7 @@ def test_an_old_master_key_is_given_up_once_nothing_asks_for_it(runtime: LocalRu
     def letter(opened: LocalRuntime) -> bytes | None:
         letters_ = (e for _, e in opened.outputs("dead-letters") if isinstance(e, ev.DeadLetter))
         found = next(e for e in letters_ if e.code == "unreadable")
-        return opened_letter(found, opened.vault).value
+        return open_dead_letter(found, opened.vault).value
 
     runtime.publish_raw("feedback", borrower().encode(), NAME.encode())
     runtime.run()
@@ -287,17 +377,24 @@ def test_a_dead_letter_is_sealed_and_sent_in_again_as_it_came(runtime: LocalRunt
     found = letters(runtime)[-1]
     assert (found.letter.key, found.letter.value, found.letter.headers) == (None, None, {})
     assert "somebody else" not in found.letter.message
-    whole = opened_letter(found.letter, runtime.vault)
+    whole = open_dead_letter(found.letter, runtime.vault)
     assert (whole.key, whole.value, whole.headers["ce_id"]) == (b"somebody else", Codec().encode(late), b"canary")
     assert send_again(runtime, [found]) == 1
     assert leaks(tmp_path, shapes(["somebody else"])) == {}
 
 
-def test_a_fault_of_an_agent_tells_nothing_personal(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_an_agent_tells_nothing_personal(
+    runtime: LocalRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*args: object) -> None:
         raise ValueError(f"cannot take {args}")
 
-    monkeypatch.setattr("agents.planner.add_readings", broken)
-    with pytest.raises(Fatal, match=r"ProfileReported.*ValueError") as raised:
-        runtime.feed([report(borrower(), last_day(), "again")])
-    assert not seen(str(raised.value).encode(), FORMS)
+    monkeypatch.setattr("agents.planner.agent.add_readings", broken)
+    (letter,) = runtime.feed([report(borrower(), last_day(), "again")])
+    assert isinstance(letter, ev.DeadLetter)
+    assert letter.code == "quarantined"
+    assert "ValueError" in letter.message
+    assert not seen(msgspec.json.encode(letter), FORMS)
+    # What waits in the quarantine is sealed.
+    assert runtime.keys("planner")
+    assert leaks(tmp_path, FORMS) == {}

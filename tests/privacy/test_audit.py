@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from console.serving import ServedConsole
+from console.server import ConsoleServer
 from schemas import events as ev
-from schemas.errors import Fatal, WrongUse
+from schemas.errors import FatalError, UsageError
 from simulator.world import START, World
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
-from streams.privacy.audit import FILE, FileAudit, clock, file_records
-from streams.privacy.chain import Break, Head, breaks, heads, next_record
-from tests.privacy.marks import INCOME, granted, report, seen, shapes
+from streams.security.audit import FILE, FileAudit, clock, file_records
+from streams.security.audit_chain import Break, Head, breaks, heads, next_record
+from tests.support.canaries import INCOME, granted, report, seen, shapes
 
 DAY = date(2026, 1, 5)
 
@@ -91,7 +91,7 @@ def test_the_first_record_that_was_changed_left_out_or_put_in_is_named(data: st.
 
 def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from streams.privacy.audit import FileAudit\n"
+        "import sys; from pathlib import Path; from streams.security.audit import FileAudit\n"
         "for n in range(25): FileAudit(Path(sys.argv[1]), 'test').record([(f'B{n}', ['x'])], 'someone', 'hotline')"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
@@ -147,14 +147,14 @@ def test_without_a_consent_in_force_means_are_for_the_borrower_and_who_checks_on
 def test_what_cannot_be_put_on_record_is_not_shown(data: Path) -> None:
     (data / FILE).mkdir()
     found = CliRunner().invoke(cli, ["borrower", "B1", "--data", str(data), "--purpose", "hotline", "--json"])
-    assert isinstance(found.exception, Fatal)
+    assert isinstance(found.exception, FatalError)
     assert str(INCOME) not in found.output
-    with pytest.raises(WrongUse, match="is no purpose"):
+    with pytest.raises(UsageError, match="is no purpose"):
         FileAudit(data, "test").record([("B1", [])], "someone", "curiosity")
 
 
 def test_the_console_puts_each_borrower_that_it_shows_on_record(data: Path) -> None:
-    with ServedConsole(data) as served:
+    with ConsoleServer(data) as served:
         with closing(urllib.request.urlopen(f"{served.url}/api/borrowers/B1?purpose=complaint")) as answer:
             assert json.load(answer)["borrower"] == "B1"
         with pytest.raises(urllib.error.HTTPError) as refused:
@@ -174,7 +174,7 @@ def test_every_page_and_command_that_tells_of_somebody_puts_it_on_record(tmp_pat
             arrived = list(world.day(START + timedelta(days=n), said))
         plan = next(e for _, e in runtime.outputs("plans") if isinstance(e, ev.PlanActivated))
     account, borrower = plan.account_id, plan.borrower_id
-    with ServedConsole(tmp_path) as served:
+    with ConsoleServer(tmp_path) as served:
         for n, path in enumerate(
             (f"accounts/{account}", f"accounts/{account}/agreements/{plan.plan_id}", f"borrowers/{borrower}"), start=1
         ):
@@ -218,5 +218,5 @@ def test_a_line_that_is_no_record_is_named_by_its_number(tmp_path: Path) -> None
     first, second = file.read_bytes().splitlines(keepends=True)
     for nonsense in (b"nonsense\n", b'{"type":"DayClosed"}\n'):
         file.write_bytes(first + nonsense + second)
-        with pytest.raises(Fatal, match=rf"{FILE}:2 holds a line that is no record of an audit"):
+        with pytest.raises(FatalError, match=rf"{FILE}:2 holds a line that is no record of an audit"):
             list(file_records(tmp_path))

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from console.ledger import Ledger
-from console.serving import ServedConsole
+from console.read_store import ReadStore
+from console.server import ConsoleServer
 from schemas import events as ev
 from schemas.jsonlines import to_line
 from schemas.topics import TOPICS
@@ -24,7 +24,7 @@ from simulator.runs import simulate
 from state.borrower import BorrowerState
 from streams.cli import cli
 from streams.views.shape import borrower_view
-from tests.privacy.marks import (
+from tests.support.canaries import (
     COMMENT,
     INCOME,
     NAME,
@@ -151,7 +151,7 @@ def test_no_page_and_no_answer_of_the_console_holds_a_mark(lived: tuple[Path, li
     accounts = sorted({e.account_id for e in events if isinstance(e, ev.AccountOpened)})
     paths = ["/", "/api/overview", "/api/letters", "/api/learner", "/api/rules", "/api/search?q=B"]
     paths += [f"/api/borrowers/{who}" for who in borrowers] + [f"/api/accounts/{account}" for account in accounts]
-    with ServedConsole(data) as served:
+    with ConsoleServer(data) as served:
         for path in paths:
             with closing(urllib.request.urlopen(served.url + path)) as answered:
                 assert not seen(answered.read(), FORMS), path
@@ -159,10 +159,10 @@ def test_no_page_and_no_answer_of_the_console_holds_a_mark(lived: tuple[Path, li
 
 def test_no_view_that_goes_to_redis_holds_a_mark(lived: tuple[Path, list[ev.Event], bytes]) -> None:
     data, events, _ = lived
-    with closing(Ledger(data)) as ledger:
+    with closing(ReadStore(data)) as store:
         marked = 0
         for who in {e.borrower_id for e in events if isinstance(e, ev.ProfileReported)}:
-            state = ledger.state("planner", who)
+            state = store.state("planner", who)
             assert isinstance(state, BorrowerState)
             marked += any(reading.value == INCOME for reading in state.readings)
             assert not seen(repr(borrower_view(state)).encode(), FORMS)

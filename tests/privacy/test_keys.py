@@ -10,12 +10,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from streams.cli import cli
-from streams.privacy.key_file import FileKeys, make, read_entries, rotate
-from streams.privacy.master import MasterKeys
-from streams.privacy.opening import vault_of
-from streams.privacy.vault import Vault, is_sealed, open_part, seal_part
+from streams.security.key_file import FileKeys, make, read_entries, rotate
+from streams.security.master_keys import MasterKeys
+from streams.security.vault import Vault, is_sealed, open_part, seal_part
+from streams.security.vault_factory import vault_of
 from streams.settings import PrivacySettings
 
 MASTERS = MasterKeys({"k1": b"1" * 32}, "k1", "a test")
@@ -34,18 +34,18 @@ def test_what_is_sealed_opens_as_it_was_and_otherwise_not_at_all(
     assert VAULT.open(whole, scope) == data
     assert open_part(part, scope, VAULT.key_of(whole, scope)) == data
     if other != scope:
-        with pytest.raises(Fatal):
+        with pytest.raises(FatalError):
             VAULT.open(whole, other)
-        with pytest.raises(Fatal):
+        with pytest.raises(FatalError):
             open_part(part, other, key)
     for sealed, opens in ((whole, lambda b: VAULT.open(b, scope)), (part, lambda b: open_part(b, scope, key))):
         place = bit % (len(sealed) * 8)
         damaged = bytearray(sealed)
         damaged[place // 8] ^= 1 << place % 8
-        with pytest.raises(Fatal):
+        with pytest.raises(FatalError):
             opens(bytes(damaged))
         for length in {0, 1, 3, len(sealed) // 2, len(sealed) - 1}:
-            with pytest.raises(Fatal):
+            with pytest.raises(FatalError):
                 opens(sealed[:length])
 
 
@@ -68,13 +68,13 @@ def test_a_new_master_key_wraps_and_the_older_ones_still_open(tmp_path: Path) ->
     alone.chmod(0o600)
     only_new = MasterKeys({second: vault.masters._raw[second]}, second, "a test")
     assert Vault(only_new).open(again, b"scope") == b"data"
-    with pytest.raises(Fatal, match=f"master key '{first}'.*Put '{first}' back"):
+    with pytest.raises(FatalError, match=f"master key '{first}'.*Put '{first}' back"):
         Vault(only_new).open(sealed, b"scope")
 
 
 def test_another_key_under_the_same_id_opens_nothing_and_is_named() -> None:
     sealed = VAULT.seal(b"data", b"scope")
-    with pytest.raises(Fatal, match="the key under this id is another"):
+    with pytest.raises(FatalError, match="the key under this id is another"):
         Vault(MasterKeys({"k1": b"2" * 32}, "k1", "another file")).open(sealed, b"scope")
 
 
@@ -87,9 +87,9 @@ def test_a_file_of_keys_is_for_its_owner_alone(tmp_path: Path) -> None:
     path.chmod(0o440)
     assert FileKeys(path).ring().current
     path.chmod(0o444)
-    with pytest.raises(Fatal, match="may be read by others"):
+    with pytest.raises(FatalError, match="may be read by others"):
         FileKeys(path).ring()
-    with pytest.raises(Fatal, match="is there already"):
+    with pytest.raises(FatalError, match="is there already"):
         make(path)
 
 
@@ -110,15 +110,15 @@ def test_a_damaged_file_of_keys_is_fatal_and_its_sentence_quotes_no_key(tmp_path
     path = tmp_path / "keys.json"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(Fatal) as raised:
+    with pytest.raises(FatalError) as raised:
         FileKeys(path).ring()
     assert "c2hvcnQ" not in str(raised.value)
 
 
 def test_without_master_keys_nothing_starts_and_what_to_do_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match=r"reprieve keys make.*for development only"):
+    with pytest.raises(FatalError, match=r"reprieve keys make.*for development only"):
         vault_of(PrivacySettings())
-    with pytest.raises(Fatal, match="cannot be read"):
+    with pytest.raises(FatalError, match="cannot be read"):
         vault_of(PrivacySettings(master_keys_file=tmp_path / "none.json"))
     assert vault_of(PrivacySettings(mode="off")) is None
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from schemas.events import Id
-from streams.privacy.pseudonyms import pseudonym
+from streams.security.pseudonyms import pseudonym
 
 KEY = bytes(range(32))
 PARTS = st.tuples(st.text(max_size=8), st.text(max_size=8))
@@ -32,7 +32,7 @@ def test_it_is_an_id_of_the_contracts_and_holds_nothing_of_what_it_stands_for() 
 
 def test_another_key_gives_another_id_and_a_short_key_is_refused() -> None:
     assert pseudonym(KEY, "shop", "B1") != pseudonym(KEY[::-1], "shop", "B1")
-    with pytest.raises(WrongUse, match="it must have 32"):
+    with pytest.raises(UsageError, match="it must have 32"):
         pseudonym(b"short", "shop", "B1")
 
 

@@ -16,29 +16,29 @@ from msgspec.structs import replace
 
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import BadInput, Fatal
+from schemas.errors import FatalError, InvalidEventError
 from schemas.jsonlines import to_line
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.cli import cli
 from streams.local.letters import letters
 from streams.local.runtime import LocalRuntime
-from streams.privacy.wire import FIELDS, WireKeys, sealed_event, sealer, unsealed
-from tests.privacy.marks import answer, granted, report, seen, shapes
-from tests.strategies import events_of
+from streams.security.field_encryption import FIELDS, FieldKeys, decrypt_fields, encrypt_fields, sealer
+from tests.support.canaries import answer, granted, report, seen, shapes
+from tests.support.strategies import events_of
 
 DAY = date(2026, 1, 5)
 PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
-KEYS = WireKeys({"w1": PRIVATE})
+KEYS = FieldKeys({"w1": PRIVATE})
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(event=st.one_of(events_of(ev.ProfileReported), events_of(ev.OfferAnswered), events_of(ev.PaymentReceived)))
 def test_what_is_sealed_opens_as_it_was_and_is_empty_before(event: ev.Event) -> None:
     event = replace(event, sealed=None) if type(event) in FIELDS else event
-    sealed = sealed_event(event, "w1", PRIVATE.public_key())
+    sealed = encrypt_fields(event, "w1", PRIVATE.public_key())
     # It goes over the wire as every event does.
     sealed = Codec().decode(Codec().encode(sealed))
-    assert unsealed(sealed, KEYS) == event
+    assert decrypt_fields(sealed, KEYS) == event
     for name in FIELDS.get(type(event), ()):
         assert not getattr(sealed, name)
 
@@ -46,30 +46,30 @@ def test_what_is_sealed_opens_as_it_was_and_is_empty_before(event: ev.Event) -> 
 def test_sealed_bytes_hold_no_mark_and_fit_no_other_event_or_borrower() -> None:
     made = [report("B1", DAY), answer("B1", DAY, "o1", "declined", reasons=("distress",))]
     for event in made:
-        sealed = sealed_event(event, "w1", PRIVATE.public_key())
+        sealed = encrypt_fields(event, "w1", PRIVATE.public_key())
         assert not seen(Codec().encode(sealed) + to_line(sealed), shapes())
         for other in (replace(sealed, borrower_id="B2"), replace(sealed, event_id="another")):
-            with pytest.raises(BadInput) as refused:
-                unsealed(other, KEYS)
+            with pytest.raises(InvalidEventError) as refused:
+                decrypt_fields(other, KEYS)
             assert refused.value.code == "unsealable"
-        with pytest.raises(BadInput) as refused:
-            unsealed(sealed, WireKeys({}))
+        with pytest.raises(InvalidEventError) as refused:
+            decrypt_fields(sealed, FieldKeys({}))
         assert refused.value.code == "unknown_wire_key"
-        with pytest.raises(Fatal, match=r"privacy\.wire_keys_file is not set"):
-            unsealed(sealed, None)
+        with pytest.raises(FatalError, match=r"privacy\.wire_keys_file is not set"):
+            decrypt_fields(sealed, None)
 
 
 @given(sealed=st.binary(max_size=120))
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_whatever_stands_in_sealed_is_answered_with_a_refusal(sealed: bytes) -> None:
-    with pytest.raises(BadInput):
-        unsealed(replace(report("B1", DAY), sealed=sealed), KEYS)
+    with pytest.raises(InvalidEventError):
+        decrypt_fields(replace(report("B1", DAY), sealed=sealed), KEYS)
 
 
 def test_fields_out_of_range_are_refused_though_they_were_sealed() -> None:
-    sealed = sealed_event(replace(report("B1", DAY), household_size=900), "w1", PRIVATE.public_key())
-    with pytest.raises(BadInput) as refused:
-        unsealed(sealed, KEYS)
+    sealed = encrypt_fields(replace(report("B1", DAY), household_size=900), "w1", PRIVATE.public_key())
+    with pytest.raises(InvalidEventError) as refused:
+        decrypt_fields(sealed, KEYS)
     assert refused.value.code == "out_of_range"
 
 
@@ -90,12 +90,12 @@ def test_publish_seals_and_the_runtime_decides_as_on_open_events(tmp_path: Path)
         came = [event for _, event in runtime.outputs("profiles")]
         assert not seen(b"".join(to_line(event) for event in came), shapes())
         # Sealed for a key that was destroyed since: a dead letter, which can be sent in again.
-        lost = sealed_event(report("B1", DAY, "lost"), "gone", PRIVATE.public_key())
+        lost = encrypt_fields(report("B1", DAY, "lost"), "gone", PRIVATE.public_key())
         runtime.feed([lost])
         assert [x.letter.code for x in letters(runtime)] == ["unknown_wire_key"]
 
 
 def test_a_file_that_is_no_public_key_is_named(tmp_path: Path) -> None:
     (tmp_path / "public.json").write_text("{}")
-    with pytest.raises(Fatal, match="is no public key"):
+    with pytest.raises(FatalError, match="is no public key"):
         sealer(tmp_path / "public.json")

@@ -13,9 +13,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from simulator.uci import minimum_payment, read_cards, uci_csv
-from state.keeping import KeepCurve, cell_of
+from state.repayment_model import RepaymentModel, cell_of
 
 pytestmark = pytest.mark.real_data
 
@@ -26,7 +26,7 @@ def months() -> list[list[tuple[Row, bool]]]:
     """Return by month, from the third on, what was known of each minimum payment that fell due, and if it was kept."""
     try:
         cards = read_cards(uci_csv())
-    except WrongUse as error:
+    except UsageError as error:
         pytest.skip(str(error))
     found: list[list[tuple[Row, bool]]] = [[] for _ in range(4)]
     for card in cards:
@@ -56,10 +56,10 @@ def test_the_curve_learned_in_the_stream_is_about_as_good_as_models_that_see_all
     cells: dict[str, tuple[int, int]] = {}
     scores: dict[str, list[np.ndarray]] = {"curve": [], "prior": [], "logistic": [], "boosted": []}
     came: list[np.ndarray] = []
-    prior = KeepCurve({})
+    prior = RepaymentModel({})
     for number, rows in enumerate(by_month):
         if number:
-            curve = KeepCurve(cells)
+            curve = RepaymentModel(cells)
             known = [pair for month in by_month[:number] for pair in month]
             x, y = np.array([r for r, _ in known]), np.array([k for _, k in known])
             logistic = LogisticRegression().fit(_shaped(x), y)
@@ -92,7 +92,7 @@ def test_the_curve_learned_in_the_stream_is_about_as_good_as_models_that_see_all
 
 def test_where_payments_do_not_drift_the_curve_is_better_than_the_prior_it_began_with() -> None:
     """Within a month nothing drifts: of every other card it learns, and foretells those between."""
-    prior = KeepCurve({})
+    prior = RepaymentModel({})
     for rows in months():
         cells: dict[str, tuple[int, int]] = {}
         for row, kept in rows[::2]:
@@ -101,7 +101,7 @@ def test_where_payments_do_not_drift_the_curve_is_better_than_the_prior_it_began
         came = np.array([kept for _, kept in rows[1::2]])
         scores = {
             name: np.array([curve.instalment(*row) for row, _ in rows[1::2]])
-            for name, curve in (("curve", KeepCurve(cells)), ("prior", prior))
+            for name, curve in (("curve", RepaymentModel(cells)), ("prior", prior))
         }
         auc = {name: roc_auc_score(came, score) for name, score in scores.items()}
         brier = {name: brier_score_loss(came, score) for name, score in scores.items()}

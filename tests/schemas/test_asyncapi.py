@@ -15,14 +15,19 @@ from cloudevents.core.v1.event import CloudEvent
 
 from schemas import events as ev
 from schemas.asyncapi import INTERNAL_RECORDS, INTERNAL_TOPICS, document
-from schemas.codec import Codec
-from schemas.headers import headers_for
+from schemas.codec import Codec, headers_for
 from schemas.jsonlines import from_line
 from schemas.topics import TOPICS
 from streams.cli import cli
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 EXAMPLES = [from_line(line) for line in (SCHEMAS / "examples.jsonl").read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["asyncapi.yaml", "openapi.yaml"])
+def test_no_document_has_aliases_which_readers_in_java_do_not_follow(repository: Path, name: str) -> None:
+    tokens = yaml.scan((repository / "docs" / name).read_text("utf-8"))
+    assert not [token for token in tokens if isinstance(token, yaml.AliasToken | yaml.AnchorToken)]
 
 
 @pytest.mark.parametrize(("args", "name"), [((), "asyncapi.yaml"), (("--page",), "events.md")])

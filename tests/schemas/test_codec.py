@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import any_event, avro_value
 
-from schemas import contracts, reading
+from schemas import contracts, resolution
 from schemas import events as ev
 from schemas.codec import SINGLE_OBJECT, Codec
-from schemas.errors import BadInput
-from schemas.registry import FileRegistry
+from schemas.errors import InvalidEventError
 from schemas.topics import TOPICS
 from schemas.validation import check, typed
+from tests.support.file_registry import FileRegistry
+from tests.support.strategies import any_event, avro_value
 
 CODEC = Codec()
 PAYMENT = ev.PaymentReceived(
@@ -61,8 +61,8 @@ def written(name: str, value: dict[str, Any], schema: Any = None) -> bytes:
     return frame_of(name) + stream.getvalue()
 
 
-def refused(data: bytes, **more: Any) -> BadInput:
-    with pytest.raises(BadInput) as caught:
+def refused(data: bytes, **more: Any) -> InvalidEventError:
+    with pytest.raises(InvalidEventError) as caught:
         CODEC.decode(data, **more)
     assert caught.value.message.endswith((".", "?"))
     return caught.value
@@ -83,7 +83,7 @@ def test_an_event_is_the_same_after_both_framings(event: ev.Event) -> None:
 def test_any_bytes_are_an_event_that_keeps_its_contract_or_bad_input(data: bytes, name: str) -> None:
     try:
         event = CODEC.decode((frame_of(name) if name else b"") + data)
-    except BadInput:
+    except InvalidEventError:
         return
     check(event)
 
@@ -104,14 +104,14 @@ def test_damaged_bytes_are_read_alike_by_the_quick_and_the_plain_reader(event: e
                 damaged[at:at] = data.draw(st.binary(min_size=1, max_size=11))
     raw = bytes(damaged)
     schema, names = contracts.parsed(contracts.schema_of(type(event).__name__))
-    plain = reading.Reading(type(event), reading.Plain(schema, names), None)
+    plain = resolution.Reading(type(event), resolution.Plain(schema, names), None)
     try:
         expected: object = plain.read_rest(raw, 10)
-    except BadInput as error:
+    except InvalidEventError as error:
         expected = (error.code, error.field, error.message)
     try:
         found: object = CODEC.decode(raw)
-    except BadInput as error:
+    except InvalidEventError as error:
         found = (error.code, error.field, error.message)
     assert found == expected
 
@@ -167,7 +167,7 @@ def test_a_value_out_of_its_range_is_refused_by_its_field(field: str, value: obj
     bad = msgspec.structs.replace(PAYMENT, **{field: value})
     error = refused(CODEC.encode(bad))
     assert (error.code, error.field) == (code, field)
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         check(bad)
     assert (caught.value.code, caught.value.field) == (code, field)
 
@@ -256,11 +256,11 @@ def test_an_unknown_schema_is_named() -> None:
     assert error.code == "unknown_schema"
     assert "0001020304050607" in error.message
     assert refused(b"\0\0\0\0\x07x").code == "unknown_schema"
-    with pytest.raises(BadInput, match="no schema with id 7"):
+    with pytest.raises(InvalidEventError, match="no schema with id 7"):
         Codec(FileRegistry()).decode(b"\0\0\0\0\x07x")
 
 
 def test_check_refuses_what_no_contract_type_can_hold() -> None:
     for wrong in ({"amount": "12"}, {"amount": 2**70}, {"value_on": object()}, {"occurred_at": datetime(2026, 1, 1)}):
-        with pytest.raises(BadInput):
+        with pytest.raises(InvalidEventError):
             check(msgspec.structs.replace(PAYMENT, **wrong))

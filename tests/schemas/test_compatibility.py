@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from schemas import compatibility, contracts, generate
+from schemas import compatibility, contracts, events, generate
 from schemas.compatibility import check, check_releases, release
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 
 NULL_TEXT = ["null", "string"]
 
@@ -104,14 +105,23 @@ def test_a_release_keeps_the_contracts_and_comes_after_the_last(
     assert [folder.name for folder in contracts.releases()] == ["0.9.0", "0.10.0"]
     assert contracts.load(tmp_path / "0.10.0") == contracts.contracts()
     for version in ("0.10.0", "0.9.1", "next"):
-        with pytest.raises(WrongUse):
+        with pytest.raises(UsageError):
             release(version)
     damaged = tmp_path / "0.10.0" / "DayClosed.avsc"
     damaged.rename(tmp_path / "0.10.0" / "DayEnded.avsc")
-    with pytest.raises(WrongUse, match="not compatible"):
+    with pytest.raises(UsageError, match="not compatible"):
         release("0.11.0")
     assert compatibility.main(["0.11.0"]) == 1
 
 
 def test_the_typed_events_are_those_of_the_contracts() -> None:
     assert generate.TARGET.read_text("utf-8") == generate.render()
+
+
+def test_the_default_of_a_field_is_a_value_of_its_type() -> None:
+    records = [name for name, contract in contracts.contracts().items() if contract["type"] == "record"]
+    for name in records:
+        for f in msgspec.structs.fields(getattr(events, name)):
+            if f.default is not msgspec.NODEFAULT or f.default_factory is not msgspec.NODEFAULT:
+                value = f.default if f.default_factory is msgspec.NODEFAULT else f.default_factory()
+                assert msgspec.convert(value, f.type) == value, f"{name}.{f.name}"

@@ -14,11 +14,10 @@ import pytest
 
 from schemas import contracts
 from schemas import events as ev
-from schemas.codec import CONFLUENT, Codec
-from schemas.errors import BadInput
-from schemas.headers import headers_for
-from schemas.reading import known_schemas
-from schemas.registry import FileRegistry
+from schemas.codec import CONFLUENT, Codec, headers_for
+from schemas.errors import InvalidEventError
+from schemas.resolution import known_schemas
+from tests.support.file_registry import FileRegistry
 
 CONTACT = {
     "event_id": "e-1",
@@ -88,7 +87,7 @@ def test_fields_that_the_producer_does_not_know_take_their_defaults() -> None:
 def test_a_field_without_default_that_the_producer_leaves_out_is_missing() -> None:
     schema = changed("ContactAttempted")
     schema["fields"] = [f for f in schema["fields"] if f["name"] != "outcome"]
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         read(schema, CONTACT)
     assert (caught.value.code, caught.value.field) == ("missing_field", "outcome")
 
@@ -105,7 +104,7 @@ def test_a_symbol_that_is_new_becomes_the_default_of_its_enum_where_it_has_one()
 def test_a_symbol_that_is_new_is_refused_by_its_field_where_its_enum_has_no_default() -> None:
     schema = changed("ContactAttempted")
     field(schema, "outcome")["type"]["symbols"].append("hung_up")
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         read(schema, {**CONTACT, "outcome": "hung_up"})
     assert (caught.value.code, caught.value.field) == ("unknown_value", "outcome")
 
@@ -156,7 +155,7 @@ def test_a_producer_may_have_its_own_namespace() -> None:
 def test_a_registered_schema_that_is_none_of_ours_is_refused(text: str) -> None:
     registry = FileRegistry()
     number = registry.id_of("s", text)
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         Codec(registry).decode(CONFLUENT + number.to_bytes(4, "big") + b"x")
     assert caught.value.code == "unknown_schema"
 
@@ -174,7 +173,7 @@ def test_a_schema_that_holds_itself_cannot_exhaust_the_stack() -> None:
     stream = io.BytesIO()
     fastavro.schemaless_writer(stream, fastavro.parse_schema(copy.deepcopy(schema)), {**CONTACT, "chain": deep})
     long = stream.getvalue()[:-1] + b"\2" * 100_000
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InvalidEventError) as caught:
         Codec(registry).decode(CONFLUENT + number.to_bytes(4, "big") + long)
     assert caught.value.code == "unreadable"
 

@@ -15,16 +15,16 @@ from typing import Any
 
 import fastavro
 import pytest
-from strategies import avro_value
 
-from schemas import blocks, contracts, wire
+from schemas import containers, contracts
 from schemas import events as ev
+from schemas.binary_encoding import bytes_of_instant, bytes_of_long
 from schemas.codec import CONFLUENT, Codec
 from schemas.containers import Ahead, read
-from schemas.errors import BadInput
+from schemas.errors import InvalidEventError, Rejected
 from schemas.jsonlines import from_line, read_events, to_line
-from schemas.registry import FileRegistry
-from schemas.rejected import Rejected
+from tests.support.file_registry import FileRegistry
+from tests.support.strategies import avro_value
 
 CLOSED = ev.AccountClosed(
     event_id="e-1", occurred_at=datetime(2026, 3, 1, tzinfo=UTC), source="core", account_id="a-1", reason="repaid"
@@ -42,8 +42,8 @@ def container(codec: str, *events: ev.Event) -> bytes:
 def with_block(codec: str, count: int, block: bytes) -> bytes:
     """Return a container file whose only block says that it is in a codec and holds so many records."""
     header = container("null", CLOSED).partition(b"m" * 16)[0]
-    header = header.replace(b"\x08null", wire.bytes_of_long(len(codec)) + codec.encode())
-    return header + b"m" * 16 + wire.bytes_of_long(count) + wire.bytes_of_long(len(block)) + block + b"m" * 16
+    header = header.replace(b"\x08null", bytes_of_long(len(codec)) + codec.encode())
+    return header + b"m" * 16 + bytes_of_long(count) + bytes_of_long(len(block)) + block + b"m" * 16
 
 
 def found(data: bytes) -> list[ev.Event | Rejected]:
@@ -65,15 +65,15 @@ def test_a_decompression_bomb_is_refused_and_holds_no_more_than_a_block_may(code
     record = Codec().encode(CLOSED)[10:]
     assert found(with_block(codec, 1, COMPRESS[codec](record))) == [CLOSED]
 
-    bomb = COMPRESS[codec](bytes(4 * blocks.MOST))
-    assert len(bomb) < blocks.MOST // 100
+    bomb = COMPRESS[codec](bytes(4 * containers.MOST))
+    assert len(bomb) < containers.MOST // 100
     tracemalloc.start()
     (refused,) = found(with_block(codec, 1, bomb))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert isinstance(refused, Rejected)
     assert (refused.code, refused.line) == ("too_long", 1)
-    assert peak < 3 * blocks.MOST
+    assert peak < 3 * containers.MOST
 
 
 def test_a_codec_that_is_not_read_is_named_with_what_to_do() -> None:
@@ -96,9 +96,9 @@ def test_a_block_that_lies_ends_its_file_with_a_reason(block: bytes, count: int)
 
 def test_a_file_that_announces_what_it_does_not_hold_costs_nothing() -> None:
     header = container("null", CLOSED).partition(b"m" * 16)[0] + b"m" * 16
-    for size in (2**40, blocks.MOST, -1):
+    for size in (2**40, containers.MOST, -1):
         tracemalloc.start()
-        (refused,) = found(header + wire.bytes_of_long(1) + wire.bytes_of_long(size) + b"x" * 50)
+        (refused,) = found(header + bytes_of_long(1) + bytes_of_long(size) + b"x" * 50)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert isinstance(refused, Rejected)
@@ -122,7 +122,7 @@ def test_a_gzip_bomb_of_one_line_is_one_refusal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("depth", [70, 300, 5_000, 200_000])
 @pytest.mark.parametrize("text", ['{"a":', "[", '{"type":"AccountClosed","reason":['])
 def test_json_that_is_nested_deeply_is_refused(text: str, depth: int) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(InvalidEventError) as refused:
         from_line((text * depth).encode())
     assert refused.value.code in ("invalid_json", "wrong_type", "missing_field")
 
@@ -136,12 +136,14 @@ def test_a_schema_that_is_nested_deeply_is_read_over_or_refused(depth: int) -> N
     registry.id_of("s", deep)
     body = b"\0" + Codec().encode(CLOSED)[10:]
     value = CONFLUENT + (1).to_bytes(4, "big") + body
-    if depth <= 200:
-        assert Codec(registry).decode(value) == CLOSED
-        return
-    with pytest.raises(BadInput) as refused:
-        Codec(registry).decode(value)
-    assert refused.value.code == "unknown_schema"
+    found: ev.Event | str
+    try:
+        found = Codec(registry).decode(value)
+    except InvalidEventError as refused:
+        found = refused.code
+    # Where Python's stack ends depends on who asks.
+    wanted = [CLOSED, "unknown_schema"] if depth == 900 else [CLOSED] if depth < 900 else ["unknown_schema"]
+    assert found in wanted
 
 
 HOSTILE_IDS = {
@@ -160,7 +162,7 @@ HOSTILE_IDS = {
 def test_an_id_with_space_or_controls_is_refused_by_name_in_every_form(name: str) -> None:
     event = ev.AccountClosed(**{f: getattr(CLOSED, f) for f in CLOSED.__struct_fields__} | {"account_id": name})
     for attempt in (lambda: from_line(to_line(event)), lambda: Codec().decode(Codec().encode(event))):
-        with pytest.raises(BadInput) as refused:
+        with pytest.raises(InvalidEventError) as refused:
             attempt()
         assert (refused.value.code, refused.value.field) == ("out_of_range", "account_id")
         assert "visible" in refused.value.message or "length" in refused.value.message
@@ -183,17 +185,17 @@ def test_ids_are_never_normalised() -> None:
 
 @pytest.mark.parametrize("escape", ["\\ud800", "\\udfff", "\\ud800\\ud800", "\\u0000"])
 def test_half_a_character_and_nul_are_no_text_of_an_id(escape: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(InvalidEventError) as refused:
         from_line(to_line(CLOSED).replace(b"a-1", escape.encode()))
     assert refused.value.code in ("invalid_json", "out_of_range")
 
 
 @pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xc0\x80", b"\xff", b"a\x80"])
 def test_bytes_that_are_no_utf_8_are_refused_in_every_form(raw: bytes) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(InvalidEventError):
         from_line(to_line(CLOSED).replace(b"a-1", raw))
-    value = Codec().encode(CLOSED).replace(b"\x06a-1", wire.bytes_of_long(len(raw)) + raw)
-    with pytest.raises(BadInput) as refused:
+    value = Codec().encode(CLOSED).replace(b"\x06a-1", bytes_of_long(len(raw)) + raw)
+    with pytest.raises(InvalidEventError) as refused:
         Codec().decode(value)
     assert refused.value.code == "unreadable"
 
@@ -212,7 +214,7 @@ def test_bytes_that_are_no_utf_8_are_refused_in_every_form(raw: bytes) -> None:
     ],
 )
 def test_an_instant_that_is_none_is_refused(said: bytes, code: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(InvalidEventError) as refused:
         from_line(to_line(CLOSED).replace(b'"2026-03-01T00:00:00Z"', said))
     assert refused.value.code == code
 
@@ -221,7 +223,7 @@ def test_an_instant_that_is_none_is_refused(said: bytes, code: str) -> None:
 def test_milliseconds_beyond_the_calendar_are_refused(millis: int) -> None:
     value = Codec().encode(CLOSED)
     at = value.index(b"\x06e-1") + 4
-    end = at + len(wire.bytes_of_instant(CLOSED.occurred_at))
-    with pytest.raises(BadInput) as refused:
-        Codec().decode(value[:at] + wire.bytes_of_long(millis) + value[end:])
+    end = at + len(bytes_of_instant(CLOSED.occurred_at))
+    with pytest.raises(InvalidEventError) as refused:
+        Codec().decode(value[:at] + bytes_of_long(millis) + value[end:])
     assert (refused.value.code, refused.value.field) == ("out_of_range", "occurred_at")

@@ -15,15 +15,15 @@ import fastavro
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import any_event, avro_value, events_of
 
 from schemas import contracts
 from schemas import events as ev
-from schemas.errors import BadInput, WrongUse
-from schemas.jsonlines import MAX_LINE, from_line, read_events, to_line
-from schemas.rejected import Rejected
+from schemas.errors import InvalidEventError, Rejected, UsageError
+from schemas.jsonlines import MAX_LINE, from_line, read_events, to_line, unknown_fields, without_place
 from schemas.validation import check
+from tests.support.strategies import any_event, avro_value, events_of
 
+EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples.jsonl"
 PAYMENT = {
     "type": "PaymentReceived",
     "event_id": "e-1",
@@ -43,16 +43,16 @@ def line(**changes: Any) -> bytes:
     return json.dumps({k: v for k, v in {**PAYMENT, **changes}.items() if v is not ...}).encode()
 
 
-def refused(text: bytes) -> BadInput:
-    with pytest.raises(BadInput) as caught:
+def refused(text: bytes) -> InvalidEventError:
+    with pytest.raises(InvalidEventError) as caught:
         from_line(text)
     return caught.value
 
 
-def outcome(text: bytes) -> ev.Event | BadInput:
+def outcome(text: bytes) -> ev.Event | InvalidEventError:
     try:
         return from_line(text)
-    except BadInput as error:
+    except InvalidEventError as error:
         return error
 
 
@@ -82,7 +82,7 @@ def test_a_line_has_the_type_first_then_the_fields_of_the_contract_in_order() ->
 )
 def test_any_line_is_an_event_that_keeps_its_contract_or_bad_input(text: bytes) -> None:
     result = outcome(text)
-    if isinstance(result, BadInput):
+    if isinstance(result, InvalidEventError):
         assert result.message.endswith((".", "?"))
     else:
         check(result)
@@ -94,6 +94,13 @@ def test_any_line_is_an_event_that_keeps_its_contract_or_bad_input(text: bytes) 
         (line(amount=0), "out_of_range", "amount", "PaymentReceived.amount: expected int >= 1"),
         (line(amount="1"), "wrong_type", "amount", "expected int, got str"),
         (line(amount=1.5), "wrong_type", "amount", "expected int, got float"),
+        (line(amount="12.50"), "wrong_type", "amount", "an integer number of minor units: 12.50"),
+        (
+            line(type="BadDebtReviewed", review_id="r", decision="sell", reviewer="x", ground="g"),
+            "unknown_value",
+            "decision",
+            "Send one of charge_off, recognise, reject, terminate.",
+        ),
         (line(currency="cny"), "out_of_range", "currency", "three capital letters (ISO 4217)"),
         (line(account_id="a b"), "out_of_range", "account_id", "1 to 64 visible characters"),
         (line(account_id="a\n"), "out_of_range", "account_id", "1 to 64 visible characters"),
@@ -128,8 +135,52 @@ def test_an_instant_is_brought_to_utc_and_cut_to_the_millisecond() -> None:
     assert b'"2026-03-01T08:30:00.123000Z"' in to_line(event)
 
 
-def test_a_field_that_no_contract_has_is_left_aside() -> None:
-    assert from_line(line(memo="x")) == from_line(LINE)
+def test_a_field_that_no_contract_has_is_left_aside_and_told(tmp_path: Path) -> None:
+    opening = {
+        **{k: PAYMENT[k] for k in ("event_id", "occurred_at", "source", "account_id", "currency")},
+        "type": "AccountOpened", "borrower_id": "b", "product": "loan", "jurisdiction": "US", "opened_on": "2026-03-01",
+        "annual_rate_bps": 1, "principal": 1, "Jurisdiction": "CN",
+        "instalments": [{"number": 1, "due_on": "2026-04-01", "principal": 1, "interest": 0, "fees": 0, "duty": 7}],
+    }  # fmt: skip
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\n".join([LINE, line(memo="x", valueon="2026-03-02"), json.dumps(opening).encode()]))
+    told: list[tuple[int, list[str]]] = []
+    events = list(read_events(file, strange=lambda at, event, fields: told.append((at, fields))))
+    assert events[:2] == [from_line(LINE)] * 2
+    assert told == [(3, ["memo", "valueon"]), (4, ["Jurisdiction", "instalments[0].duty"])]
+    assert without_place(ev.PaymentReceived, "valueon").endswith("no field 'valueon'. Did you mean value_on?")
+    assert without_place(ev.AccountOpened, "instalments[0].duty").startswith("Instalment has no field 'duty'. It has ")
+
+
+@pytest.mark.parametrize(
+    ("extra", "taken"),
+    [
+        (b'"memo":' + b"[" * 500 + b"]" * 500, True),
+        (b'"memo":1e999', True),
+        (b'"memo":[1e999]', True),
+        (b'"memo":123456789012345678901234567890', True),
+        (b'"memo":' + b"[" * 100_000 + b"]" * 100_000, False),
+        (b'"\xff":1', False),
+        (b'"memo":NaN', False),
+    ],
+)
+def test_whatever_stands_in_a_field_that_no_contract_has_stops_no_run(
+    extra: bytes, taken: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(LINE.rstrip()[:-1] + b"," + extra + b"}\n" + LINE)
+    told: list[list[str]] = []
+    first, second = read_events(file, strange=lambda at, event, fields: told.append(fields))
+    assert second == from_line(LINE)
+    assert (first == second) == taken
+    assert told == [["memo"]] * taken
+    assert taken or (isinstance(first, Rejected) and first.code == "invalid_json")
+
+
+def test_no_event_of_ours_has_a_field_that_its_contract_has_not() -> None:
+    for text in EXAMPLES.read_bytes().splitlines():
+        value = json.loads(text)
+        assert unknown_fields(value, ev.EVENT_TYPES[value["type"]]) == []
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -157,7 +208,7 @@ def test_a_file_that_is_empty_holds_nothing_and_one_that_is_not_there_is_wrong_u
     (tmp_path / "empty.jsonl").write_bytes(b"")
     assert list(read_events(tmp_path / "empty.jsonl")) == []
     for path in (tmp_path / "nowhere.jsonl", tmp_path):
-        with pytest.raises(WrongUse, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot be read"):
             list(read_events(path))
 
 

@@ -13,11 +13,11 @@ import fastavro
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import avro_value, events_of, raw_value
 
 from schemas import contracts
 from schemas.codec import SINGLE_OBJECT, Codec
 from schemas.events import EVENT_TYPES
+from tests.support.strategies import avro_value, events_of, raw_value
 
 NAMES = sorted(EVENT_TYPES)
 CODEC = Codec()

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mabwiser.mab import MAB, LearningPolicy
 
-from agents.leading import Uniform, row_of
+from agents.learner.ranking import Uniform, row_of
 from simulator.choices import Opportunity, best, fate, learned, opportunities, play
 from state.learning import MILLI
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 
 COUNT = 1_500
 CHANCES = list(opportunities(COUNT, 11, default_book().policy_for("CN", "personal_loan")))
@@ -86,7 +86,7 @@ def of_mabwiser(chances: list[Opportunity]) -> float:
 
 
 def _context(chance: Opportunity) -> list[float]:
-    rows = [row_of(o, chance.context, lead=False) for o in chance.context.options]
+    rows = [row_of(o, chance.context, recommended=False) for o in chance.context.options]
     rows += [(0,) * len(rows[0])] * (4 - len(rows))
     return [1.0, *(v / MILLI for row in rows for v in row[1:-1])]
 

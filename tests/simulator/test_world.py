@@ -17,7 +17,7 @@ from schemas.validation import check
 from simulator import World, closed_loop, open_loop, simulate
 from simulator.envelope import at
 from simulator.population import index_of
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
 START = date(2026, 1, 31)
@@ -90,7 +90,14 @@ def test_the_whole_of_the_business_happens_in_a_year(year: tuple[list[ev.Event],
         "ProfileReported", "ConsentGranted", "OfferAnswered", "BadDebtReviewed", "HoldPlaced",
     ):  # fmt: skip
         assert arrived[kind], kind
-    for kind in ("OfferPublished", "PlanActivated", "PlanInstalmentKept", "PlanBroken", "BadDebtChanged", "Corrected"):
+    for kind in (
+        "OfferPublished",
+        "PlanActivated",
+        "PlanInstalmentKept",
+        "PlanBroken",
+        "BadDebtChanged",
+        "EventSuperseded",
+    ):
         assert said[kind], kind
     assert arrived["DayClosed"] == 365
     answers = Counter(e.answer for e in year[0] if isinstance(e, ev.OfferAnswered))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.affordability import alpha_of, capacity_of, floor_of, shorter_term
+from state.affordability import alpha_of, assess_affordability, floor_of, shorter_term
 from state.policy import Affordability, Floor
 from state.profile import Known, Profile, Reading
 
@@ -40,7 +40,7 @@ def profile(**fields: int | str) -> Profile:
     by=st.integers(1, 6),
 )
 def test_whoever_is_worse_off_has_no_higher_limit(fields: dict[str, int], worse: str, by: int) -> None:
-    before = capacity_of(profile(**fields), RULES, "CNY")
+    before = assess_affordability(profile(**fields), RULES, "CNY")
     changed = dict(fields)
     if worse == "income" and "monthly_income" in fields:
         changed["monthly_income"] = max(0, fields["monthly_income"] - by * 10_000)
@@ -50,43 +50,46 @@ def test_whoever_is_worse_off_has_no_higher_limit(fields: dict[str, int], worse:
         changed["other_debt_payments"] = fields.get("other_debt_payments", 0) + by * 10_000
     elif worse == "household":
         changed["household_size"] = fields.get("household_size", 1) + by
-    after = capacity_of(
+    after = assess_affordability(
         profile(**changed),
         RULES,
         "CNY",
         too_high=by if worse == "too_high" else 0,
         committed=by * 10_000 if worse == "committed" else 0,
     )
-    assert after.limit <= before.limit
-    assert 0 <= after.limit <= max(0, after.surplus)
+    assert after.max_instalment <= before.max_instalment
+    assert 0 <= after.max_instalment <= max(0, after.disposable_income)
 
 
 def test_the_surplus_is_income_less_expenses_other_debts_and_commitments() -> None:
     known = profile(monthly_income=900_000, monthly_expenses=400_000, other_debt_payments=100_000)
-    capacity = capacity_of(known, RULES, "CNY", committed=50_000)
-    assert (capacity.surplus, capacity.limit, capacity.known) == (350_000, 140_000, True)
+    capacity = assess_affordability(known, RULES, "CNY", committed=50_000)
+    assert (capacity.disposable_income, capacity.max_instalment, capacity.known) == (350_000, 140_000, True)
 
 
 def test_expenses_below_the_floor_of_the_household_count_as_the_floor() -> None:
     known = profile(monthly_income=900_000, monthly_expenses=1, household_size=3)
-    assert capacity_of(known, RULES, "CNY").surplus == 900_000 - 310_000
+    assert assess_affordability(known, RULES, "CNY").disposable_income == 900_000 - 310_000
 
 
 def test_spending_stands_for_expenses_that_nobody_states() -> None:
-    assert capacity_of(profile(monthly_income=900_000, spending=500_000), RULES, "CNY").surplus == 400_000
+    assert (
+        assess_affordability(profile(monthly_income=900_000, spending=500_000), RULES, "CNY").disposable_income
+        == 400_000
+    )
     both = profile(monthly_income=900_000, spending=500_000, monthly_expenses=300_000)
-    assert capacity_of(both, RULES, "CNY").surplus == 600_000
+    assert assess_affordability(both, RULES, "CNY").disposable_income == 600_000
 
 
 def test_the_floor_of_the_region_goes_before_that_of_any_region() -> None:
     assert floor_of(FLOORS, "CNY", "31", 2) == 290_000
     assert floor_of(FLOORS, "CNY", "44", 1) == 150_000
-    assert floor_of(FLOORS, "JPY", "31", 4) == 0
+    assert floor_of(FLOORS, "JPY", "31", 4) is None
 
 
 def test_a_surplus_below_zero_gives_a_limit_of_zero() -> None:
-    capacity = capacity_of(profile(monthly_income=100_000), RULES, "CNY")
-    assert (capacity.surplus, capacity.limit, capacity.known) == (-50_000, 0, True)
+    capacity = assess_affordability(profile(monthly_income=100_000), RULES, "CNY")
+    assert (capacity.disposable_income, capacity.max_instalment, capacity.known) == (-50_000, 0, True)
 
 
 def test_each_too_high_tightens_alpha_by_a_step_down_to_the_least() -> None:
@@ -96,11 +99,34 @@ def test_each_too_high_tightens_alpha_by_a_step_down_to_the_least() -> None:
 
 
 def test_an_unknown_income_is_not_assumed_unless_the_policy_says_so() -> None:
-    nothing = capacity_of(profile(), RULES, "CNY", contract_instalments=100_000)
-    assert (nothing.limit, nothing.known) == (0, False)
-    rules = Affordability(assumed_income_multiple_bps=40_000)
-    assumed = capacity_of(profile(), rules, "CNY", contract_instalments=100_000)
-    assert (assumed.surplus, assumed.limit, assumed.known) == (400_000, 160_000, True)
+    nothing = assess_affordability(profile(), RULES, "CNY", contract_instalments=100_000)
+    assert (nothing.max_instalment, nothing.known) == (0, False)
+    rules = Affordability(assumed_income_multiple_bps=40_000, floors=FLOORS)
+    assumed = assess_affordability(profile(), rules, "CNY", contract_instalments=100_000)
+    assert (assumed.disposable_income, assumed.max_instalment, assumed.known) == (250_000, 100_000, True)
+    assert "monthly_income" in assumed.assumed
+    nothing = assess_affordability(profile(), rules, "CNY")
+    assert (nothing.max_instalment, nothing.known, nothing.missing) == (0, False, ("monthly_income",))
+
+
+def test_without_a_floor_expenses_have_to_be_known() -> None:
+    for fields in ({}, {"monthly_expenses": 0}, {"spending": 0}):
+        unknown = assess_affordability(profile(monthly_income=900_000, **fields), RULES, "JPY")
+        assert (unknown.known, unknown.missing) == (False, ("monthly_expenses",))
+    regional = Affordability(floors=tuple(f for f in FLOORS if f.region != "*"))
+    assert assess_affordability(profile(monthly_income=900_000, region="99"), regional, "CNY").missing == (
+        "monthly_expenses",
+    )
+    known = assess_affordability(profile(monthly_income=900_000, monthly_expenses=300_000), RULES, "JPY")
+    assert (known.disposable_income, known.known) == (600_000, True)
+    assert "household_floor" in known.assumed
+
+
+def test_what_nobody_reported_is_listed() -> None:
+    bare = assess_affordability(profile(monthly_income=900_000), RULES, "CNY")
+    assert bare.assumed == ("monthly_expenses", "household_size", "other_debt_payments")
+    full = profile(monthly_income=900_000, monthly_expenses=1, household_size=1, other_debt_payments=0)
+    assert assess_affordability(full, RULES, "CNY").assumed == ()
 
 
 def test_the_next_shorter_term_is_taken_and_the_shortest_stays() -> None:
@@ -109,5 +135,5 @@ def test_the_next_shorter_term_is_taken_and_the_shortest_stays() -> None:
 
 
 def test_the_credit_score_and_the_borrowers_own_term_go_with_the_capacity() -> None:
-    capacity = capacity_of(profile(credit_score=700), RULES, "CNY", max_term_months=24)
+    capacity = assess_affordability(profile(credit_score=700), RULES, "CNY", max_term_months=24)
     assert (capacity.credit_score, capacity.max_term_months) == (700, 24)

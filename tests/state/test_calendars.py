@@ -12,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.calendars import (
+    DueDays,
     add_months,
     adjust,
+    covers,
     days_between,
     is_business_day,
     next_business_day,
     year_fraction,
 )
+from state.schedules import due_dates
 
 dates = st.dates(date(1975, 1, 1), date(2060, 12, 31))
 calendars = st.sampled_from([None, "CN", "US", "US-NY", "GB", "DE", "ECB", "XNYS", "EG", "ZZ", "DE-ZZ", "", "../x"])
@@ -143,3 +146,88 @@ def test_no_calendar_is_a_choice_and_known() -> None:
 
 def test_a_year_beyond_the_calendar_is_said_to_be_unknown() -> None:
     assert not is_business_day(date(2999, 1, 1), "CN").known
+
+
+known_calendars = st.sampled_from([None, "CN", "US", "GB", "DE", "ECB"])
+rules = st.builds(DueDays, st.sampled_from(["none", "following", "modified_following", "preceding"]), known_calendars)
+firsts = st.dates(date(2020, 1, 1), date(2027, 12, 31))
+
+
+@fuzz
+@given(rules, firsts, st.integers(1, 24))
+def test_due_dates_are_those_of_the_first_one_each_rolled_for_itself(rule: DueDays, first: date, months: int) -> None:
+    for n, due in enumerate(due_dates(first, months, rule)):
+        wanted = first + relativedelta(months=n)
+        if rule.convention == "none":
+            assert due == wanted
+        else:
+            assert due == adjust(wanted, rule.calendar, rule.convention).day
+            assert is_business_day(due, rule.calendar)
+
+
+@fuzz
+@given(rules, firsts, st.integers(2, 24), st.integers(1, 24))
+def test_a_schedule_that_goes_on_goes_on_as_if_it_had_been_made_longer(
+    rule: DueDays, first: date, months: int, more: int
+) -> None:
+    dues = due_dates(first, months, rule)
+    anchor = rule.anchor_of(dues)
+    longer = [rule.months_on(dues[-1], n, anchor) for n in range(1, more + 1)]
+    # Any anchor that makes all of the dates is as good; from a few dates alone the agreed one cannot always be told.
+    base = next(
+        day
+        for day in (date(first.year, 1, anchor) + relativedelta(months=first.month - 1 + shift) for shift in (0, -1, 1))
+        if rule.roll(day) == dues[0]
+    )
+    wanted = [
+        rule.roll(date(base.year, 1, anchor) + relativedelta(months=base.month - 1 + months - 1 + n))
+        for n in range(1, more + 1)
+    ]
+    assert longer == wanted
+    if months > 12 and first.day <= 28:
+        assert longer == list(due_dates(first, months + more, rule)[months:])
+
+
+@pytest.mark.parametrize(
+    ("convention", "wanted"),
+    [
+        ("none", ["2027-01-31", "2027-02-28", "2027-03-31", "2027-04-30", "2027-05-31"]),
+        ("following", ["2027-02-01", "2027-03-01", "2027-03-31", "2027-04-30", "2027-06-01"]),
+        ("modified_following", ["2027-01-29", "2027-02-26", "2027-03-31", "2027-04-30", "2027-05-28"]),
+        ("preceding", ["2027-01-29", "2027-02-26", "2027-03-31", "2027-04-30", "2027-05-28"]),
+    ],
+)
+def test_month_ends_stay_anchored_whichever_way_they_roll(convention: str, wanted: list[str]) -> None:
+    # 31 January and 28 February 2027 are Sundays, 31 May is Memorial Day.
+    rule = DueDays(convention, "US")  # type: ignore[arg-type]
+    dues = due_dates(date(2027, 1, 31), 5, rule)
+    assert [str(day) for day in dues] == wanted
+    assert rule.anchor_of(dues) == 31
+    assert rule.months_on(dues[0], 4, 31) == dues[4]
+
+
+def test_the_day_before_a_holiday_the_holiday_and_the_day_after() -> None:
+    # Thursday 1 October 2026 begins a week of holidays in China.
+    for convention, days in {
+        "none": ["2026-09-30", "2026-10-01", "2026-10-08"],
+        "following": ["2026-09-30", "2026-10-08", "2026-10-08"],
+        "preceding": ["2026-09-30", "2026-09-30", "2026-10-08"],
+    }.items():
+        rule = DueDays(convention, "CN")  # type: ignore[arg-type]
+        dues = (date(2026, 9, 30), date(2026, 10, 1), date(2026, 10, 8))
+        assert [str(rule.roll(day)) for day in dues] == days
+
+
+def test_a_missing_calendar_rolls_by_weekdays() -> None:
+    assert DueDays("following", "ZZ").roll(date(2026, 12, 26)) == date(2026, 12, 28)
+    assert not covers("ZZ", date(2026, 12, 26))
+    assert covers("US", date(2026, 12, 26))
+    assert covers(None, date(2026, 12, 26))
+
+
+def test_the_first_due_date_is_behind_a_day_also_when_it_rolls_back() -> None:
+    # Friday 25 December 2026 is a holiday: what is due then or on the weekend is due on Thursday.
+    thursday = date(2026, 12, 24)
+    assert DueDays("preceding", "US").first_behind(thursday, date(2026, 12, 1)) == date(2026, 12, 28)
+    assert DueDays("none", "US").first_behind(thursday, date(2026, 12, 1)) == date(2026, 12, 25)
+    assert DueDays("preceding", "US").first_behind(thursday, date(2027, 1, 1)) == date(2027, 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields, replace
 
-from state import pack as packs
 from state.calendars import is_known
-from state.pack import HOUSE, Pack, PackError, Place, load_book, load_pack, pack_names, parse_book, parse_pack, resolve
 from state.policy import Classification, Policy
+from state.policy_packs.book import Place, parse_book
+from state.policy_packs.book_files import book_of
+from state.policy_packs.loader import book_for, default_book, files_of, load_book, load_pack, load_packs, pack_names
+from state.policy_packs.merge import BASE_PACK, provenance, resolve
+from state.policy_packs.pack import Pack, parse_pack
+from state.policy_packs.problems import PackError
+from state.policy_packs.report import pack_to_json, render_pack, render_policy
 
-book = packs.default_book()
-PLACES = ["CN", "TW", "US", "US-CA", "GB", "DE", "PL", "EU", "JP", "ZZ", "", "*"]
+book = default_book()
+PLACES = ["CN", "TW", "US", "US-CA", "GB", "DE", "PL", "EU", "JP", "AR", "", "*"]
 PRODUCTS = ["credit_card", "personal_loan", "auto", "*", ""]
 
 
@@ -34,7 +40,7 @@ def made(name: str, sections: str, head: str = "") -> Pack:
 
 @pytest.mark.parametrize("name", pack_names())
 def test_each_pack_is_sound_and_makes_a_policy_on_top_of_the_house(name: str) -> None:
-    policy = packs.book_for(name).policy_for("DE", "personal_loan")
+    policy = book_for(name).policy_for("DE", "personal_loan")
     assert f"{name}@" in policy.version
 
 
@@ -42,7 +48,7 @@ def test_each_pack_is_sound_and_makes_a_policy_on_top_of_the_house(name: str) ->
 ON_DEMAND = {"learning_on"}
 
 
-@pytest.mark.parametrize("name", [name for name in pack_names() if name not in {HOUSE, *ON_DEMAND}])
+@pytest.mark.parametrize("name", [name for name in pack_names() if name not in {BASE_PACK, *ON_DEMAND}])
 def test_each_pack_is_used_by_the_default_book(name: str) -> None:
     assert any(name in row.packs for row in load_book().rows)
 
@@ -58,13 +64,16 @@ def test_every_account_has_a_policy(jurisdiction: str, product: str) -> None:
 
 def test_a_chinese_credit_card_has_the_numbers_of_its_rules() -> None:
     policy = book.policy_for("CN", "credit_card")
-    assert policy.name == "house+cn_2023+cn_card+cn_writeoff+cn_collection+ifrs9"
+    assert policy.name == "house+cn_2023+cn_card+cn_writeoff+cn_collection+cn_repair+cn_cost+ifrs9"
     assert classes(policy) == {
         "cn_2023": [("normal", 0), ("special_mention", 1), ("substandard", 91), ("doubtful", 271), ("loss", 361)],
         "cn_card": [("normal", 0), ("special_mention", 1), ("substandard", 91), ("doubtful", 121), ("loss", 181)],
     }
-    assert classification(policy, "cn_2023").probation_days == 180
-    assert classification(policy, "cn_2023").after_plan_days == 365
+    for name in ("cn_2023", "cn_card"):
+        rules = classification(policy, name)
+        assert (rules.probation_months, rules.after_plan_months, rules.probation_days) == (6, 12, 0)
+    charges = policy.charges
+    assert (charges.penalty_rate_bps, charges.penalty_markup_bps, charges.penalty_on_interest) == (0, 0, False)
     assert policy.plans.max_term_months == 60
     assert policy.offers.disclosures == (
         "balance_structure_currency",
@@ -81,6 +90,7 @@ def test_a_chinese_credit_card_has_the_numbers_of_its_rules() -> None:
     assert (bad.missed_at_least, bad.days_past_due_over, bad.attempts_at_least) == (3, 90, 3)
     contacts = policy.contacts
     assert (contacts.from_hour, contacts.to_hour, contacts.cap, contacts.cap_days) == (8, 22, 6, 1)
+    assert (contacts.conversation_cap, contacts.conversation_cap_days) == (3, 1)
     assert (contacts.time_zone, policy.holiday_calendar) == ("Asia/Shanghai", "CN")
 
 
@@ -88,6 +98,8 @@ def test_another_chinese_loan_has_no_card_rules() -> None:
     policy = book.policy_for("CN", "personal_loan")
     assert list(classes(policy)) == ["cn_2023"]
     assert not policy.offers.oral_needs_recording
+    charges = policy.charges
+    assert (charges.penalty_rate_bps, charges.penalty_markup_bps, charges.penalty_on_interest) == (0, 5_000, True)
 
 
 @pytest.mark.parametrize("jurisdiction", ["EU", "DE", "FR", "IE", "BG"])
@@ -97,13 +109,15 @@ def test_a_european_retail_default_needs_91_days_above_both_thresholds(jurisdict
     default = classification(policy, "eu_dod")
     assert default.material_counter
     assert classes(policy) == {"eu_dod": [("performing", 0), ("default", 91)]}
-    assert (default.probation_days, default.after_plan_days) == (90, 365)
+    assert (default.probation_months, default.after_plan_months) == (3, 12)
+    assert policy.bad_debt.cure_probation_months == 3
     assert (policy.options.distressed_over_bps, default.distressed) == (100, "default")
 
 
 def test_outside_the_euro_area_the_threshold_is_in_the_local_currency() -> None:
-    amounts = {place: book.policy_for(place, "x").delinquency.material_absolute for place in ("DE", "PL", "SE")}
-    assert amounts == {"DE": 100_00, "PL": 400_00, "SE": 1_000_00}
+    places = ("DE", "PL", "SE", "CZ")
+    amounts = {place: book.policy_for(place, "x").delinquency.material_absolute for place in places}
+    assert amounts == {"DE": 100_00, "PL": 400_00, "SE": 1_000_00, "CZ": 2_500_00}
     assert list(classes(book.policy_for("PL", "x"))) == ["eu_dod"]
 
 
@@ -111,6 +125,7 @@ def test_outside_the_euro_area_the_threshold_is_in_the_local_currency() -> None:
 def test_american_credit_is_charged_off_at_180_days_open_end_and_120_closed_end(product: str, days: int) -> None:
     policy = book.policy_for("US", product)
     assert policy.bad_debt.charge_off_after == days
+    assert policy.bad_debt.charge_off_after_hold == {"bankruptcy": 60, "fraud": 90}
     assert classes(policy) == {"us_ffiec": [("pass", 0), ("substandard", 90), ("loss", days)]}
     contacts = policy.contacts
     assert (contacts.from_hour, contacts.to_hour, contacts.cap, contacts.cap_days) == (8, 21, 7, 7)
@@ -129,49 +144,72 @@ def test_a_subdivision_is_looked_up_under_its_country() -> None:
 
 def test_amounts_follow_the_currency_of_the_place() -> None:
     assert book.policy_for("CN", "x").options.minimum_instalment == 100_00
-    assert book.policy_for("ZZ", "x").options.minimum_instalment == 10_00
+    assert book.policy_for("AR", "x").options.minimum_instalment == 10_00
 
 
 def test_every_currency_that_the_simulator_and_the_data_sets_use_has_a_floor() -> None:
-    floors = {floor.currency for floor in book.policy_for("ZZ", "x").affordability.floors}
+    floors = {floor.currency for floor in book.policy_for("AR", "x").affordability.floors}
     assert {"CNY", "EUR", "USD", "GBP", "TWD"} <= floors
 
 
 @pytest.mark.parametrize(
     ("name", "path", "verified"),
     [
-        ("cn_card", "classification[cn_card].thresholds", False),
+        ("cn_card", "classification[cn_card].thresholds", True),
         ("cn_card", "plans.max_term_months", True),
         ("cn_card", "offers.disclosures", True),
         ("cn_2023", "classification[cn_2023].thresholds", False),
-        ("cn_2023", "classification[cn_2023].after_plan_days", False),
+        ("cn_2023", "classification[cn_2023].after_plan_months", False),
+        ("cn_2023", "charges.penalty_markup_bps", True),
+        ("cn_2023", "charges.penalty_on_interest", True),
         ("cn_writeoff", "bad_debt.recognition", True),
         ("cn_collection", "contacts.cap", False),
         ("eu_dod", "delinquency.material_absolute", True),
         ("eu_dod", "delinquency.material_relative_bps", True),
         ("eu_dod", "classification[eu_dod].thresholds", True),
-        ("eu_dod", "classification[eu_dod].probation_days", False),
-        ("eu_dod", "classification[eu_dod].after_plan_days", True),
+        ("eu_dod", "classification[eu_dod].probation_months", True),
+        ("eu_dod", "classification[eu_dod].after_plan_months", False),
         ("eu_dod", "classification[eu_dod].distressed", True),
         ("eu_dod", "options.distressed_over_bps", True),
         ("eu_dod_local", "delinquency.material_absolute", False),
-        ("ifrs9", "impairment.stage3_from_days", False),
+        ("eu_dod_pl", "delinquency.material_absolute", True),
+        ("eu_ccd2", "options.shapes", True),
+        ("us_ffiec", "bad_debt.charge_off_after_hold", True),
+        ("us_reg_z", "plans.due_date_convention", False),
+        ("cn_collection", "contacts.conversation_cap", False),
+        ("ifrs9", "impairment.stage3_from_days", True),
         ("us_ffiec", "classification[us_ffiec].thresholds", True),
-        ("us_ffiec", "classification[us_ffiec].probation_days", False),
-        ("us_reg_f", "contacts.quiet_days_after_conversation", False),
+        ("us_ffiec", "classification[us_ffiec].probation_months", False),
+        ("us_reg_f", "contacts.quiet_days_after_conversation", True),
     ],
 )
 def test_a_rule_is_marked_as_far_as_its_source_was_read(name: str, path: str, verified: bool) -> None:
-    marks = {mark.path: mark for mark in packs.provenance([load_pack(name)])}
+    marks = {mark.path: mark for mark in provenance([load_pack(name)])}
     assert marks[path].verified is verified
+
+
+@pytest.mark.parametrize("name", pack_names())
+def test_a_rule_is_verified_only_with_a_place_in_a_text_or_as_the_lenders_own(name: str) -> None:
+    pack = load_pack(name)
+    marked = [(r.path, r.verified, r.source) for r in pack.rules] + [
+        (s.rule, s.verified, s.source) for s in pack.manual
+    ]
+    for path, verified, source in marked:
+        second_hand = "secondary source" in source or "from memory" in source or "not verified" in source
+        if verified:
+            assert not second_hand, path
+            # An article, a paragraph, a document's number or its year; or it is a choice, and says so.
+            assert re.search(r"\d", source) or source.startswith(("internal rule", "as ", "four-fifths rule")), path
+        else:
+            assert second_hand or "default policy's" in source or "orders of magnitude" in source, path
 
 
 def test_provenance_names_the_pack_whose_rule_is_in_force() -> None:
     stack = [load_pack(name) for name in ("house", "us_ffiec", "us_ffiec_open_end")]
-    by_path = {mark.path: mark for mark in packs.provenance(stack)}
+    by_path = {mark.path: mark for mark in provenance(stack)}
     assert by_path["bad_debt.charge_off_after"].pack == "us_ffiec_open_end"
     assert by_path["classification[us_ffiec].thresholds"].pack == "us_ffiec_open_end"
-    assert by_path["classification[us_ffiec].probation_days"].pack == "us_ffiec"
+    assert by_path["classification[us_ffiec].probation_months"].pack == "us_ffiec"
     assert by_path["contacts.cap"].pack == "house"
     assert "us_ffiec_open_end" not in {path.partition("[")[2].partition("]")[0] for path in by_path}
 
@@ -179,7 +217,7 @@ def test_provenance_names_the_pack_whose_rule_is_in_force() -> None:
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.lists(st.sampled_from(pack_names()), max_size=6))
 def test_the_last_pack_that_speaks_of_a_rule_is_the_one_obeyed(names: list[str]) -> None:
-    stack = [load_pack(HOUSE), *map(load_pack, names)]
+    stack = [load_pack(BASE_PACK), *map(load_pack, names)]
     expected = {rule.path: rule.value for each in stack for rule in each.rules}
     before = [set(names[:index]) for index in range(len(names))]
     if any(load_pack(name).extends not in {None, *seen} for name, seen in zip(names, before, strict=True)):
@@ -195,21 +233,34 @@ def test_the_last_pack_that_speaks_of_a_rule_is_the_one_obeyed(names: list[str])
 
 
 def test_a_version_names_the_packs_and_changes_with_any_value() -> None:
-    house = load_pack(HOUSE)
+    house = load_pack(BASE_PACK)
     mild = made("mine", "{plans: {max_broken: {value: 4, verified: true, source: s}}}")
     hard = made("mine", "{plans: {max_broken: {value: 5, verified: true, source: s}}}")
     one, other, again = (resolve([house, each], "p") for each in (mild, hard, mild))
-    assert one.version.startswith("house@1+mine@1#")
+    assert one.version.startswith("house@2+mine@1#")
     assert one.version != other.version
     assert one.version == again.version
     assert resolve([house, mild], "p", Place(time_zone="Asia/Taipei")).version != one.version
-    assert resolve([house, replace(mild, version=2)], "p").version.startswith("house@1+mine@2#")
+    assert resolve([house, replace(mild, version=2)], "p").version.startswith("house@2+mine@2#")
+
+
+@pytest.mark.parametrize(
+    ("base", "sections", "found"),
+    [
+        ("cn_2023", "{charges: {penalty_rate_bps: {value: 700, verified: true, source: s}}}", (700, 0)),
+        ("cn_2023", "{charges: {penalty_markup_bps: {value: 3000, verified: true, source: s}}}", (0, 3_000)),
+        ("cn_card", "{charges: {penalty_markup_bps: {value: 3000, verified: true, source: s}}}", (0, 3_000)),
+    ],
+)
+def test_a_later_pack_says_a_rule_in_the_form_that_it_likes(base: str, sections: str, found: tuple[int, int]) -> None:
+    charges = resolve([load_pack(BASE_PACK), load_pack(base), made("mine", sections)], "p").charges
+    assert (charges.penalty_rate_bps, charges.penalty_markup_bps) == found
 
 
 def test_packs_that_do_not_fit_together_are_refused_at_the_later_ones_line() -> None:
     late = made("late", "\n  contacts:\n    from_hour: {value: 21, verified: true, source: s}")
     with pytest.raises(PackError, match=r"21 is not below contacts\.to_hour") as caught:
-        resolve([load_pack(HOUSE), late], "p")
+        resolve([load_pack(BASE_PACK), late], "p")
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == ("late.yaml", 6)
 
@@ -230,13 +281,15 @@ def test_a_pack_of_ones_own_is_read_from_its_path_on_top_of_what_it_extends(tmp_
         "  classification: {probation_days: {value: 30, verified: true, source: s}}\n",
         encoding="utf-8",
     )
-    own = packs.book_for(str(path))
+    own = book_for(str(path))
     policy = own.policy_for("US", "anything")
     assert own.name == str(path)
     assert policy.bad_debt.charge_off_after == 150
-    assert policy.version.startswith("house@1+us_ffiec@1+us_ffiec_open_end@1+mine@3#")
+    assert policy.version.startswith("house@2+us_ffiec@2+us_ffiec_open_end@1+mine@3#")
     assert classes(policy) == {"us_ffiec": [("pass", 0), ("substandard", 90), ("loss", 180)]}
-    assert classification(policy, "us_ffiec").probation_days == 30
+    # Days stand in for the months of the pack that is extended.
+    rules = classification(policy, "us_ffiec")
+    assert (rules.probation_days, rules.probation_months) == (30, 0)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +309,7 @@ def test_a_pack_that_cannot_be_read_is_refused_with_a_remedy(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(PackError) as caught:
-        packs.book_for(str(path) if name.endswith(".yaml") else name)
+        book_for(str(path) if name.endswith(".yaml") else name)
     assert message in str(caught.value)
     assert all(problem.remedy for problem in caught.value.problems)
 
@@ -292,7 +345,7 @@ places:
 def test_a_rendered_pack_marks_each_unverified_rule_and_no_other() -> None:
     for name in pack_names():
         pack = load_pack(name)
-        lines = packs.render_pack(pack).splitlines()
+        lines = render_pack(pack).splitlines()
         marked = [line for line in lines if line.lstrip().startswith("UNVERIFIED")]
         unverified = [rule for rule in pack.rules if not rule.verified]
         assert len(marked) == len(unverified) + sum(not each.verified for each in pack.manual)
@@ -303,17 +356,45 @@ def test_a_rendered_pack_marks_each_unverified_rule_and_no_other() -> None:
 
 
 def test_a_rendered_policy_says_which_pack_speaks() -> None:
-    text = packs.render_policy(packs.load_packs("us_ffiec_open_end"))
-    assert text.startswith("Packs, in order: house 1, us_ffiec 1, us_ffiec_open_end 1\n")
+    text = render_policy(load_packs("us_ffiec_open_end"))
+    assert text.startswith("Packs, in order: house 2, us_ffiec 2, us_ffiec_open_end 1\n")
     assert "us_ffiec_open_end: 65 FR 36903: open-end retail credit" in text
+
+
+@pytest.mark.parametrize("name", pack_names())
+def test_each_pack_has_a_title_in_chinese(name: str) -> None:
+    title = load_pack(name).title_zh
+    assert title
+    assert re.search("[\u4e00-\u9fff]", title)
 
 
 def test_a_pack_as_json_is_the_pack_again() -> None:
     for name in pack_names():
         pack = load_pack(name)
-        said = json.loads(packs.pack_to_json(pack))
+        said = json.loads(pack_to_json(pack))
         again = parse_pack(json.dumps(said, ensure_ascii=False), pack.file)
         assert [(r.path, r.value, r.verified, r.source) for r in again.rules] == [
             (r.path, r.value, r.verified, r.source) for r in pack.rules
         ]
-        assert again.manual == pack.manual
+        assert (again.manual, again.title, again.title_zh) == (pack.manual, pack.title, pack.title_zh)
+
+
+def test_amounts_are_in_the_currency_of_the_account_where_it_is_not_that_of_its_place() -> None:
+    for policies in (book, book_of(files_of("default"))):
+        threshold = {
+            currency: policies.policy_for("PL", "mortgage", currency).delinquency.material_absolute
+            for currency in ("PLN", "EUR", "")
+        }
+        # EUR 100, which is not PLN 400 in euro.
+        assert threshold == {"PLN": 400_00, "EUR": 100_00, "": 400_00}
+        # What EUR 100 are in francs is not guessed: the relative threshold stands alone.
+        assert policies.policy_for("DE", "mortgage", "CHF").delinquency.material_absolute == 0
+        assert policies.policy_for("CN", "loan", "JPY").delinquency.tolerance_absolute == 100
+        assert policies.policy_for("CN", "loan", "USD").options.minimum_instalment == 10_00
+        # Facts of the place stay its own.
+        assert policies.policy_for("PL", "mortgage", "EUR").holiday_calendar == "PL"
+    same, own = book.policy_for("PL", "mortgage", "PLN"), book.policy_for("PL", "mortgage")
+    assert same.version == own.version != book.policy_for("PL", "mortgage", "EUR").version
+    later = book.with_amendments([(5, default_book())])
+    assert later.policy_for("PL", "x", "EUR").delinquency.material_absolute == 100_00
+    assert later.in_force_on(5).policy_for("PL", "x", "EUR").delinquency.material_absolute == 100_00

@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from schemas.errors import WrongUse
-from state.pack import HOUSE, Pack, PackError, PackProblem, load_pack, pack_names, parse_pack, resolve
-from state.pack_checks import STEPS
-from state.pack_shape import SECTIONS
-from state.pack_yaml import MAX_CHARACTERS
+from schemas.errors import UsageError
+from state.policy_packs.loader import load_pack, pack_names
+from state.policy_packs.located_yaml import MAX_CHARACTERS
+from state.policy_packs.merge import BASE_PACK, resolve
+from state.policy_packs.pack import Pack, parse_pack
+from state.policy_packs.problems import PackError, PackProblem
+from state.policy_packs.schema import SECTIONS, TEXTS
+from state.policy_packs.validation import STEPS
 
 HEAD = "pack: mine\nversion: 1\ntitle: My rules\nsections:\n"
-house = load_pack(HOUSE)
+house = load_pack(BASE_PACK)
 fuzz = settings(derandomize=True, deadline=None, max_examples=200)
 
 
@@ -69,7 +72,7 @@ def test_any_value_in_any_rule_is_either_usable_or_refused_with_its_line(path: s
     except PackError as error:
         problems = error.problems
     else:
-        assert policy.version.startswith("house@1+mine@1#")
+        assert policy.version.startswith("house@2+mine@1#")
         return
     assert problems
     for problem in problems:
@@ -134,7 +137,7 @@ def test_all_faults_of_a_file_are_named_at_once_in_the_order_of_its_lines() -> N
 
 def test_a_problem_is_said_in_one_line_with_place_path_reason_and_remedy() -> None:
     text = rules(f"plans:\n  kept_within_days: {rule('soon')}")
-    with pytest.raises(WrongUse) as caught:
+    with pytest.raises(UsageError) as caught:
         parse_pack(text, "mine.yaml")
     assert str(caught.value) == (
         "mine.yaml:6:31: sections.plans.kept_within_days.value: 'soon' is not valid. "
@@ -205,6 +208,17 @@ def test_an_unknown_name_meets_the_one_that_was_probably_meant(section: str, pat
         (f"options:\n  minimum_instalment: {rule('{default: 1, euro: 5}')}", "euro is not a currency."),
         (f"options:\n  minimum_instalment: {rule('{default: 1, EUR: -5}')}", "-5 is not valid."),
         (f"contacts:\n  cap_days: {rule('0')}", "0 is too small."),
+        (f"contacts:\n  conversation_cap_days: {rule('0')}", "0 is too small."),
+        (f"contacts:\n  cap_days: {rule('31')}", "31 is too large: contacts are remembered for a month."),
+        (f"contacts:\n  cap: {rule('201')}", "201 is too large: at most 200 contacts of a borrower are remembered."),
+        (f"bad_debt:\n  charge_off_after_hold: {rule('{bankrupt: 60}')}", "bankrupt is not known here."),
+        (f"bad_debt:\n  charge_off_after_hold: {rule('{bankruptcy: -1}')}", "-1 is not valid."),
+        (f"bad_debt:\n  charge_off_after_hold: {rule('60')}", "60 is not a mapping."),
+        (f"plans:\n  due_date_convention: {rule('next')}", "'next' is not valid."),
+        (
+            f"charges:\n  penalty_rate_bps: {rule('500')}\n  penalty_markup_bps: {rule('5000')}",
+            "This and charges.penalty_rate_bps (500) are two forms of one rule, and both are set.",
+        ),
         (f"business:\n  holiday_calendar: {rule('ZZ')}", "'ZZ' is not a calendar."),
         (
             f"affordability:\n  floors: {rule('[{currency: euro, region: x, single: 1, each: 1}]')}",
@@ -309,5 +323,68 @@ def test_no_is_the_country_norway_and_a_time_of_day_is_a_text() -> None:
 
 def test_every_field_of_a_policy_is_a_rule_that_a_pack_may_set() -> None:
     assert {
-        f"{section}.{key}" for section, keys in SECTIONS.items() for key in keys if section != "classification"
+        f"{section}.{key}"
+        for section, keys in SECTIONS.items()
+        for key in keys
+        if section not in ("classification", *TEXTS)
     } == {each.path for each in house.rules}
+
+
+def waterfall(sweep: str, *blocks: str) -> str:
+    """Return a pack with a waterfall of these timings, the components of each mention shared out in order."""
+    order: list[str] = []
+    seen = dict.fromkeys(("past_due", "due", "advance"), 0)
+    for block in blocks:
+        timing, _, count = block.partition(":")
+        components = ("penalty", "fees", "interest", "principal")[seen[timing] :][: int(count or 4)]
+        seen[timing] += len(components)
+        order += [f"{timing}.{component}" for component in components]
+    assert sorted(order) == sorted(STEPS)
+    return rules(f"allocation:\n  performing: {rule('[' + ', '.join(order) + ']')}\n  sweep: {rule(sweep)}")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "blocks", "index"),
+    [
+        ("instalment", ("past_due:1", "due:1", "past_due:3", "due:3", "advance"), 2),
+        ("instalment", ("past_due", "due:2", "advance", "due:2"), 10),
+        ("instalment", ("advance:1", "past_due", "advance:3", "due"), 5),
+        ("component", ("past_due", "advance:1", "due", "advance:3"), 9),
+        ("component", ("advance:2", "past_due", "due", "advance:2"), 10),
+    ],
+)
+def test_a_waterfall_that_cannot_be_paid_as_it_is_written_is_refused_at_the_step(
+    sweep: str, blocks: tuple[str, ...], index: int
+) -> None:
+    problem = the_problem_of(waterfall(sweep, *blocks))
+    assert (problem.line, problem.path) == (6, f"sections.allocation.performing.value[{index}]")
+    assert "paid as one block" in problem.reason
+    assert "one behind the other" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("sweep", "blocks"),
+    [
+        ("instalment", ("past_due", "due", "advance")),
+        ("instalment", ("due", "past_due", "advance")),
+        ("component", ("past_due:1", "due:1", "past_due:3", "due:3", "advance")),
+        ("component", ("past_due:2", "due:3", "advance", "past_due:2", "due:1")),
+    ],
+)
+def test_a_waterfall_whose_order_means_something_is_taken(sweep: str, blocks: tuple[str, ...]) -> None:
+    assert parse_pack(waterfall(sweep, *blocks), "mine.yaml").rules
+
+
+def test_a_waterfall_that_the_sweep_of_another_pack_makes_undefined_is_refused_there_too() -> None:
+    mixed = parse_pack(waterfall("component", "past_due:1", "due:1", "past_due:3", "due:3", "advance"), "mine.yaml")
+    only = tuple(r for r in mixed.rules if r.path == "allocation.performing")
+    with pytest.raises(PackError, match="paid as one block") as caught:
+        resolve([house, replace(mixed, rules=only)], "mine")
+    assert (caught.value.problems[0].file, caught.value.problems[0].line) == ("mine.yaml", 6)
+
+
+def test_a_rule_is_still_read_under_the_name_of_an_earlier_release() -> None:
+    old = rules("learning:\n    trial: {value: 4, verified: true, source: a risk officer}")
+    (rule_read,) = parse_pack(old, "mine.yaml").rules
+    assert (rule_read.path, rule_read.value) == ("learning.guardrail_reset_id", 4)
+    assert resolve([house, parse_pack(old, "mine.yaml")], "mine").learning.guardrail_reset_id == 4

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
-from strategies import events_of
 
 from schemas import events as ev
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from state import layout
 from state.storage import LAYOUTS, Layout, Upgrade, appended, pack, stored, unpack
+from tests.support.strategies import events_of
 
 
 class Part(Struct, frozen=True, array_like=True):
@@ -91,9 +91,9 @@ def test_bytes_that_the_first_release_wrote_are_read() -> None:
 
 def test_a_layout_of_a_later_release_stops_the_process_with_a_sentence() -> None:
     later = b"\x04" + pack(Till("a", 1))[1:]
-    with pytest.raises(Fatal, match=r"A stored Till is in layout 4; this release knows 1\.\.3\. Run the release"):
+    with pytest.raises(FatalError, match=r"A stored Till is in layout 4; this release knows 1\.\.3\. Run the release"):
         unpack(later, Till)
-    with pytest.raises(Fatal, match="layout 0"):
+    with pytest.raises(FatalError, match="layout 0"):
         unpack(b"\0" + later[1:], Till)
 
 
@@ -101,13 +101,13 @@ def test_a_layout_of_a_later_release_stops_the_process_with_a_sentence() -> None
 @given(till=TILLS, data=st.data())
 def test_a_state_that_is_cut_short_stops_the_process(till: Till, data: st.DataObject) -> None:
     whole = pack(till)
-    with pytest.raises(Fatal, match="Restore it"):
+    with pytest.raises(FatalError, match="Restore it"):
         unpack(whole[: data.draw(st.integers(0, len(whole) - 1))], Till)
 
 
 @pytest.mark.parametrize(("version", "upgrades"), [(0, {}), (256, {}), (2, {}), (3, {2: appended}), (1, {1: appended})])
 def test_a_layout_without_every_step_from_the_first_cannot_be_named(version: int, upgrades: dict[int, Upgrade]) -> None:
-    with pytest.raises(Fatal):
+    with pytest.raises(FatalError):
         stored(version, upgrades)(msgspec.defstruct("Other", ["field"]))
 
 

@@ -1,4 +1,4 @@
-"""A fault of an agent ends its lane with one sentence: nothing of the batch is kept, and nothing is passed over."""
+"""A fault of an agent on more keys than may be in quarantine ends its task: nothing is kept, nothing passed over."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from typing import Any
 
 import pytest
 
-from agents.account import AccountAgent
-from agents.planner import PlannerAgent
-from chaos.stage import expected
+from agents.account.agent import AccountAgent
+from agents.planner.agent import PlannerAgent
 from schemas import events as ev
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from schemas.topics import TOPICS
 from simulator.runs import simulate
-from tests.streams.lane_house import House, Owner
+from state.policy_packs.loader import default_book
+from streams.local.runtime import LocalRuntime
+from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker
+from tests.support.worker_cluster import expected_outputs
 
 SAID = [topic.name for topic in TOPICS.values() if not topic.inbound and topic.name not in ("barriers", "learning")]
 
 
-def said(house: House) -> dict[str, ev.Event]:
+def said(cluster: InMemoryCluster) -> dict[str, ev.Event]:
     """Return what was said, by id; fails where anything was said twice."""
-    found = [event for topic in SAID for _, event in house.said(topic)]
+    found = [event for topic in SAID for _, event in cluster.said(topic)]
     by_id = {event.event_id: event for event in found}
     assert len(by_id) == len(found)
     return by_id
@@ -41,20 +43,18 @@ def second_of_a_day(events: Iterable[ev.Event], kind: type[ev.Event]) -> ev.Even
 
 
 @pytest.mark.parametrize(
-    ("agent", "kind", "words"),
-    [
-        (AccountAgent, ev.PaymentReceived, "ZeroDivisionError: Li Wei"),
-        # What the planner takes is personal, and so may be the words of an error that comes of it.
-        (PlannerAgent, ev.ProfileReported, r"ZeroDivisionError \(its words are left out"),
-    ],
+    ("agent", "kind"),
+    # What any agent takes may be personal, and so may be the words of an error that comes of it.
+    [(AccountAgent, ev.PaymentReceived), (PlannerAgent, ev.ProfileReported)],
     ids=["account", "planner"],
 )
 def test_a_lane_whose_agent_fails_ends_where_it_was_and_goes_on_there_once_the_fault_is_gone(
-    agent: type[Any], kind: type[ev.Event], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agent: type[Any], kind: type[ev.Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = list(simulate(accounts=60, days=60, seed=11, start=date(2026, 1, 5)))
-    wanted = {event.event_id: event for event in expected(history) if not isinstance(event, ev.ModelUpdated)}
+    wanted = {event.event_id: event for event in expected_outputs(history) if not isinstance(event, ev.ModelUpdated)}
     bad = second_of_a_day(history, kind)
+    words = r"ZeroDivisionError in tests/streams/test_agent_faults\.py:\d+ faulty \(its words are left out"
     half = max((n for n, e in enumerate(history[: history.index(bad)]) if isinstance(e, ev.DayClosed)), default=-1) + 1
     sound = agent.handle
 
@@ -63,36 +63,90 @@ def test_a_lane_whose_agent_fails_ends_where_it_was_and_goes_on_there_once_the_f
             raise ZeroDivisionError("Li Wei")
         return sound(self, state, event, env)
 
-    house, owner = House(tmp_path, 1), Owner()
+    cluster, owner = InMemoryCluster(tmp_path, 1, quarantine_limit=0), InMemoryWorker()
 
     async def run() -> None:
-        house.open(owner, 0)
-        house.publish(history[:half])
-        await house.settle(owner)
+        cluster.open(owner, 0)
+        cluster.publish(history[:half])
+        await cluster.settle(owner)
         monkeypatch.setattr(agent, "handle", faulty)
-        house.publish(history[half:])
+        cluster.publish(history[half:])
         (topic, offset) = next(
             (record.topic, record.offset)
             for name in TOPICS
-            for record, event in house.said(name)
+            for record, event in cluster.said(name)
             if event.event_id == bad.event_id
         )
         place = f"{topic}/0/{offset}"
-        with pytest.raises(Fatal, match=rf"^Processing {kind.__name__} at {place} failed with {words}.* Nothing of it"):
-            await house.settle(owner)
-        assert not owner.runners[0].at_work
+        told = (
+            rf"^Processing {kind.__name__} at {place} failed with {words}.* It is of [AB]\S+, which the "
+            rf"{agent.name} agent has closed through .+\. Nothing of it"
+        )
+        with pytest.raises(FatalError, match=told):
+            await cluster.settle(owner)
+        assert not owner.executors[0].at_work
         # The batch had records of the topic before it.
-        assert house.committed.get((topic, 0), 0) < offset
-        assert said(house).keys() < wanted.keys()
-        # Somebody mends it, and another worker takes the lane.
+        assert cluster.committed.get((topic, 0), 0) < offset
+        assert said(cluster).keys() < wanted.keys()
+        # Somebody mends it, and another worker takes the task.
         monkeypatch.undo()
-        house.failures.clear()
-        await house.leave(owner, 0)
-        house.open(owner, 0)
-        await house.settle(owner)
-        await house.leave(owner, 0)
+        cluster.failures.clear()
+        await cluster.leave(owner, 0)
+        cluster.open(owner, 0)
+        await cluster.settle(owner)
+        await cluster.leave(owner, 0)
 
     asyncio.run(run())
-    assert house.committed["payments", 0] == len(house.logs["payments", 0])
-    assert said(house) == wanted
-    house.close()
+    assert cluster.committed["payments", 0] == len(cluster.logs["payments", 0])
+    assert said(cluster) == wanted
+    cluster.close()
+
+
+@pytest.mark.parametrize("agent", [AccountAgent, PlannerAgent], ids=["account", "planner"])
+@pytest.mark.parametrize("where", ["lane", "local"])
+def test_an_agent_that_fails_as_a_day_is_closed_names_agent_key_and_day(
+    agent: type[Any], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = list(simulate(accounts=60, days=60, seed=11, start=date(2026, 1, 5)))
+    wanted = {event.event_id: event for event in expected_outputs(history) if not isinstance(event, ev.ModelUpdated)}
+    sound, failed = agent.close, list[tuple[str, date]]()
+
+    def faulty(self: Any, state: Any, day: ev.DayClosed, env: Any) -> Any:
+        key = state.account_id if agent is AccountAgent else state.borrower_id
+        if day.business_date >= date(2026, 2, 10):
+            failed.append((key, day.business_date))
+            raise ZeroDivisionError("Li Wei")
+        return sound(self, state, day, env)
+
+    def see(error: FatalError) -> None:
+        key, day = failed[0]
+        assert str(error).startswith(f"Closing {day} failed in the {agent.name} agent at {key}: ZeroDivisionError in ")
+        assert "Li Wei" not in str(error)
+
+    monkeypatch.setattr(agent, "close", faulty)
+    if where == "local":
+        with (
+            LocalRuntime.open(tmp_path / "data", default_book(), quarantine_limit=0) as runtime,
+            pytest.raises(FatalError) as caught,
+        ):
+            runtime.feed(history)
+        see(caught.value)
+        return
+    cluster, owner = InMemoryCluster(tmp_path, 1, quarantine_limit=0), InMemoryWorker()
+
+    async def run() -> None:
+        cluster.open(owner, 0)
+        cluster.publish(history)
+        with pytest.raises(FatalError) as caught:
+            await cluster.settle(owner)
+        see(caught.value)
+        monkeypatch.undo()
+        cluster.failures.clear()
+        await cluster.leave(owner, 0)
+        cluster.open(owner, 0)
+        await cluster.settle(owner)
+        await cluster.leave(owner, 0)
+
+    asyncio.run(run())
+    assert said(cluster) == wanted
+    cluster.close()

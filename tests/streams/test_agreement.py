@@ -10,19 +10,30 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from agents.amounts import money
+from console.account_page import account_page
 from schemas import events as ev
 from schemas.jsonlines import to_line
 from simulator.world import World
 from state.calendars import add_months
-from state.pack import default_book
-from streams.agreement import WORDS, agreement, recording_of, standing
+from state.policy import Delinquency
+from state.policy_packs.loader import default_book
+from state.texts import LOCALES, Lender, Localised, Money, messages_of
+from streams.agreement import agreement, current, recording_of, standing
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
-from streams.privacy.audit import file_records
+from streams.security.audit import file_records
+from tests.support.account_events import AccountEvents
+from tests.support.agent_driver import AccountDriver
+from tests.support.policies import policy
 
 START = date(2025, 1, 1)
-ARTICLE_70 = default_book().policy_for("CN", "credit_card").offers.disclosures
+WORDS = {locale: messages_of(Localised(), Lender(), locale) for locale in LOCALES}
+ARTICLE_70 = default_book().policy_for("CN", "credit_card").offers.stated
+
+
+def number(amount: int, currency: str) -> str:
+    """Return an amount as tables have it: alike in both languages."""
+    return WORDS["en"].number(amount, currency)
 
 
 class Page(HTMLParser):
@@ -56,7 +67,7 @@ class Page(HTMLParser):
         self.text += data
         if self._in in ("td", "th"):
             self.rows[-1][-1] += data
-        elif self._in == "li":
+        elif self._in == "span":
             self.clauses[self._clause] += data
 
 
@@ -64,7 +75,7 @@ class Page(HTMLParser):
 def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ev.PlanActivated], dict[str, str]]:
     """Return a data directory in which borrowers agreed to plans, the plans, and what each account is."""
     folder = tmp_path_factory.mktemp("agreed")
-    world = World(accounts=150, seed=5, start=START)
+    world = World(accounts=420, seed=5, start=START)
     plans: list[ev.PlanActivated] = []
     products: dict[str, str] = {}
     with LocalRuntime.open(folder, default_book()) as runtime:
@@ -91,29 +102,33 @@ def test_every_agreement_states_balance_clauses_and_each_payment_exactly(lived) 
             page = Page(agreement(plan, locale, "House & Sons"))
             assert "House & Sons" in page.text
             assert page.tags.isdisjoint({"script", "link", "img", "iframe"})
-            assert (WORDS[locale]["translation"] in page.text) == (locale != plan.locale)
+            assert (WORDS[locale].format("agreement-translation") in page.text) == (locale != plan.locale)
             owed, waived = plan.balance, plan.waived
             for part in ("principal", "interest", "fees", "penalty"):
                 had, off = getattr(owed, part), getattr(waived, part)
-                assert [WORDS[locale][part], *(money(x, plan.currency) for x in (had, off, had - off))] in page.rows
+                assert [
+                    WORDS[locale].format(f"agreement-{part}"),
+                    *(number(x, plan.currency) for x in (had, off, had - off)),
+                ] in page.rows
             schedule = [row for row in page.rows if row and row[0].isdigit()]
             left = sum(i.principal for i in plan.instalments)
             assert len(schedule) == len(plan.instalments)
             for row, i in zip(schedule, plan.instalments, strict=True):
                 left -= i.principal
-                amounts = [money(x, plan.currency) for x in (i.amount, i.principal, i.interest, left)]
-                assert row == [str(i.number), i.due_on.isoformat(), *amounts]
+                amounts = [number(x, plan.currency) for x in (i.amount, i.principal, i.interest, left)]
+                assert row == [str(i.number), WORDS[locale].day(i.due_on), *amounts]
             assert left == 0
-            assert page.rows[-1][2] == money(sum(i.amount for i in plan.instalments), plan.currency)
+            assert page.rows[-1][2] == number(sum(i.amount for i in plan.instalments), plan.currency)
             assert list(page.clauses) == list(plan.clauses)
             if locale == plan.locale:
                 assert page.clauses == plan.clauses
             assert not any("{" in clause or "}" in clause for clause in page.clauses.values())
     for plan in cards:
         assert tuple(plan.clauses) == ARTICLE_70
-        assert plan.instalments[-1].due_on.isoformat() in plan.clauses["method_currency_dates_amounts"]
+        last = plan.instalments[-1].due_on
+        assert f"{last.year}年{last.month}月{last.day}日" in plan.clauses["method_currency_dates_amounts"]
         total = plan.balance.principal + plan.balance.interest + plan.balance.fees + plan.balance.penalty
-        assert money(total, plan.currency) in plan.clauses["balance_structure_currency"]
+        assert WORDS["zh"].money(total, plan.currency) in plan.clauses["balance_structure_currency"]
         assert plan.recording_ref is None
 
 
@@ -131,6 +146,21 @@ def test_the_page_names_the_recording_that_the_planner_keeps_and_no_other_place_
         assert f"rec-{plan.offer_id}" in done.output
     looked = [r for r in file_records(folder) if r.borrower_id == spoken[-1].borrower_id]
     assert looked[-1].fields == ("agreement", "answers.recording_ref")
+
+
+def test_the_page_is_in_the_words_of_the_policy_and_written_as_in_the_accounts_country(lived) -> None:  # type: ignore[no-untyped-def]
+    _, plans, _ = lived
+    lender = Lender(name=Localised(en="Example Bank", zh="示例银行"), telephone=Localised(en="030 1234", zh="95500"))
+    own = Localised(en="agreement-title = How you repay us\n")
+    policy = replace(default_book().policy_for("DE", "loan"), lender=lender, texts=own)
+    plan = replace(plans[0], annual_rate_bps=1_825)
+    page = Page(agreement(plan, "en", policy=policy, jurisdiction="DE")).text
+    assert "How you repay us" in page
+    assert "Example Bank" in page
+    assert "030 1234" in page
+    assert "18,25\u00a0%" in page
+    assert "示例银行" in agreement(plan, "zh", policy=policy)
+    assert "Another name" in agreement(plan, "en", "Another name", policy=policy)
 
 
 def test_what_the_plan_repays_is_the_balance_less_what_is_waived(lived) -> None:  # type: ignore[no-untyped-def]
@@ -168,15 +198,16 @@ def test_what_changed_before_acceptance_stands_on_the_page_with_the_schedule_tha
                 change = adjusted.get(plan.plan_id)
                 page = Page(agreement(plan, "en", adjusted=change))
                 schedule = [row for row in page.rows if row and row[0].isdigit()][len(plan.instalments) :]
-                assert (WORDS["en"]["schedule_now"] in page.text) == bool(schedule) == (change is not None)
+                assert ("Schedule that applies now" in page.text) == bool(schedule) == (change is not None)
                 if change is None:
                     continue
                 changed += 1
-                assert money(abs(change.difference), plan.currency) in page.text
+                assert WORDS["en"].money(abs(change.difference), plan.currency) in page.text
                 assert [row[:3] for row in schedule] == [
-                    [str(i.number), i.due_on.isoformat(), money(i.amount, plan.currency)] for i in change.instalments
+                    [str(i.number), WORDS["en"].day(i.due_on), number(i.amount, plan.currency)]
+                    for i in change.instalments
                 ]
-                assert schedule[-1][-1] == money(0, plan.currency)
+                assert schedule[-1][-1] == number(0, plan.currency)
     assert changed > 3
 
 
@@ -205,7 +236,7 @@ def test_a_plan_of_an_earlier_release_is_shown_with_the_balance_that_it_must_hav
     before = replace(lived[1][0], balance=None, clauses={}, broken_after_missed=0, policy="")
     page = Page(agreement(before))
     assert page.clauses == {}
-    assert money(sum(i.principal for i in before.instalments), before.currency) in page.text
+    assert number(sum(i.principal for i in before.instalments), before.currency) in page.text
 
 
 @pytest.mark.parametrize(
@@ -251,15 +282,48 @@ def test_each_way_in_which_a_schedule_changes_is_said_on_the_page_in_both_langua
         forgiven=forgiven,
         beside=(bill,) if billed else (),
     )
-    said = {"forgiven": money(forgiven, plan.currency), "beside": money(billed, plan.currency)}
-    for locale in ("zh", "en"):
+    said = {"forgiven": Money(forgiven, plan.currency), "beside": Money(billed, plan.currency)}
+    for locale, words in WORDS.items():
         text = Page(agreement(plan, locale, adjusted=change)).text
         found = [
             way
-            for way in ("more", "less", "onto_last", "spread", "forgiven", "beside")
-            if WORDS[locale][way].format(
-                amount=said.get(way, money(abs(difference), plan.currency)), due_on=bill.due_on.isoformat()
+            for way in ("more", "less", "onto-last", "spread", "forgiven", "beside")
+            if words.format(
+                f"agreement-{way}",
+                amount=said.get(way, Money(abs(difference), plan.currency)),
+                **({"due_on": bill.due_on} if way == "beside" else {}),
             )
             in text
         ]
         assert found == [*notes, *(["beside"] if billed else [])]
+
+
+def test_an_agreement_that_was_paused_shows_when_its_payments_fall_due_now() -> None:
+    start = date(2026, 1, 31)
+    story, driver = (
+        AccountEvents(start=start),
+        AccountDriver(policy(delinquency=Delinquency(pausing_holds=("breathing_space",)))),
+    )
+    accepted = story.plan(40, (88, 5_000), (119, 5_000), (149, 5_000), (180, 5_000))
+    driver.feed(story.opened(10, 41, amount=10_000), accepted, *story.closes(0, 88), story.paid(88, 5_000))
+    # 28 June and 29 July 2026 fall into a pause until the end of July; two months on, 28 August.
+    driver.feed(story.hold(100, 181, "breathing_space"), *story.closes(89, 190))
+    account = driver.states["A1"]
+    (postponed,) = driver.standing_of(ev.PlanPostponed)
+    now = current(accepted, None, account)
+    assert [i.amount for i in now] == [5_000] * 4
+    assert now[0].due_on == accepted.instalments[0].due_on
+    assert (now[1].due_on, now[-1].due_on) == (postponed.next_due_on, postponed.last_due_on)  # type: ignore[attr-defined]
+    page = Page(agreement(accepted, "en", account=account)).text
+    assert "Payments were paused." in page
+    assert "还款曾暂停" in Page(agreement(accepted, "zh", account=account)).text
+    assert "paused" not in Page(agreement(accepted, "en")).text
+    assert current(replace(accepted, plan_id="another"), None, account) == accepted.instalments
+    shown = account_page(
+        account,
+        driver.agent.rules(driver.book, account),
+        driver.facts_by_key["A1"].items(),
+        [],
+        story.day(190).toordinal(),
+    )
+    assert [due for due, _ in shown["plans"][0]["instalments"]] == [i.due_on.isoformat() for i in now]

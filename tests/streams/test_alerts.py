@@ -12,14 +12,16 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import streams.intake.metrics
-import streams.kafka.business
+import streams.http.intake.metrics
+import streams.http.server
 import streams.kafka.gauges
 import streams.kafka.metrics
+import streams.portfolio_metrics
+import streams.registry
 import streams.webhooks.metrics  # noqa: F401
 from schemas import events as ev
 from schemas.jsonlines import from_line
-from streams.kafka.business import _OF, counts_of
+from streams.portfolio_metrics import _OF, counts_of
 
 HOUSE = Path(__file__).parents[2]
 PROMETHEUS = HOUSE / "deploy" / "prometheus"

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from schemas import events as ev
 from schemas.jsonlines import from_line, to_line
 from simulator.runs import simulate
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.cli import cli
 
 
 def test_a_comparison_adds_up_to_what_either_policy_really_says(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
-    events.write_bytes(b"".join(to_line(e) for e in simulate(accounts=120, days=120, seed=3)))
+    events.write_bytes(b"".join(to_line(e) for e in simulate(accounts=300, days=150, seed=3)))
     # No waiver and no cut of rates: dearer for borrowers, worth more to the lender.
     strict = tmp_path / "strict.yaml"
     rules = {
@@ -43,7 +43,7 @@ def test_a_comparison_adds_up_to_what_either_policy_really_says(tmp_path: Path) 
         assert offers
         for currency in {o.currency for o in offers}:
             mine = [o for o in offers if o.currency == currency]
-            leads = [c for o in mine for c in o.options if c.option_id == o.lead_option_id]
+            leads = [c for o in mine for c in o.options if c.option_id == o.recommended_option_id]
             assert found["offered"][currency][side] == {
                 "offers": len(mine),
                 "with_plan": len(leads),

@@ -22,12 +22,12 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import streams.kafka.business
 import streams.kafka.gauges
-import streams.kafka.metrics  # noqa: F401
+import streams.kafka.metrics
+import streams.portfolio_metrics  # noqa: F401
 from deploy.grafana.build import FOLDER, made, text
 from deploy.grafana.panels import DASHBOARDS, Dashboard, Panel
-from tests.streams.dashboard_source import PARTS
+from tests.support.programs.dashboard_source import PARTS
 
 HOUSE = Path(__file__).parents[2]
 PANELS = [(d.uid, panel) for d in DASHBOARDS for row in d.rows.values() for panel in row]
@@ -40,6 +40,9 @@ SILENT = {
     "Committing a batch, p99": "nothing is a Kafka transaction",
     "Rows not yet in Redis": "views are another process",
     "Guardrails breached, 7 days": "by default the learner does not lead, so nothing can be breached",
+    "Taken without effect, by code, 7 days": "the simulated lender sends nothing in vain",
+    "Accounts ended, 7 days": "the simulated lender closes no account in this while",
+    "Adjustments, 7 days": "the simulated lender adjusts nothing in these plain events",
 }
 
 
@@ -129,7 +132,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @contextmanager
 def at_work(folder: Path, log: IO[bytes]) -> Iterator[Any]:
     """Run the process with the lanes, until the block ends."""
-    command = [sys.executable, "-m", "tests.streams.dashboard_source", str(folder / "lanes")]
+    command = [sys.executable, "-m", "tests.support.programs.dashboard_source", str(folder / "lanes")]
     with subprocess.Popen(
         command, cwd=HOUSE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
     ) as lanes:

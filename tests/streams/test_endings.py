@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.endings import ended
+from streams.shutdown import cancel_and_wait
 
 
 def test_a_task_that_loses_a_cancellation_is_told_again() -> None:
@@ -29,7 +29,7 @@ def test_a_task_that_loses_a_cancellation_is_told_again() -> None:
 
         task = asyncio.ensure_future(goes_on())
         await asyncio.sleep(0)
-        await ended(task)
+        await cancel_and_wait(task)
         assert task.cancelled()
         return lost
 
@@ -46,7 +46,7 @@ def test_a_task_that_fails_as_it_ends_is_over() -> None:
 
         task = asyncio.ensure_future(fails())
         await asyncio.sleep(0)
-        await ended(task)
+        await cancel_and_wait(task)
         return task.exception()
 
     assert isinstance(asyncio.run(run()), OSError)

@@ -9,10 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from agents.plausible import MOST, MOST_KEPT, MOST_RECEIVED, MOST_TEXT
+from agents.input_limits import MAX_AMOUNT, MAX_ENTRIES, MAX_RECEIVED, MAX_TEXT
 from schemas import events as ev
 from state.account import AccountState
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from state.storage import pack
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
@@ -41,7 +41,7 @@ def opened(count: int = 3, principal: int = 10_000, **more: object) -> ev.Accoun
         currency="USD",
         opened_on=START,
         annual_rate_bps=1_000,
-        principal=min(count * principal, MOST),
+        principal=min(count * principal, MAX_AMOUNT),
         instalments=tuple(
             ev.Instalment(number=n, due_on=after(30 * n), principal=principal, interest=0, fees=0)
             for n in range(1, count + 1)
@@ -276,7 +276,7 @@ def test_a_payment_valued_before_the_account_opened_counts_from_its_opening() ->
 # -- amounts
 
 
-@pytest.mark.parametrize("amount", [MOST + 1, 2**53, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("amount", [MAX_AMOUNT + 1, 2**53, 2**62, 2**63 - 1])
 def test_an_amount_that_no_loan_has_is_refused_by_name(runtime: LocalRuntime, amount: int) -> None:
     huge = ev.Instalment(number=1, due_on=after(30), principal=1, interest=amount, fees=0)
     bill = ev.InstalmentBilled(
@@ -320,18 +320,18 @@ def test_amounts_that_are_too_much_only_together_are_refused(runtime: LocalRunti
         account_id="A1",
         number=9,
         due_on=after(30),
-        principal=MOST,
+        principal=MAX_AMOUNT,
         interest=0,
         fees=0,
     )
-    runtime.feed([opened(account_id="A2", instalments=opened(3, MOST // 2).instalments), opened(), bill])
+    runtime.feed([opened(account_id="A2", instalments=opened(3, MAX_AMOUNT // 2).instalments), opened(), bill])
     assert refused(runtime) == [("out_of_range", "instalments"), ("out_of_range", "principal")]
-    many = MOST_RECEIVED // MOST + 1
+    many = MAX_RECEIVED // MAX_AMOUNT + 1
     for day in range(many // 1_000 + 1):
         numbers = range(day * 1_000, min((day + 1) * 1_000, many))
-        runtime.feed([*(paid(n, after(day), MOST) for n in numbers), closed(after(day))])
+        runtime.feed([*(paid(n, after(day), MAX_AMOUNT) for n in numbers), closed(after(day))])
     assert refused(runtime)[2:] == [("out_of_range", "amount")]
-    assert account(runtime).received == (many - 1) * MOST
+    assert account(runtime).received == (many - 1) * MAX_AMOUNT
 
 
 @pytest.mark.parametrize("amount", [0, -1, -(2**63)])
@@ -343,7 +343,7 @@ def test_a_payment_of_nothing_or_less_is_refused(runtime: LocalRuntime, amount: 
 def test_the_largest_loan_there_may_be_goes_its_whole_way_in_arrears(runtime: LocalRuntime) -> None:
     """Penalty interest of decades on a trillion: what is kept and said still fits 64 bits."""
     kind = {"jurisdiction": "CN", "currency": "CNY", "product": "credit_card"}
-    runtime.feed([opened(400, MOST // 400, annual_rate_bps=1_000_000, **kind)])
+    runtime.feed([opened(400, MAX_AMOUNT // 400, annual_rate_bps=1_000_000, **kind)])
     said = runtime.feed([closed(after(30 * n)) for n in range(1, 240)])
     assert refused(runtime) == []
     assert account(runtime).missed == 238
@@ -356,32 +356,32 @@ def test_the_largest_loan_there_may_be_goes_its_whole_way_in_arrears(runtime: Lo
 
 def test_no_account_can_be_filled_until_its_state_is_too_large_to_be_stored(runtime: LocalRuntime) -> None:
     runtime.feed([opened(), closed(START)])
-    runtime.feed([paid(n, after(1), 1) for n in range(MOST_KEPT + 100)])
+    runtime.feed([paid(n, after(1), 1) for n in range(MAX_ENTRIES + 100)])
     kept = len(account(runtime).pending) + 3
-    assert kept == MOST_KEPT
+    assert kept == MAX_ENTRIES
     assert refused(runtime) == [("too_many", None)] * 103
     assert len(pack(account(runtime))) < 8 * 2**20
     # Once the day is closed there is room, and what was refused can be sent again.
     runtime.feed([closed(after(1))])
     assert send_again(runtime, letters(runtime)) == 0
     runtime.feed([closed(after(2))])
-    assert account(runtime).received == MOST_KEPT + 100
+    assert account(runtime).received == MAX_ENTRIES + 100
 
 
 def test_reversals_of_payments_that_never_come_are_not_kept_without_end(runtime: LocalRuntime) -> None:
-    runtime.feed([opened(), *[reversed_(n, START) for n in range(MOST_KEPT + 5)], *closes(0, 40)])
+    runtime.feed([opened(), *[reversed_(n, START) for n in range(MAX_ENTRIES + 5)], *closes(0, 40)])
     assert refused(runtime) == [("too_many", None)] * 8
     assert account(runtime).missed == 1
 
 
 def test_a_loan_of_more_instalments_than_there_is_room_for_is_refused(runtime: LocalRuntime) -> None:
     days = opened(600, 1).instalments
-    many = tuple(replace(days[n % 600], number=n + 1) for n in range(MOST_KEPT + 1))
+    many = tuple(replace(days[n % 600], number=n + 1) for n in range(MAX_ENTRIES + 1))
     runtime.feed([opened(instalments=many)])
-    assert refused(runtime) == [("too_many", None)]
+    assert refused(runtime) == [("too_many", "instalments")]
 
 
-@pytest.mark.parametrize("size", [MOST_TEXT + 1, 2**20])
+@pytest.mark.parametrize("size", [MAX_TEXT + 1, 2**20])
 def test_a_text_that_is_endless_is_refused_by_name(runtime: LocalRuntime, size: int) -> None:
     called = ev.ContactAttempted(
         event_id="1",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 
-from streams.kafka.transactions import Transactions
+from streams.kafka.transactions import TransactionalProducer
 from streams.settings import Settings
 
 
@@ -53,11 +53,12 @@ class Producer:
         self.closed = True
 
 
-def transactions(producer: Producer) -> Transactions:
-    made = Transactions.__new__(Transactions)
+def transactions(producer: Producer) -> TransactionalProducer:
+    made = TransactionalProducer.__new__(TransactionalProducer)
     made._partition = 0
     made._partitions = 1
     made._producer = producer
+    made.fence = (b"mbeacon", b"")
     made._prefix, made._group = "", Settings.load().worker.application_id
     return made
 
@@ -77,7 +78,7 @@ def test_a_farewell_that_is_cancelled_again_leaves_no_producer_behind(cancellati
     assert asyncio.run(scene()) == (True, True)
 
 
-def test_a_beacon_of_which_nobody_says_where_it_is_is_no_place() -> None:
+def test_a_fence_of_which_nobody_says_where_it_is_is_no_place() -> None:
     async def scene(offset: int) -> dict[str, int]:
         producer = Producer(offset)
         try:

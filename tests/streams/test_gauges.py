@@ -14,11 +14,9 @@ from prometheus_client import REGISTRY
 
 from schemas import events as ev
 from simulator.runs import simulate
-from state.account import AccountState
 from state.portfolio import Portfolio
-from state.storage import unpack
 from streams.kafka.metrics_table import rows
-from tests.streams.lane_house import House, Owner
+from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker, account_states
 
 ACCOUNTS, DAYS = 120, 170
 
@@ -29,7 +27,7 @@ def history() -> tuple[ev.Event, ...]:
     return tuple(simulate(accounts=ACCOUNTS, days=DAYS, seed=3, start=date(2026, 1, 5)))
 
 
-def summed(*owners: Owner) -> Counter[tuple[str, ...]]:
+def summed(*owners: InMemoryWorker) -> Counter[tuple[str, ...]]:
     """Return what workers tell, as Prometheus sums it up."""
     total: Counter[tuple[str, ...]] = Counter()
     for owner in owners:
@@ -38,56 +36,58 @@ def summed(*owners: Owner) -> Counter[tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def worked(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, Owner, Owner, list[Counter[tuple[str, ...]]]]:
+def worked(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[InMemoryCluster, InMemoryWorker, InMemoryWorker, list[Counter[tuple[str, ...]]]]:
     """Return a house after the history, in which partitions changed workers, and what these told meanwhile."""
-    house, one, two = House(tmp_path_factory.mktemp("lanes")), Owner(), Owner()
+    cluster, one, two = InMemoryCluster(tmp_path_factory.mktemp("lanes")), InMemoryWorker(), InMemoryWorker()
     told = []
 
     async def run() -> None:
         events = history()
-        house.open(one, 0)
-        house.open(one, 1)
-        house.publish(events[: len(events) // 2])
-        await house.settle(one)
+        cluster.open(one, 0)
+        cluster.open(one, 1)
+        cluster.publish(events[: len(events) // 2])
+        await cluster.settle(one)
         told.append(summed(one, two))
-        await house.leave(one, 1)
-        house.open(two, 1)
+        await cluster.leave(one, 1)
+        cluster.open(two, 1)
         told.append(summed(one, two))
-        house.publish(events[len(events) // 2 :])
-        await house.settle(one, two)
+        cluster.publish(events[len(events) // 2 :])
+        await cluster.settle(one, two)
         told.append(summed(one, two))
-        await house.leave(one, 0)
-        house.open(two, 0)
+        await cluster.leave(one, 0)
+        cluster.open(two, 0)
         told.append(summed(one, two))
         # Stopped as a worker's end stops them; what they told last can still be asked for.
-        for runner in two.running():
-            await runner.stop(5)
+        for executor in two.running():
+            await executor.stop(5)
 
     asyncio.run(run())
-    return house, one, two, told
+    return cluster, one, two, told
 
 
-Worked = tuple[House, Owner, Owner, list[Counter[tuple[str, ...]]]]
+Worked = tuple[InMemoryCluster, InMemoryWorker, InMemoryWorker, list[Counter[tuple[str, ...]]]]
 
 
-def portfolio_of(house: House, owner: Owner) -> Portfolio:
+def portfolio_of(cluster: InMemoryCluster, owner: InMemoryWorker) -> Portfolio:
     """Return the portfolio as counted anew from all stored states."""
-    fresh = Portfolio(house.book)
-    for runner in owner.running():
-        for state in runner.lane.seats[0].rows.all_states():
-            fresh.move(None, unpack(state, AccountState))
+    fresh = Portfolio(cluster.book)
+    for executor in owner.running():
+        for state in account_states(executor.task):
+            fresh.move(None, state)
     return fresh
 
 
 def test_what_was_kept_as_accounts_changed_is_what_counting_all_of_them_anew_gives(worked: Worked) -> None:
-    house, _, two, _ = worked
+    cluster, _, two, _ = worked
     kept: Counter[tuple[str, ...]] = Counter()
     amounts: Counter[tuple[str, ...]] = Counter()
-    for runner in two.running():
-        for key, (count, amount) in runner.lane.portfolio_then.items():
+    for executor in two.running():
+        for key, (count, amount) in executor.task.committed_portfolio.items():
             kept[key] += count
             amounts[key] += amount
-    fresh = portfolio_of(house, two).copy()
+    fresh = portfolio_of(cluster, two).copy()
     # What was recovered is a history, which the present states do not tell.
     recovered = {key for key in kept if key[0] == "recovered"}
     assert {k: (kept[k], amounts[k]) for k in kept if k not in recovered and (kept[k] or amounts[k])} == fresh
@@ -110,16 +110,16 @@ def test_a_partition_that_goes_from_worker_to_worker_is_counted_once(worked: Wor
 
 
 def test_money_paid_on_bad_debts_is_what_payments_say(worked: Worked) -> None:
-    house, _, _, told = worked
+    cluster, _, _, told = worked
     bad: dict[str, list[tuple[date, bool]]] = {}
-    for _, event in house.said("delinquency"):
+    for _, event in cluster.said("delinquency"):
         if isinstance(event, ev.BadDebtChanged):
             bad.setdefault(event.account_id, []).append(
                 (event.business_date, event.to in ("candidate", "recognised", "charged_off", "recovering"))
             )
     paid = sum(
         event.amount
-        for _, event in house.said("payments")
+        for _, event in cluster.said("payments")
         if isinstance(event, ev.PaymentReceived)
         and [is_bad for day, is_bad in [(date.min, False), *bad.get(event.account_id, [])] if day < event.value_on][-1]
     )
@@ -129,32 +129,32 @@ def test_money_paid_on_bad_debts_is_what_payments_say(worked: Worked) -> None:
 
 
 def test_lag_and_age_are_none_where_nothing_waits_and_true_where_something_does(tmp_path: Path) -> None:
-    house, owner = House(tmp_path, 1), Owner()
+    cluster, owner = InMemoryCluster(tmp_path, 1), InMemoryWorker()
 
     async def run() -> None:
-        house.open(owner, 0)
-        house.publish(e for e in history()[:50] if not isinstance(e, ev.DayClosed))
+        cluster.open(owner, 0)
+        cluster.publish(e for e in history()[:50] if not isinstance(e, ev.DayClosed))
         # Nothing was fetched yet.
-        house._fed(0, owner.runners[0])
+        cluster.feed(0, owner.executors[0])
         lag = sum(v for k, v in owner.values().items() if k[0] == "reprieve_input_lag_records")
-        assert lag == sum(map(len, house.logs.values()))
+        assert lag == sum(map(len, cluster.logs.values()))
         assert owner.values()["reprieve_commit_age_seconds", "0"] > 0
-        await house.settle(owner)
+        await cluster.settle(owner)
         assert not any(v for k, v in owner.values().items() if k[0] == "reprieve_input_lag_records")
         assert owner.values()["reprieve_commit_age_seconds", "0"] == 0
         # A batch is in hand; more than it was fetched, and the fetcher knows of still more.
-        owner.runners[0].look({"payments": (3, 10)})
+        owner.executors[0].update_positions({"payments": (3, 10)})
         assert owner.values()["reprieve_input_lag_records", "payments", "0"] == 7
-        await owner.runners[0].stop(5)
+        await owner.executors[0].stop(5)
 
     asyncio.run(run())
-    house.close()
+    cluster.close()
 
 
 def test_no_metric_names_an_account_a_borrower_or_an_event(worked: Worked) -> None:
-    house, _, two, _ = worked
+    cluster, _, two, _ = worked
     names: set[str] = set()
-    for log in house.logs.values():
+    for log in cluster.logs.values():
         names |= {(record.key or b"").decode() for record in log}
     for event in history():
         names |= {v for v in (getattr(event, f, None) for f in event.__struct_fields__) if isinstance(v, str)}
@@ -171,9 +171,9 @@ def test_no_metric_names_an_account_a_borrower_or_an_event(worked: Worked) -> No
     }
     assert {value for _, value in labels} & ids == set()
     allowed = {
-        "topic", "partition", "code", "cause", "le", "old", "new", "kind", "tone", "how", "reason", "what", "group",
+        "topic", "partition", "code", "cause", "le", "old", "new", "kind", "tone", "how", "reason", "what", "arm",
         "guardrail", "rule", "answer", "channel", "policy", "currency", "bucket", "status", "months", "class", "stage",
-        "standing", "months_ahead", "agent",
+        "standing", "months_ahead", "agent", "jurisdiction", "calendar",
     }  # fmt: skip
     # Other processes' metrics may be in this registry too, with labels of their own.
     told = {name for row in rows() for name in row.split("|")[3].replace(",", " ").split()}
@@ -186,7 +186,7 @@ def test_no_metric_names_an_account_a_borrower_or_an_event(worked: Worked) -> No
 
 
 def test_the_guide_has_every_metric_with_what_it_is(repository: Path) -> None:
-    guide = (repository / "docs" / "observability.md").read_text("utf-8").splitlines()
+    guide = (repository / "docs" / "operations.md").read_text("utf-8").split("\n## Metrics\n")[1].splitlines()
     told = [line for line in guide if line.startswith("| `reprieve_")]
     assert told == rows(), "python -m streams.kafka.metrics_table"
 
@@ -200,30 +200,30 @@ def counters() -> Counter[tuple[str, ...]]:
 
 
 def test_what_is_counted_is_what_was_read_said_and_answered(tmp_path: Path) -> None:
-    house, owner, before = House(tmp_path, 2), Owner(), counters()
+    cluster, owner, before = InMemoryCluster(tmp_path, 2), InMemoryWorker(), counters()
 
     async def run() -> None:
-        house.open(owner, 0)
-        house.open(owner, 1)
-        house.publish(history())
+        cluster.open(owner, 0)
+        cluster.open(owner, 1)
+        cluster.publish(history())
         # The same answers again: read, and no answers.
-        house.publish(event for event in history() if isinstance(event, ev.OfferAnswered))
-        house.append("payments", 0, b"A1", b"no event")
-        await house.settle(owner)
-        for runner in owner.running():
-            await runner.stop(5)
+        cluster.publish(event for event in history() if isinstance(event, ev.OfferAnswered))
+        cluster.append("payments", 0, b"A1", b"no event")
+        await cluster.settle(owner)
+        for executor in owner.running():
+            await executor.stop(5)
 
     asyncio.run(run())
     found = counters() - before
     for topic in ("accounts", "payments", "collections", "profiles", "feedback", "clock", "plans", "workout-requests"):
-        records = sum(len(log) for (name, _), log in house.logs.items() if name == topic)
+        records = sum(len(log) for (name, _), log in cluster.logs.items() if name == topic)
         assert found["reprieve_records_read_total", topic] == records, topic
     for topic in ("delinquency", "offers", "plans", "decisions", "dead-letters"):
-        assert found["reprieve_records_said_total", topic] == len(house.said(topic)) > 0, topic
-    moves = Counter((e.from_, e.to) for _, e in house.said("delinquency") if isinstance(e, ev.DelinquencyChanged))
+        assert found["reprieve_records_produced_total", topic] == len(cluster.said(topic)) > 0, topic
+    moves = Counter((e.from_, e.to) for _, e in cluster.said("delinquency") if isinstance(e, ev.DelinquencyChanged))
     assert moves == {k[1:]: v for k, v in found.items() if k[0] == "reprieve_bucket_transitions_total"}
     answers = Counter((e.answer, e.channel) for e in history() if isinstance(e, ev.OfferAnswered))
     assert answers == {k[1:]: v for k, v in found.items() if k[0] == "reprieve_offer_answers_total"}
     assert sum(answers.values()) > 0
     assert found["reprieve_records_refused_total", "unreadable"] == 1
-    house.close()
+    cluster.close()

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,19 +20,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from agents.account import AccountAgent
-from schemas.errors import Fatal
-from state.account import AccountState
-from state.pack import default_book
-from streams.health import Stalls, Standing, health
-from streams.kafka.lane import Lane
-from streams.kafka.lane_rows import LaneRows
-from streams.kafka.runner import Runner
-from streams.kafka.seat import Seat
-from streams.kafka.store import PartitionStore
-from streams.privacy.key_file import make
+from schemas.errors import FatalError
+from streams.engine.output import TaskOutput
+from streams.http.health import HealthStatus, Stalls, health
+from streams.kafka.rocksdb_store import RocksDBStore
+from streams.kafka.store_transaction import TaskStores
+from streams.kafka.task_executor import TaskExecutor
+from streams.security.key_file import make
 from streams.settings import HealthSettings
-from tests.streams.test_lane import OPENED, Codec, record
+from tests.streams.test_stream_task import OPENED
+from tests.support.in_memory_cluster import AGENTS, add_records, record_of, stream_task
 
 # Enough for any machine; a test ends as soon as what it waits for has come.
 PATIENCE = 30.0
@@ -63,18 +60,18 @@ async def until(port: int | None, path: str, status: int) -> str:
 
 
 def test_probes_say_what_was_seen_last_and_nothing_else_is_served() -> None:
-    standing = Standing()
+    standing = HealthStatus()
 
     async def run() -> None:
         nonlocal standing
         async with health(HealthSettings(port=0), lambda: standing) as port:
             assert await until(port, "/readyz", 200) == "ok"
             assert await until(port, "/livez", 200) == "ok"
-            standing = Standing(unready="its lanes are not open yet")
+            standing = HealthStatus(readiness_error="its lanes are not open yet")
             assert await until(port, "/readyz", 503) == "its lanes are not open yet"
             assert (await asyncio.to_thread(asked, port, "/livez"))[0] == 200
-            standing = Standing(ill="partition 3 has not moved for 121 s")
-            assert await until(port, "/livez", 503) == await until(port, "/readyz", 503) == standing.ill
+            standing = HealthStatus(liveness_error="partition 3 has not moved for 121 s")
+            assert await until(port, "/livez", 503) == await until(port, "/readyz", 503) == standing.liveness_error
             status, text = await asyncio.to_thread(asked, port, "/metrics")
             assert status == 200
             assert "reprieve_lanes" in {family.name for family in text_string_to_metric_families(text)}
@@ -110,7 +107,7 @@ def test_a_port_that_is_taken_is_named_and_none_is_none() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            Fatal, match=rf"health.port {port} on 127.0.0.1 cannot be had: .* Set health.port to another"
+            FatalError, match=rf"health.port {port} on 127.0.0.1 cannot be had: .* Set health.port to another"
         ):
             asyncio.run(run(port))
 
@@ -140,7 +137,7 @@ def test_only_what_was_under_way_all_the_time_without_moving_or_excuse_is_ill(
                 if excuse:
                     break
             still[name] = now - since
-        ill = stalls.ill(under_way, excused=excused)
+        ill = stalls.stalled(under_way, excused=excused)
         if ill is None:
             assert all(seconds <= 60 for seconds in still.values())
         else:
@@ -153,7 +150,7 @@ class Hanging:
     def __init__(self) -> None:
         self.go = asyncio.Event()
 
-    async def commit(self, lane: Lane) -> dict[str, int]:
+    async def commit(self, output: TaskOutput, stores: TaskStores) -> dict[str, int]:
         await self.go.wait()
         return {"account": 1}
 
@@ -161,36 +158,33 @@ class Hanging:
         return dict.fromkeys(topics, 0)
 
 
-@pytest.fixture
-def lane(tmp_path: Path) -> Iterator[Lane]:
-    """Return the only lane of a deployment with one partition and the account agent."""
-    store, book = PartitionStore(tmp_path / "p"), default_book()
-    yield Lane(0, 1, [Seat(AccountAgent(), AccountState, LaneRows(store), book, 100)], book, Codec(), prefix="")
-    store.close()
+def test_a_task_waits_while_it_has_records_and_a_commit_that_hangs_does_not_move_it(tmp_path: Path) -> None:
+    store = RocksDBStore(tmp_path / "p")
+    accounts = [(agent, kind) for agent, kind in AGENTS if agent.name == "account"]
+    task, rows = stream_task({"account": store}, accounts)
 
-
-def test_a_lane_waits_while_it_has_records_and_a_commit_that_hangs_does_not_move_it(lane: Lane) -> None:
     async def run() -> None:
         broker = Hanging()
-        runner = Runner(lane, broker, 10, lambda _, error: pytest.fail(str(error)), lambda: None, {})
-        runner.start()
+        executor = TaskExecutor(task, rows, broker, 10, lambda _, error: pytest.fail(str(error)), lambda: None, {})
+        executor.start()
         topics = dict.fromkeys(("accounts", "payments", "collections", "plans", "clock"), (0, 0))
-        runner.look(topics)
-        assert not runner.waits
+        executor.update_positions(topics)
+        assert not executor.waits
         # The end that was seen last lies behind what was given: something waits on the broker.
-        runner.look(topics | {"payments": (0, 5)})
-        assert runner.waits
-        runner.look(topics)
-        runner.give("accounts", [record(OPENED, 0)])
+        executor.update_positions(topics | {"payments": (0, 5)})
+        assert executor.waits
+        executor.update_positions(topics)
+        add_records(executor, "accounts", [record_of(OPENED, 0)])
         await asyncio.sleep(0.1)
-        assert (runner.waits, runner.commits) == (True, 0)
+        assert (executor.waits, executor.commits) == (True, 0)
         broker.go.set()
-        while runner.commits == 0:
+        while executor.commits == 0:
             await asyncio.sleep(0)
-        assert not runner.waits
-        await runner.stop(1)
+        assert not executor.waits
+        await executor.stop(1)
 
     asyncio.run(run())
+    store.close()
 
 
 def test_a_worker_that_waits_for_its_broker_lives_and_is_not_ready(tmp_path: Path) -> None:

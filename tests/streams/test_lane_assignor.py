@@ -1,4 +1,4 @@
-"""The assignor of lanes on a cluster whose metadata name nothing yet."""
+"""The assignor of tasks on a cluster whose metadata name nothing yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiokafka.cluster import ClusterMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from schemas.codec import Codec
-from state.pack import default_book
+from state.policy_packs.loader import default_book
 from streams.kafka.app import make_app
 from streams.settings import Settings
 
@@ -19,7 +19,7 @@ from streams.settings import Settings
 def test_all_partitions_are_placed_though_the_metadata_name_no_topic(tmp_path: Path, workers: int) -> None:
     async def scene() -> None:
         app = make_app(Settings.load(worker={"data_dir": tmp_path}), default_book(), Codec())
-        topics = {*app.lanes.input_names, *app.lanes.changelog_names}
+        topics = {*app.task_manager.input_names, *app.task_manager.changelog_names}
         subscriptions = {f"worker-{n}": sorted(topics) for n in range(workers)}
         ours = app.assignor._get_copartitioned_groups(topics, ClusterMetadata(), subscriptions)
         assert {count: [set(group) for group in groups] for count, groups in ours.items()} == {12: [topics]}

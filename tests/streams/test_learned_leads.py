@@ -14,7 +14,7 @@ from evaluation.parity import ATTRIBUTES
 from schemas import events as ev
 from schemas.jsonlines import to_line
 from simulator.world import START, World
-from state.pack import book_for
+from state.policy_packs.loader import book_for
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
 
@@ -56,7 +56,7 @@ def long() -> list[ev.Event]:
 
 
 def test_what_was_learned_leads_and_is_the_same_after_restarts(said: list[ev.Event], tmp_path: Path) -> None:
-    groups = {e.group for e in said if isinstance(e, ev.DecisionLogged)}
+    groups = {e.arm for e in said if isinstance(e, ev.DecisionLogged)}
     assert {"fixed", "learned"} <= groups <= {"fixed", "learned", "holdout", "borrower"}
     assert max(e.version for e in said if isinstance(e, ev.ModelUpdated)) > 20
     again = run(tmp_path / "data", frozenset({40, 41, 90, 140}))
@@ -70,7 +70,7 @@ def test_all_evidence_adds_up_to_what_is_told_of_it(said: list[ev.Event]) -> Non
     faded: dict[str, int] = {}
     through = 0
     for event in said:
-        if isinstance(event, ev.EvidenceGathered):
+        if isinstance(event, ev.OfferOutcomeReported):
             for name, count in event.counts.items():
                 counts[name] = counts.get(name, 0) + count
             for cell in event.cells:
@@ -96,9 +96,9 @@ def test_every_decision_says_how_likely_each_option_was_to_lead(said: list[ev.Ev
         if not decision.shown:
             continue
         assert sum(o.propensity for o in decision.shown) == pytest.approx(1)
-        lead = next(o for o in decision.shown if o.option_id == offer.lead_option_id)
+        lead = next(o for o in decision.shown if o.option_id == offer.recommended_option_id)
         assert lead.propensity == decision.propensity
-        if decision.group == "learned" and len(decision.shown) > 1:
+        if decision.arm == "learned" and len(decision.shown) > 1:
             assert min(o.propensity for o in decision.shown) >= 0.05 / len(decision.shown) - 1e-9
 
 
@@ -109,14 +109,14 @@ def test_every_decision_says_by_which_update_of_the_model_it_was_made(said: list
         if isinstance(event, ev.ModelUpdated):
             known = event.version
         elif isinstance(event, ev.DecisionLogged) and event.shown:
-            learned = event.group == "learned"
+            learned = event.arm == "learned"
             if learned and len(event.shown) > 1:
                 # Nothing is decided by what is told at the same close, only by what was told before.
                 assert event.model_version == f"linear-thompson-1@{known}"
                 by_model.add(known)
             else:
                 assert "@" not in event.model_version
-            if event.candidates and event.group != "borrower":
+            if event.candidates and event.arm != "borrower":
                 assert event.estimate_version == (f"keep-curve-1@{known}" if learned else "prior-1")
     assert len(by_model) > 20
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from streams.cli import cli
 from streams.cli.writing import replacing
 
@@ -36,7 +36,7 @@ def test_no_output_is_written_over_what_is_read(tmp_path: Path, events: Path) ->
     link, hard, pack = tmp_path / "link.jsonl", tmp_path / "hard.jsonl", tmp_path / "pack.yaml"
     link.symlink_to(events)
     hard.hardlink_to(events)
-    pack.write_bytes((Path(__file__).parents[2] / "state" / "packs" / "us_ffiec.yaml").read_bytes())
+    pack.write_bytes((Path(__file__).parents[2] / "state" / "policy_packs" / "packs" / "us_ffiec.yaml").read_bytes())
     before = {file: file.read_bytes() for file in (events, pack)}
     for arguments in (
         ["replay", "--input", events, "--output", events],
@@ -45,7 +45,7 @@ def test_no_output_is_written_over_what_is_read(tmp_path: Path, events: Path) ->
         ["replay", "--input", EVENTS, "--policy", pack, "--output", pack],
         ["replay", "--input", EVENTS, "--compare", pack, "--output", pack],
         ["evaluate", "--input", events, "--html", events],
-        ["policy", "change", pack, "--from", "2026-07-01", "--output", pack],
+        ["policy", "change", pack, "--everywhere", "--from", "2026-07-01", "--output", pack],
         ["keys", "wire", tmp_path / "wire.json", "--public", tmp_path / "wire.json"],
     ):
         told = CliRunner().invoke(cli, [str(word) for word in arguments])
@@ -87,6 +87,8 @@ def test_a_run_that_fails_leaves_an_older_file_as_it_was(tmp_path: Path, events:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["events.jsonl", "out.jsonl"]
     assert reprieve("simulate", "--accounts", 3, "--days", 3, "--output", older).returncode == 0
     assert "AccountOpened" in older.read_text("utf-8")
+    assert reprieve("simulate", "--accounts", 60, "--days", 1, "--events", "rich", "--output", older).returncode == 0
+    assert "OpeningPosition" in older.read_text("utf-8")
     assert older.stat().st_mode & 0o777 == 0o640
 
 
@@ -101,7 +103,7 @@ def test_a_link_stays_and_a_device_takes_what_is_written(tmp_path: Path) -> None
     with replacing(Path(os.devnull)) as out:
         out.write(b"gone")
     with (
-        pytest.raises(Fatal, match="/dev/full cannot be written: No space left on device"),
+        pytest.raises(FatalError, match="/dev/full cannot be written: No space left on device"),
         replacing(Path("/dev/full")) as out,
     ):
         out.write(b"much")

@@ -15,17 +15,17 @@ from msgspec.structs import replace
 
 from agents.policies import changed
 from schemas import events as ev
-from schemas.errors import Fatal, WrongUse
+from schemas.errors import FatalError, UsageError
 from schemas.jsonlines import from_line
 from simulator.runs import simulate
-from state.account import AccountState
-from state.pack import book_for, book_of, default_book, files_of
 from state.policy import PolicyBook
+from state.policy_packs.book_files import book_of
+from state.policy_packs.loader import book_for, default_book, files_of
 from state.portfolio import Portfolio
-from state.storage import unpack
+from state.texts import Localised
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
-from tests.streams.lane_house import House, Owner
+from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker, account_states
 
 START, DAYS = date(2026, 1, 5), 140
 OTHER, THIRD = files_of("us_ffiec"), files_of("eu_dod")
@@ -110,50 +110,58 @@ def test_a_batch_that_did_not_happen_leaves_the_policies_as_they_were(monkeypatc
             broken.setattr(runtime._journal, "flush", lambda: 1 // 0)
             with pytest.raises(ZeroDivisionError):
                 runtime.feed(changes())
-        assert runtime._policies.book.later == ()
+        assert runtime._task.policies.book.later == ()
         runtime.run()
-        assert [day for day, _ in runtime._policies.book.later] == [c.effective_on.toordinal() for c in changes()]
+        assert [day for day, _ in runtime._task.policies.book.later] == [c.effective_on.toordinal() for c in changes()]
         said += runtime.feed(events[at + 2 :])
     assert said == list(alone())
 
 
+def by_any(event: ev.Event) -> ev.Event:
+    """Return an event without its cause, where tasks may hear first of another account of the borrower."""
+    return replace(event, caused_by="") if isinstance(event, ev.ContactRevised | ev.OfferWithdrawn) else event
+
+
 def test_lanes_say_what_one_process_says_and_count_their_portfolio_right(tmp_path: Path) -> None:
-    house, one, two = House(tmp_path, 3), Owner(), Owner()
+    cluster, one, two = InMemoryCluster(tmp_path, 3), InMemoryWorker(), InMemoryWorker()
 
     async def run() -> None:
         events = history()
         at = events.index(changes()[0])
         for partition in range(3):
-            house.open(one, partition)
+            cluster.open(one, partition)
         # Taken over behind the change and before its day, and once more behind it.
         for first, last in ((0, at + 2), (at + 2, at + 60), (at + 60, len(events))):
-            house.publish(events[first:last])
-            await house.settle(one, two)
-            await house.leave(one if 2 in one.runners else two, 2)
-            house.open(two if first else one, 2)
-        await house.settle(one, two)
+            cluster.publish(events[first:last])
+            await cluster.settle(one, two)
+            await cluster.leave(one if 2 in one.executors else two, 2)
+            cluster.open(two if first else one, 2)
+        await cluster.settle(one, two)
         for owner in (one, two):
-            for runner in owner.running():
-                await runner.stop(5)
+            for executor in owner.running():
+                await executor.stop(5)
 
     asyncio.run(run())
-    topics = {topic for topic, _ in house.logs if topic not in ("barriers", "learning", "clock")}
-    said = {e.event_id: e for topic in topics for _, e in house.said(topic)}
+    topics = {topic for topic, _ in cluster.logs if topic not in ("barriers", "learning", "clock")}
+    said = {e.event_id: e for topic in topics for _, e in cluster.said(topic)}
     wanted = {e.event_id: e for e in alone() if not isinstance(e, ev.ModelUpdated)}
-    assert {name: said[name] for name in wanted} == wanted
+    assert wanted.keys() <= said.keys()
+    assert {name: by_any(said[name]) for name in wanted} == {name: by_any(event) for name, event in wanted.items()}
     assert not [e for e in said.values() if isinstance(e, ev.DeadLetter)]
 
     kept: Counter[tuple[str, ...]] = Counter()
-    fresh = Portfolio(changed(house.book, changes()))
+    fresh = Portfolio(changed(cluster.book, changes()))
     for owner in (one, two):
-        for runner in owner.running():
-            kept.update({key: count for key, (count, _) in runner.lane.portfolio_then.items() if key[0] != "recovered"})
-            for state in runner.lane.seats[0].rows.all_states():
-                fresh.move(None, unpack(state, AccountState))
+        for executor in owner.running():
+            kept.update(
+                {key: count for key, (count, _) in executor.task.committed_portfolio.items() if key[0] != "recovered"}
+            )
+            for state in account_states(executor.task):
+                fresh.move(None, state)
     counted = {key: count for key, (count, _) in fresh.copy().items() if count}
     assert {key: count for key, count in kept.items() if count} == counted
     assert {key[2] for key in counted if key[0] == "class"} == {"eu_dod"}
-    house.close()
+    cluster.close()
 
 
 def test_what_cannot_be_meant_is_a_dead_letter_and_business_goes_on() -> None:
@@ -198,7 +206,7 @@ def test_another_release_of_the_rules_changes_nothing_until_a_change_is_publishe
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events, said, told = history(), [], Told()
-    monkeypatch.setattr("streams.policies.log", told)
+    monkeypatch.setattr("streams.engine.policies.log", told)
     at = events.index(changes()[0])
     with LocalRuntime.open(tmp_path / "data", default_book()) as runtime:
         said += runtime.feed(events[: at // 2])
@@ -209,36 +217,55 @@ def test_another_release_of_the_rules_changes_nothing_until_a_change_is_publishe
 
 
 def test_a_lane_goes_on_only_under_the_policy_that_it_knows(tmp_path: Path) -> None:
-    house, owner = House(tmp_path, 1), Owner()
+    cluster, owner = InMemoryCluster(tmp_path, 1), InMemoryWorker()
 
     async def opened(book: PolicyBook) -> None:
-        house.book = book
-        house.open(owner, 0)
-        house.publish([e for e in history()[:60] if not isinstance(e, ev.PolicyChanged)])
-        await house.settle(owner)
-        await house.leave(owner, 0)
+        cluster.book = book
+        cluster.open(owner, 0)
+        cluster.publish([e for e in history()[:60] if not isinstance(e, ev.PolicyChanged)])
+        await cluster.settle(owner)
+        await cluster.leave(owner, 0)
 
     asyncio.run(opened(default_book()))
     asyncio.run(opened(edited()))
     with pytest.raises(
-        Fatal, match=r"decided under the policy default, not cn_card\. Start with default; .* change cn_card"
+        FatalError, match=r"decided under the policy default, not cn_card\. Start with default; .* change cn_card"
     ):
         asyncio.run(opened(book_for("cn_card")))
     # Once the change was published, who starts under it means the same.
-    house.publish([replace(changes()[0], files=files_of("cn_card"), effective_on=date(2026, 12, 1))])
+    cluster.publish([replace(changes()[0], files=files_of("cn_card"), effective_on=date(2026, 12, 1))])
     asyncio.run(opened(default_book()))
     asyncio.run(opened(book_for("cn_card")))
-    house.close()
+    cluster.close()
 
 
 def test_the_command_writes_a_change_that_is_taken(tmp_path: Path) -> None:
-    arguments = ["policy", "change", "us_ffiec", "--from", "2026-03-01", "--output", str(tmp_path / "change.jsonl")]
+    arguments = ["policy", "change", "us_ffiec", "--everywhere", "--from", "2026-03-01"]
+    arguments += ["--output", str(tmp_path / "change.jsonl")]
     assert CliRunner().invoke(cli, arguments).exit_code == 0
     written = from_line((tmp_path / "change.jsonl").read_bytes().splitlines()[0])
     assert isinstance(written, ev.PolicyChanged)
     with LocalRuntime.open(None, default_book()) as runtime:
         assert runtime.feed([written]) == []
-        assert [day for day, _ in runtime._policies.book.later] == [date(2026, 3, 1).toordinal()]
+        assert [day for day, _ in runtime._task.policies.book.later] == [date(2026, 3, 1).toordinal()]
+
+
+def test_a_pack_for_all_accounts_stands_beside_the_others_and_names_the_lender(tmp_path: Path) -> None:
+    pack, change_file = tmp_path / "ours.yaml", tmp_path / "change.jsonl"
+    name = "name: {value: {default: Example Bank, zh: 示例银行}, verified: true, source: ours}"
+    pack.write_text(f"pack: ours\nversion: 1\ntitle: Ours\nsections:\n  lender:\n    {name}\n", "utf-8")
+    arguments = ["policy", "change", str(pack), "--from", "2026-03-01", "--output", str(change_file)]
+    assert CliRunner().invoke(cli, [*arguments, "--all-accounts"]).exit_code == 0
+    (written,) = (from_line(line) for line in change_file.read_bytes().splitlines())
+    assert isinstance(written, ev.PolicyChanged)
+    before, after = default_book(), book_of(written.files)
+    for place in (("CN", "credit_card"), ("US", "credit_card"), ("DE", "loan"), ("", "")):
+        was, is_ = before.policy_for(*place), after.policy_for(*place)
+        assert is_.lender.name == Localised(en="Example Bank", zh="示例银行")
+        assert replace(is_, lender=was.lender, name=was.name, version=was.version) == was
+    for other in (["--everywhere"], ["--jurisdiction", "DE"]):
+        refused = CliRunner().invoke(cli, [*arguments, "--all-accounts", *other])
+        assert isinstance(refused.exception, UsageError)
 
 
 @pytest.mark.parametrize(
@@ -246,8 +273,8 @@ def test_the_command_writes_a_change_that_is_taken(tmp_path: Path) -> None:
     [("no_such", "2026-03-01", "There is no such pack"), ("cn_card", "1826-03-01", "outside the years 1900 to 2199")],
 )
 def test_the_command_refuses_what_would_be_refused(pack: str, day: str, words: str) -> None:
-    found = CliRunner().invoke(cli, ["policy", "change", pack, "--from", day])
-    assert isinstance(found.exception, WrongUse)
+    found = CliRunner().invoke(cli, ["policy", "change", pack, "--everywhere", "--from", day])
+    assert isinstance(found.exception, UsageError)
     assert words in str(found.exception)
 
 
@@ -265,17 +292,17 @@ def test_an_offer_over_two_accounts_that_end_at_one_close_is_withdrawn_alike_by_
     ends = Counter((e.borrower_id, e.business_date) for e in wanted if isinstance(e, ev.WorkoutEnded))
     withdrawn = [e for e in wanted if isinstance(e, ev.OfferWithdrawn)]
     assert any(ends[e.borrower_id, e.business_date] == 2 for e in withdrawn)
-    house, owner = House(tmp_path, 3), Owner()
+    cluster, owner = InMemoryCluster(tmp_path, 3), InMemoryWorker()
 
     async def run() -> None:
         for partition in range(3):
-            house.open(owner, partition)
-        house.publish(events)
-        await house.settle(owner)
-        for runner in owner.running():
-            await runner.stop(5)
+            cluster.open(owner, partition)
+        cluster.publish(events)
+        await cluster.settle(owner)
+        for executor in owner.running():
+            await executor.stop(5)
 
     asyncio.run(run())
-    said = [e for _, e in house.said("offers") if isinstance(e, ev.OfferWithdrawn)]
+    said = [e for _, e in cluster.said("offers") if isinstance(e, ev.OfferWithdrawn)]
     assert sorted(said, key=lambda e: e.event_id) == sorted(withdrawn, key=lambda e: e.event_id)
-    house.close()
+    cluster.close()

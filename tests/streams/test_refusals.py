@@ -14,20 +14,32 @@ from click.testing import CliRunner
 
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 from schemas.jsonlines import to_line
-from state.pack import default_book
-from streams.cli import cli
-from streams.folders import taken
+from state.policy_packs.loader import default_book
+from streams.cli import COMMANDS, cli
+from streams.folder_lock import lock_folder
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
-from streams.privacy.letters import opened_letter
+from streams.security.dead_letters import open_dead_letter
 
 START = date(2026, 1, 1)
 
 
 def at(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
+
+
+def test_a_field_that_no_contract_has_is_warned_of_and_the_run_succeeds(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    lines = [{**json.loads(to_line(paid(n))), "memo": "x", "curency": "EUR"} for n in range(3)]
+    file.write_text("\n".join(json.dumps(line) for line in [json.loads(to_line(opened())), *lines]))
+    ran = CliRunner().invoke(cli, ["publish", str(file), "--data", str(tmp_path / "data")])
+    assert ran.exit_code == 0
+    assert ran.stderr.count("warning") == 2
+    assert f"{file}:2: warning: PaymentReceived has no field 'curency'. Did you mean currency?" in ran.stderr
+    assert "left out: PaymentReceived.memo (3), PaymentReceived.curency (3)" in ran.stderr
+    assert "4 events published, 0 said, 0 refused, 0 lines rejected;" in ran.stderr
 
 
 def opened(account: str = "A1") -> ev.AccountOpened:
@@ -76,7 +88,7 @@ def runtime(tmp_path: Path) -> Iterator[LocalRuntime]:
 
 
 def refused(runtime: LocalRuntime) -> list[ev.DeadLetter]:
-    return [opened_letter(x.letter, runtime.vault) for x in letters(runtime)]
+    return [open_dead_letter(x.letter, runtime.vault) for x in letters(runtime)]
 
 
 GOOD = Codec().encode(paid(1))
@@ -183,17 +195,16 @@ def test_the_size_of_a_batch_does_not_matter(tmp_path: Path, batch: int) -> None
     assert outcome(tmp_path / "b", batch) == (said, state)
 
 
-def test_a_fault_of_an_agent_stops_the_process_and_keeps_the_record(
-    runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runtime.feed([opened()])
-    with monkeypatch.context() as broken:
-        broken.setattr("agents.account.check", lambda *_: 1 // 0)
-        with pytest.raises(Fatal, match=r"payments/0 failed with ZeroDivisionError"):
-            runtime.feed([paid(1)])
-    assert runtime.history("account", "A1") == [("account:", opened())]
-    assert runtime.run().read == 1
-    assert len(runtime.history("account", "A1")) == 2
+def test_a_fault_that_no_quarantine_takes_stops_and_keeps_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalRuntime.open(None, default_book(), quarantine_limit=0) as runtime:
+        runtime.feed([opened()])
+        with monkeypatch.context() as broken:
+            broken.setattr("agents.account.agent.check_fact", lambda *_: 1 // 0)
+            with pytest.raises(FatalError, match=r"payments/0/0 failed with ZeroDivisionError"):
+                runtime.feed([paid(1)])
+        assert runtime.history("account", "A1") == [("account:", opened())]
+        assert runtime.run().read == 1
+        assert len(runtime.history("account", "A1")) == 2
 
 
 def test_a_data_directory_is_for_one_process(runtime: LocalRuntime, tmp_path: Path) -> None:
@@ -255,7 +266,7 @@ def test_replay_gives_the_same_bytes_twice_and_compares_policies(tmp_path: Path)
         (["policy", "show"], 0),
         (["schemas", "check"], 0),
         (["policy", "check", "no-such-file.yaml"], 2),
-        *[([name, "--help"], 0) for name in sorted(cli.commands)],
+        *[([name, "--help"], 0) for name in COMMANDS],
     ],
 )
 def test_exit_codes_are_done_failed_or_wrong_use(arguments: list[str], code: int) -> None:
@@ -269,8 +280,8 @@ def test_an_unverified_rule_is_shown_as_such() -> None:
 
 def test_a_data_directory_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Fatal, match=r"cannot be written: Not a directory\. Make room .* or name another\."):
-        taken(tmp_path / "file" / "data", "name another")
+    with pytest.raises(FatalError, match=r"cannot be taken\. .*Not a directory.* or name another\."):
+        lock_folder(tmp_path / "file" / "data", "name another")
 
 
 def test_a_letter_that_there_is_not_is_named_and_no_success(tmp_path: Path) -> None:

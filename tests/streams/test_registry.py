@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.local.processes import free_port
-from schemas.errors import Fatal, WrongUse
+from schemas.errors import FatalError, UsageError
 from streams.cli import cli
 
 
@@ -14,12 +14,14 @@ def register(*arguments: str) -> None:
 
 
 def test_registering_without_a_registry_says_which_setting_is_missing() -> None:
-    with pytest.raises(WrongUse, match=r"Set registry\.url"):
+    with pytest.raises(UsageError, match=r"Set registry\.url"):
         register()
 
 
 def test_registering_with_a_registry_that_is_away_says_where_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("REPRIEVE_REGISTRY__URL", url)
-    with pytest.raises(Fatal, match=rf"The registry at {url} does not answer: .* Start it, or set registry\.url\."):
+    with pytest.raises(
+        FatalError, match=rf"The registry at {url} does not answer: .* Start it, or set registry\.url\."
+    ):
         register()

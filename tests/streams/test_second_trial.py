@@ -13,10 +13,10 @@ import pytest
 from schemas import events as ev
 from simulator.runs import simulate
 from simulator.world import START
-from state.pack import book_for, files_of
 from state.policy import PolicyBook
+from state.policy_packs.loader import book_for, files_of
 from streams.local.runtime import LocalRuntime
-from tests.streams.lane_house import House, Owner
+from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker
 
 ACCOUNTS, DAYS, SEED, AGAIN = 600, 165, 4, 135
 # Guardrails so narrow that chance alone trips them, and then the house's own with a second trial.
@@ -83,7 +83,7 @@ def test_a_second_trial_leads_from_the_day_behind_its_change_and_nothing_leads_b
         if isinstance(e, ev.ModelUpdated) and e.business_date > breach.business_date and e.tripped is None
     )
     assert let_in >= again
-    led = [e.business_date for e in story.said if isinstance(e, ev.DecisionLogged) and e.group == "learned"]
+    led = [e.business_date for e in story.said if isinstance(e, ev.DecisionLogged) and e.arm == "learned"]
     assert min(led) <= breach.business_date
     assert max(led) > let_in
     assert not [day for day in led if breach.business_date < day <= let_in]
@@ -99,7 +99,7 @@ def test_it_is_the_same_after_restarts(story: Told, tmp_path: Path) -> None:
 
 
 def test_lanes_say_what_one_process_says(story: Told, tmp_path: Path) -> None:
-    house, one, two = House(tmp_path, 2), Owner(), Owner()
+    house, one, two = InMemoryCluster(tmp_path, 2), InMemoryWorker(), InMemoryWorker()
     house.book = story.book
     events = story.events
     at = next(n for n, e in enumerate(events) if isinstance(e, ev.PolicyChanged))
@@ -111,7 +111,7 @@ def test_lanes_say_what_one_process_says(story: Told, tmp_path: Path) -> None:
         for part in (events[: at + 1], events[at + 1 :]):
             house.publish(part)
             await house.settle(one, two)
-            if 1 in one.runners:
+            if 1 in one.executors:
                 await house.leave(one, 1)
                 house.open(two, 1)
         await house.settle(one, two)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from schemas.errors import WrongUse
+from schemas.errors import UsageError
 from streams.cli import cli
 from streams.settings import Settings
-from streams.settings_faults import NO_SETTINGS
+from streams.settings_errors import NO_SETTINGS
 
 # Somebody with a password, as an address has them.
 ME = "me:" + "hunter2" + "@"
@@ -57,9 +57,9 @@ def test_servers_may_be_given_with_commas_between(monkeypatch: pytest.MonkeyPatc
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "reprieve.toml"
     file.write_text(text)
-    with pytest.raises(WrongUse, match=told):
+    with pytest.raises(UsageError, match=told):
         Settings.load(file)
-    with pytest.raises(WrongUse, match="There is no settings file"):
+    with pytest.raises(UsageError, match="There is no settings file"):
         Settings.load(tmp_path / "none.toml")
 
 
@@ -97,7 +97,7 @@ def test_a_variable_that_is_no_setting_is_refused(
 ) -> None:
     monkeypatch.setenv(variable, "8700")
     told = CliRunner().invoke(cli, ["settings"], standalone_mode=False)
-    assert isinstance(told.exception, WrongUse)
+    assert isinstance(told.exception, UsageError)
     rest = f"; is {meant} meant?" if meant else "."
     assert f"Nobody knows the setting {variable} (environment){rest} `reprieve settings`" in str(told.exception)
 
@@ -115,7 +115,7 @@ def test_variables_of_commands_tests_and_services_are_left_alone(
     assert Settings.load().console.port == 8700
     # All that the tree speaks of is one or the other.
     files = [repository / name for name in ("README.md", "Makefile", "docker-compose.yml", "setup.py")]
-    for folder in ("bench", "chaos", "deploy", "docs", "examples", "fuzz", "simulator", "streams", "tests"):
+    for folder in ("bench", "deploy", "docs", "examples", "simulator", "streams", "tests"):
         files += [f for f in (repository / folder).rglob("*") if f.suffix in (".py", ".md", ".yaml", ".env", ".sh")]
     spoken = {
         name for f in files if f != Path(__file__) for name in re.findall(r"\bREPRIEVE_[A-Z_]+[A-Z]\b", f.read_text())
@@ -150,11 +150,11 @@ def test_no_error_tells_a_secret_and_none_is_a_traceback(
     file.write_text(text)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(WrongUse) as wrong:
+    with pytest.raises(UsageError) as wrong:
         Settings.load(file)
     assert "hunter2" not in "".join(traceback.format_exception(wrong.value)).replace("kms_token.hunter2", "")
     told = CliRunner().invoke(cli, ["settings", "--config", str(file)])
-    assert isinstance(told.exception, WrongUse)
+    assert isinstance(told.exception, UsageError)
 
 
 @pytest.mark.parametrize(
@@ -169,26 +169,26 @@ def test_no_error_tells_a_secret_and_none_is_a_traceback(
 def test_records_are_kept_for_a_day_at_least_and_by_topics_that_there_are(tmp_path: Path, days: str, told: str) -> None:
     file = tmp_path / "reprieve.toml"
     file.write_text(f"[topics]\nretention_days = {days}\n")
-    with pytest.raises(WrongUse, match=re.escape(told)):
+    with pytest.raises(UsageError, match=re.escape(told)):
         Settings.load(file)
 
 
 @pytest.mark.parametrize("servers", ["127.0.0.1:x", "127.0.0.1:0", "127.0.0.1:70000", "::1", "", "a:1,", "http://a:1"])
 def test_an_address_that_is_none_is_refused(servers: str) -> None:
-    with pytest.raises(WrongUse, match=r"kafka.bootstrap_servers .*: each is HOST:PORT"):
+    with pytest.raises(UsageError, match=r"kafka.bootstrap_servers .*: each is HOST:PORT"):
         Settings.load(kafka={"bootstrap_servers": servers})
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:6379", "redis://127.0.0.1:x"])
 def test_an_address_of_redis_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(WrongUse, match=r"redis\.url .* is '"):
+    with pytest.raises(UsageError, match=r"redis\.url .* is '"):
         Settings.load(redis={"url": url})
 
 
 @pytest.mark.parametrize(("group", "name"), [("registry", "url"), ("privacy", "kms_url"), ("tracing", "otlp_endpoint")])
 def test_an_address_of_the_web_that_is_none_is_refused(group: str, name: str) -> None:
     for url in ("nonsense", "ftp://a", "http://", "http://a:x"):
-        with pytest.raises(WrongUse, match=rf"{group}\.{name} .* is '"):
+        with pytest.raises(UsageError, match=rf"{group}\.{name} .* is '"):
             Settings.load(**{group: {name: url}})
 
 
@@ -209,5 +209,5 @@ def test_files_for_tls_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ({"ssl_cert_file": "/nope"}, "kafka.ssl_cert_file is /nope with kafka.ssl_key_file (not set), which cannot"),
     ):
         made = Settings.load(kafka={"security_protocol": "SSL", **flags})
-        with pytest.raises(WrongUse, match=re.escape(told)):
+        with pytest.raises(UsageError, match=re.escape(told)):
             made.kafka.client_options()

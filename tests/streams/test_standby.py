@@ -13,10 +13,10 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
-from schemas.errors import Fatal
-from streams.kafka import changelogs
-from streams.kafka.changelogs import ChangelogReader, Standby, open_store
-from streams.kafka.store import Corrupt, PartitionStore
+from schemas.errors import FatalError
+from streams.kafka import restore
+from streams.kafka.restore import ChangelogReader, Standby, open_store
+from streams.kafka.rocksdb_store import CorruptStoreError, RocksDBStore
 from streams.settings import Settings
 
 SOON = {"retry_pause_seconds": 0.01, "retry_pause_max_seconds": 0.01}
@@ -39,7 +39,7 @@ class Reader:
     async def stop(self) -> None:
         """Disconnect."""
 
-    async def follow(self, places: dict[Any, Any]) -> None:
+    async def assign(self, places: dict[Any, Any], ids: Any = None) -> None:
         """Begin."""
 
     async def read(self) -> int:
@@ -55,7 +55,7 @@ class Reader:
 def standby(monkeypatch: pytest.MonkeyPatch, error: BaseException, failed: Callable[[BaseException], None]) -> Standby:
     monkeypatch.setattr(Reader, "made", 0)
     monkeypatch.setattr(Reader, "error", error, raising=False)
-    monkeypatch.setattr(changelogs, "ChangelogReader", Reader)
+    monkeypatch.setattr(restore, "ChangelogReader", Reader)
     # A store is never touched here.
     places: Any = {PLACE: None, TopicPartition("planner-changelog", 2): None}
     return Standby(Settings.load(kafka=SOON), places, failed)
@@ -63,7 +63,7 @@ def standby(monkeypatch: pytest.MonkeyPatch, error: BaseException, failed: Calla
 
 def test_what_ends_a_standby_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[BaseException] = []
-    full = Fatal("The disk is full")
+    full = FatalError("The disk is full")
 
     async def scene() -> None:
         made = standby(monkeypatch, full, failures.append)
@@ -101,12 +101,12 @@ def test_files_that_are_found_damaged_while_following_are_read_back(
     other = TopicPartition("account-changelog", 1)
     rows = [SimpleNamespace(offset=n, key=b"s%d" % n, value=b"\0\0\0\0x") for n in range(9)]
     log = {PLACE: rows, other: rows}
-    really, damaged = PartitionStore.write, [True]
+    really, damaged = RocksDBStore.write, [True]
 
-    def write(store: PartitionStore, *arguments: Any) -> None:
+    def write(store: RocksDBStore, *arguments: Any) -> None:
         if store.folder.name == "store-2" and damaged and arguments[1] > 4:
             damaged.clear()
-            raise Corrupt("a block's checksum is wrong")
+            raise CorruptStoreError("a block's checksum is wrong")
         really(store, *arguments)
 
     async def scene() -> dict[int, int]:
@@ -121,9 +121,9 @@ def test_files_that_are_found_damaged_while_following_are_read_back(
         async def seek_to_beginning(tp: TopicPartition) -> None:
             at[tp] = 0
 
-        monkeypatch.setattr(reader._fetching, "getmany", getmany)
-        monkeypatch.setattr(reader._consumer, "seek_to_beginning", seek_to_beginning)
-        monkeypatch.setattr(PartitionStore, "write", write)
+        monkeypatch.setattr(reader._reader.fetcher, "getmany", getmany)
+        monkeypatch.setattr(reader._reader.consumer, "seek_to_beginning", seek_to_beginning)
+        monkeypatch.setattr(RocksDBStore, "write", write)
         reader._stores = {tp: open_store(tmp_path / f"store-{tp.partition}") for tp in log}
         while any(place < 9 for place in at.values()):
             await reader.read()

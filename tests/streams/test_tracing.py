@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from hypothesis import given
@@ -23,13 +24,13 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPIC_OF, key_of
 from simulator.runs import simulate
-from state.pack import default_book
-from streams.local.record import traceparent_of as local_traceparent_of
+from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
+from streams.local.store import read_headers
 from streams.settings import Settings
 from streams.traceparent import parsed, trace_ids, traceparent_of
 from streams.tracing import Tracing
-from tests.streams.lane_house import House, Owner
+from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker
 
 SAID = ("delinquency", "workout-requests", "offers", "plans", "decisions")
 DAYS = 100
@@ -45,15 +46,17 @@ def history() -> list[ev.Event]:
     return list(simulate(accounts=60, days=DAYS, seed=3, start=date(2026, 1, 5)))
 
 
-async def taken(house: House, owner: Owner, events: Sequence[ev.Event], sampled: bool = True) -> None:
+async def taken(
+    cluster: InMemoryCluster, owner: InMemoryWorker, events: Sequence[ev.Event], sampled: bool = True
+) -> None:
     """Let a house take events, each of a trace of its own."""
-    house.open(owner, 0)
+    cluster.open(owner, 0)
     for number, event in enumerate(events, 1):
-        house.publish([event], (("traceparent", traceparent(number, sampled)),))
-    house.append("payments", 0, b"A1", b"no event", (("traceparent", traceparent(9_999_999, sampled)),))
-    await house.settle(owner)
-    for runner in owner.running():
-        await runner.stop(5)
+        cluster.publish([event], (("traceparent", traceparent(number, sampled)),))
+    cluster.append("payments", 0, b"A1", b"no event", (("traceparent", traceparent(9_999_999, sampled)),))
+    await cluster.settle(owner)
+    for executor in owner.running():
+        await executor.stop(5)
 
 
 @given(st.binary(max_size=70) | st.integers(1, 2**64 - 1).map(traceparent))
@@ -79,13 +82,13 @@ def test_what_is_no_trace_context_is_none(came: bytes | None) -> None:
 
 
 def test_lanes_carry_the_trace_of_a_record_to_all_that_is_said_of_it_and_on(tmp_path: Path) -> None:
-    house, owner, events = House(tmp_path, 1), Owner(), history()
+    cluster, owner, events = InMemoryCluster(tmp_path, 1), InMemoryWorker(), history()
     with capture_logs() as lines:
-        asyncio.run(taken(house, owner, events))
+        asyncio.run(taken(cluster, owner, events))
     came = {event.event_id: traceparent(number) for number, event in enumerate(events, 1)}
     said = 0
     for topic in SAID:
-        for record, event in house.said(topic):
+        for record, event in cluster.said(topic):
             cause = getattr(event, "caused_by", "")
             found = traceparent_of(record.headers)
             # What caused it may itself have been caused; the trace is always that of a record from outside.
@@ -94,8 +97,8 @@ def test_lanes_carry_the_trace_of_a_record_to_all_that_is_said_of_it_and_on(tmp_
                 assert found == came[cause]
                 said += 1
     assert said > 10
-    assert house.said("offers")
-    ((letter, _),) = house.said("dead-letters")
+    assert cluster.said("offers")
+    ((letter, _),) = cluster.said("dead-letters")
     assert traceparent_of(letter.headers) == traceparent(9_999_999)
     (line,) = [line for line in lines if line["event"] == "dead_letter"]
     assert line["trace_id"] == f"{9_999_999:032x}"
@@ -104,25 +107,25 @@ def test_lanes_carry_the_trace_of_a_record_to_all_that_is_said_of_it_and_on(tmp_
     }  # fmt: skip
     names = {key_of(event) for event in events} - {None}
     assert not [name for name in names if name in str(lines)]
-    house.close()
+    cluster.close()
 
 
 def test_a_thousand_bad_records_are_a_line_a_batch_and_none_is_quoted(tmp_path: Path) -> None:
-    house, owner = House(tmp_path, 1), Owner()
+    cluster, owner = InMemoryCluster(tmp_path, 1), InMemoryWorker()
 
     async def run() -> None:
-        house.open(owner, 0)
+        cluster.open(owner, 0)
         for number in range(1_000):
-            house.append("payments", 0, f"Secret-{number}".encode(), b"Secret")
-        await house.settle(owner)
-        await owner.runners[0].stop(5)
+            cluster.append("payments", 0, f"Secret-{number}".encode(), b"Secret")
+        await cluster.settle(owner)
+        await owner.executors[0].stop(5)
 
     with capture_logs() as lines:
         asyncio.run(run())
     assert sum(line["count"] for line in lines) == 1_000
     assert len(lines) <= 10
     assert "Secret" not in str(lines)
-    house.close()
+    cluster.close()
 
 
 def test_the_local_runtime_carries_traces_through_too(tmp_path: Path) -> None:
@@ -142,7 +145,7 @@ def test_the_local_runtime_carries_traces_through_too(tmp_path: Path) -> None:
         for topic in SAID:
             events = [event for _, event in runtime.outputs(topic)]
             for row, event in zip(runtime._store.of_topic(topic), events, strict=True):
-                found = local_traceparent_of(row)
+                found = traceparent_of(read_headers(row[5]))
                 assert found in came.values()
                 cause = getattr(event, "caused_by", "")
                 said += cause in came
@@ -175,9 +178,11 @@ class Collector:
         return web.Response(body=b"", content_type="application/x-protobuf")
 
 
-def traced(folder: Path, events: Sequence[ev.Event], *, ratio: float, sampled: bool) -> tuple[House, Collector]:
+def traced(
+    folder: Path, events: Sequence[ev.Event], *, ratio: float, sampled: bool
+) -> tuple[InMemoryCluster, Collector]:
     """Return a house that has taken events, and what a collector was sent."""
-    house, owner, collector = House(folder, 1), Owner(), Collector()
+    cluster, owner, collector = InMemoryCluster(folder, 1), InMemoryWorker(), Collector()
 
     async def run() -> None:
         app = web.Application()
@@ -189,18 +194,18 @@ def traced(folder: Path, events: Sequence[ev.Event], *, ratio: float, sampled: b
         port = served.addresses[0][1]
         settings = Settings.load(tracing={"otlp_endpoint": f"http://127.0.0.1:{port}", "sample_ratio": ratio})
         tracing = Tracing(settings)
-        house.trace = tracing.lane
-        await taken(house, owner, events, sampled)
+        cluster.trace = tracing.lane
+        await taken(cluster, owner, events, sampled)
         await tracing.close()
         await served.cleanup()
 
     asyncio.run(run())
-    return house, collector
+    return cluster, collector
 
 
 def test_spans_of_batches_and_records_reach_a_collector_and_what_is_said_goes_on_with_them(tmp_path: Path) -> None:
     events = history()
-    house, collector = traced(tmp_path, events, ratio=1, sampled=True)
+    cluster, collector = traced(tmp_path, events, ratio=1, sampled=True)
     assert collector.services == {"reprieve"}
     spans = {span.span_id: span for span in collector.spans}
     by_name: dict[str, list[Span]] = defaultdict(list)
@@ -229,25 +234,25 @@ def test_spans_of_batches_and_records_reach_a_collector_and_what_is_said_goes_on
         assert int.from_bytes(span.trace_id, "big") == number or span.parent_span_id in spans
         assert {a.key for a in span.attributes} >= {"messaging.destination.name", "messaging.kafka.offset"}
     own = {span.span_id for span in records}
-    carried = [parsed(traceparent_of(r.headers)) for topic in SAID for r, _ in house.said(topic)]
+    carried = [parsed(traceparent_of(r.headers)) for topic in SAID for r, _ in cluster.said(topic)]
     assert all(found is not None and found[2] for found in carried)
     assert {bytes.fromhex(found[1]) for found in carried if found is not None} & own
     names = {name for name in map(key_of, events) if name}
     assert not [name for name in names if name.encode() in collector.bytes]
-    house.close()
+    cluster.close()
 
 
 def test_what_no_producer_sampled_and_no_ratio_asks_for_is_not_traced_and_goes_through_as_it_came(
     tmp_path: Path,
 ) -> None:
     events = history()
-    house, collector = traced(tmp_path, events, ratio=0, sampled=False)
+    cluster, collector = traced(tmp_path, events, ratio=0, sampled=False)
     assert collector.spans == []
     came = {traceparent(number, sampled=False) for number in range(1, len(events) + 1)}
-    carried = [traceparent_of(r.headers) for topic in SAID for r, _ in house.said(topic)]
+    carried = [traceparent_of(r.headers) for topic in SAID for r, _ in cluster.said(topic)]
     assert carried
     assert set(carried) <= came
-    house.close()
+    cluster.close()
 
 
 def _run(code: str) -> str:
@@ -263,11 +268,28 @@ def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
 def test_a_collector_without_the_packages_is_wrong_use_and_says_what_to_install() -> None:
     told = _run(
         "import sys; sys.modules['opentelemetry'] = None\n"
-        "from schemas.errors import WrongUse\nfrom streams.settings import Settings\n"
+        "from schemas.errors import UsageError\nfrom streams.settings import Settings\n"
         "from streams.tracing import tracing_of\n"
         "assert tracing_of(Settings.load()) is None\n"
         "try: tracing_of(Settings.load(tracing={'otlp_endpoint': 'http://127.0.0.1:1'}))\n"
-        "except WrongUse as error: print(error)"
+        "except UsageError as error: print(error)"
     )
     assert "OpenTelemetry is not installed" in told
     assert "reprieve[otel]" in told
+
+
+@pytest.mark.parametrize(
+    ("came", "goes"),
+    [
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", True),
+        (b"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-Wang Xiaoming", True),
+        (b"Wang Xiaoming 13800001234", False),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-Wang Xiaoming", False),
+        (b"", False),
+    ],
+)
+def test_nothing_but_a_trace_is_carried_on_in_the_place_of_one(came: bytes, goes: bool) -> None:
+    # What is said goes to topics that hold nothing personal, and a header may be anything.
+    wanted = came[:55] if goes else None
+    assert traceparent_of([("x", b"y"), ("traceparent", came)]) == wanted
+    assert traceparent_of(read_headers(msgspec.msgpack.encode([("traceparent", came)]))) == wanted

@@ -1,0 +1,201 @@
+"""Facts that are corrected: a revised statement keeps its day, a closing is taken back, parts of a payment go back."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import permutations
+
+import pytest
+from msgspec.structs import replace
+
+from schemas import events as ev
+from state.policy import Charges
+from tests.support.account_events import AccountEvents, at
+from tests.support.agent_driver import AccountDriver
+from tests.support.policies import policy
+
+
+def card(story: AccountEvents) -> ev.AccountOpened:
+    return story.opened(product="credit_card")
+
+
+def days(driver: AccountDriver, *kinds: type[ev.Event]) -> list[tuple[str, str]]:
+    """Return what stands of some kinds, as (day, kind)."""
+    found = [e for kind in kinds for e in driver.standing_of(kind)]
+    return sorted((str(e.business_date), type(e).__name__) for e in found)  # type: ignore[attr-defined]
+
+
+def test_a_statement_that_is_corrected_under_a_plan_stays_in_the_plan() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    # Billed on day 9 and corrected on day 25; the plan of day 15 took it over.
+    driver.feed(card(story), story.billed(1, 9, 40, 30_000), *story.closes(0, 14))
+    driver.feed(story.plan(15, (45, 15_000), (76, 15_000)), *story.closes(15, 24))
+    driver.feed(replace(story.billed(1, 25, 40, 29_000), revision=1), *story.closes(25, 42))
+    (adjusted,) = driver.standing_of(ev.PlanScheduleAdjusted)
+    assert adjusted.difference == -1_000  # type: ignore[attr-defined]
+    assert [r.plan for r in driver.states["A1"].receivables] == [True, True]
+    assert days(driver, ev.InstalmentMissed, ev.DelinquencyChanged) == []
+
+
+def test_a_statement_that_came_late_is_not_missed_earlier_once_it_is_corrected() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    driver.feed(card(story), *story.closes(0, 19), story.billed(1, 20, 10, 30_000), *story.closes(20, 29))
+    first = days(driver, ev.InstalmentMissed, ev.DelinquencyChanged)
+    assert first == [("2026-01-21", "DelinquencyChanged"), ("2026-01-21", "InstalmentMissed")]
+    driver.feed(replace(story.billed(1, 30, 10, 29_000), revision=1), *story.closes(30, 31))
+    assert days(driver, ev.InstalmentMissed, ev.DelinquencyChanged) == first
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_statement_counts_from_the_first_of_its_revisions_in_every_order(order: tuple[int, ...]) -> None:
+    story = AccountEvents()
+    forms = [replace(story.billed(1, on, 10, 30_000 - n), revision=n) for n, on in enumerate((20, 25, 23))]
+    driver = AccountDriver()
+    driver.feed(card(story), *story.closes(0, 30), *(forms[n] for n in order), *(forms[n] for n in order))
+    driver.feed(*story.closes(31, 31))
+    (missed,) = driver.standing_of(ev.InstalmentMissed)
+    assert (missed.business_date, missed.overdue_amount) == (date(2026, 1, 21), 29_998)  # type: ignore[attr-defined]
+    assert not driver.rejected_events
+
+
+def test_a_correction_whose_statement_never_came_appears_no_later_than_it_is_due() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    driver.feed(card(story), replace(story.billed(1, 20, 10, 30_000), revision=1), *story.closes(0, 30))
+    assert days(driver, ev.InstalmentMissed) == [("2026-01-12", "InstalmentMissed")]
+
+
+# -- closed and reopened
+
+
+def closed(story: AccountEvents, on: int, reason: str = "sold", hour: int = 9) -> ev.AccountClosed:
+    day = story.day(on)
+    return ev.AccountClosed(
+        event_id=f"x{on}", occurred_at=at(day, hour), source="t", account_id="A1", reason=reason, closed_on=day
+    )
+
+
+def reopened(story: AccountEvents, on: int, hour: int = 15) -> ev.AccountReopened:
+    day = story.day(on)
+    return ev.AccountReopened(
+        event_id=f"r{on}", occurred_at=at(day, hour), source="t", account_id="A1", reason="mistake", reopened_on=day
+    )
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_closing_that_is_taken_back_on_the_same_day_never_was(late: bool) -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    facts = [closed(story, 10), reopened(story, 10)]
+    driver.feed(story.opened(31), *story.closes(0, 9), *facts[: 1 if late else 2], *story.closes(10, 12), *facts)
+    driver.feed(*story.closes(13, 40))
+    assert days(driver, ev.AccountEnded, ev.AccountRestored, ev.InputNotApplied, ev.CollectionStopped) == []
+    assert days(driver, ev.InstalmentMissed) == [("2026-02-02", "InstalmentMissed")]
+
+
+def test_a_closed_account_that_is_reopened_and_closed_on_one_day_is_closed() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    driver.feed(story.opened(31), closed(story, 5), reopened(story, 10), closed(story, 10, "settled"))
+    driver.feed(*story.closes(0, 40))
+    assert days(driver, ev.AccountEnded, ev.AccountRestored, ev.InstalmentMissed) == [
+        ("2026-01-06", "AccountEnded"),
+        ("2026-01-11", "AccountEnded"),
+        ("2026-01-11", "AccountRestored"),
+    ]
+
+
+def test_the_reopening_of_an_account_that_was_never_closed_is_answered() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    driver.feed(story.opened(31), reopened(story, 10), closed(story, 11), *story.closes(0, 40))
+    (answer,) = driver.standing_of(ev.InputNotApplied)
+    assert (answer.code, answer.fact_id) == ("not_closed", "2026-01-11")  # type: ignore[attr-defined]
+    assert days(driver, ev.AccountEnded) == [("2026-01-12", "AccountEnded")]
+
+
+def test_collection_that_goes_on_at_a_reopening_says_so() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    driver.feed(story.opened(5), closed(story, 10), reopened(story, 20), *story.closes(0, 30))
+    assert [e.reason for e in driver.standing_of(ev.CollectionResumed)] == ["reopened"]  # type: ignore[attr-defined]
+
+
+# -- parts of a payment
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_is_left_of_a_payment_is_what_its_parts_left(order: tuple[int, ...]) -> None:
+    story = AccountEvents()
+    undone = story.reversed(35, "P1")
+    facts = [
+        replace(undone, reversal_id="part", amount=4_000, event_id="u1"),
+        replace(undone, event_id="u2"),
+        replace(undone, reversal_id="another", amount=1_000, event_id="u3"),
+    ]
+    driver = AccountDriver()
+    driver.feed(story.opened(31), story.paid(31, 10_000, "P1"), *story.closes(0, 34), *(facts[n] for n in order))
+    driver.feed(*story.closes(35, 40))
+    assert driver.states["A1"].received == 0
+    assert days(driver, ev.InputNotApplied) == []
+
+
+# -- raised again
+
+
+@pytest.mark.parametrize("fee", [0, 600])
+def test_an_instalment_that_was_paid_and_is_raised_is_late_from_then_whatever_charges_are_left(fee: int) -> None:
+    story = AccountEvents()
+    driver = AccountDriver(policy(charges=Charges(late_fee_flat=fee, cap_bps=2_400)))
+    raised = ev.InstalmentAdjusted(
+        event_id="a", occurred_at=at(story.day(20)), source="t", account_id="A1", adjustment_id="a1", number=1,
+        effective_on=story.day(20), principal=5_000, interest=0, fees=0, penalty=0, reason="correction",
+    )  # fmt: skip
+    driver.feed(story.opened(10, 60), story.paid(12, 10_000), raised, *story.closes(0, 22))
+    missed = [(str(e.business_date), str(e.due_on)) for e in driver.standing_of(ev.InstalmentMissed)]  # type: ignore[attr-defined]
+    assert missed == [("2026-01-12", "2026-01-11"), ("2026-01-22", "2026-01-21")]
+    assert driver.standing_of(ev.DelinquencyChanged)[-1].days_past_due == 1  # type: ignore[attr-defined]
+
+
+# -- sent again
+
+
+def again(fact: ev.Event, hours: int) -> ev.Event:
+    """Return the same statement, as a system that sends all of it every night makes it."""
+    return replace(fact, event_id=f"{fact.event_id}-{hours}", occurred_at=fact.occurred_at + timedelta(hours=hours))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("first", [1, -1])
+def test_what_is_sent_again_with_another_time_is_a_repetition_and_the_earliest_counts(first: int, late: bool) -> None:
+    story = AccountEvents()
+    facts = [
+        story.billed(1, 20, 30, 30_000),
+        story.promised(33, 40, 500),
+        story.reviewed(35, "recognise"),
+        ev.PaymentFailed(
+            event_id="f", occurred_at=at(story.day(34)), source="t", account_id="A1", payment_id="P9", amount=500,
+            reason="insufficient_funds",
+        ),
+    ]  # fmt: skip
+    sent = [e for fact in facts for e in (fact, again(fact, 24))[::first]]
+    once, twice = AccountDriver(), AccountDriver()
+    closes = list(story.closes(0, 45))
+    for driver, events in ((once, facts), (twice, sent)):
+        driver.feed(card(story), *closes[: 46 if late else 0], *events, *closes, *story.closes(46, 46))
+    assert (twice.standing(), twice.rejected_events) == (once.standing(), [])
+
+
+def test_a_second_call_under_the_id_of_another_is_no_repetition() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    call = story.contact(5)
+    driver.feed(story.opened(31), call, again(call, 3), *story.closes(0, 6))
+    assert [type(e) for e in driver.rejected_events] == [ev.ContactAttempted]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_a_promise_that_is_moved_on_the_day_on_which_it_was_made_is_moved(first: str, second: str, late: bool) -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    made = replace(story.promised(12, 15, 4_000), promise_id=first)
+    moved = replace(again(made, 3), promise_id=second, due_on=story.day(20), replaces=first)
+    closes = list(story.closes(0, 25))
+    driver.feed(story.opened(10), *closes[: 15 if late else 0], moved, made, *closes)
+    assert days(driver, ev.InputNotApplied) == []
+    broken = [(str(e.business_date), e.promise_id) for e in driver.standing_of(ev.PromiseBroken)]  # type: ignore[attr-defined]
+    assert broken == [("2026-01-22", second)]

@@ -1,0 +1,50 @@
+"""A process with real lanes at work, whose metrics Prometheus scrapes.
+
+It writes its port on the first line, takes a part of a history whenever it is sent a line, and ends with its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import date
+from pathlib import Path
+
+import structlog
+
+import streams.views.projector  # noqa: F401
+from simulator.runs import simulate
+from streams.http.health import health
+from streams.kafka.gauges import GAUGES
+from streams.kafka.metrics import LANES
+from streams.settings import HealthSettings
+from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker
+
+# The history is taken in so many parts.
+PARTS = 4
+
+
+async def run(folder: Path) -> None:
+    """Answer until the input ends."""
+    events = list(simulate(accounts=80, days=170, seed=3, start=date(2026, 1, 5)))
+    house, owner = InMemoryCluster(folder, 2), InMemoryWorker()
+    GAUGES.watch(owner)
+    house.open(owner, 0)
+    house.open(owner, 1)
+    LANES.set(2)
+    size = len(events) // PARTS + 1
+    parts = [events[start : start + size] for start in range(0, len(events), size)]
+    async with health(HealthSettings(port=0)) as port:
+        print(port, flush=True)
+        while await asyncio.to_thread(sys.stdin.readline):
+            if parts:
+                house.publish(parts.pop(0))
+                # Nobody can read it: a dead letter.
+                house.append("payments", 0, b"A1", b"no event", ())
+            await house.settle(owner)
+            print("done", flush=True)
+
+
+if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    asyncio.run(run(Path(sys.argv[1])))

@@ -1,0 +1,352 @@
+"""What a trial of workers on Kafka needs: topics, events in, workers as processes, and what came out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from msgspec import Struct
+from msgspec.structs import replace
+
+from deploy.local.kafka import group_offsets
+from schemas import events as ev
+from schemas.codec import Codec
+from schemas.topics import TOPICS
+from state.policy_packs.loader import book_for
+from state.storage import unpack
+from streams.engine.agents import all_agents
+from streams.kafka.changelog_format import STATE, changelog_topic, packed_state
+from streams.kafka.committed_reader import high_watermarks, read_committed
+from streams.kafka.compat import read_any_headers
+from streams.kafka.publishing import consume, publish
+from streams.kafka.topic_admin import apply_topics
+from streams.local.runtime import LocalRuntime
+from streams.security.key_file import FileKeys, make
+from streams.security.sealed_rows import open_state
+from streams.security.vault import Vault
+from streams.settings import Settings
+
+OUTPUT_TOPICS = [t.name for t in TOPICS.values() if not t.inbound and t.name != "barriers"]
+INPUT_TOPICS = [t.name for t in TOPICS.values() if t.inbound]
+INTERNAL_TOPICS = ["plans", "workout-requests", "evidence", "learning", "barriers"]
+# Seconds that a condition may take on a slow machine.
+TIMEOUT = 90.0
+
+Headers = Sequence[tuple[str, bytes]]
+# States by agent and key.
+States = dict[tuple[str, str], Struct | None]
+
+
+def expected_outputs(events: Sequence[ev.Event], policy: str = "default") -> list[ev.Event]:
+    """Return what the pure agents say to events under a policy, by the local runtime."""
+    return expected_outputs_and_states(events, policy)[0]
+
+
+def expected_outputs_and_states(events: Sequence[ev.Event], policy: str = "default") -> tuple[list[ev.Event], States]:
+    """Return what the pure agents say to events under a policy, and what they keep of each key."""
+    with LocalRuntime.open(None, book_for(policy)) as runtime:
+        said = runtime.feed(events)
+        kept = [(agent.name, key) for agent, _ in all_agents() for key in runtime.keys(agent.name)]
+        return said, {(agent, key): runtime.state(agent, key) for agent, key in kept}
+
+
+class WorkerCluster:
+    """Topics with a prefix of their own on a running cluster.
+
+    connection: settings of `kafka` by which workers connect otherwise than the workers itself. environment: of each
+    new worker, by its name.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        folder: Path,
+        name: str,
+        *,
+        partitions: int = 3,
+        replicas: int = 1,
+        connection: Mapping[str, object] | None = None,
+        environment: Callable[[str], Mapping[str, str]] = lambda name: {},
+        policy: str = "default",
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.policy = policy
+        self._connection = connection or {}
+        self._environment = environment
+        self.folder = folder
+        self.partitions = partitions
+        self.prefix = f"{name}."
+        self.group = name
+        self.replicas = replicas
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.codec = Codec()
+        self._behind: dict[tuple[str, int], tuple[int, int]] = {}
+        # The address of a schema registry, where there is one.
+        self.registry: str | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.keys = folder / "master-keys.json"
+        make(self.keys)
+        # Settings of `health` of workers that are started from now on.
+        self.health_settings: dict[str, object] = {}
+        # What Python runs as workers that are started from now on.
+        self.program: Sequence[str] = ("-m", "streams.cli")
+        asyncio.run(apply_topics(self.settings()))
+
+    def settings(self, **worker: object) -> Settings:
+        """Return the settings of this workers."""
+        return Settings.load(**self._options(worker))
+
+    def _options(self, worker: Mapping[str, object]) -> dict[str, Any]:
+        return {
+            "kafka": {
+                "bootstrap_servers": self.bootstrap,
+                "retry_pause_max_seconds": 1,
+                "request_timeout_seconds": 10,
+            },
+            "topics": {
+                "prefix": self.prefix,
+                "partitions": self.partitions,
+                "replication_factor": self.replicas,
+                "min_insync_replicas": min(self.replicas, 2),
+            },
+            "privacy": {"master_keys_file": str(self.keys)},
+            "worker": {"application_id": self.group, "policy": self.policy, **worker},
+            **({} if self.registry is None else {"registry": {"url": self.registry}}),
+        }
+
+    def __enter__(self) -> WorkerCluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+
+    # -- workers
+
+    def start(self, name: str = "one", **worker: object) -> subprocess.Popen[bytes]:
+        """Start a worker process with a data directory of its own."""
+        options = self._options(
+            {"data_dir": str(self.data_dir(name)), "session_timeout_seconds": 3, "log_format": "json", **worker}
+        )
+        options["kafka"] |= self._connection
+        options["health"] = {"port": 0, **self.health_settings}
+        config = self.folder / f"{name}.toml"
+        # A number or a string is the same in JSON and in TOML.
+        config.write_text(
+            "".join(
+                f"[{group}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+                for group, values in options.items()
+            ),
+            "utf-8",
+        )
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *self.program, "worker", "--config", str(config)],
+                stdout=log,
+                stderr=log,
+                env={k: v for k, v in os.environ.items() if not k.startswith("REPRIEVE_")}
+                | dict(self._environment(name)),
+            )
+        return self.processes[name]
+
+    def data_dir(self, name: str = "one") -> Path:
+        """Return a worker's data directory."""
+        return self.folder / f"data-{name}"
+
+    def kill(self, name: str = "one") -> None:
+        """End a worker as a crash would."""
+        worker = self.processes.pop(name)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+
+    def stop(self, name: str = "one") -> int:
+        """Ask a worker to end, and return its exit code."""
+        worker = self.processes.pop(name)
+        worker.terminate()
+        return worker.wait(TIMEOUT)
+
+    def log(self, name: str = "one") -> str:
+        """Return what a worker wrote."""
+        return (self.folder / f"{name}.log").read_text("utf-8")
+
+    def assert_running(self) -> None:
+        """See that no worker has ended by itself; says its last words where one has."""
+        for name, worker in self.processes.items():
+            assert worker.poll() is None, f"{name} ended with {worker.poll()}\n{self.log(name)[-4000:]}"
+
+    # -- events
+
+    def publish(self, events: Iterable[ev.Event]) -> None:
+        """Publish events in their order, a day's close behind all that came before it."""
+        asyncio.run(publish(self.settings(), self.codec, events))
+
+    def produce(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> None:
+        """Append one record as it is."""
+
+        async def send() -> None:
+            # A record that is sent twice would be refused twice, and rightly.
+            async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True) as producer:
+                more = {"key": key, "partition": partition, "headers": list(headers)}
+                await producer.send_and_wait(self.prefix + topic, value, **more)
+
+        asyncio.run(send())
+
+    def log_lines(self, event: str, name: str = "one") -> list[dict[str, Any]]:
+        """Return a worker's log lines of a kind."""
+        return [json.loads(line) for line in self.log(name).splitlines() if f'"event": "{event}"' in line]
+
+    def http_get(self, path: str, name: str = "one") -> tuple[int, str]:
+        """Return the status and the text with which a worker's health server answers; 0 where there is none yet."""
+        served = self.log_lines("health_served", name)
+        if not served:
+            return 0, ""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{served[-1]['port']}{path}", timeout=TIMEOUT) as answer:  # nosec B310
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    # -- what came of them
+
+    def wait(self, condition: Callable[[], bool], what: str, patience: float = TIMEOUT, pause: float = 0.1) -> None:
+        """Wait for a condition, asked every `pause` seconds.
+
+        Fails with the logs where it does not come within `patience` seconds.
+        """
+        deadline = time.monotonic() + patience
+        while not condition():
+            if time.monotonic() > deadline:
+                logs = "\n".join(
+                    f"--- {name} {self.http_get('/livez', name)}\n{self.log(name)[-3000:]}" for name in self.processes
+                )
+                raise AssertionError(f"{what} did not come within {patience:.0f} s\n{logs}")
+            time.sleep(pause)
+
+    def wait_until_idle(self, patience: float = TIMEOUT) -> None:
+        """Wait until workers have processed all that was published, and all that came of it."""
+        try:
+            self.wait(lambda: asyncio.run(self._settled()), "the end of the work", patience)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nnot read to the end: {self._behind}") from None
+
+    def committed(self) -> dict[TopicPartition, int]:
+        """Return the group's offsets."""
+        return asyncio.run(group_offsets(self.bootstrap, self.group))
+
+    async def _settled(self) -> bool:
+        read_any_headers()
+        found = await group_offsets(self.bootstrap, self.group)
+        changelogs = [
+            changelog_topic(self.settings(), agent.name).removeprefix(self.prefix) for agent, _ in all_agents()
+        ]
+        tps = self._tps(sorted({*INPUT_TOPICS, *INTERNAL_TOPICS, *OUTPUT_TOPICS, *changelogs}))
+        ends = await self.end_offsets(tps)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
+        await consumer.start()
+        try:
+            stable = await consumer.end_offsets(tps)
+            self._behind = {(tp.topic, tp.partition): (stable[tp], ends[tp]) for tp in tps if stable[tp] < ends[tp]}
+            if self._behind:
+                return False
+            behind = [tp for tp in self._tps(INPUT_TOPICS + INTERNAL_TOPICS) if found.get(tp, 0) < ends[tp]]
+            self._behind = {(tp.topic, tp.partition): (found.get(tp, 0), ends[tp]) for tp in behind}
+            # Behind the last record there may be markers of transactions, which nobody reads.
+            consumer.assign(behind)
+            for tp in behind:
+                consumer.seek(tp, found.get(tp, 0))
+            while any([await consumer.position(tp) < ends[tp] for tp in behind]):
+                if await consumer.getmany(timeout_ms=100):
+                    return False
+            return True
+        finally:
+            await consumer.stop()
+
+    async def end_offsets(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offsets behind the last records, those of open transactions too."""
+        return await high_watermarks(self.settings(), tps)
+
+    def outputs(self) -> list[ev.Event]:
+        """Return all that was said and committed, of all topics but barriers."""
+
+        async def read() -> list[ev.Event]:
+            return [event async for event in consume(self.settings(), self.codec, OUTPUT_TOPICS, follow=False)]
+
+        return asyncio.run(read())
+
+    def states(self) -> States:
+        """Return the states that the agents' changelogs have, as committed."""
+        settings, vault = self.settings(), Vault(FileKeys(self.keys).ring())
+        found: States = {}
+
+        async def read() -> None:
+            for agent, kind in all_agents():
+                rows = {}
+                name = changelog_topic(settings, agent.name).removeprefix(self.prefix)
+                async for record in read_committed(settings, [name]):
+                    if record.key[:1] == STATE:
+                        rows[record.key[1:].decode()] = record.value
+                for key, value in rows.items():
+                    if value is not None:
+                        found[agent.name, key] = unpack(open_state(vault, agent.name, key, packed_state(value)), kind)
+
+        asyncio.run(read())
+        return found
+
+    def _tps(self, topics: Sequence[str]) -> list[TopicPartition]:
+        return [TopicPartition(self.prefix + topic, part) for topic in topics for part in range(self.partitions)]
+
+    def assert_exact(self, events: Sequence[ev.Event], letters: Counter[str] | None = None) -> Counter[str]:
+        """Hold what was said, and each state, against the pure agents' answer: nothing lost, twice, or otherwise.
+
+        Returns how many events of each kind were compared.
+        """
+        said = self.outputs()
+        refused = Counter(e.code for e in said if isinstance(e, ev.DeadLetter))
+        assert refused == (letters or Counter()), f"dead letters: {refused}, wanted: {letters}"
+        got = Counter(e.event_id for e in said if not isinstance(e, ev.DeadLetter))
+        # What was learned is said once to every partition.
+        told = {e.event_id for e in said if isinstance(e, ev.ModelUpdated)}
+        twice = [name for name, count in got.items() if count != (self.partitions if name in told else 1)]
+        assert not twice, f"said twice: {twice[:10]}"
+        told_alone, kept_alone = expected_outputs_and_states(events, self.policy)
+        wanted = {e.event_id: e for e in told_alone if not isinstance(e, ev.DeadLetter)}
+        found = {e.event_id: e for e in said if not isinstance(e, ev.DeadLetter)}
+        lost = Counter(type(wanted[name]).__name__ for name in wanted.keys() - found.keys())
+        extra = Counter(type(found[name]).__name__ for name in found.keys() - wanted.keys())
+        assert (lost, extra) == (Counter(), Counter()), f"lost: {lost}, extra: {extra}"
+        ends = Counter((e.borrower_id, e.business_date) for e in wanted.values() if isinstance(e, ev.WorkoutEnded))
+        other = []
+        for name, event in wanted.items():
+            heard = found[name]
+            of_several = isinstance(heard, ev.OfferWithdrawn) and ends[heard.borrower_id, heard.business_date] > 1
+            if of_several or isinstance(heard, ev.ContactRevised):
+                # Of several accounts that end, or that are called about, the lanes may hear first of another.
+                heard = replace(heard, caused_by=event.caused_by, occurred_at=event.occurred_at)  # type: ignore[attr-defined]
+            if heard != event:
+                other.append((event, heard))
+        assert not other, f"said otherwise: {other[0]}"
+        kept = self.states()
+        assert kept.keys() == kept_alone.keys()
+        differ = [(place, state, kept[place]) for place, state in kept_alone.items() if kept[place] != state]
+        assert not differ, f"{len(differ)} states differ: {differ[0]}"
+        return Counter(type(event).__name__ for event in wanted.values())
