@@ -12,15 +12,15 @@ from setuptools import setup
 HERE = Path(__file__).parent
 # What decides, and is called for every event. msgspec's Structs, which the states are, are compiled already.
 CORE = (
-    "agents/*.py",
+    "agents/**/*.py",
     "state/affordability.py",
     "state/calendars.py",
-    "state/contacts.py",
+    "state/contact_rules.py",
     "state/delinquency.py",
     "state/ledger.py",
     "state/present_value.py",
     "state/schedules.py",
-    "streams/desk.py",
+    "streams/engine/agent_store.py",
 )
 
 wanted = os.environ.get("REPRIEVE_COMPILED", "")

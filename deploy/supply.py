@@ -144,10 +144,11 @@ def _bandit() -> int:
         "streams",
         "console",
         "deploy",
-        "chaos",
         "simulator",
         "evaluation",
         "bench",
+        "tests/chaos",
+        "tests/support",
     )
     here = [folder for folder in folders if (ROOT / folder).is_dir()]
     return _run("-m", "bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", *here)

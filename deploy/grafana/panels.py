@@ -73,7 +73,7 @@ OPERATIONS = Dashboard(
         ),
         "Throughput": (
             _rate("Records read, by topic", "reprieve_records_read_total", "topic"),
-            _rate("Records said, by topic", "reprieve_records_said_total", "topic"),
+            _rate("Records produced, by topic", "reprieve_records_produced_total", "topic"),
             _now("Lag, by topic", "reprieve_input_lag_records", "topic"),
             _now("Lag, by partition", "reprieve_input_lag_records", "partition"),
         ),
@@ -99,6 +99,7 @@ OPERATIONS = Dashboard(
             _week("Stores built anew", "reprieve_stores_rebuilt_total", "cause"),
             _in_all("Rows restored", "reprieve_rows_restored_total"),
             Panel("Keys whose records wait for their opening", "sum(reprieve_parked_keys)"),
+            _now("Keys in quarantine", "reprieve_quarantined_keys", "agent"),
         ),
         "Views": (
             _now("Rows not yet in Redis", "reprieve_views_lag_rows", "topic"),
@@ -193,13 +194,17 @@ OFFERS = Dashboard(
             Panel("Active plans", "sum(reprieve_plans_active)"),
             _week("What becomes of plans, 7 days", "reprieve_plans_total", "what"),
             _week("Instalments, 7 days", "reprieve_plan_instalments_total", "what"),
+            _week("Promises, 7 days", "reprieve_promises_total", "what"),
+            _week("Accounts ended, 7 days", "reprieve_accounts_ended_total", "reason"),
+            _week("Adjustments, 7 days", "reprieve_adjustments_total", "what"),
+            Panel("Payments that failed, 7 days", "sum(increase(reprieve_payment_failures_total[7d]))"),
             Panel(
                 "Instalments kept, 7 days", "reprieve:plan_instalments:kept_ratio7d", unit="percentunit", kind="stat"
             ),
         ),
         "Learning": (
-            _week("How leads were chosen, 7 days", "reprieve_leads_total", "group"),
-            _share("Not by the fixed order, 7 days", "reprieve:leads:explored_ratio7d"),
+            _week("How recommended options were chosen, 7 days", "reprieve_recommendations_total", "arm"),
+            _share("Not by the fixed order, 7 days", "reprieve:recommendations:explored_ratio7d"),
             Panel("Options learned from", "max(reprieve_learner_rows)", kind="stat"),
             Panel("Updates of the model", "max(reprieve_learner_version)", kind="stat"),
             Panel("Guardrail in force", "max(reprieve_learner_tripped)", kind="stat"),
@@ -213,7 +218,7 @@ COMPLIANCE = Dashboard(
     "Reprieve: compliance",
     {
         "Contact": (
-            _week("Offers held back, 7 days", "reprieve_contacts_held_back_total", "reason"),
+            _week("Offers deferred, 7 days", "reprieve_contacts_deferred_total", "reason"),
             _week("Windows revised, 7 days", "reprieve_contacts_revised_total", "reason"),
             _week("Attempts against the contact rules, 7 days", "reprieve_contact_breaches_total", "rule"),
             _week("Collection stopped and resumed, 7 days", "reprieve_collection_changes_total", "what"),
@@ -221,6 +226,7 @@ COMPLIANCE = Dashboard(
         ),
         "What was said": (
             _week("Corrections, 7 days", "reprieve_corrections_total", "what"),
+            _week("Taken without effect, by code, 7 days", "reprieve_inputs_not_applied_total", "code"),
             _week("Dead letters, by cause, 7 days", "reprieve_records_refused_total", "code"),
             Panel("Refused of all that was read", "reprieve:dead_letters:ratio5m", unit="percentunit"),
             Panel(
@@ -232,7 +238,11 @@ COMPLIANCE = Dashboard(
             ),
         ),
         "Fairness": (
-            Panel("Leads, by group, 30 days", "sum by (group) (increase(reprieve_leads_total[30d]))", "{{group}}"),
+            Panel(
+                "Recommended options, by treatment arm, 30 days",
+                "sum by (arm) (increase(reprieve_recommendations_total[30d]))",
+                "{{arm}}",
+            ),
             Panel("Sent to a person, 7 days", 'sum(increase(reprieve_offers_total{kind="referral"}[7d]))'),
         ),
     },

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 
 OTHERWISE = "or run `docker compose up -d` where Docker is at hand"
 
@@ -21,17 +21,22 @@ def cache() -> Path:
 
 
 def java() -> str:
-    """Return the Java to run. Raises Fatal where there is none."""
+    """Return the Java to run. Raises FatalError where there is none."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else None
     found = found or shutil.which("java")
     if found is None:
-        raise Fatal(f"Java is missing. Install Java 17 or newer (Debian: apt-get install default-jre), {OTHERWISE}.")
+        raise FatalError(
+            f"Java is missing. Install Java 17 or newer (Debian: apt-get install default-jre), {OTHERWISE}."
+        )
     return found
 
 
 def classpath() -> str:
-    """Return the class path of Apache Kafka, fetched where it is not there. Raises Fatal where it cannot be had."""
+    """Return the class path of Apache Kafka, fetched where it is not there.
+
+    Raises FatalError where it cannot be had.
+    """
     return jars_in(fetched(Path(__file__).with_name("kafka-pom.xml"), "Apache Kafka"))
 
 
@@ -43,7 +48,7 @@ def jars_in(folder: Path) -> str:
 def fetched(pom: Path, what: str) -> Path:
     """Return the folder with what a pom depends on, archives unpacked, fetched where it is not there.
 
-    Raises Fatal, which names it by `what`, where it cannot be had.
+    Raises FatalError, which names it by `what`, where it cannot be had.
     """
     folder = cache() / f"{pom.parent.name}-{pom.stem}-{hashlib.sha256(pom.read_bytes()).hexdigest()[:16]}"
     done = folder / "jars"
@@ -60,7 +65,7 @@ def fetched(pom: Path, what: str) -> Path:
 def _fetch(source: Path, what: str, folder: Path, done: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise Fatal(f"Maven is missing. Install it (Debian: apt-get install maven), {OTHERWISE}.")
+        raise FatalError(f"Maven is missing. Install it (Debian: apt-get install maven), {OTHERWISE}.")
     pom = folder / "pom.xml"
     shutil.copyfile(source, pom)
     fresh = folder / "fetching"
@@ -69,7 +74,7 @@ def _fetch(source: Path, what: str, folder: Path, done: Path) -> None:
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
         last = (made.stdout + made.stderr).strip().splitlines()[-1:] or ["no reason given"]
-        raise Fatal(f"Maven could not fetch {what}: {last[0]}. See to its network and settings, {OTHERWISE}.")
+        raise FatalError(f"Maven could not fetch {what}: {last[0]}. See to its network and settings, {OTHERWISE}.")
     for archive in fresh.glob("*.tar.gz"):
         with tarfile.open(archive) as packed:
             packed.extractall(fresh, filter="data")

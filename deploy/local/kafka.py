@@ -18,8 +18,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.local.jars import classpath, java
-from deploy.local.processes import Served, Server, addresses, free_port, is_listening
-from schemas.errors import Fatal
+from deploy.local.processes import FAREWELL, Served, Server, addresses, free_port, is_listening
+from schemas.errors import FatalError
 
 # A cluster's id is 16 bytes in base64; a local one need not differ from others.
 _CLUSTER_ID = "cmVwcmlldmUtbG9jYWwtMQ"
@@ -67,7 +67,8 @@ class KafkaCluster(Served):
     ports: of the brokers; without them, those that the folder had before, or free ones. fronts: ports of a proxy,
     one a broker, which stands before a listener of its own (`behind`); who comes through it is always sent to it.
     secure: listeners that let in only who shows a password or a certificate, on `sasl_bootstrap` and `tls_bootstrap`;
-    who may do what is then told by ACLs, and who comes by the open listener may do all.
+    who may do what is then told by ACLs, and who comes by the open listener may do all. properties: of brokers, over
+    those that they have here.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class KafkaCluster(Served):
         ports: Sequence[int] | None = None,
         fronts: Sequence[int] = (),
         secure: Secure | None = None,
+        properties: Mapping[str, object] | None = None,
     ) -> None:
         self.folder = folder
+        self._more = properties or {}
         self._servers = [Server(folder / str(n), f"kafka-{n}") for n in range(brokers)]
         self._known = folder / "ports.json"
         # Whether the folder holds no cluster yet.
@@ -91,7 +94,7 @@ class KafkaCluster(Served):
             self.ports, self._controllers = json.loads(self._known.read_text("utf-8"))
             other = ports is not None and list(ports) != self.ports
             if len(self.ports) != brokers or (other and any(self.running)):
-                raise Fatal(
+                raise FatalError(
                     f"{folder} holds a cluster of {len(self.ports)} brokers on {self.ports}. "
                     "Ask for the same, or name another folder."
                 )
@@ -132,7 +135,7 @@ class KafkaCluster(Served):
         self._wait()
 
     def see_that_ports_are_free(self) -> None:
-        """Raise Fatal where another program has the port of a broker that does not run."""
+        """Raise FatalError where another program has the port of a broker that does not run."""
         for number in range(len(self._servers)):
             self._see_that_its_port_is_free(number)
 
@@ -149,12 +152,13 @@ class KafkaCluster(Served):
                 folder.rmdir()
 
     def stop(self) -> None:
-        """End all brokers in order."""
+        """End all brokers in order; those that hang are killed, after one time for all."""
         for server in self._servers:
             server.send(signal.SIGCONT)
             server.send(signal.SIGTERM)
+        deadline = time.monotonic() + FAREWELL
         for server in self._servers:
-            server.stop()
+            server.stop(patience=deadline - time.monotonic())
 
     def kill(self, broker: int) -> None:
         """End a broker at once, as a crash would."""
@@ -191,7 +195,7 @@ class KafkaCluster(Served):
                 [*command, "-c", str(properties)], capture_output=True, text=True, check=False, cwd=server.folder
             )
             if made.returncode:
-                raise Fatal(f"Kafka could not prepare {server.folder}: {(made.stdout + made.stderr).strip()}")
+                raise FatalError(f"Kafka could not prepare {server.folder}: {(made.stdout + made.stderr).strip()}")
         server.start(
             [
                 runtime,
@@ -208,7 +212,7 @@ class KafkaCluster(Served):
 
     def _see_that_its_port_is_free(self, number: int) -> None:
         if self._servers[number].pid is None and is_listening(self.ports[number]):
-            raise Fatal(
+            raise FatalError(
                 f"Port {self.ports[number]} is taken by another program. End that one, or choose another with --port."
             )
 
@@ -255,6 +259,7 @@ class KafkaCluster(Served):
             "num.network.threads": 2,
             "num.io.threads": 4,
             **guard,
+            **self._more,
         }
 
     def _wait(self) -> None:

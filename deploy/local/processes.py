@@ -7,17 +7,18 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 
 # Seconds for a server to end by itself before it is killed.
-_FAREWELL = 20.0
+FAREWELL = 20.0
 
 
 class Server:
@@ -47,7 +48,7 @@ class Server:
         if self.pid is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab") as log, _signals_held():
             self._child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -57,7 +58,7 @@ class Server:
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
-        self._file.write_text(f"{self._child.pid} {_started_at(self._child.pid)}", "utf-8")
+            self._file.write_text(f"{self._child.pid} {_started_at(self._child.pid)}", "utf-8")
 
     def send(self, number: int) -> None:
         """Send a signal to it, where it runs."""
@@ -69,17 +70,17 @@ class Server:
     def freeze(self) -> None:
         """Stop it where it is, and wait until all its threads stand; it has to be a child of this process."""
         self.send(signal.SIGSTOP)
-        deadline = time.monotonic() + _FAREWELL
+        deadline = time.monotonic() + FAREWELL
         while self.pid is not None and time.monotonic() < deadline:
             if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is not None:
                 return
             time.sleep(0.001)
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """End it and wait until it has ended."""
+    def stop(self, number: int = signal.SIGTERM, patience: float = FAREWELL) -> None:
+        """End it and wait until it has ended; after `patience` seconds, kill it."""
         self.send(signal.SIGCONT)
         self.send(number)
-        deadline = time.monotonic() + _FAREWELL
+        deadline = time.monotonic() + patience
         while self.pid is not None:
             if time.monotonic() > deadline:
                 self.send(signal.SIGKILL)
@@ -97,9 +98,9 @@ class Server:
             return "it wrote no log"
         return " / ".join(lines[-count:]) or "it wrote no log"
 
-    def died(self) -> Fatal:
+    def died(self) -> FatalError:
         """Return the error for a server that ended or never answered."""
-        return Fatal(f"{self.name} did not come up: {self.last_lines()}. The whole log is {self.log}.")
+        return FatalError(f"{self.name} did not come up: {self.last_lines()}. The whole log is {self.log}.")
 
 
 class Served(ABC):
@@ -141,6 +142,24 @@ def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Deliver signals that end this process behind the block: one between would leave a child that no file names."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda held_one, frame: held.append(held_one)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in held:
+            signal.raise_signal(one)
 
 
 def _started_at(pid: int) -> str:

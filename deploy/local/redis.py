@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.local.jars import OTHERWISE
 from deploy.local.processes import Served, Server, free_port, is_listening
-from schemas.errors import Fatal
+from schemas.errors import FatalError
 
 _PATIENCE = 15.0
 
@@ -62,7 +62,7 @@ class RedisServer(Served):
             return
         program = shutil.which("redis-server")
         if program is None:
-            raise Fatal(
+            raise FatalError(
                 f"redis-server is missing. Install it (Debian: apt-get install redis-server), leave it out with "
                 f"--no-redis, {OTHERWISE}."
             )
@@ -78,9 +78,11 @@ class RedisServer(Served):
             time.sleep(0.02)
 
     def see_that_its_port_is_free(self) -> None:
-        """Raise Fatal where another program has its port."""
+        """Raise FatalError where another program has its port."""
         if not self.running and is_listening(self.port):
-            raise Fatal(f"Port {self.port} is taken by another program. End that one, or leave Redis out: --no-redis.")
+            raise FatalError(
+                f"Port {self.port} is taken by another program. End that one, or leave Redis out: --no-redis."
+            )
 
     def stop(self) -> None:
         """End it in order."""
