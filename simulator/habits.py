@@ -49,7 +49,14 @@ Bounds = tuple[int, int, int, int, int, int]
 CAREFUL: Bounds = (60, 90, 130, 230, 450, 650)
 CARELESS: Bounds = (500, 800, 900, 1_200, 3_200, 3_400)
 UNWILLING: Bounds = (2_800, 4_300, 4_400, 4_600, 7_000, 7_100)
-ORDER = (PaymentPattern.MISSED, PaymentPattern.PARTIAL, PaymentPattern.BOUNCED, PaymentPattern.FAILED_FIRST, PaymentPattern.SLOW, PaymentPattern.POSTED_LATE)
+ORDER = (
+    PaymentPattern.MISSED,
+    PaymentPattern.PARTIAL,
+    PaymentPattern.BOUNCED,
+    PaymentPattern.FAILED_FIRST,
+    PaymentPattern.SLOW,
+    PaymentPattern.POSTED_LATE,
+)
 
 
 def pattern_of(people: Population, index: int, key: int, month: int) -> tuple[PaymentPattern, bool]:
@@ -83,7 +90,9 @@ def pattern_of(people: Population, index: int, key: int, month: int) -> tuple[Pa
 
 
 def _among(bounds: Bounds, chance: int) -> PaymentPattern:
-    return next((pattern for bound, pattern in zip(bounds, ORDER, strict=True) if chance < bound), PaymentPattern.ON_TIME)
+    return next(
+        (pattern for bound, pattern in zip(bounds, ORDER, strict=True) if chance < bound), PaymentPattern.ON_TIME
+    )
 
 
 def months_unpaid(people: Population, index: int, key: int, month: int, most: int = 12) -> float:

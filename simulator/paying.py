@@ -37,7 +37,14 @@ def payment(
 
 
 def month_payments(
-    borrower: Borrower, account: Account, month: int, pattern: PaymentPattern, lag: int, due: date, today: date, amount: int
+    borrower: Borrower,
+    account: Account,
+    month: int,
+    pattern: PaymentPattern,
+    lag: int,
+    due: date,
+    today: date,
+    amount: int,
 ) -> Iterator[ev.Event]:
     """Yield what comes of a month's instalments `lag` days after they were due. amount: to be paid, minor units."""
     name = f"{account.account_id}-{month}"

@@ -16,7 +16,7 @@ from schemas import events as ev
 from simulator import answering, billing, collecting, planpaying
 from simulator.chance import keyed, text_key, unit
 from simulator.envelope import SOURCE, at
-from simulator.habits import FIRST, LAST, PAID_ON, SECOND, THIRD, PaymentPattern, pattern_of, months_unpaid
+from simulator.habits import FIRST, LAST, PAID_ON, SECOND, THIRD, PaymentPattern, months_unpaid, pattern_of
 from simulator.memory import ActivePlan, Memory, Trouble
 from simulator.paying import month_payments, payment
 from simulator.population import PAYDAYS, STATEMENT_DAYS, Account, Borrower, Population, index_of
@@ -175,7 +175,12 @@ class World:
                 if isinstance(event, ev.HoldPlaced) and event.until_on is None:
                     self._later(today, HELD_DAYS, partial(collecting.released, borrower, event))
                 yield event
-        elif lag == LAST and account.months == month and not arrears and pattern not in (PaymentPattern.PARTIAL, PaymentPattern.MISSED):
+        elif (
+            lag == LAST
+            and account.months == month
+            and not arrears
+            and pattern not in (PaymentPattern.PARTIAL, PaymentPattern.MISSED)
+        ):
             yield billing.closed(borrower, account, "repaid", today)
 
     def _asked(self, borrower: Borrower, account: Account, month: int) -> ev.Instalment | None:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.errors import FatalError
 from streams.kafka.changelog_format import row_checksum
-from streams.kafka.compat import cluster_of, read_any_headers
+from streams.kafka.compat import cluster_of, patch_fetchers
 from streams.kafka.isolating_fetcher import Fetched, PartitionIsolatingFetcher, partition_name
 from streams.settings import Settings
 
@@ -45,7 +45,7 @@ class CommittedReader:
         fetch_bytes: int = _MIB,
         lasting: bool = True,
     ) -> None:
-        read_any_headers()
+        patch_fetchers()
         self.consumer = AIOKafkaConsumer(
             **settings.kafka.client_options(),
             isolation_level="read_committed",

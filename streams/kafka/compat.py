@@ -137,9 +137,31 @@ class LenientRecords:
         return _LenientOnDemand(batch, part)
 
 
-def read_any_headers() -> None:
-    """Let all consumers of this process read records with such headers."""
+# -- fetchers that end
+#
+# Where a partition gets another leader, aiokafka can ask twice at once for its committed offset. Where there is none,
+# and no rule for a reset, both answers set an error, and its fetcher dies of an assertion at the second. Only a log
+# says so: the consumer returns nothing from then on. Here the first error stands, and `fetcher_error` says what ended
+# a fetcher.
+
+_set_error = fetcher.Fetcher._set_error
+
+
+def _set_first_error(self: fetcher.Fetcher, tp: TopicPartition, error: BaseException) -> None:
+    if tp not in self._records:
+        _set_error(self, tp, error)
+
+
+def fetcher_error(consumer: AIOKafkaConsumer) -> BaseException | None:
+    """Return what ended a consumer's fetcher: `getmany` does not raise it, and waits for what nobody fetches."""
+    found = consumer._fetcher
+    return None if found is None else error_of(found.error_future)
+
+
+def patch_fetchers() -> None:
+    """Let all consumers of this process read records with such headers, and outlive a second error."""
     fetcher.MemoryRecords = LenientRecords
+    fetcher.Fetcher._set_error = _set_first_error
 
 
 # -- consumers: positions, offsets with metadata, members of a group

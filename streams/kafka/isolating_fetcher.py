@@ -26,7 +26,7 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import FatalError, ReprieveError
-from streams.kafka.compat import assignment_of, position_of, positions_of, restore_positions
+from streams.kafka.compat import assignment_of, fetcher_error, position_of, positions_of, restore_positions
 from streams.kafka.metrics import UNREADABLE
 from streams.kafka.retry import permanent_error
 from streams.security.redaction import describe_error
@@ -184,6 +184,12 @@ class PartitionIsolatingFetcher:
 
         Raises FatalError where the code is at fault, and no broker and no record.
         """
+        ended = fetcher_error(self._consumer)
+        if ended is not None:
+            raise FatalError(
+                f"Kafka's client has ended fetching ({describe_error(ended.__cause__ or ended)}). Nothing was passed "
+                "over, and nothing that was committed is lost. Start this again; where it comes again, report it."
+            ) from ended
         assignment = self.assignment
         positions = positions_of(assignment)
         try:

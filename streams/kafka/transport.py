@@ -19,7 +19,7 @@ from faust.types import TP
 
 from schemas.errors import FatalError
 from schemas.topics import TOPICS
-from streams.kafka.compat import position_and_end, read_any_headers, request_rejoin, reset_to_beginning, watch_member
+from streams.kafka.compat import patch_fetchers, position_and_end, request_rejoin, reset_to_beginning, watch_member
 from streams.kafka.isolating_fetcher import Fetched, PartitionIsolatingFetcher
 from streams.kafka.retry import Backoff, permanent_error, retry_until_available
 from streams.settings import Settings
@@ -46,7 +46,7 @@ class TaskConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         app = cast("WorkerApp", self.app)
         settings, conf = app.settings, app.conf
-        read_any_headers()
+        patch_fetchers()
         self._assignor = app.assignor
         session = settings.worker.session_timeout_seconds
         consumer = aiokafka.AIOKafkaConsumer(

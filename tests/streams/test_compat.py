@@ -13,9 +13,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, ProducerFenced
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import MessageBatch
+from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import App
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.manager import TableManager
@@ -66,6 +67,49 @@ def test_positions_are_read_and_restored_without_a_broker() -> None:
     asyncio.run(run())
 
 
+def test_a_second_error_of_a_partition_ends_no_fetcher() -> None:
+    """After a change of leader, two looks for an offset can be under way, and find none."""
+
+    async def run() -> None:
+        consumer = AIOKafkaConsumer(auto_offset_reset="none")
+        compat.patch_fetchers()
+        subscriptions = consumer._subscription
+        consumer.assign([TP])
+        assignment = compat.assignment_of(consumer)
+        fetcher = Fetcher(consumer._client, subscriptions, auto_offset_reset="none")
+        try:
+            looks = [asyncio.ensure_future(fetcher._update_fetch_positions(assignment, node, [TP])) for node in (1, 2)]
+            await asyncio.sleep(0)
+            assignment.state_value(TP).update_committed(OffsetAndMetadata(-1, ""))
+            assert await asyncio.gather(*looks) == [True, True]
+            with pytest.raises(NoOffsetForPartitionError):
+                fetcher._records[TP].check_raise()
+        finally:
+            await fetcher.close()
+            await consumer.stop()
+
+    asyncio.run(run())
+
+
+def test_what_ended_a_fetcher_stands_in_it() -> None:
+    async def run() -> None:
+        consumer = AIOKafkaConsumer()
+        try:
+            assert compat.fetcher_error(consumer) is None
+            fetcher = Fetcher(consumer._client, consumer._subscription)
+            consumer._fetcher = fetcher
+            assert compat.fetcher_error(consumer) is None
+            fetcher._subscriptions = None
+            consumer.assign([TP])
+            await asyncio.wait([fetcher.error_future])
+            assert isinstance(compat.fetcher_error(consumer), KafkaError)
+        finally:
+            consumer._fetcher = None
+            await consumer.stop()
+
+    asyncio.run(run())
+
+
 def test_why_a_transaction_ended_stands_in_the_producer() -> None:
     async def run() -> None:
         producer = AIOKafkaProducer(transactional_id="t")
@@ -89,6 +133,7 @@ def test_why_a_transaction_ended_stands_in_the_producer() -> None:
     ("owner", "names"),
     [
         (Fetcher.__init__, ["self._records"]),
+        (Fetcher, ["def _set_error(self, tp, error)", "return self._fetch_task"]),
         (GroupCoordinator.__init__, ["self._coordination_task"]),
         (GroupCoordinator, ["def fetch_committed_offsets", "def _push_error_to_user", "def request_rejoin"]),
         (AIOKafkaConsumer.start, ["self._coordinator", "self._fetcher"]),

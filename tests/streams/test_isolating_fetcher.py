@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import FatalError
@@ -69,12 +69,12 @@ def test_a_fault_of_the_parser_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("error", [TypeError("a lost word"), AttributeError("x"), KeyError("y")])
 def test_a_fault_of_the_code_ends_the_reader_at_once_and_blames_no_disk(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
 ) -> None:
     async def scene() -> None:
         consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1", enable_auto_commit=False)
         # One that was never started has nothing to close, and warns of that.
-        monkeypatch.setattr(consumer, "_closed", True)
+        consumer._closed = True
         consumer.assign([PLACE])
 
         async def take(tps: Collection[TopicPartition], timeout: float, most: int | None) -> Fetched:
@@ -88,5 +88,21 @@ def test_a_fault_of_the_code_ends_the_reader_at_once_and_blames_no_disk(
         assert "This is a fault of Reprieve or of its Kafka client, not of a broker or a disk." in said
         assert "a lost word" not in said
         assert not fetcher.damaged
+
+    asyncio.run(scene())
+
+
+def test_a_fetcher_that_ended_ends_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1", enable_auto_commit=False)
+        consumer._closed = True
+        consumer.assign([PLACE])
+        cause = KafkaError("Unexpected error during data retrieval")
+        cause.__cause__ = AssertionError()
+        monkeypatch.setattr("streams.kafka.isolating_fetcher.fetcher_error", lambda given: cause)
+        fetcher = PartitionIsolatingFetcher(consumer, Settings.load())
+        with pytest.raises(FatalError, match=r"ended fetching \(AssertionError") as raised:
+            await fetcher.getmany(timeout=0)
+        assert "Start this again" in str(raised.value)
 
     asyncio.run(scene())

@@ -30,7 +30,7 @@ from state.storage import unpack
 from streams.engine.agents import all_agents
 from streams.kafka.changelog_format import STATE, changelog_topic, packed_state
 from streams.kafka.committed_reader import high_watermarks, read_committed
-from streams.kafka.compat import read_any_headers
+from streams.kafka.compat import patch_fetchers
 from streams.kafka.publishing import consume, publish
 from streams.kafka.topic_admin import apply_topics
 from streams.local.runtime import LocalRuntime
@@ -254,7 +254,7 @@ class WorkerCluster:
         return asyncio.run(group_offsets(self.bootstrap, self.group))
 
     async def _settled(self) -> bool:
-        read_any_headers()
+        patch_fetchers()
         found = await group_offsets(self.bootstrap, self.group)
         changelogs = [
             changelog_topic(self.settings(), agent.name).removeprefix(self.prefix) for agent, _ in all_agents()
