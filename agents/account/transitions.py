@@ -7,7 +7,9 @@ standing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import date
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -25,6 +27,7 @@ from state.account import AccountState, Receivable
 from state.delinquency import bucket_of, days_late, is_material, measure, paused_days
 from state.ledger import half_up, late_fee, tolerance
 
+_due = attrgetter("due")
 DEFAULTED: tuple[ev.BadDebtStatus, ...] = ("recognised", "charged_off", "recovering")
 
 
@@ -74,25 +77,23 @@ def _measure(d: DayFold) -> None:
 def drop_settled_instalments(d: DayFold, day: int) -> None:
     """Take out the instalments that have left the account by the close of a day (ordinal), whether it was visited."""
     s = d.s
-    if s.plan is None and (not s.receivables or s.receivables[0].due > day):
-        # Of a contract nothing leaves before it is due; each day of each account comes by here.
+    # What is due comes first. A mortgage has hundreds of instalments, and each day that is folded comes by here.
+    due = bisect_right(s.receivables, day, key=_due)
+    if not due:
         return
-    leaving = [r for r in s.receivables if _is_settled(d, r, day)]
+    through = s.plan.settled_through if s.plan is not None else None
+    # What was paid of a plan out of turn stays until all before it is, since months are counted from the last one.
+    # What was paid in advance stays until it is due: its interest is not owed if all is repaid before.
+    leaving: list[Receivable] = []
+    staying: list[Receivable] = []
+    for r in s.receivables[:due]:
+        gone = r.is_gone(day) and not (r.plan and through is not None and r.number > through)
+        (leaving if gone else staying).append(r)
     if leaving:
-        s.receivables = tuple(r for r in s.receivables if not _is_settled(d, r, day))
+        s.receivables = (*staying, *s.receivables[due:])
         dues = [r.due for r in leaving if r.plan]
         if s.plan is not None and dues:
             s.plan = replace(s.plan, settled_due=max(s.plan.settled_due, *dues))
-
-
-def _is_settled(d: DayFold, r: Receivable, day: int) -> bool:
-    """Return whether an instalment leaves the account.
-
-    What was paid in advance stays until it is due: its interest is not owed if all is repaid before. What was paid of a
-    plan out of turn stays until all before it is, since months are counted from the last one.
-    """
-    plan = d.s.plan
-    return r.is_gone(day) and not (r.plan and plan is not None and r.number > plan.settled_through)
 
 
 def is_calm(s: AccountState, day: int) -> bool:
