@@ -73,7 +73,7 @@ class RecordQueue:
             self.control_records.extend(records)
         else:
             self._waiting.setdefault(topic, deque()).extend(records)
-            self._fetched_time[topic] = max(self._fetched_time.get(topic, 0), *(record.timestamp for record in records))
+            self._fetched_time[topic] = max(self._fetched_time.get(topic, 0), latest(records))
         return True
 
     def skip_transaction_markers(self) -> dict[str, int]:
@@ -105,11 +105,14 @@ class RecordQueue:
         for topic, waiting in sorted(self._waiting.items(), key=lambda item: len(item[1])):
             if TOPICS[topic].inbound and until is not None:
                 found = list(appended_until(waiting, self._taken_time.get(topic, 0), until, room))
+            elif room >= len(waiting):
+                found = list(waiting)
+                waiting.clear()
             else:
-                found = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+                found = [waiting.popleft() for _ in range(room)]
             if found:
                 taken[topic] = found
-                self._taken_time[topic] = max(self._taken_time.get(topic, 0), *(record.timestamp for record in found))
+                self._taken_time[topic] = max(self._taken_time.get(topic, 0), latest(found))
                 room -= len(found)
         return taken
 
@@ -163,6 +166,11 @@ class RecordQueue:
         """Say whether all that a topic had when it was last fetched has been given."""
         place = self.consumer_positions.get(topic)
         return place is not None and place[0] >= place[1]
+
+
+def latest(records: Sequence[Record]) -> int:
+    """Return the latest time of records, in ms."""
+    return max([record.timestamp for record in records])
 
 
 def appended_at(since: int, record: Record) -> int:

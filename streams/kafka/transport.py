@@ -27,8 +27,9 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from streams.kafka.app import WorkerApp
 
-# Seconds that a fetch waits for records; short while a day's close waits for the consumer's position.
-_WAIT, _WAIT_CLOSING = 0.25, 0.005
+# Seconds that a fetch waits for records; short while a day's close waits for the consumer's position, and while a task
+# is full, which has room again before topics bring anything that bring nothing now.
+_WAIT, _WAIT_CLOSING, _WAIT_FULL = 0.25, 0.005, 0.01
 # Seconds for which it counts that brokers have said that the topics are the same.
 _FRESH = 1.0
 # How aiokafka marks a record that has the broker's time.
@@ -172,7 +173,7 @@ class TaskConsumer(driver.Consumer):
             await tasks.wait_for_capacity(timeout)
             return {}
         generation = self.app.consumer_generation_id
-        wait = _WAIT_CLOSING if tasks.closing else _WAIT
+        wait = fetch_wait(closing=tasks.closing, full=len(wanted) < len(active_partitions or ()))
         try:
             records = await self._found(wanted, wait)
         except KafkaError as error:
@@ -211,6 +212,13 @@ class TaskConsumer(driver.Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Say nothing: Faust looks for messages it handed out, and tasks take none of them."""
+
+
+def fetch_wait(*, closing: bool, full: bool) -> float:
+    """Return for how many seconds a fetch may wait. full: a task takes no more of some of its topics now."""
+    if closing:
+        return _WAIT_CLOSING
+    return _WAIT_FULL if full else _WAIT
 
 
 def see_times(settings: Settings, records: Mapping[TP, Any]) -> None:
