@@ -35,7 +35,7 @@ from streams.folder_lock import lock_folder
 from streams.kafka.changelog_format import COMMIT_MARKER as READ
 from streams.kafka.changelog_format import FACT, META, STATE, packed_state, row_checksum
 from streams.local.store import NO_HEADERS, TABLES, atomically
-from streams.security.redaction import describe_error
+from streams.redaction import describe_error
 from streams.security.sealed_rows import asked, scope_of
 from streams.security.vault import Vault, is_sealed, open_part
 from streams.storage_faults import Cause, StorageError, fault_of, faults_of, is_marked, mark_damaged

@@ -29,12 +29,13 @@ from schemas.errors import FatalError
 from schemas.topics import TOPICS
 from state.policy import PolicyBook
 from streams.engine.policies import book_named, changes_in, first_files, stored_book
+from streams.kafka.audit import KafkaAudit
 from streams.kafka.auth_check import check_credentials
 from streams.kafka.changelog_format import CommitMarker
 from streams.kafka.compat import committed_with_metadata
 from streams.kafka.dead_letters import redrive
 from streams.registry import codec_for
-from streams.security.audit import Audit, KafkaAudit, Shown
+from streams.security.audit import Audit, Shown
 from streams.security.vault_factory import vault_of
 from streams.settings import Settings
 from streams.shutdown import cancel_and_wait

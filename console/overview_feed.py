@@ -15,7 +15,7 @@ from console.overview_projection import OverviewProjection
 from console.read_store import ReadStore
 from console.source import Source, sentence
 from schemas.errors import InvalidEventError, ReprieveError
-from streams.security.redaction import describe_error
+from streams.redaction import describe_error
 
 log: Any = structlog.get_logger(__name__)
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw, Struct, field, msgpack
 
+from agents.account.parties import BUCKETS
 from agents.amounts import whole
 from console.recommendation_stats import RecommendationStats, StatsSnapshot
 from console.timelines import story_order
@@ -25,7 +26,6 @@ from console.words import describe
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPIC_OF
-from streams.demo.tally import BUCKETS
 
 SHOWN, WORKLIST = 20, 100
 # Offers that are remembered as accepted before they were published.

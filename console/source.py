@@ -21,8 +21,8 @@ from streams.local.beside import FILE
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of
+from streams.redaction import describe_error
 from streams.security.audit import Audit, FileAudit, file_records
-from streams.security.redaction import describe_error
 
 
 class Source(Protocol):

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from streams.security.redaction import describe_error, error_fields, short
+from streams.redaction import describe_error, error_fields, short
 
 # Seconds between two complaints that are alike, of those who try again many times a second.
 _SELDOM_SECONDS = 10.0

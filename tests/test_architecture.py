@@ -76,6 +76,23 @@ def test_a_folder_imports_only_downwards(repository: Path, folder: str) -> None:
         assert not wrong, f"{path.relative_to(repository)} imports {', '.join(sorted(wrong))}"
 
 
+def test_no_two_folders_import_each_other(repository: Path) -> None:
+    files = {path for folder in OURS - {"tests"} for path in (repository / folder).rglob("*.py")}
+    folder_of = {".".join(path.relative_to(repository).with_suffix("").parts): path.parent for path in files}
+    folder_of |= {name.removesuffix(".__init__"): folder for name, folder in folder_of.items()}
+    uses: dict[tuple[Path, Path], list[str]] = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                # A name of a package is a module in it, or a name of its __init__.
+                names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+            for folder in {folder_of[name] for name in names if name in folder_of} - {path.parent}:
+                uses.setdefault((path.parent, folder), []).append(str(path.relative_to(repository)))
+    both = {pair: uses[pair] + uses[pair[::-1]] for pair in uses if pair[::-1] in uses}
+    assert not both, both
+
+
 def test_the_table_for_contributors_is_true(repository: Path) -> None:
     text = (repository / "CONTRIBUTING.md").read_text("utf-8")
     said: dict[str, set[str]] = {}

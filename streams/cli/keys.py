@@ -13,7 +13,7 @@ from streams.cli.flow import kafka_option
 from streams.cli.writing import replacing, written_or_told
 
 if TYPE_CHECKING:
-    from streams.security.key_usage import KeyUsage
+    from streams.cli.key_usage import KeyUsage
 
 in_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), help="Count what asks for each in a data directory."
@@ -124,8 +124,8 @@ def drop_command(file: Path, key_id: str, data: Path | None, kafka: bool, config
 
 def _asked_for(data: Path | None, kafka: bool, config: Path | None) -> KeyUsage | None:
     """Count what asks for master keys on Kafka or in a data directory, None where neither is named."""
+    from streams.cli.key_usage import usage_in_directory, usage_on_kafka
     from streams.registry import codec_for
-    from streams.security.key_usage import usage_in_directory, usage_on_kafka
 
     if kafka:
         settings = settings_of(config)

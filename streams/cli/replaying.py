@@ -14,7 +14,7 @@ from schemas.events import Event
 from schemas.jsonlines import read_events, to_line
 from streams.cli.common import Rejections, book_named, json_option, policy_option, progress, say_json
 from streams.cli.writing import replacing
-from streams.replay import Difference, Outcome, replay
+from streams.local.replay import Difference, Outcome, replay
 
 
 @click.command("replay")

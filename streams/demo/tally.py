@@ -6,9 +6,9 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import date
 
+from agents.account.parties import BUCKETS
 from schemas import events as ev
 
-BUCKETS: tuple[ev.Bucket, ...] = ("current", "grace", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_over_90")
 # What a reader of the last lines wants to see; the rest is counted only.
 NEWSWORTHY = (
     ev.BadDebtChanged,

@@ -21,7 +21,7 @@ from state.policy import PolicyBook
 from state.storage import pack, unpack
 from streams.engine.quarantine import AgentError, close_of, is_of_agent
 from streams.engine.state_store import StateRows, StateStore, fact_id
-from streams.security.redaction import redacted
+from streams.redaction import redacted
 from streams.security.sealed_rows import SEALED, SealedRows
 from streams.security.vault import Vault
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from schemas.errors import FatalError, ReprieveError
 from streams.engine.output import Record, StoredRecord, headers_of
 from streams.engine.state_store import TaskStore
-from streams.security.redaction import describe_error
+from streams.redaction import describe_error
 from streams.security.sealed_rows import SEALED, asked
 from streams.security.vault import Vault
 

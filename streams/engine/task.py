@@ -40,10 +40,10 @@ from streams.engine.quarantine import (
     place_of,
 )
 from streams.engine.state_store import TaskStore
+from streams.redaction import redacted
 from streams.security.dead_letters import seal_dead_letter
 from streams.security.field_encryption import decrypt_fields
 from streams.security.key_check import check_keys, mark_rewrapped, needs_rewrap
-from streams.security.redaction import redacted
 from streams.security.sealed_rows import SEALED
 from streams.security.vault import Vault
 from streams.traceparent import Untraced

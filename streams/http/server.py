@@ -24,7 +24,7 @@ import prometheus_client as prometheus
 import structlog
 from aiohttp import web
 
-from streams.http.auth.request_origin import Network, client_address
+from streams.http.request_origin import Network, client_address
 from streams.http.sockets import block_of
 from streams.settings_http import HttpSettings
 from streams.shutdown import cancel_and_wait

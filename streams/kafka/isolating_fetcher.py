@@ -29,7 +29,7 @@ from schemas.errors import FatalError, ReprieveError
 from streams.kafka.compat import assignment_of, fetcher_error, position_of, positions_of, restore_positions
 from streams.kafka.metrics import UNREADABLE
 from streams.kafka.retry import permanent_error
-from streams.security.redaction import describe_error
+from streams.redaction import describe_error
 from streams.settings import Settings
 
 log: Any = structlog.get_logger(__name__)

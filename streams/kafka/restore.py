@@ -15,7 +15,7 @@ from streams.kafka.committed_reader import CommittedReader, DivergedLogError
 from streams.kafka.metrics import REBUILT, RESTORED, STANDBYS
 from streams.kafka.retry import RETRIABLE_ERRORS, permanent_error, retry_until_available
 from streams.kafka.rocksdb_store import CorruptStoreError, RocksDBStore
-from streams.security.redaction import describe_error
+from streams.redaction import describe_error
 from streams.settings import Settings
 from streams.shutdown import cancel_and_wait
 

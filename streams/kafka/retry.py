@@ -42,7 +42,7 @@ from schemas.errors import FatalError, RetryableError
 from streams.kafka.auth_check import FORBIDDEN
 from streams.kafka.compression import remedy
 from streams.kafka.metrics import BROKER_AWAY
-from streams.security.redaction import describe_error
+from streams.redaction import describe_error
 from streams.settings import Settings
 
 log: Any = structlog.get_logger(__name__)

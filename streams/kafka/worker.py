@@ -26,8 +26,8 @@ from streams.kafka.retry import is_waiting, long_wait, retry_until_available
 from streams.kafka.sealing import vault_for
 from streams.kafka.topic_watch import watch_topics
 from streams.logs import set_up_logging
+from streams.redaction import describe_error
 from streams.registry import subjects
-from streams.security.redaction import describe_error
 from streams.settings import Settings
 from streams.shutdown import exit_after_grace
 

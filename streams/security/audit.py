@@ -1,7 +1,8 @@
 """Who was shown personal data, of whom and what for: written down before it is shown.
 
-Beside a data directory it is a file of JSON lines, `audit.jsonl`, one chain for all who read; on Kafka it is the topic
-`audit`, in which each process that shows has chains of its own. Where the record cannot be written, nothing is shown.
+Beside a data directory it is a file of JSON lines, `audit.jsonl`, one chain for all who read. On Kafka it is the topic
+`audit`, in which each process that shows has chains of its own (`streams.kafka.audit`). Where the record cannot be
+written, nothing is shown.
 """
 
 from __future__ import annotations
@@ -12,16 +13,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from schemas import events as ev
 from schemas.errors import FatalError, InvalidEventError, UsageError
 from schemas.jsonlines import from_line, to_line
 from streams.security.audit_chain import Head, next_record
-
-if TYPE_CHECKING:
-    from schemas.codec import Codec
-    from streams.settings import Settings
 
 FILE = "audit.jsonl"
 # What personal data may be looked at for. Those of a borrower who asks, or of who checks on us, are shown whole;
@@ -126,39 +123,3 @@ def _read(line: bytes, place: Path | str) -> ev.PersonalDataRead:
     if not isinstance(found, ev.PersonalDataRead):
         raise FatalError(f"{place} holds a line that is no record of an audit: it was changed. Restore it.")
     return found
-
-
-class KafkaAudit:
-    """Chains on Kafka of this process alone, one a partition, within which Kafka keeps their order."""
-
-    def __init__(self, settings: Settings, codec: Codec, source: str, now: Callable[[], datetime] = clock) -> None:
-        self._settings, self._codec = settings, codec
-        self._source = source
-        self._now = now
-        self._heads: dict[str, Head] = {}
-        self._begin()
-
-    def _begin(self) -> None:
-        """Begin new chains."""
-        self._name = f"{self._source}-{os.urandom(8).hex()}"[-56:]
-        self._heads.clear()
-
-    async def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
-        """Publish records, acknowledged by all replicas."""
-        from streams.engine.partitioning import partition_of
-        from streams.kafka.publishing import publish
-
-        checked(purpose, actor)
-        made = []
-        for borrower, fields in shown:
-            chain = f"{self._name}-{partition_of(borrower.encode(), self._settings.topics.partitions)}"
-            head = self._heads.get(chain, Head())
-            record = next_record(chain, head, self._now(), self._source, borrower, actor, purpose, fields)
-            self._heads[chain] = Head(record.number, record.digest)
-            made.append(record)
-        try:
-            await publish(self._settings, self._codec, made)
-        except BaseException:
-            # Nobody knows which of them are there. A chain that went on might lack one, or have a number twice.
-            self._begin()
-            raise

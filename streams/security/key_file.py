@@ -119,7 +119,7 @@ def drop(path: Path, key_id: str) -> None:
     """Take a master key out of a file.
 
     Raises FatalError where the file does not have it, or where it is the one that wraps.
-    What it alone can open is lost by that: see first that nothing asks for it (`streams.security.key_usage`).
+    What it alone can open is lost by that: see first that nothing asks for it (`streams.cli.key_usage`).
     """
     entries = read_entries(path)
     if key_id not in [entry.id for entry in entries]:

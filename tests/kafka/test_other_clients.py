@@ -27,8 +27,8 @@ from schemas.topics import TOPIC_OF, TOPICS, key_of
 from simulator.runs import simulate
 from streams.cli import cli
 from streams.engine.partitioning import partition_of
+from streams.kafka.audit import KafkaAudit
 from streams.registry import ConfluentRegistry, register_all
-from streams.security.audit import KafkaAudit
 from streams.settings import RegistrySettings
 from tests.support.canaries import erasure
 from tests.support.faulty_proxy import FaultyProxy

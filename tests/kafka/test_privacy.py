@@ -23,10 +23,10 @@ from state.borrower import BorrowerState
 from state.storage import unpack
 from streams.cli import cli
 from streams.engine.partitioning import partition_of
+from streams.kafka.audit import KafkaAudit
 from streams.kafka.changelog_format import STATE, changelog_topic, packed_state
 from streams.kafka.rocksdb_store import RocksDBStore
 from streams.kafka.topic_admin import topic_specs
-from streams.security.audit import KafkaAudit
 from streams.security.dead_letters import open_dead_letter
 from streams.security.key_file import FileKeys, read_entries, rotate
 from streams.security.master_keys import wrapper_of

@@ -33,9 +33,9 @@ from simulator.runs import simulate
 from streams.cli import cli
 from streams.cli.cluster import asked
 from streams.kafka.acls import ROLES, grant, kafka_acls_commands, librdkafka_options, principals
+from streams.kafka.audit import KafkaAudit
 from streams.kafka.publishing import publish
 from streams.kafka.topic_admin import apply_topics, topic_specs
-from streams.security.audit import KafkaAudit
 from streams.security.audit_chain import breaks
 from streams.settings import Settings
 from streams.views.projector import Projector

@@ -23,13 +23,13 @@ from simulator.runs import simulate
 from state.borrower import BorrowerState
 from state.policy_packs.loader import default_book
 from streams.cli import cli
+from streams.cli.key_usage import BORROWERS, LETTERS, LOG, WORDS
 from streams.engine.agents import all_agents
 from streams.local.letters import letters, send_again
 from streams.local.runtime import LocalRuntime
 from streams.local.store import Store
 from streams.security.dead_letters import open_dead_letter
 from streams.security.key_file import read_entries, rotate
-from streams.security.key_usage import BORROWERS, LETTERS, LOG, WORDS
 from streams.security.vault import wrapped_of
 from streams.security.vault_factory import FILE
 from tests.support.canaries import (

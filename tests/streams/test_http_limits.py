@@ -20,7 +20,7 @@ import trustme
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from streams.http.auth.request_origin import networks
+from streams.http.request_origin import networks
 from streams.http.server import HttpServer
 from streams.http.sockets import listening
 from streams.settings_http import HttpSettings

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from schemas.errors import UsageError
 from streams.http.auth.permissions import ROLES
-from streams.http.auth.request_origin import networks
+from streams.http.request_origin import networks
 from streams.settings import AccessSettings
 
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from schemas.errors import FatalError, ReprieveError
-from streams.http.auth.request_origin import Network, networks
 from streams.http.health import HealthStatus, health
 from streams.http.intake.event_sink import EventSink
 from streams.http.intake.server import Intake
+from streams.http.request_origin import Network, networks
 from streams.http.server import HttpServer
 from streams.http.sockets import listening
 from streams.partners.partner_registry import Partner

@@ -19,7 +19,7 @@ from schemas.errors import ReprieveError
 # Frames of an error that are named, innermost first, and errors that led to it.
 _FRAMES, _CAUSES = 12, 5
 # Where our modules are, and others.
-_HOUSE = str(PurePath(__file__).parents[2])
+_HOUSE = str(PurePath(__file__).parents[1])
 _LIBRARIES = sorted({sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}, key=len, reverse=True)
 # Packages whose errors may be repeated: they are made of addresses, topics and codes.
 _PLAIN = ("aiokafka.errors",)

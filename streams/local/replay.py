@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -119,16 +120,9 @@ def replay(
     events: Iterable[ev.Event], book: PolicyBook, say: Callable[[list[ev.Event]], None], chunk: int = CHUNK
 ) -> int:
     """Run events through the agents and hand on what they say, chunk by chunk; returns the number of events."""
-    read = 0
+    read, given = 0, iter(events)
     with scratch(book) as runtime:
-        held: list[ev.Event] = []
-        for event in events:
-            held.append(event)
-            if len(held) >= chunk:
-                say(runtime.feed(held))
-                read += len(held)
-                held = []
-        if held:
+        while held := list(islice(given, chunk)):
             say(runtime.feed(held))
             read += len(held)
     return read

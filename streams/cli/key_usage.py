@@ -9,19 +9,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import InvalidEventError
+from streams.kafka.changelog_format import META, STATE, changelog_topic, packed_state
+from streams.kafka.committed_reader import read_committed
+from streams.local.beside import ReadTables
 from streams.security.key_check import KEY_CHECK, wrapper_of_check_value
 from streams.security.master_keys import wrapper_of
 from streams.security.sealed_log import MARK
 from streams.security.sealed_rows import SEALED
 from streams.security.vault import is_sealed, wrapped_of
-
-if TYPE_CHECKING:
-    from streams.settings import Settings
+from streams.settings import Settings
 
 BORROWERS, LETTERS, LOG, WORDS = "borrowers", "dead letters", "records of the log", "words of the check"
 
@@ -40,8 +40,6 @@ class KeyUsage(Counter[tuple[str, str]]):
 
 def usage_in_directory(folder: Path) -> KeyUsage:
     """Count what asks for each master key in a data directory. Raises FatalError where there is none."""
-    from streams.local.beside import ReadTables
-
     with closing(ReadTables(folder)) as tables:
         db, word, codec = tables.db, tables.meta(KEY_CHECK), Codec()
         asked = KeyUsage() if word is None else KeyUsage({(wrapper_of_check_value(word), WORDS): 1})
@@ -59,9 +57,6 @@ def usage_in_directory(folder: Path) -> KeyUsage:
 
 async def usage_on_kafka(settings: Settings, codec: Codec) -> KeyUsage:
     """Count what asks for each master key in the changelogs and dead letters, as far as they are committed."""
-    from streams.kafka.changelog_format import META, STATE, changelog_topic, packed_state
-    from streams.kafka.committed_reader import read_committed
-
     asked = KeyUsage()
     for agent in sorted(SEALED):
         last: dict[tuple[int, bytes], str] = {}
