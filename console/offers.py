@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agents.planner.agreements import plan_id_of
+from agents.planner.answers import plan_id_of
 from console.words import describe, describe_window
 from schemas import events as ev
 from state.borrower import BorrowerState

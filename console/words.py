@@ -10,8 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agents.amounts import priced
-from agents.planner.education import ITEMS
-from agents.planner.offer_texts import titles_of
+from agents.planner.offer_texts import ITEMS, titles_of
 from console.codes import CHINESE, ENGLISH, KINDS, PATTERNS
 from schemas import events as ev
 from state.texts import LOCALES, Lender, Localised, messages_of

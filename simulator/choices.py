@@ -14,8 +14,8 @@ from datetime import date
 from msgspec.structs import replace
 
 from agents.learner.ranking import LearnedOrder, Ranker, RankingContext, row_of
-from agents.planner.decision_log import seed_of
 from agents.planner.offer_outcomes import ACCEPTED, FIRST_KEPT, THIRD_KEPT
+from agents.planner.offers import seed_of
 from agents.planner.options import build_options
 from schemas import events as ev
 from simulator.chance import keyed, unit

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from msgspec.structs import replace
 
 from agents.amounts import PARTS
-from agents.planner.disclosures import DisclosedTerms, disclosures_of, headings_of
+from agents.planner.offer_texts import DisclosedTerms, disclosures_of, headings_of
 from schemas import events as ev
 from state.account import AccountState
 from state.policy import Policy, PolicyBook

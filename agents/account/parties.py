@@ -2,7 +2,7 @@
 
 The account's borrower is the one to whom offers are made. A joint borrower owes the whole debt too; a guarantor answers
 for it. Who may be contacted about it follows from the account (arrears, holds, plans), from their role, and from the
-policy's section `parties`; when and how often, from what is known of each person (`agents.planner.party_contacts`).
+policy's section `parties`; when and how often, from what is known of each person (`agents.planner.contacts`).
 """
 
 from __future__ import annotations

@@ -25,26 +25,41 @@ from agents.base import EPOCH, DecisionContext, Refusal, Step, day_identity
 from agents.contradictions import digest_of, statement_order
 from agents.learner.estimates import Estimate
 from agents.learner.ranking import Ranker
-from agents.planner import workout_cases
 from agents.planner.answers import about_the_offer, answer, local_date, pause_after
 from agents.planner.assessment import Assessment, assess, invalidation_reason, refresh_reason
-from agents.planner.contact_compliance import record_contact, review_attempts, revise_contact_window
-from agents.planner.disputes import disputed
-from agents.planner.erasure import erase, is_past, keeps_recording, scrubbed, settled
-from agents.planner.offer_outcomes import has_unreported, record_plan_event, report
-from agents.planner.offers import OfferBuilder, OfferRequest
-from agents.planner.party_contacts import ends_on, note_party, renew, tell_parties
-from agents.planner.plan_review import review_plans
-from agents.planner.update import OFFER_FACT, BorrowerUpdate
-from agents.planner.withdrawals import (
+from agents.planner.contacts import (
+    ends_on,
+    note_party,
+    record_contact,
+    renew,
+    review_attempts,
+    revise_contact_window,
+    tell_parties,
+)
+from agents.planner.erasure import (
     delete_unconsented,
+    erase,
     has_deleted,
+    is_past,
     is_withdrawn,
+    keeps_recording,
     schedule_deletion,
+    scrubbed,
+    settled,
     wait_for_consent,
     withdraw_consent,
 )
-from agents.planner.workout_cases import schedule_decision
+from agents.planner.offer_outcomes import has_unreported, record_plan_event, report
+from agents.planner.offers import OfferBuilder, OfferRequest
+from agents.planner.update import OFFER_FACT, BorrowerUpdate
+from agents.planner.workout_cases import (
+    close_case,
+    open_case,
+    record_dispute,
+    review_plans,
+    schedule_decision,
+    track_plan,
+)
 from schemas import events as ev
 from schemas.errors import InvalidEventError
 from state.borrower import NEVER, BorrowerState, LastOffer
@@ -211,9 +226,9 @@ class PlannerAgent:
         update = BorrowerUpdate(s, event, identity, today.toordinal())
         gone: list[tuple[str, ev.Event]] = []
         if isinstance(event, ev.WorkoutRequested):
-            workout_cases.open_case(s, event)
+            open_case(s, event)
         elif isinstance(event, ev.WorkoutEnded):
-            workout_cases.close_case(update, event)
+            close_case(update, event)
             gone = settled(update, event, context)
         elif isinstance(event, ev.ProfileReported):
             if event.as_of > said_on + timedelta(days=1):
@@ -243,13 +258,13 @@ class PlannerAgent:
             answer(self._offers(update, context), event, said_on, policy, context)
         elif isinstance(event, ev.PlanProgressed):
             record_plan_event(s, event, context.policies.policy_for("", "").learning.maturity_days)
-            workout_cases.track_plan(s, event)
+            track_plan(s, event)
             gone = settled(update, event, context)
         elif isinstance(event, ev.ContactRecorded):
             record_contact(update, event, context.closed_through or said_on, context.policies)
             if event.disputed and not event.party:
                 since = min(said_on, local_date(update, event.occurred_at, policy))
-                disputed(s, (event.account_id,), since.toordinal())
+                record_dispute(s, (event.account_id,), since.toordinal())
                 if s.disputes:
                     update.withdraw_offer("dispute")
         elif isinstance(event, ev.PartyNoted):

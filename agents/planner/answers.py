@@ -11,38 +11,69 @@
   next offer follows at once if it differs from the one refused, else after the policy's pause.
 - `income_change`: incomes of before no longer count, and the borrower is asked for an interview.
 - `distress`: no plan is offered for the policy's distress pause; a person is.
-- `dispute`: nothing is offered until the dispute is settled (`agents.planner.disputes`); a person is, until then.
+- `dispute`: nothing is offered until the dispute is settled (`agents.planner.workout_cases`); a person is, until then.
 - From a joint borrower: as from the borrower, and the policy decides whether an acceptance needs all of them. What they
   report of themselves is left out: it belongs under their own id.
 - To an offer that is no longer the last, only what the answer reports of the borrower counts.
-- An answer without effect is reported with the reason (`agents.planner.unapplied_answers`).
+- An answer without effect is reported with the reason and what can be done (`not_applied`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agents.base import DecisionContext
-from agents.planner.agreements import accept
+from agents.amounts import total, whole
+from agents.base import DecisionContext, derived_id
+from agents.planner import SOURCE
 from agents.planner.assessment import Assessment, assess
-from agents.planner.contact_compliance import own_zone
-from agents.planner.disputes import disputed
-from agents.planner.offer_outcomes import record_complaint
+from agents.planner.contacts import own_zone
+from agents.planner.offer_outcomes import record_complaint, record_end
+from agents.planner.offer_texts import DisclosedTerms, Locale, disclosures_of
 from agents.planner.offers import OfferBuilder, OfferPlan, OfferRequest
-from agents.planner.unapplied_answers import Code, not_applied
 from agents.planner.update import OFFER_FACT, BorrowerUpdate
+from agents.planner.workout_cases import drop_disputes, record_dispute
 from schemas import events as ev
 from schemas.errors import InvalidEventError
 from state.affordability import shorter_term
-from state.borrower import LastOffer, OfferEnd
+from state.borrower import BorrowerState, Commitment, LastOffer, OfferEnd
 from state.contact_rules import zone_for
 from state.local_dates import date_in
-from state.policy import Policy
+from state.policy import Policy, PolicyBook
 from state.profile import millis
+
+Code = Literal[
+    "",
+    "accepted_before",
+    "nothing_to_accept",
+    "not_recorded",
+    "offer_open",
+    "no_offers_now",
+    "nothing_to_offer",
+    "offers_used_up",
+    "offer_ended",
+    "counted_before",
+    "others_to_accept",
+]
+REASONS: dict[Code, str] = {
+    "accepted_before": "The offer was accepted before, and the plans of that acceptance stand.",
+    "nothing_to_accept": "The offer has no options. Talk to the borrower, and report what changed of means or debts.",
+    "not_recorded": "The oral agreement has no recording, and the offer cannot be made again, since its debts have "
+    "changed or may not be negotiated now. The borrower can accept the next offer.",
+    "offer_open": "An offer is open, and no other one can be made now. The borrower can accept that one.",
+    "no_offers_now": "Nothing is offered to the borrower now. A pause ends by itself, a dispute when its hold ends.",
+    "nothing_to_offer": "The borrower has no debt that can be negotiated now.",
+    "offers_used_up": "The borrower has had as many offers as the policy allows for this trouble. A person has "
+    "to talk to them.",
+    "offer_ended": "The offer had ended, so declining it changes nothing.",
+    "counted_before": "That the offer met no answer was reported before.",
+    "others_to_accept": "The policy asks that everybody who owes the debt accepts the same option. The plan begins "
+    "when the others have accepted it too, by the last day of the offer.",
+}
 
 # The reasons that a next offer takes up, in the order in which it names them.
 TAKEN_UP: tuple[ev.AnswerReason, ...] = ("income_change", "too_high", "too_long", "rate", "distrust")
@@ -156,7 +187,7 @@ def _take(
     in_time = last is not None and last.end in ("", "expired") and _in_time(last, event, local)
     if event.answer != "accepted":
         if "dispute" in event.reasons:
-            disputed(s, accounts, min(said_on, local).toordinal())
+            record_dispute(s, accounts, min(said_on, local).toordinal())
         # What was not accepted and is past tightens nothing.
         answered = last if in_time and last is s.offer else None
         _record_reasons(update, event, answered, local.toordinal(), policy)
@@ -296,3 +327,193 @@ def _tighten(update: BorrowerUpdate, event: ev.OfferAnswered, last: LastOffer, p
 def _is_paused(update: BorrowerUpdate) -> bool:
     """Say whether nothing may be offered now: for a pause, or since a dispute is not settled."""
     return update.s.paused_until > update.today or bool(update.s.disputes)
+
+
+AGREED = "agreed:"
+
+
+def accept(
+    offers: OfferBuilder, event: ev.OfferAnswered, last: LastOffer, agreed: tuple[int, date], context: DecisionContext
+) -> Code:
+    """Take an acceptance in time, and return why it has no effect, empty where it has.
+
+    agreed: the business date (ordinal) and the borrower's date on which it was given. Raises InvalidEventError without
+    an option of the offer.
+    """
+    update = offers.update
+    if not last.choices:
+        return "nothing_to_accept"
+    option_id = event.option_id
+    if option_id is None:
+        raise InvalidEventError(
+            "missing_option",
+            f"Feedback {event.feedback_id} accepts offer {event.offer_id} without saying which option. Send it again "
+            "under a new feedback_id with option_id.",
+            "option_id",
+        )
+    if option_id not in {c.option_id for c in last.choices}:
+        raise InvalidEventError(
+            "unknown_option",
+            f"Offer {event.offer_id} has no such option. Send the answer again under a new feedback_id with "
+            f"one of {', '.join(c.option_id for c in last.choices)}.",
+            "option_id",
+        )
+    offer = context.get_fact(OFFER_FACT + last.offer_id)
+    assert isinstance(offer, ev.OfferPublished)
+    if event.channel == "hotline" and not event.recording_ref and _needs_recording(update.s, last, context):
+        assessment = assess(update.s, context.policies, update.today)
+        if assessment is not None and assessment.account_ids == offer.account_ids:
+            plan = offers.plan_confirmation(offer, option_id, assessment, last.principal)
+            if plan is not None:
+                offers.publish(plan)
+                return ""
+        return "not_recorded"
+    if code := _others(update, event, last, offer, option_id):
+        return code
+    # A business date may already be one behind the last day of the offer where the borrower still has that day.
+    on = max(min(agreed[0], last.expires), last.published)
+    _activate(update, event, offer, option_id, (on, agreed[1]), context.policies)
+    return ""
+
+
+def _others(
+    update: BorrowerUpdate, event: ev.OfferAnswered, last: LastOffer, offer: ev.OfferPublished, option_id: str
+) -> Code:
+    """Note who accepts, and say whether others of those who owe the debt have to accept first."""
+    if not last.joint or offer.acceptance != "all":
+        return ""
+    s, who = update.s, event.answered_by or event.borrower_id
+    accepted = {**dict(last.accepted), who: option_id}
+    if accepted.keys() >= {event.borrower_id, *last.joint} and set(accepted.values()) == {option_id}:
+        return ""
+    noted = replace(last, accepted=tuple(sorted(accepted.items())))
+    if s.offer is not None and s.offer.offer_id == last.offer_id:
+        s.offer = noted
+    s.lapsed = tuple(noted if o.offer_id == last.offer_id else o for o in s.lapsed)
+    return "others_to_accept"
+
+
+def _needs_recording(s: BorrowerState, last: LastOffer, context: DecisionContext) -> bool:
+    debts = [s.cases[account].debt for account in last.account_ids]
+    return any(
+        context.policies.policy_for(d.jurisdiction, d.product, d.currency).offers.oral_needs_recording for d in debts
+    )
+
+
+def _activate(
+    update: BorrowerUpdate,
+    event: ev.OfferAnswered,
+    offer: ev.OfferPublished,
+    option_id: str,
+    agreed: tuple[int, date],
+    policies: PolicyBook,
+) -> None:
+    s, on = update.s, agreed[0]
+    if s.offer is not None and s.offer.offer_id != offer.offer_id:
+        update.withdraw_offer("earlier_offer_accepted")
+    option = next(o for o in offer.options if o.option_id == option_id)
+    cases, plans = dict(s.cases), dict(s.plans)
+    for share in option.shares:
+        account = share.account_id
+        debt = cases.pop(account).debt
+        plan = _plan_of(event, offer, option_id, share, agreed, debt, policies)
+        update.emit(plan, AGREED + plan.plan_id)
+        plans[account] = Commitment(
+            plan.plan_id,
+            offer.currency,
+            max(i.amount for i in share.instalments),
+            on,
+            share.instalments[-1].due_on.toordinal(),
+            debt.jurisdiction,
+            debt.product,
+        )
+    if s.offer is not None and s.offer.offer_id == offer.offer_id:
+        s.offer = replace(s.offer, end="accepted", affordability_limit=0)
+    s.lapsed = tuple(o for o in s.lapsed if o.offer_id != offer.offer_id)
+    record_end(s, offer.offer_id, "accepted", option_id)
+    s.cases, s.plans = cases, plans
+    drop_disputes(s, offer.account_ids, on)
+    s.unanswered = 0
+    s.last_case_closed_on = max(s.last_case_closed_on, on)
+    if cases:
+        s.decide_on = update.today
+
+
+def _plan_of(
+    event: ev.OfferAnswered,
+    offer: ev.OfferPublished,
+    option_id: str,
+    share: ev.Share,
+    agreed: tuple[int, date],
+    debt: ev.Debt,
+    policies: PolicyBook,
+) -> ev.PlanActivated:
+    """Return the plan of one account, with all that its agreement has to state under the account's own policy."""
+    account = share.account_id
+    plan_id = plan_id_of(offer.offer_id, option_id, account)
+    policy = policies.policy_for(debt.jurisdiction, debt.product, debt.currency)
+    locale: Locale = "zh" if offer.locale == "zh" else "en"
+    ends_after = policy.plans.broken_after_missed
+    option = next(o for o in offer.options if o.option_id == option_id)
+    balance = offer.balances[offer.account_ids.index(account)] if offer.balances else debt.outstanding
+    begins = date.fromordinal(agreed[0])
+    terms = DisclosedTerms(
+        balance, offer.currency, share.instalments, share.annual_rate_bps, ends_after, 1, begins, policy.charges
+    )
+    return ev.PlanActivated(
+        event_id=derived_id(plan_id, "PlanActivated"),
+        occurred_at=event.occurred_at,
+        source=SOURCE,
+        account_id=account,
+        borrower_id=offer.borrower_id,
+        plan_id=plan_id,
+        offer_id=offer.offer_id,
+        option_id=option_id,
+        currency=offer.currency,
+        activated_on=date.fromordinal(agreed[0]),
+        annual_rate_bps=share.annual_rate_bps,
+        waived=share.waived,
+        instalments=share.instalments,
+        caused_by=event.event_id,
+        locale=locale,
+        balance=balance,
+        clauses=disclosures_of(policy.offers.stated, terms, policy.messages(locale, debt.jurisdiction), agreed=True),
+        broken_after_missed=ends_after,
+        policy=policy.version,
+        distressed_obligation_bps=loss_of(offer, option),
+        agreed_on=agreed[1],
+        agreed_by=_agreed_by(event, offer),
+    )
+
+
+def plan_id_of(offer_id: str, option_id: str, account: str) -> str:
+    """Return the id of the plan that an acceptance of an option makes on an account."""
+    return derived_id(offer_id, "plan", option_id, account)
+
+
+def _agreed_by(event: ev.OfferAnswered, offer: ev.OfferPublished) -> tuple[str, ...]:
+    if offer.joint_borrower_ids and offer.acceptance == "all":
+        return tuple(sorted({event.borrower_id, *offer.joint_borrower_ids}))
+    return (event.answered_by or event.borrower_id,) if offer.joint_borrower_ids else ()
+
+
+def loss_of(offer: ev.OfferPublished, option: ev.Option) -> int:
+    """Return an option's loss of present value, basis points of all that was owed, rounded up.
+
+    The limit of EBA/GL/2016/07 is passed by whatever is above it, so a hundredth of a basis point may not be lost to
+    rounding. An offer of before balances were said has the option's own rounded figure.
+    """
+    exposure = whole(total(offer.balances))
+    return -((option.npv - exposure) * 10_000 // exposure) if exposure > 0 else option.distressed_obligation_bps
+
+
+def not_applied(update: BorrowerUpdate, event: ev.OfferAnswered, code: Code) -> ev.AnswerNotApplied:
+    """Return the report that an answer has no effect."""
+    return ev.AnswerNotApplied(
+        **update.header(derived_id(update.identity, "AnswerNotApplied", event.borrower_id)),
+        offer_id=event.offer_id,
+        feedback_id=event.feedback_id,
+        answer=event.answer,
+        code=code,
+        reason=REASONS[code],
+    )

@@ -7,9 +7,9 @@ from collections.abc import Container, Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agents.planner.figures import lateness_of, owed
+from agents.amounts import lateness_of, owed
 from agents.planner.offer_texts import Locale
-from agents.planner.option_evaluation import MATERIAL_BPS as MATERIAL_BPS
+from agents.planner.options import MATERIAL_BPS as MATERIAL_BPS
 from schemas import events as ev
 from state.affordability import RepaymentCapacity, assess_affordability
 from state.borrower import BorrowerState, LastOffer

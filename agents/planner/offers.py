@@ -1,30 +1,47 @@
-"""Offers: planning one, which publishes nothing, and publishing what was planned with all that belongs to it."""
+"""Offers: planning one, which publishes nothing, and publishing what was planned with the decision that it rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from agents.amounts import total
+from agents.amounts import exposure_of, lateness_of, rate_of, total
 from agents.base import derived_id
 from agents.learner.estimates import Estimate
-from agents.learner.ranking import Ranker, Ranking, RankingContext, first_by_reason, recommending, true_of
-from agents.learner.treatment_arms import estimate_for, ranker_for
+from agents.learner.ranking import (
+    Ranker,
+    Ranking,
+    RankingContext,
+    estimate_for,
+    first_by_reason,
+    ranker_for,
+    recommending,
+    row_of,
+    true_of,
+)
 from agents.planner.assessment import Assessment
-from agents.planner.contact_windows import contact_of, digest_of
-from agents.planner.decision_log import context_of, decision_of
-from agents.planner.disclosures import DisclosedTerms, disclosures_of, headings_of
-from agents.planner.education import items_for
-from agents.planner.figures import exposure_of, rate_of
+from agents.planner.contacts import contact_of, windows_digest
 from agents.planner.offer_outcomes import track
-from agents.planner.offer_texts import Occasion, lender_of, lessons_of, message_of, reasons_of, support_of
+from agents.planner.offer_texts import (
+    DisclosedTerms,
+    Occasion,
+    disclosures_of,
+    headings_of,
+    items_for,
+    lender_of,
+    lessons_of,
+    message_of,
+    reasons_of,
+    support_of,
+)
 from agents.planner.options import NO_OPTIONS, counter_option, options_within
-from agents.planner.update import OFFER_FACT, BorrowerUpdate
+from agents.planner.update import OFFER_FACT, BorrowerUpdate, Header
 from schemas import events as ev
-from state.borrower import NEVER, Choice, LastOffer, OfferEnd
+from state.borrower import NEVER, BorrowerState, Choice, LastOffer, OfferEnd
 from state.calendars import add_months
 from state.contact_rules import zone_for
 from state.learning import ModelSnapshot
@@ -344,7 +361,7 @@ class OfferBuilder:
             over=NEVER
             if s.disputes and not offer.options
             else over_at_close(offer.expires_on, zone, business).toordinal(),
-            windows=digest_of(offer.contact.windows),
+            windows=windows_digest(offer.contact.windows),
             joint=offer.joint_borrower_ids,
         )
 
@@ -376,3 +393,67 @@ def _disclosed(plan: OfferPlan, recommended: ev.Option, today: date) -> dict[str
         assessment.policy.charges,
     )
     return disclosures_of(assessment.policy.offers.stated, terms, assessment.messages)
+
+
+def seed_of(offer_id: str) -> int:
+    """Return the 63-bit seed of an offer's chance."""
+    return int.from_bytes(sha256(offer_id.encode()).digest()[:8], "big") >> 1
+
+
+def context_of(
+    s: BorrowerState, assessment: Assessment, options: tuple[ev.Option, ...], offer_id: str
+) -> RankingContext:
+    """Return what a ranker may know of an offer to be made."""
+    debts = assessment.debts
+    return RankingContext(
+        options=options,
+        seed=seed_of(offer_id),
+        surplus=assessment.capacity.disposable_income,
+        limit=assessment.capacity.max_instalment,
+        owed=exposure_of(debts),
+        overdue=sum(d.overdue_amount for d in debts),
+        days_past_due=lateness_of(debts),
+        accounts=len(debts),
+        plans_broken=sum(d.plans_broken for d in debts),
+        sequence=s.sequence + 1,
+        rate_matters=s.rate_matters,
+        supportive=assessment.supportive,
+    )
+
+
+def decision_of(
+    header: Header,
+    assessment: Assessment,
+    offer: ev.OfferPublished,
+    candidates: tuple[ev.Candidate, ...],
+    ranking: Ranking,
+    context: RankingContext,
+    codes: Sequence[str],
+    arm: str,
+    estimate_version: str = "",
+) -> ev.DecisionLogged:
+    """Return what is logged of an offer's decision. estimate_version: of what valued the candidates, if any were."""
+    return ev.DecisionLogged(
+        **header,
+        offer_id=offer.offer_id,
+        policy_version=f"{assessment.policy.name}@{assessment.policy.version}",
+        model_version=ranking.model_version,
+        candidates=candidates,
+        feasible=tuple(o.option_id for o in offer.options),
+        chosen=ranking.recommended,
+        propensity=ranking.propensity,
+        features_hash=context.features_hash(),
+        seed=ranking.seed,
+        reasons=tuple(codes),
+        shown=tuple(
+            ev.OptionRow(
+                option_id=o.option_id,
+                propensity=ranking.propensity_of(o.option_id),
+                x=row_of(o, context, o.option_id == ranking.recommended),
+            )
+            for o in offer.options
+        ),
+        arm=arm,
+        estimate_version=estimate_version,
+        assumed=assessment.capacity.assumed,
+    )

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agents.planner.erasure import scrubbed
-from agents.planner.withdrawals import emptied, is_withdrawn
+from agents.planner.erasure import emptied, is_withdrawn, scrubbed
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import InvalidEventError

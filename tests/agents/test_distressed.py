@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agents.planner.agreements import loss_of
+from agents.planner.answers import loss_of
 from console.words import describe
 from schemas import events as ev
 from state.policy import Policy

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from agents.base import DecisionContext
 from agents.learner.agent import LearnerAgent
 from agents.learner.guardrails import LONGEST, breach_of, recent
-from agents.learner.treatment_arms import ranker_for
+from agents.learner.ranking import ranker_for
 from schemas import events as ev
 from state.learner import LearnerState, Tally
 from state.learning import ModelSnapshot

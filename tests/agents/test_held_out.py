@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from agents.learner.estimates import Features, LearnedEstimate
-from agents.learner.treatment_arms import place_in_trial
+from agents.learner.ranking import place_in_trial
 from agents.planner.assessment import assess
 from agents.planner.offers import OfferBuilder
 from agents.planner.update import BorrowerUpdate

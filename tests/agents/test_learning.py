@@ -14,8 +14,7 @@ from scipy.optimize import minimize
 
 from agents.base import DecisionContext
 from agents.learner.agent import LearnerAgent
-from agents.learner.ranking import FixedOrder, LearnedOrder, Uniform
-from agents.learner.treatment_arms import place_in_trial, ranker_for
+from agents.learner.ranking import FixedOrder, LearnedOrder, Uniform, place_in_trial, ranker_for
 from schemas import events as ev
 from simulator.choices import learned, opportunities, play
 from state.learner import LearnerState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agents.planner.agreements import AGREED
+from agents.planner.answers import AGREED
 from console.offers import offers_of
 from schemas import events as ev
 from state.policy import Policy, PolicyBook

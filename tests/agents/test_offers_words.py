@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from agents.planner import answers, disclosures, education
+from agents.planner import answers
 from agents.planner import offer_texts as messages
 from agents.planner.offer_texts import Occasion, message_of
 from schemas import events as ev
@@ -57,16 +57,16 @@ def test_every_disclosure_that_a_pack_demands_has_words_and_a_heading(name: str)
     policy = resolve_packs(load_packs(name), name, load_book().place_of(""))
     for said in NO_LENDER.values():
         keys = policy.offers.stated
-        assert set(disclosures.headings_of(keys, said)) == set(keys)
+        assert set(messages.headings_of(keys, said)) == set(keys)
         assert all(said.has(f"disclosure-{key.replace('_', '-')}") for key in keys)
-        for key in disclosures.AGREED & set(keys):
+        for key in messages.AGREED & set(keys):
             assert said.has(f"agreed-{key.replace('_', '-')}")
 
 
 def test_a_disclosure_without_words_is_named_and_not_left_out() -> None:
     instalment = ev.PlanInstalment(number=1, due_on=date(2026, 4, 1), amount=10, principal=10, interest=0)
-    terms = disclosures.DisclosedTerms(ev.Amounts(principal=10), "GBP", (instalment,), 0, 2)
-    said = disclosures.disclosures_of(("cycle", "local_rule_7"), terms, NO_LENDER["en"])
+    terms = messages.DisclosedTerms(ev.Amounts(principal=10), "GBP", (instalment,), 0, 2)
+    said = messages.disclosures_of(("cycle", "local_rule_7"), terms, NO_LENDER["en"])
     assert said == {"cycle": "There is one payment.", "local_rule_7": "local_rule_7"}
 
 
@@ -74,9 +74,9 @@ def test_a_plan_without_interest_says_that_none_is_charged() -> None:
     instalments = tuple(
         ev.PlanInstalment(number=n, due_on=date(2026, 3 + n, 1), amount=10, principal=10, interest=0) for n in (1, 2)
     )
-    terms = disclosures.DisclosedTerms(ev.Amounts(principal=20), "GBP", instalments, 0, 2)
+    terms = messages.DisclosedTerms(ev.Amounts(principal=20), "GBP", instalments, 0, 2)
     for agreed in (False, True):
-        said = disclosures.disclosures_of(("fees_and_interest_going_on",), terms, NO_LENDER["en"], agreed=agreed)
+        said = messages.disclosures_of(("fees_and_interest_going_on",), terms, NO_LENDER["en"], agreed=agreed)
         assert "no interest" in said["fees_and_interest_going_on"]
 
 
@@ -129,10 +129,10 @@ def test_that_offers_pause_is_said_only_where_they_do() -> None:
 
 
 def test_every_education_item_of_a_reason_is_known_and_at_most_three_go_out() -> None:
-    for reason in education.FOR_REASON:
-        items = education.items_for([reason, *education.FOR_REASON], "plan", ())
-        assert set(items) <= set(education.ITEMS)
-        assert len(messages.titles_of(items, NO_LENDER["zh"])) == len(set(items)) == education.MOST
+    for reason in messages.FOR_REASON:
+        items = messages.items_for([reason, *messages.FOR_REASON], "plan", ())
+        assert set(items) <= set(messages.ITEMS)
+        assert len(messages.titles_of(items, NO_LENDER["zh"])) == len(set(items)) == messages.MOST_ITEMS
 
 
 def test_debt_advice_is_that_of_the_borrowers_country_and_the_lenders_link_follows() -> None:

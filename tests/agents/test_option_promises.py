@@ -14,8 +14,7 @@ from agents.account.day import outstanding_on
 from agents.account.schedule_adjustment import adjust_schedule, last_day
 from agents.learner.estimates import PriorEstimate
 from agents.planner.assessment import MATERIAL_BPS
-from agents.planner.option_evaluation import OptionEvaluator, grid, longest_term
-from agents.planner.options import build_options, counter_option
+from agents.planner.options import OptionEvaluator, build_options, counter_option, grid, longest_term
 from bench.promises import cases as simulated
 from bench.promises import check
 from schemas import events as ev

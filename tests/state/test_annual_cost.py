@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.planner.disclosures import DisclosedTerms, cost_of
+from agents.planner.offer_texts import DisclosedTerms, cost_of
 from schemas import events as ev
 from state.present_value import annual_cost_bps
 
