@@ -52,7 +52,7 @@ parts: $(VENV)/.python
 test: $(VENV)/.dev parts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# For work in hand: rules, contracts, states and lanes, without what draws long histories or starts servers.
+# For work in hand: rules, contracts, states and tasks, without what draws long histories or starts servers.
 LONG := $(addprefix --ignore=tests/,$(addsuffix .py,$(addprefix agents/test_,account_orders account_view contact_windows guardrails \
 	held_out learning option_promises pack_lives planner_properties planner_stress shown_figures) schemas/test_hostile_input state/test_texts))
 quick: $(VENV)/.dev

@@ -67,7 +67,7 @@ def close(workers: WorkerCluster, first: date, last: date) -> float:
 
 
 def closed(workers: WorkerCluster) -> int:
-    """Return how many closes all lanes have behind them."""
+    """Return how many closes all tasks have behind them."""
     return min((offset for place, offset in workers.committed().items() if place.topic.endswith("clock")), default=0)
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces of lanes, where settings name a collector; otherwise nothing of it is even imported.
+"""OpenTelemetry traces of tasks, where settings name a collector; otherwise nothing of it is even imported.
 
 A batch is a span, sampled by `tracing.sample_ratio`, with links to the producers' spans of records that were sampled. A
 sampled record that something is said about has a span of its own in its producer's trace, and what is said carries that
@@ -31,7 +31,7 @@ _QUIET: dict[str, Any] = {"record_exception": False, "set_status_on_exception": 
 
 
 class TaskTracer(Untraced):
-    """Makes the spans of one lane."""
+    """Makes the spans of one task."""
 
     def __init__(self, tracer: Any, group: str, partition: int) -> None:
         from opentelemetry import trace
@@ -149,8 +149,8 @@ class Tracing:
         exporter = exporter or OTLPSpanExporter(endpoint=endpoint, timeout=_PATIENCE)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
 
-    def lane(self, partition: int) -> TaskTracer:
-        """Return what traces a lane."""
+    def tracer(self, partition: int) -> TaskTracer:
+        """Return what traces a task."""
         return TaskTracer(self._provider.get_tracer("reprieve"), self._group, partition)
 
     async def close(self) -> None:

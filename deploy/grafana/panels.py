@@ -64,7 +64,7 @@ OPERATIONS = Dashboard(
     "Reprieve: operations",
     {
         "Now": (
-            Panel("Partitions processed", "sum(reprieve_lanes)", kind="stat"),
+            Panel("Partitions processed", "sum(reprieve_tasks)", kind="stat"),
             Panel("Standbys", "sum(reprieve_standbys)", kind="stat"),
             Panel("Oldest commit while something waits", "max(reprieve_commit_age_seconds)", unit="s", kind="stat"),
             Panel("Records that wait", "sum(reprieve_input_lag_records)", kind="stat"),

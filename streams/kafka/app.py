@@ -8,12 +8,14 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
+from faust.types import TransportT
 
 from schemas.codec import Codec
 from state.policy import PolicyBook
 from streams.kafka.assignor import TaskAssignor
 from streams.kafka.tables import TaskTables
 from streams.kafka.task_manager import TaskManager
+from streams.kafka.transport import Transport
 from streams.settings import Settings
 
 # A task never lets the group wait for longer: a rebalance ends its batch in hand first.
@@ -49,6 +51,9 @@ class WorkerApp(faust.App):
         consumer: Any = self.consumer
         consumer.rejoin()
 
+    def _new_transport(self) -> TransportT:
+        return Transport(self.conf.broker_consumer, self)
+
     def _crash(self, reason: BaseException) -> None:
         # Faust marks itself as crashed, and waits for somebody to look. A fetch that a rebalance cancelled is none.
         if not isinstance(reason, asyncio.CancelledError):
@@ -61,7 +66,7 @@ def make_app(settings: Settings, book: PolicyBook, codec: Codec) -> WorkerApp:
     session = settings.worker.session_timeout_seconds
     app = WorkerApp(
         settings.worker.application_id,
-        broker=[f"lane://{server}" for server in settings.kafka.bootstrap_servers],
+        broker=[f"kafka://{server}" for server in settings.kafka.bootstrap_servers],
         PartitionAssignor=TaskAssignor,
         TableManager=TaskTables,
         datadir=str(settings.worker.data_dir / "faust"),

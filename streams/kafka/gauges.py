@@ -1,6 +1,6 @@
-"""What is so of a worker's lanes when Prometheus asks: lag, the age of commits, and what accounts come to.
+"""What is so of a worker's tasks when Prometheus asks: lag, the age of commits, and what accounts come to.
 
-A worker tells of its own lanes alone, as of their last commit. Whoever takes a partition over has its portfolio from
+A worker tells of its own tasks alone, as of their last commit. Whoever takes a partition over has its portfolio from
 the changelog and tells of it from then on, so a sum over workers counts each account once, before and after a
 rebalance. No account and no borrower is in a label.
 """
@@ -73,27 +73,27 @@ _PORTFOLIO: dict[str, tuple[tuple[str, str] | None, tuple[str, str] | None, list
 
 
 class HasExecutors(Protocol):
-    """What is asked of a worker's lanes."""
+    """Whose executors are asked: a TaskManager."""
 
     def running(self) -> list[TaskExecutor]:
-        """Return the lanes that run."""
+        """Return the executors of the tasks that run."""
         ...
 
 
 class TaskGauges(Collector):
-    """Tells of the lanes that it was last given."""
+    """Tells of the tasks that it was last given."""
 
     def __init__(self) -> None:
-        self._lanes: ref[HasExecutors] | None = None
+        self._manager: ref[HasExecutors] | None = None
 
-    def watch(self, lanes: HasExecutors) -> None:
-        """Tell of these from now on."""
-        self._lanes = ref(lanes)
+    def watch(self, manager: HasExecutors) -> None:
+        """Tell of its tasks from now on."""
+        self._manager = ref(manager)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield all gauges."""
-        lanes = None if self._lanes is None else self._lanes()
-        executors = [] if lanes is None else lanes.running()
+        manager = None if self._manager is None else self._manager()
+        executors = [] if manager is None else manager.running()
         yield from _progress(executors)
         yield from _portfolio(executors)
 
@@ -101,17 +101,17 @@ class TaskGauges(Collector):
 def _progress(executors: Iterable[TaskExecutor]) -> Iterator[GaugeMetricFamily]:
     lag = GaugeMetricFamily(
         "reprieve_input_lag_records",
-        "Offsets between what a lane has taken and the end of its input, as last fetched.",
+        "Offsets between what a task has taken and the end of its input, as last fetched.",
         labels=["topic", "partition"],
     )
     age = GaugeMetricFamily(
         "reprieve_commit_age_seconds",
-        "Since when a lane has committed nothing while something waits; 0 where nothing does.",
+        "Since when a task has committed nothing while something waits; 0 where nothing does.",
         labels=["partition"],
     )
     closed = GaugeMetricFamily(
         "reprieve_closed_through_timestamp_seconds",
-        "The business date that all lanes of a worker have closed.",
+        "The business date that all tasks of a worker have closed.",
         labels=["agent"],
     )
     parked = GaugeMetricFamily(

@@ -17,11 +17,13 @@ from streams.traceparent import trace_ids
 
 log: Any = structlog.get_logger(__name__)
 
-LANE_READ = Counter("reprieve_records_read_total", "Input records whose outcome is committed.", ["topic"])
-LANE_SAID = Counter("reprieve_records_produced_total", "Records published and committed, barriers included.", ["topic"])
-LANE_REFUSED = Counter("reprieve_records_refused_total", "Records that became dead letters, by cause.", ["code"])
-LANE_COMMITTED = Gauge("reprieve_last_commit_timestamp_seconds", "When a batch was last committed.")
-LANE_BATCH_SECONDS = Histogram("reprieve_batch_seconds", "Time to decide on a batch.")
+RECORDS_READ = Counter("reprieve_records_read_total", "Input records whose outcome is committed.", ["topic"])
+RECORDS_PRODUCED = Counter(
+    "reprieve_records_produced_total", "Records published and committed, barriers included.", ["topic"]
+)
+RECORDS_REFUSED = Counter("reprieve_records_refused_total", "Records that became dead letters, by cause.", ["code"])
+LAST_COMMIT = Gauge("reprieve_last_commit_timestamp_seconds", "When a batch was last committed.")
+BATCH_SECONDS = Histogram("reprieve_batch_seconds", "Time to decide on a batch.")
 DELAY_SECONDS = Histogram(
     "reprieve_delay_seconds",
     "From when the broker took the oldest record of a batch until its outcome was committed.",
@@ -38,7 +40,7 @@ TOPICS_DIFFER = Gauge(
     "1 while a topic has other settings than asked for, and workers work on all the same.",
     ["topic"],
 )
-LANES = Gauge("reprieve_lanes", "Partitions that this worker processes.")
+TASKS = Gauge("reprieve_tasks", "Partitions that this worker processes.")
 STANDBYS = Gauge("reprieve_standbys", "Partitions whose state this worker keeps warm for another.")
 RESTORED = Counter("reprieve_rows_restored_total", "Rows read back from changelogs.")
 VIEWS_LAG = Gauge("reprieve_views_lag_rows", "Committed rows that are not yet in Redis.", ["topic", "partition"])
@@ -84,18 +86,18 @@ def see_learned(update: ModelUpdated) -> None:
 def count_committed(output: TaskOutput) -> None:
     """Count a batch that was committed."""
     now = time.time()
-    LANE_COMMITTED.set(now)
+    LAST_COMMIT.set(now)
     if output.oldest_append_ms:
         DELAY_SECONDS.observe(max(0.0, now - output.oldest_append_ms / 1000))
     for topic, count in output.consumed.items():
-        LANE_READ.labels(topic).inc(count)
+        RECORDS_READ.labels(topic).inc(count)
     for topic, count in Tally([record.topic for record in output.records]).items():
-        LANE_SAID.labels(topic).inc(count)
+        RECORDS_PRODUCED.labels(topic).inc(count)
     events = [record.event for record in output.records if record.event is not None]
     events += [event for event in output.recorded if type(event) in COUNTED_ON_INTAKE]
     add_counts(Tally(found for event in events for found in counts_of(event)))
     for code, count in output.dead_lettered.items():
-        LANE_REFUSED.labels(code=code).inc(count)
+        RECORDS_REFUSED.labels(code=code).inc(count)
         # A line a code and batch, whatever comes: a flood of bad records must not become one of lines. What a record
         # says, and its key, is in no line; the dead letter has them.
         topic, partition, offset, trace = output.first_dead_lettered[code]

@@ -48,7 +48,7 @@ async def publish(
                 await _delivered(under_way)
                 for partition in partitions[topic]:
                     await producer.send_and_wait(topic, value, partition=partition, headers=headers)
-                # Lanes go by the broker's time, in milliseconds: the next day's events must have a later one.
+                # Tasks go by the broker's time, in milliseconds: the next day's events must have a later one.
                 await asyncio.sleep(0.002)
             else:
                 raw = key.encode()

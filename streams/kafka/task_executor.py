@@ -16,7 +16,7 @@ from streams.engine.output import Record, TaskOutput
 from streams.engine.quarantine import AgentError
 from streams.engine.record_queue import RecordQueue
 from streams.engine.task import StreamTask
-from streams.kafka.metrics import LANE_BATCH_SECONDS, count_committed, see_learned, see_policies
+from streams.kafka.metrics import BATCH_SECONDS, count_committed, see_learned, see_policies
 from streams.kafka.store_transaction import TaskStores
 from streams.shutdown import cancel_and_wait
 
@@ -175,7 +175,7 @@ class TaskExecutor:
     async def _process_batch(self, records: dict[str, Sequence[Record]]) -> None:
         """Decide on records, and commit what comes of it."""
         task = self.task
-        with LANE_BATCH_SECONDS.time(), task.tracer.step("decide"):
+        with BATCH_SECONDS.time(), task.tracer.step("decide"):
             if self._fetch_schema is not None:
                 for value in task.unknown_schemas(r.value or b"" for some in records.values() for r in some):
                     await self._fetch_schema(value)

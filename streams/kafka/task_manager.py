@@ -23,7 +23,7 @@ from streams.kafka.changelog_format import changelog_topic
 from streams.kafka.committer import OffsetClient, TransactionalCommitter
 from streams.kafka.deployment import Deployment
 from streams.kafka.gauges import GAUGES
-from streams.kafka.metrics import LANES
+from streams.kafka.metrics import TASKS
 from streams.kafka.restore import ChangelogReader, Standby, open_store
 from streams.kafka.retry import retry_until_available
 from streams.kafka.rocksdb_store import RocksDBStore
@@ -148,9 +148,9 @@ class TaskManager:
         if kept:
             self._standby = Standby(self._settings, self._places(kept), self._failed, self._ids())
             await retry_until_available(self._settings, "following changelogs", self._standby.start)
-        LANES.set(len(wanted))
+        TASKS.set(len(wanted))
         self.opened = True
-        log.info("lanes_open", lanes=wanted, standbys=kept)
+        log.info("tasks_open", tasks=wanted, standbys=kept)
 
     async def stop(self) -> None:
         """Stop all tasks after their batch in hand; stores stay open, so that they can be taken up again."""
@@ -233,7 +233,7 @@ class TaskManager:
     async def _begin(self, partition: int) -> None:
         settings = self._settings
         share = max(settings.worker.cached_states // max(len(self._committers), 1), 1_000)
-        tracer = None if self._tracing is None else self._tracing.lane(partition)
+        tracer = None if self._tracing is None else self._tracing.tracer(partition)
         task, stores = make_task(
             settings, partition, self._agents, self._stores, self._book, self._codec, share, self.vault, tracer
         )
@@ -270,7 +270,7 @@ class TaskManager:
             return
         self._failed(
             FatalError(
-                f"Lanes were fenced {self._fenced} times and could commit nothing in between: another program writes "
+                f"Tasks were fenced {self._fenced} times and could commit nothing in between: another program writes "
                 f"under this worker's transactional ids. {fencing_remedy(self._settings)}"
             )
         )
@@ -329,7 +329,7 @@ class TaskManager:
     def under_way(self) -> dict[str, int]:
         """Return what should move, by name with a number that changes when it does."""
         if self._opening is not None:
-            return {"opening lanes": -1 if self._reader is None else self._reader.rows}
+            return {"opening tasks": -1 if self._reader is None else self._reader.rows}
         if not self.opened:
             # A rebalance takes as long as the slowest member, and nobody tells whether the coordinator is away.
             patience = self._settings.worker.rebalance_timeout_seconds

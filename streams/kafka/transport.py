@@ -1,4 +1,4 @@
-"""Faust's transport for tasks: `lane://host:port`.
+"""Faust's transport for tasks.
 
 Faust's consumer makes two asyncio tasks a message. This one hands whole lists of records to the tasks, and leaves to
 Faust only what belongs to no task. Membership of the group, heartbeats in a thread of their own, assignment
@@ -243,6 +243,6 @@ def see_times(settings: Settings, records: Mapping[TP, Any]) -> None:
 
 
 class Transport(driver.Transport):
-    """`lane://`, found by Faust through the entry point group `faust.transports`."""
+    """Faust's own, with the consumer of tasks."""
 
     Consumer = TaskConsumer

@@ -1,4 +1,4 @@
-"""A worker process: one Faust app with its lanes, until it is told to stop or something fails."""
+"""A worker process: one Faust app with its tasks, until it is told to stop or something fails."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ async def _run(worker: Worker, app: WorkerApp, codec: Codec) -> None:
     stalls = Stalls(settings.health.stall_seconds)
 
     def health_status() -> HealthStatus:
-        # Before there are lanes, only neighbours are waited for.
+        # Before there are tasks, only neighbours are waited for.
         under_way = app.task_manager.under_way() if app.ending is not None else {}
-        unready = (unreadable_partitions() or long_wait()) if app.task_manager.ready else "its lanes are not open yet"
+        unready = (unreadable_partitions() or long_wait()) if app.task_manager.ready else "its tasks are not open yet"
         return HealthStatus(stalls.stalled(under_way, excused=is_waiting()), unready)
 
     async with health(settings.health, health_status):

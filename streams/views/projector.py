@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 # Rows a transaction: it holds up Redis while it runs.
 _ROWS = 1_000
-# The named value in which a lane keeps the last day that its accounts have closed.
+# The named value in which a task keeps the last day that its accounts have closed.
 CLOSED = "closed_through"
 _FETCH_BYTES = 4 * 1024 * 1024
 
@@ -242,9 +242,9 @@ class Projector:
         return True
 
     def _take_rules(self, named: Mapping[str, str]) -> dict[str, str]:
-        """Take up what the named values of a lane tell of policies; returns what of it is new.
+        """Take up what the named values of a task tell of policies; returns what of it is new.
 
-        Each lane keeps the same, some later than others. A text is never changed but that a list goes on.
+        Each task keeps the same, some later than others. A text is never changed but that a list goes on.
         """
         found = {n: text for n, text in named.items() if is_of_rules(n) and len(text) > len(self._kept.get(n, ""))}
         if found:

@@ -68,7 +68,7 @@ def test_topics_that_compress_by_themselves_are_read_back(workers: WorkerCluster
     workers.kill()
     shutil.rmtree(workers.data_dir())
     workers.start()
-    workers.wait(lambda: len(workers.log_lines("lanes_open")) > 1, "the second start")
+    workers.wait(lambda: len(workers.log_lines("tasks_open")) > 1, "the second start")
     workers.wait_until_idle()
     workers.assert_exact(history())
     # What an operator set is kept where something else of the topic is mended.

@@ -1,4 +1,4 @@
-"""Commits of a lane on real Kafka, where answers are lost and lanes change hands."""
+"""Commits of a task on real Kafka, where answers are lost and tasks change hands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.worker_cluster import WorkerCluster
 
 
 class Owner:
-    """A worker as far as one lane's commits go."""
+    """A worker as far as one task's commits go."""
 
     def __init__(self, workers: WorkerCluster, name: str, probe: OffsetClient) -> None:
         settings = workers.settings()
@@ -44,7 +44,7 @@ class Owner:
         )
 
     async def take(self) -> None:
-        """Take the lane."""
+        """Take the task."""
         await self.broker.start()
         await self.broker.resume_offsets(["payments", "clock"], None)
 
@@ -155,7 +155,7 @@ def test_a_commit_whose_answer_is_lost_happens_once(workers: WorkerCluster, monk
     assert letters(workers) == {0: 1, 1: 1, 2: 1}
 
 
-def test_a_worker_that_lost_its_lane_neither_commits_nor_drives_the_new_owner_out(workers: WorkerCluster) -> None:
+def test_a_worker_that_lost_its_task_leaves_its_new_owner_alone(workers: WorkerCluster) -> None:
     for _ in range(3):
         workers.produce("payments", 0, b"k", b"v")
 
@@ -176,7 +176,7 @@ def test_a_worker_that_lost_its_lane_neither_commits_nor_drives_the_new_owner_ou
     assert letters(workers) == {0: 1, 1: 1, 2: 1}
 
 
-def test_a_worker_that_was_fenced_by_nobody_who_stays_takes_its_lanes_again(workers: WorkerCluster) -> None:
+def test_tasks_fenced_by_nobody_who_stays_are_taken_again(workers: WorkerCluster) -> None:
     events = list(simulate(accounts=12, days=8, seed=3, start=date(2026, 1, 5)))
     half = len(events) // 2
 

@@ -43,7 +43,7 @@ def test_a_topic_that_was_made_anew_and_has_grown_is_not_read_on_in(workers: Wor
     assert workers.stop() == 0
     # It is no news any more.
     workers.start()
-    workers.wait(lambda: len(workers.log_lines("lanes_open")) > 2, "another start")
+    workers.wait(lambda: len(workers.log_lines("tasks_open")) > 2, "another start")
     assert len(workers.log_lines("topic_remade")) == workers.partitions
 
 

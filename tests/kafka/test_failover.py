@@ -48,7 +48,7 @@ async def leaders(workers: WorkerCluster, group: str) -> tuple[int, int]:
 
 
 def one_broker_for_both(workers: WorkerCluster) -> int:
-    """Let workers be of a group whose coordinator leads a partition of each lane too; returns its node id."""
+    """Let workers be of a group whose coordinator leads a partition of each task too; returns its node id."""
     for number in range(100):
         # A topic that was just made may have no partition in what a broker tells yet.
         with suppress(KafkaError, ValueError):

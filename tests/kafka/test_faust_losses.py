@@ -1,4 +1,4 @@
-"""Where plain Faust loses or doubles data, and why lanes take the place of its hot path.
+"""Where plain Faust loses or doubles data, and why tasks take the place of its hot path.
 
 Each test shows one fault of faust-streaming as it is pinned, on real Kafka where that is needed; an upgrade that mends
 one makes its test fail, and what was built around it can go. What a worker of ours does in the same place is held by
@@ -308,7 +308,7 @@ def test_a_timer_cannot_write_to_a_table(tmp_path: Path) -> None:
 
 def test_of_a_window_that_closes_on_two_partitions_the_second_is_never_told(tmp_path: Path) -> None:
     """What was last closed is kept for all partitions together: of the others the values go, and nobody hears of them.
-    Ours has no windows: lanes tell each other how far they have closed a day (`streams/engine/day_close.py`).
+    Ours has no windows: tasks tell each other how far they have closed a day (`streams/engine/day_close.py`).
     """
     told = []
 

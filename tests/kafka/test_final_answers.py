@@ -54,7 +54,7 @@ def test_a_session_timeout_that_brokers_do_not_allow_is_named(
         last = last_words(workers, session_timeout_seconds=seconds, **allowed)
         assert f"worker.session_timeout_seconds is {seconds}: set it between the brokers'" in last
         workers.start(session_timeout_seconds=6, **allowed)
-        workers.wait(lambda: bool(workers.log_lines("lanes_open")), "its lanes")
+        workers.wait(lambda: bool(workers.log_lines("tasks_open")), "its tasks")
 
 
 def test_a_transaction_timeout_that_brokers_do_not_allow_is_named(strict: KafkaCluster, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_worker_on_a_full_disk_keeps_its_stores_and_goes_on_with_room(workers:
                 assert "Make room" in told
                 del workers.processes["one"]
             else:
-                workers.wait(lambda: workers.log_lines("lanes_open") != [], "lanes")
+                workers.wait(lambda: workers.log_lines("tasks_open") != [], "tasks")
                 workers.kill()
             disk.free()
         assert workers.log_lines("store_rebuilt") == []

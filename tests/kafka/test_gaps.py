@@ -65,7 +65,7 @@ def test_a_worker_that_was_slow_passes_over_nothing(workers: WorkerCluster, what
         assert told in workers.log().strip().splitlines()[-1]
 
 
-def test_a_worker_starts_again_after_all_that_lanes_told_each_other_is_older_than_is_kept(
+def test_a_worker_starts_after_all_barriers_have_expired(
     workers: WorkerCluster,
 ) -> None:
     days = list(simulate(accounts=12, days=6, seed=3))

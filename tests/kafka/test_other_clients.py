@@ -171,7 +171,7 @@ def test_a_registry_that_goes_away_is_waited_for(
         workers.codec = Codec(known)
         lines = lines_of(workers, events, workers.codec)
         workers.start()
-        workers.wait(lambda: '"event": "lanes_open"' in workers.log(), "its lanes")
+        workers.wait(lambda: '"event": "tasks_open"' in workers.log(), "its tasks")
         proxy.set_targets([nowhere])
         proxy.cut()
         by_librdkafka_as_java(workers.bootstrap, lines)

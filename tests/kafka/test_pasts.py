@@ -195,10 +195,10 @@ def test_a_worker_that_is_started_again_reads_nothing_back_that_it_has(workers: 
     workers.wait_until_idle()
     assert workers.stop() == 0
     workers.start()
-    workers.wait(lambda: bool(workers.log_lines("lanes_open")[1:]), "the second start")
+    workers.wait(lambda: bool(workers.log_lines("tasks_open")[1:]), "the second start")
     workers.kill()
     workers.start()
-    workers.wait(lambda: bool(workers.log_lines("lanes_open")[2:]), "the third start")
+    workers.wait(lambda: bool(workers.log_lines("tasks_open")[2:]), "the third start")
     assert not workers.log_lines("store_rebuilt")
     # The last row and the beacon of three partitions of three agents, and no more.
     assert workers.log_lines("restored")[1]["rows"] == 18

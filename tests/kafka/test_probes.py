@@ -79,8 +79,8 @@ def test_workers_say_what_is_so_of_them_through_a_take_over(workers: WorkerClust
 
 
 def share(workers: WorkerCluster) -> list[int]:
-    """Return the numbers of lanes of those workers that have any."""
-    found = [metrics(workers, name)["reprieve_lanes",] for name in ("one", "two")]
+    """Return the numbers of tasks of those workers that have any."""
+    found = [metrics(workers, name)["reprieve_tasks",] for name in ("one", "two")]
     return [int(count) for count in found if count]
 
 
@@ -110,5 +110,5 @@ def test_a_worker_whose_kms_is_away_lives_and_is_not_ready(
     workers.wait(lambda: bool(workers.log_lines("broker_away")), "a question that nobody answers")
     assert {line["doing"] for line in workers.log_lines("broker_away")} == {"asking for the master keys"}
     assert workers.http_get("/livez")[0] == 200
-    assert workers.http_get("/readyz") == (503, "its lanes are not open yet\n")
+    assert workers.http_get("/readyz") == (503, "its tasks are not open yet\n")
     assert workers.stop() in (-signal.SIGTERM, 128 + signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Hostile input on real Kafka: large records, dead letters, strange headers, a stuttering clock. None stalls a lane."""
+"""Hostile input on real Kafka: large records, dead letters, strange headers, a stuttering clock. None stalls a task."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_large_records_and_a_batch_of_dead_letters_and_strange_headers_are_answe
     assert len(odd.headers) == 503
     (odd,) = [e for e in letters if e.value == b"\xfc"]
     assert odd.headers == {"plain": b"1", "odd \\xff\\xfe": b"2"}
-    # And the lane goes on.
+    # And the task goes on.
     paid = ev.PaymentReceived(
         event_id="pay",
         occurred_at=opened.occurred_at,

@@ -107,7 +107,7 @@ def test_records_with_their_producers_time_are_not_taken(workers: WorkerCluster)
 
 def test_settings_of_topics_are_looked_at_while_nothing_comes(workers: WorkerCluster) -> None:
     workers.start()
-    workers.wait(lambda: bool(workers.log_lines("lanes_open")), "its lanes")
+    workers.wait(lambda: bool(workers.log_lines("tasks_open")), "its tasks")
     topics.configure(workers, "account-changelog", {"cleanup.policy": "delete"})
     last = refused(workers)
     assert "account-changelog has cleanup.policy=delete where it must be compact" in last
@@ -116,7 +116,7 @@ def test_settings_of_topics_are_looked_at_while_nothing_comes(workers: WorkerClu
 
 def test_a_topic_that_was_deleted_is_told_of(workers: WorkerCluster) -> None:
     workers.start()
-    workers.wait(lambda: bool(workers.log_lines("lanes_open")), "its lanes")
+    workers.wait(lambda: bool(workers.log_lines("tasks_open")), "its tasks")
     topics.delete(workers, ["dead-letters"])
     assert f"{workers.prefix}dead-letters was deleted" in refused(workers)
 

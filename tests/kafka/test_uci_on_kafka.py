@@ -33,5 +33,5 @@ def test_the_card_data_by_two_workers_is_the_card_data_by_one_process(workers: W
     workers.assert_exact(events)
     # Both had a share of it.
     for name in ("one", "two"):
-        opened = [json.loads(line) for line in workers.log(name).splitlines() if '"lanes_open"' in line]
-        assert opened[-1]["lanes"]
+        opened = [json.loads(line) for line in workers.log(name).splitlines() if '"tasks_open"' in line]
+        assert opened[-1]["tasks"]

@@ -113,7 +113,7 @@ def test_a_record_on_a_wrong_partition_can_be_sent_on_instead(workers: WorkerClu
     workers.wait_until_idle()
     assert not [e for e in workers.outputs() if isinstance(e, ev.DeadLetter)]
     ends = {tp.partition: at for tp, at in workers.committed().items() if tp.topic == workers.prefix + "accounts"}
-    # The lane of the right partition read it as well.
+    # The task of the right partition read it as well.
     assert ends[place] > 0
 
 
@@ -139,7 +139,7 @@ def test_a_worker_that_froze_commits_nothing_when_another_has_taken_over(workers
     first, second = split(history(), 2)
     frozen = workers.start("one")
     # What its partitions are of is committed before they are open.
-    workers.wait(lambda: bool(opened(workers, "one")[-1][0]), "its lanes")
+    workers.wait(lambda: bool(opened(workers, "one")[-1][0]), "its tasks")
     workers.publish(first)
     workers.wait(lambda: bool(workers.committed()), "progress")
     os.kill(frozen.pid, signal.SIGSTOP)
@@ -148,7 +148,7 @@ def test_a_worker_that_froze_commits_nothing_when_another_has_taken_over(workers
     workers.wait_until_idle()
     os.kill(frozen.pid, signal.SIGCONT)
     workers.wait(
-        lambda: "fenced" in workers.log("one") or workers.log("one").count("lanes_open") > 1, "the end of the freeze"
+        lambda: "fenced" in workers.log("one") or workers.log("one").count("tasks_open") > 1, "the end of the freeze"
     )
     workers.wait_until_idle()
     workers.assert_exact(history())
@@ -164,13 +164,13 @@ def test_a_standby_takes_over_with_the_state_that_it_has(workers: WorkerCluster)
     workers.kill("one")
     workers.wait(lambda: opened(workers, "two")[-1][0] == [0, 1, 2], "the take-over")
     warm = workers.log_lines("restored", "two")[-1]
-    # Who has no standby, and no disk, takes the same lanes over by reading everything back.
+    # Who has no standby, and no disk, takes the same tasks over by reading everything back.
     workers.kill("two")
     workers.start("three")
     workers.wait(lambda: opened(workers, "three")[-1][0] == [0, 1, 2], "the take-over")
     cold = workers.log_lines("restored", "three")[-1]
     assert warm["partitions"] == cold["partitions"] == [0, 1, 2]
-    # Of each changelog its last row, which is looked at once more, and the words of those who took the lane.
+    # Of each changelog its last row, which is looked at once more, and the words of those who took the task.
     assert warm["rows"] <= 4 * len(TAKEN_UP)
     assert cold["rows"] > 10 * len(TAKEN_UP)
     workers.publish(second)
@@ -178,7 +178,7 @@ def test_a_standby_takes_over_with_the_state_that_it_has(workers: WorkerCluster)
     workers.assert_exact(history())
 
 
-def test_a_worker_with_a_name_that_is_back_in_time_has_its_lanes_again_and_the_other_never_stopped(
+def test_a_named_worker_that_is_back_in_time_keeps_its_tasks(
     workers: WorkerCluster,
 ) -> None:
     first, second = split(history(), 2)
@@ -199,13 +199,13 @@ def test_a_worker_with_a_name_that_is_back_in_time_has_its_lanes_again_and_the_o
     workers.wait_until_idle()
     workers.assert_exact(history())
     assert opened(workers, "one") == [*before["one"], before["one"][-1]]
-    # Whoever gives lanes up in a rebalance opens them anew, and says so.
+    # Whoever gives tasks up in a rebalance opens them anew, and says so.
     assert opened(workers, "two") == before["two"]
 
 
 def opened(workers: WorkerCluster, name: str) -> list[tuple[list[int], list[int]]]:
-    """Return the lanes and the standbys that a worker has told of, one behind the other."""
-    return [(line["lanes"], line["standbys"]) for line in workers.log_lines("lanes_open", name)] or [([], [])]
+    """Return the tasks and the standbys that a worker has told of, one behind the other."""
+    return [(line["tasks"], line["standbys"]) for line in workers.log_lines("tasks_open", name)] or [([], [])]
 
 
 @pytest.mark.parametrize("disk", ["empty", "behind", "corrupt"])
@@ -260,7 +260,7 @@ def test_a_disk_that_is_ahead_of_the_cluster_is_built_anew(workers: WorkerCluste
 
 def test_a_second_worker_on_the_same_data_directory_is_refused(workers: WorkerCluster) -> None:
     workers.start("one")
-    workers.wait(lambda: "lanes_open" in workers.log("one"), "the first worker")
+    workers.wait(lambda: "tasks_open" in workers.log("one"), "the first worker")
     second = workers.start("two", data_dir=str(workers.data_dir("one")))
     assert second.wait(60) == 1
     assert "is in use by process" in workers.log("two")

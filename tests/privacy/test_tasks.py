@@ -91,7 +91,7 @@ def driven(
         made.store.close()
 
 
-def test_what_a_lane_writes_is_sealed_and_another_lane_reads_it_back(tmp_path: Path) -> None:
+def test_what_a_task_seals_another_task_reads_back(tmp_path: Path) -> None:
     with driven(tmp_path / "one") as one:
         one.feed(granted("B1", DAY), report("B1", DAY), granted("B2", DAY), report("B2", DAY))
         state, facts = one.agent_task.store.state("B1"), one.agent_task.store.history("B1")
@@ -221,7 +221,7 @@ def test_a_batch_that_was_not_committed_leaves_the_data_key_that_was(tmp_path: P
 
 
 @pytest.mark.parametrize("wrong", [None, Vault(MasterKeys({"k1": b"2" * 32}, "k1", "another file"))])
-def test_a_lane_with_other_master_keys_or_none_begins_with_nothing(tmp_path: Path, wrong: Vault | None) -> None:
+def test_a_task_with_wrong_master_keys_does_not_begin(tmp_path: Path, wrong: Vault | None) -> None:
     with driven(tmp_path) as one:
         one.feed(granted("B1", DAY))
         assert one.store.get(META + b"sealed")
@@ -229,7 +229,7 @@ def test_a_lane_with_other_master_keys_or_none_begins_with_nothing(tmp_path: Pat
         Driven(tmp_path, wrong, [])
 
 
-def test_dead_letters_of_a_lane_are_sealed(tmp_path: Path) -> None:
+def test_dead_letters_of_a_task_are_sealed(tmp_path: Path) -> None:
     with driven(tmp_path) as one:
         poison = NAME.encode()
         one.give(("profiles", poison, poison), ("feedback", None, Codec().encode(report("B1", DAY))))

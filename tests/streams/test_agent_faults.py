@@ -48,7 +48,7 @@ def second_of_a_day(events: Iterable[ev.Event], kind: type[ev.Event]) -> ev.Even
     [(AccountAgent, ev.PaymentReceived), (PlannerAgent, ev.ProfileReported)],
     ids=["account", "planner"],
 )
-def test_a_lane_whose_agent_fails_ends_where_it_was_and_goes_on_there_once_the_fault_is_gone(
+def test_a_task_whose_agent_fails_goes_on_once_it_is_mended(
     agent: type[Any], kind: type[ev.Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = list(simulate(accounts=60, days=60, seed=11, start=date(2026, 1, 5)))
@@ -103,7 +103,7 @@ def test_a_lane_whose_agent_fails_ends_where_it_was_and_goes_on_there_once_the_f
 
 
 @pytest.mark.parametrize("agent", [AccountAgent, PlannerAgent], ids=["account", "planner"])
-@pytest.mark.parametrize("where", ["lane", "local"])
+@pytest.mark.parametrize("where", ["task", "local"])
 def test_an_agent_that_fails_as_a_day_is_closed_names_agent_key_and_day(
     agent: type[Any], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""The dashboards: each panel's query is answered by a real Prometheus that scrapes lanes at work."""
+"""The dashboards: each panel's query is answered by a real Prometheus that scrapes tasks at work."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ def test_grafana_finds_its_source_and_its_dashboards() -> None:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start Prometheus over lanes that take a history; returns its address."""
+    """Start Prometheus over tasks that take a history; returns its address."""
     program = shutil.which("prometheus") or shutil.which("prometheus", path=Path(sys.executable).parent)
     if program is None:
         pytest.skip("prometheus is not here, and this machine cannot fetch it")
     folder = tmp_path_factory.mktemp("prometheus")
-    with open(folder / "log", "wb") as log, at_work(folder, log) as lanes:
-        port = lanes.stdout.readline().strip()
+    with open(folder / "log", "wb") as log, at_work(folder, log) as tasks:
+        port = tasks.stdout.readline().strip()
         assert port.isdigit(), port + (folder / "log").read_text("utf-8")
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -121,9 +121,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     # A scrape between the parts, so that what is counted is seen to grow.
                     seen = asked(address, SCRAPES)
                     until(lambda seen=seen: asked(address, SCRAPES) > seen, "a scrape")  # type: ignore[misc]
-                    lanes.stdin.write("go on\n")
-                    lanes.stdin.flush()
-                    assert lanes.stdout.readline() == "done\n", (folder / "log").read_text("utf-8")[-3000:]
+                    tasks.stdin.write("go on\n")
+                    tasks.stdin.flush()
+                    assert tasks.stdout.readline() == "done\n", (folder / "log").read_text("utf-8")[-3000:]
                 yield address
             finally:
                 server.terminate()
@@ -131,15 +131,15 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def at_work(folder: Path, log: IO[bytes]) -> Iterator[Any]:
-    """Run the process with the lanes, until the block ends."""
-    command = [sys.executable, "-m", "tests.support.programs.dashboard_source", str(folder / "lanes")]
+    """Run the process with the tasks, until the block ends."""
+    command = [sys.executable, "-m", "tests.support.programs.dashboard_source", str(folder / "tasks")]
     with subprocess.Popen(
         command, cwd=HOUSE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-    ) as lanes:
+    ) as tasks:
         try:
-            yield lanes
+            yield tasks
         finally:
-            lanes.terminate()
+            tasks.terminate()
 
 
 def asked(address: str, query: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""A lane's producer never lives on, and never takes a place for known that the broker did not tell."""
+"""A task's producer never lives on, and never takes a place for known that the broker did not tell."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def worked(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[InMemoryCluster, InMemoryWorker, InMemoryWorker, list[Counter[tuple[str, ...]]]]:
     """Return a house after the history, in which partitions changed workers, and what these told meanwhile."""
-    cluster, one, two = InMemoryCluster(tmp_path_factory.mktemp("lanes")), InMemoryWorker(), InMemoryWorker()
+    cluster, one, two = InMemoryCluster(tmp_path_factory.mktemp("tasks")), InMemoryWorker(), InMemoryWorker()
     told = []
 
     async def run() -> None:

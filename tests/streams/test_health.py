@@ -67,14 +67,14 @@ def test_probes_say_what_was_seen_last_and_nothing_else_is_served() -> None:
         async with health(HealthSettings(port=0), lambda: standing) as port:
             assert await until(port, "/readyz", 200) == "ok"
             assert await until(port, "/livez", 200) == "ok"
-            standing = HealthStatus(readiness_error="its lanes are not open yet")
-            assert await until(port, "/readyz", 503) == "its lanes are not open yet"
+            standing = HealthStatus(readiness_error="its tasks are not open yet")
+            assert await until(port, "/readyz", 503) == "its tasks are not open yet"
             assert (await asyncio.to_thread(asked, port, "/livez"))[0] == 200
             standing = HealthStatus(liveness_error="partition 3 has not moved for 121 s")
             assert await until(port, "/livez", 503) == await until(port, "/readyz", 503) == standing.liveness_error
             status, text = await asyncio.to_thread(asked, port, "/metrics")
             assert status == 200
-            assert "reprieve_lanes" in {family.name for family in text_string_to_metric_families(text)}
+            assert "reprieve_tasks" in {family.name for family in text_string_to_metric_families(text)}
             for path in ("/", "/table/accounts", "/metrics/x", "/../etc/passwd"):
                 assert (await asyncio.to_thread(asked, port, path))[0] == 404
         with pytest.raises(urllib.error.URLError):
@@ -205,7 +205,7 @@ def test_a_worker_that_waits_for_its_broker_lives_and_is_not_ready(tmp_path: Pat
             ends = time.monotonic() + 3
             while time.monotonic() < ends:
                 assert asked(port, "/livez") == (200, "ok\n")
-            assert asked(port, "/readyz") == (503, "its lanes are not open yet\n")
+            assert asked(port, "/readyz") == (503, "its tasks are not open yet\n")
             text = asked(port, "/metrics")[1]
             assert re.search(r"^reprieve_broker_wait_seconds [0-9.]*[1-9]", text, re.MULTILINE)
         finally:

@@ -122,7 +122,7 @@ def by_any(event: ev.Event) -> ev.Event:
     return replace(event, caused_by="") if isinstance(event, ev.ContactRevised | ev.OfferWithdrawn) else event
 
 
-def test_lanes_say_what_one_process_says_and_count_their_portfolio_right(tmp_path: Path) -> None:
+def test_tasks_and_their_portfolio_equal_one_process(tmp_path: Path) -> None:
     cluster, one, two = InMemoryCluster(tmp_path, 3), InMemoryWorker(), InMemoryWorker()
 
     async def run() -> None:
@@ -216,7 +216,7 @@ def test_another_release_of_the_rules_changes_nothing_until_a_change_is_publishe
     assert told.events == ["policy_not_in_force"]
 
 
-def test_a_lane_goes_on_only_under_the_policy_that_it_knows(tmp_path: Path) -> None:
+def test_a_task_goes_on_only_under_the_policy_that_it_knows(tmp_path: Path) -> None:
     cluster, owner = InMemoryCluster(tmp_path, 1), InMemoryWorker()
 
     async def opened(book: PolicyBook) -> None:
@@ -278,7 +278,7 @@ def test_the_command_refuses_what_would_be_refused(pack: str, day: str, words: s
     assert words in str(found.exception)
 
 
-def test_an_offer_over_two_accounts_that_end_at_one_close_is_withdrawn_alike_by_lanes(tmp_path: Path) -> None:
+def test_tasks_withdraw_an_offer_over_two_ended_accounts_alike(tmp_path: Path) -> None:
     # Found by chaos: a change of policy ended both, and whichever the planner heard of first was named as the cause.
     told = [
         change(f"C{n}", date(2026, 1, 5) + timedelta(days=100 * n // 3), files, history()[0].occurred_at)

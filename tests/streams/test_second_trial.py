@@ -1,4 +1,4 @@
-"""After a breach a change of policy lets what was learned lead again: the same after restarts, and in lanes."""
+"""After a breach a change of policy lets what was learned lead again: the same after restarts, and in tasks."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_it_is_the_same_after_restarts(story: Told, tmp_path: Path) -> None:
     assert said == list(story.said)
 
 
-def test_lanes_say_what_one_process_says(story: Told, tmp_path: Path) -> None:
+def test_tasks_publish_what_one_process_publishes(story: Told, tmp_path: Path) -> None:
     house, one, two = InMemoryCluster(tmp_path, 2), InMemoryWorker(), InMemoryWorker()
     house.book = story.book
     events = story.events

@@ -77,7 +77,7 @@ def once(seed: int) -> Outcome:
 
 @settings(max_examples=4, deadline=None, derandomize=True, phases=(Phase.generate,))
 @given(data=st.data(), found=arrivals(contradictions=True))
-def test_lanes_cut_batches_anywhere_and_give_the_same(data: st.DataObject, found: tuple[int, list[ev.Event]]) -> None:
+def test_tasks_cut_batches_anywhere_and_give_the_same(data: st.DataObject, found: tuple[int, list[ev.Event]]) -> None:
     _, events = found
     whole = Outcome([events])
     whole.check(Outcome(data.draw(cuts(events))))
@@ -86,7 +86,7 @@ def test_lanes_cut_batches_anywhere_and_give_the_same(data: st.DataObject, found
 
 @settings(max_examples=4, deadline=None, derandomize=True, phases=(Phase.generate,))
 @given(data=st.data(), found=arrivals(contradictions=False))
-def test_lanes_give_the_same_for_repetitions(data: st.DataObject, found: tuple[int, list[ev.Event]]) -> None:
+def test_tasks_give_the_same_for_repetitions(data: st.DataObject, found: tuple[int, list[ev.Event]]) -> None:
     seed, events = found
     parts = data.draw(st.sampled_from([[events], [[event] for event in events]]))
     # What was refused is refused again.

@@ -81,7 +81,7 @@ def test_what_is_no_trace_context_is_none(came: bytes | None) -> None:
     assert parsed(came) is None
 
 
-def test_lanes_carry_the_trace_of_a_record_to_all_that_is_said_of_it_and_on(tmp_path: Path) -> None:
+def test_tasks_carry_the_trace_of_a_record_to_all_outputs(tmp_path: Path) -> None:
     cluster, owner, events = InMemoryCluster(tmp_path, 1), InMemoryWorker(), history()
     with capture_logs() as lines:
         asyncio.run(taken(cluster, owner, events))
@@ -194,7 +194,7 @@ def traced(
         port = served.addresses[0][1]
         settings = Settings.load(tracing={"otlp_endpoint": f"http://127.0.0.1:{port}", "sample_ratio": ratio})
         tracing = Tracing(settings)
-        cluster.trace = tracing.lane
+        cluster.trace = tracing.tracer
         await taken(cluster, owner, events, sampled)
         await tracing.close()
         await served.cleanup()

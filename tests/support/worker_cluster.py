@@ -340,7 +340,7 @@ class WorkerCluster:
             heard = found[name]
             of_several = isinstance(heard, ev.OfferWithdrawn) and ends[heard.borrower_id, heard.business_date] > 1
             if of_several or isinstance(heard, ev.ContactRevised):
-                # Of several accounts that end, or that are called about, the lanes may hear first of another.
+                # Of several accounts that end, or that are called about, the tasks may hear first of another.
                 heard = replace(heard, caused_by=event.caused_by, occurred_at=event.occurred_at)  # type: ignore[attr-defined]
             if heard != event:
                 other.append((event, heard))

@@ -1,4 +1,4 @@
-"""A process with real lanes at work, whose metrics Prometheus scrapes.
+"""A process with real tasks at work, whose metrics Prometheus scrapes.
 
 It writes its port on the first line, takes a part of a history whenever it is sent a line, and ends with its input.
 """
@@ -16,7 +16,7 @@ import streams.views.projector  # noqa: F401
 from simulator.runs import simulate
 from streams.http.health import health
 from streams.kafka.gauges import GAUGES
-from streams.kafka.metrics import LANES
+from streams.kafka.metrics import TASKS
 from streams.settings import HealthSettings
 from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker
 
@@ -31,7 +31,7 @@ async def run(folder: Path) -> None:
     GAUGES.watch(owner)
     house.open(owner, 0)
     house.open(owner, 1)
-    LANES.set(2)
+    TASKS.set(2)
     size = len(events) // PARTS + 1
     parts = [events[start : start + size] for start in range(0, len(events), size)]
     async with health(HealthSettings(port=0)) as port:
