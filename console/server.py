@@ -17,8 +17,7 @@ from streams.http.auth.middleware import Authenticator
 from streams.http.health import HealthStatus, health
 from streams.http.server import HttpServer
 from streams.http.sockets import listening
-from streams.settings import AccessSettings, ConsoleSettings, HealthSettings
-from streams.settings_http import HttpSettings
+from streams.settings import AccessSettings, ConsoleSettings, HealthSettings, HttpSettings
 
 
 class ConsoleServer:

@@ -17,8 +17,7 @@ from schemas.codec import Codec
 from schemas.errors import FatalError, InvalidEventError, RetryableError
 from schemas.events import Event
 from schemas.topics import TOPICS
-from streams.settings import RegistrySettings, Settings
-from streams.settings_errors import without_password
+from streams.settings import RegistrySettings, Settings, without_password
 
 T = TypeVar("T")
 ANSWERS = prometheus_client.Counter(

@@ -17,8 +17,7 @@ from streams.cli.common import json_option
 @json_option
 def settings_command(config: Path | None, as_json: bool) -> None:
     """Show all settings as a worker would take them, and where each that was set was set; secrets are masked."""
-    from streams.settings import origins
-    from streams.settings_errors import without_password
+    from streams.settings import origins, without_password
 
     found: dict[str, dict[str, Any]] = {
         group: {name: without_password(value) if isinstance(value, str) else value for name, value in values.items()}

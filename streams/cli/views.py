@@ -157,7 +157,7 @@ def acl_command(config: Path | None, as_json: bool) -> None:
 
 def _address(settings: Settings) -> str:
     """Return where Redis is, without a password."""
-    from streams.settings_errors import without_password
+    from streams.settings import without_password
 
     return without_password(settings.redis.url or "")
 

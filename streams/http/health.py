@@ -24,8 +24,7 @@ from prometheus_client.exposition import choose_encoder
 
 from schemas.errors import FatalError
 from streams.http.server import HttpServer
-from streams.settings import HealthSettings
-from streams.settings_http import HttpSettings
+from streams.settings import HealthSettings, HttpSettings
 from streams.shutdown import cancel_and_wait
 
 log: Any = structlog.get_logger(__name__)

@@ -26,7 +26,7 @@ from aiohttp import web
 
 from streams.http.request_origin import Network, client_address
 from streams.http.sockets import block_of
-from streams.settings_http import HttpSettings
+from streams.settings import HttpSettings
 from streams.shutdown import cancel_and_wait
 
 log: Any = structlog.get_logger(__name__)

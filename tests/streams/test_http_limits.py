@@ -23,7 +23,7 @@ from prometheus_client import REGISTRY
 from streams.http.request_origin import networks
 from streams.http.server import HttpServer
 from streams.http.sockets import listening
-from streams.settings_http import HttpSettings
+from streams.settings import HttpSettings
 
 PATIENCE = 30.0
 GET = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
@@ -319,7 +319,7 @@ from aiohttp import web
 from streams.http.server import HttpServer
 from streams.http.sockets import listening
 from streams.logs import set_up_logging
-from streams.settings_http import HttpSettings
+from streams.settings import HttpSettings
 async def page(request): return web.Response(text="page")
 async def main():
     set_up_logging("DEBUG", "json")

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 from schemas.errors import UsageError
 from streams.cli import cli
-from streams.settings import Settings
-from streams.settings_errors import NO_SETTINGS
+from streams.settings import NO_SETTINGS, Settings
 
 # Somebody with a password, as an address has them.
 ME = "me:" + "hunter2" + "@"

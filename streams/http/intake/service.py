@@ -15,8 +15,7 @@ from streams.http.request_origin import Network, networks
 from streams.http.server import HttpServer
 from streams.http.sockets import listening
 from streams.partners.partner_registry import Partner
-from streams.settings import IntakeSettings, Settings
-from streams.settings_http import HttpSettings
+from streams.settings import HttpSettings, IntakeSettings, Settings
 from streams.shutdown import wait_for_signal
 
 
