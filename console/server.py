@@ -15,8 +15,7 @@ from schemas.errors import FatalError
 from streams.http.auth.exposure import check_exposure, server_tls
 from streams.http.auth.middleware import Authenticator
 from streams.http.health import HealthStatus, health
-from streams.http.server import HttpServer
-from streams.http.sockets import listening
+from streams.http.server import HttpServer, listening
 from streams.settings import AccessSettings, ConsoleSettings, HealthSettings, HttpSettings
 
 

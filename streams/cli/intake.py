@@ -30,8 +30,7 @@ def intake_command(
     policy: str | None,
 ) -> None:
     """Take signed events of partners in, over HTTP, until told to stop."""
-    from streams.http.intake.event_sink import EventSink
-    from streams.http.intake.service import run_intake
+    from streams.http.intake.server import EventSink, run_intake
     from streams.kafka.event_sink import KafkaSink
     from streams.local.event_sink import LocalSink
     from streams.local.store import book_of

@@ -25,7 +25,6 @@ import structlog
 from aiohttp import web
 
 from streams.http.request_origin import Network, client_address
-from streams.http.sockets import block_of
 from streams.settings import HttpSettings
 from streams.shutdown import cancel_and_wait
 
@@ -44,6 +43,8 @@ _LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # Descriptors that are left to the rest of the process: of those that it may have, so many in a hundred.
 _SHARE = 50
+# Connections that may wait to be accepted.
+_BACKLOG = 512
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -331,3 +332,50 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._server._gone(self._held)
         self._inner.connection_lost(error)
+
+
+def listening(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen at every address of a host. Raises OSError where one cannot be had."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in sorted(infos, key=lambda info: info[0] != socket.AF_INET):
+            if not found or port:
+                found.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+    except OSError:
+        for one in found:
+            one.close()
+        raise
+    return found
+
+
+def block_of(address: str) -> str:
+    """Return what counts as one address: of IPv6 the network that one customer is given."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(found), 64), strict=False))
+
+
+class ClientDisconnectedError(ConnectionResetError):
+    """The connection ended before the body was there; nobody waits for an answer."""
+
+
+async def read_body(request: web.Request, seconds: float) -> bytes:
+    """Return a request's body.
+
+    Raises TimeoutError where it does not come within `seconds`, ClientDisconnectedError where the client left.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except (ConnectionError, RuntimeError) as error:
+        # aiohttp raises RuntimeError where a connection ended before its body was asked for.
+        if request.transport is not None:
+            raise
+        raise ClientDisconnectedError("the client left before its body was there") from error

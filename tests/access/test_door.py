@@ -30,8 +30,8 @@ from streams.http.auth.exposure import server_tls
 from streams.http.auth.login_routes import LOGIN_PERMISSIONS, LoginRoutes
 from streams.http.auth.middleware import Authenticator
 from streams.http.auth.permissions import IDENTITY, Permissions
-from streams.http.auth.rate_limiter import RateLimiter
 from streams.http.auth.tokens import Tokens
+from streams.http.rate_limiter import RateLimiter
 from streams.settings import AccessSettings, ConsoleSettings, HealthSettings
 from tests.support.console_client import Clock, Guarded, access_settings, guarded
 

@@ -20,7 +20,7 @@ from schemas.contracts import contracts
 from schemas.openapi import TAKEN
 from streams.cli.common import book_named
 from streams.http.intake.admission import OWN_IDS
-from streams.http.intake.limits import TokenBucket
+from streams.http.rate_limiter import RateLimiter
 from streams.local.event_sink import LocalSink
 from streams.local.runtime import LocalRuntime
 from streams.partners.signing import SignatureError, secret_of, signed, verified
@@ -405,14 +405,14 @@ def test_the_sources_of_the_tests_are_a_valid_file() -> None:
 
 def test_a_clock_that_is_set_back_shuts_the_door_to_nobody() -> None:
     now = [1_000_000.0]
-    bucket = TokenBucket(50, 500, lambda: now[0])
-    bucket.take(100)
+    limits = RateLimiter(50, 1, lambda: now[0], burst=500)
+    limits.take("shop", 100)
     now[0] -= 3_600
-    assert bucket.wait() == 0
-    bucket.take(400)
-    assert 0 < bucket.wait() <= 1 / 50
+    assert limits.wait("shop") == 0
+    limits.take("shop", 400)
+    assert limits.wait("shop") == 1
     now[0] += 1
-    assert bucket.wait() == 0
+    assert limits.wait("shop") == 0
 
 
 def test_an_intake_whose_disk_is_full_says_so_and_goes_on_once_there_is_room(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-import streams.http.intake.metrics
+import streams.http.intake.server
 import streams.http.server
 import streams.kafka.gauges
 import streams.kafka.metrics

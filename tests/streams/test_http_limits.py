@@ -21,8 +21,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from streams.http.request_origin import networks
-from streams.http.server import HttpServer
-from streams.http.sockets import listening
+from streams.http.server import HttpServer, listening
 from streams.settings import HttpSettings
 
 PATIENCE = 30.0
@@ -317,7 +316,7 @@ SERVING = """
 import asyncio, sys
 from aiohttp import web
 from streams.http.server import HttpServer
-from streams.http.sockets import listening
+from streams.http.server import listening
 from streams.logs import set_up_logging
 from streams.settings import HttpSettings
 async def page(request): return web.Response(text="page")

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from streams.http.body import ClientDisconnectedError, read_body
+from streams.http.server import ClientDisconnectedError, read_body
 
 BEGUN = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{"
 

@@ -14,8 +14,7 @@ from standardwebhooks import Webhook
 
 from schemas import events as ev
 from schemas.errors import RetryableError
-from streams.http.intake.event_sink import EventSink
-from streams.http.intake.service import serving
+from streams.http.intake.server import EventSink, serving
 from streams.partners.partner_registry import parse_partners
 from streams.settings import IntakeSettings
 from tests.support.webhook_receivers import SECRETS

@@ -18,11 +18,11 @@ from schemas.errors import RetryableError
 from streams.http.auth.cookie_keys import CookieKeys
 from streams.http.auth.oidc import Issuer, SignInRefusedError
 from streams.http.auth.permissions import IDENTITY, OPEN, PUBLIC, SOMEBODY_HERE, Identity, Permissions
-from streams.http.auth.rate_limiter import RateLimiter
 from streams.http.auth.sessions import Session, Sessions
 from streams.http.auth.tokens import Tokens
-from streams.http.body import read_body
+from streams.http.rate_limiter import RateLimiter
 from streams.http.request_origin import SAFE_METHODS, client_address, is_same_origin, networks
+from streams.http.server import read_body
 from streams.settings import AccessSettings
 
 # No request of a page needs more.

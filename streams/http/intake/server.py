@@ -9,28 +9,44 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
+import prometheus_client as prometheus
 import structlog
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
+from msgspec import Struct
 
 from schemas import events as ev
 from schemas.errors import FatalError, InvalidEventError, ReprieveError, RetryableError
-from streams.http.body import ClientDisconnectedError, read_body
+from streams.http.health import HealthStatus, health
 from streams.http.intake.admission import admitted, fallback_id
-from streams.http.intake.event_sink import EventSink
-from streams.http.intake.limits import AnswerCache, TokenBucket
-from streams.http.intake.metrics import EVENTS, OPEN, REQUESTS, SECONDS
 from streams.http.intake.problem_details import PREFIX, SAFE, ProblemError
+from streams.http.rate_limiter import RateLimiter
+from streams.http.request_origin import Network, networks
+from streams.http.server import ClientDisconnectedError, HttpServer, listening, read_body
 from streams.partners.partner_registry import Partner
 from streams.partners.secrets import Keyring
 from streams.partners.signing import SignatureError, Signed, verified
-from streams.settings import IntakeSettings
+from streams.settings import HttpSettings, IntakeSettings, Settings
+from streams.shutdown import wait_for_signal
 
 log: Any = structlog.get_logger(__name__)
+
+# Sources are a closed set from their file.
+REQUESTS = prometheus.Counter(
+    "reprieve_intake_requests_total", "Messages answered, by source and status.", ["source", "status"]
+)
+EVENTS = prometheus.Counter(
+    "reprieve_intake_events_total", "Events of messages, by what became of them.", ["source", "outcome"]
+)
+SECONDS = prometheus.Histogram("reprieve_intake_seconds", "Time to answer a message.")
+OPEN = prometheus.Gauge("reprieve_intake_open", "1 while events can be taken.")
 
 SOURCE = "source"
 _REMEMBERED = 100_000
@@ -40,6 +56,63 @@ _UNSIGNED = (
     "Sign webhook-id, webhook-timestamp and the body's very bytes with the secret of the source that the address names "
     "(Standard Webhooks), and see to your clock."
 )
+
+
+class EventSink(Protocol):
+    """Takes events durably."""
+
+    async def open(self) -> None:
+        """Begin; does not wait for what is away."""
+
+    async def close(self) -> None:
+        """End."""
+
+    def is_open(self) -> bool:
+        """Say whether events can be taken now."""
+
+    def check_size(self, event: ev.Event) -> None:
+        """Raise InvalidEventError where an event could never be taken."""
+
+    async def take(self, events: Sequence[ev.Event]) -> None:
+        """Take events in their order.
+
+        Raises RetryableError where they may not be durable; then they may be sent again.
+        """
+
+
+class Answered(Struct):
+    """A message that was answered: the digest of its body, when, and the answer."""
+
+    digest: bytes
+    at: float
+    status: int
+    body: bytes
+
+
+class AnswerCache:
+    """Messages that were answered within a window, bounded; older ones are refused by their timestamps.
+
+    What a restart forgets does no harm: a message that is taken again has the same ids.
+    """
+
+    def __init__(self, seconds: float, most: int, clock: Callable[[], float]) -> None:
+        self._seconds, self._most, self._clock = seconds, most, clock
+        self._held: OrderedDict[tuple[str, str], Answered] = OrderedDict()
+
+    def get(self, source: str, message_id: str) -> Answered | None:
+        """Return what was answered to a message, None where it is new."""
+        return self._held.get((source, message_id))
+
+    def put(self, source: str, message_id: str, digest: bytes, status: int, body: bytes) -> None:
+        """Keep an answer, and forget old ones."""
+        now = self._clock()
+        self._held[source, message_id] = Answered(digest, now, status, body)
+        self._held.move_to_end((source, message_id))
+        while self._held:
+            oldest = next(iter(self._held))
+            if len(self._held) <= self._most and self._held[oldest].at > now - self._seconds:
+                return
+            del self._held[oldest]
 
 
 class Intake:
@@ -55,8 +128,8 @@ class Intake:
         self._settings = settings
         self._sources = {p.id: p for p in partners.values() if p.sends is not None}
         self._keys = {p.id: Keyring(p.sends.secrets) for p in self._sources.values() if p.sends is not None}
-        self._buckets = {
-            p.id: TokenBucket(p.sends.events_per_second, p.sends.burst, clock)
+        self._limits = {
+            p.id: RateLimiter(p.sends.events_per_second, 1, clock, p.sends.burst)
             for p in self._sources.values()
             if p.sends is not None
         }
@@ -146,12 +219,12 @@ class Intake:
             self._under_way.discard(key)
 
     async def _taken(self, source: str, signed: Signed, body: bytes, digest: bytes) -> web.Response:
-        bucket = self._buckets[source]
-        wait = bucket.wait()
-        if wait > 0:
-            raise self._later("too-many", "Send less at a time, or ask the lender for more.", int(wait) + 1)
+        limit = self._limits[source]
+        wait = limit.wait(source)
+        if wait:
+            raise self._later("too-many", "Send less at a time, or ask the lender for more.", wait)
         values = self._values(body)
-        bucket.take(len(values))
+        limit.take(source, len(values))
         results, events = self._results(source, signed, body, values)
         EVENTS.labels(source, "refused").inc(len(values) - len(events))
         if not events:
@@ -259,3 +332,61 @@ def _as_problem(error: HTTPException) -> ProblemError:
     if error.status == 413:
         return ProblemError("too-large", "Send fewer events at a time.", {"connection": "close"})
     return ProblemError("malformed", "The request is not as HTTP has it.")
+
+
+# -- the process that takes them in
+
+
+@asynccontextmanager
+async def serving(
+    settings: IntakeSettings,
+    partners: Mapping[str, Partner],
+    sink: EventSink,
+    limits: HttpSettings | None = None,
+    proxies: Sequence[Network] = (),
+) -> AsyncIterator[str]:
+    """Serve while the block runs; yields the address. Raises FatalError where it cannot be had.
+
+    proxies: through which all that is asked comes, so that the address that they saw counts.
+    """
+    await sink.open()
+    server: HttpServer | None = None
+    try:
+        try:
+            sockets = listening(settings.host, settings.port)
+        except OSError as error:
+            raise FatalError(
+                f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}. Set intake.port, or stop "
+                "whoever has it."
+            ) from error
+        app = Intake(settings, partners, sink).application()
+        server = HttpServer(
+            "intake", app, sockets, limits or HttpSettings(), proxies=proxies, body_seconds=settings.body_seconds
+        )
+        await server.start()
+        host, port = sockets[0].getsockname()[:2]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        # Requests that are being answered are answered.
+        if server is not None:
+            await server.stop()
+        await sink.close()
+
+
+def _health_status(sink: EventSink) -> HealthStatus:
+    try:
+        return HealthStatus(readiness_error=None if sink.is_open() else "events cannot be taken now")
+    except ReprieveError as error:
+        return HealthStatus(readiness_error=str(error))
+
+
+async def run_intake(settings: Settings, partners: Mapping[str, Partner], sink: EventSink, told: Any) -> None:
+    """Serve until the process is told to end. told: called with the address."""
+    access = settings.access
+    proxies = networks(access.trusted_proxies) if access.behind_proxy else []
+    async with (
+        health(settings.health, partial(_health_status, sink)),
+        serving(settings.intake, partners, sink, settings.http, proxies) as address,
+    ):
+        told(address)
+        await wait_for_signal()
