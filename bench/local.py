@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from bench.measure import machine, peak_mib, spread
+from bench.measure import machine, note, peak_mib, shuffled, spread
 from schemas import events as ev
 from state.calendars import add_months
 from state.policy_packs.loader import default_book
@@ -92,13 +92,15 @@ def main() -> None:
         for month in range(1, options.runs + 1):
             day = add_months(START, month)
             runtime.feed(closes(add_months(START, month - 1) + timedelta(days=1), day - timedelta(days=1)))
-            count = runtime.publish(payments(options.accounts, month))
+            count = runtime.publish(shuffled(payments(options.accounts, month), month))
             began = time.perf_counter()
             runtime.run()
             rates.append(count / (time.perf_counter() - began))
             began = time.perf_counter()
             runtime.feed(closes(day, day))
             close_costs.append((time.perf_counter() - began) / count * 1e6)
+    note(f"payments, local runtime, {options.accounts:,} accounts, bytes to durable", "events/s", rates)
+    note(f"close of the due day, local runtime, {options.accounts:,} accounts", "µs an account", close_costs)
     print(machine())
     print(f"account events a second, bytes to durable state: {spread(rates)}")
     print(f"close of the due day, µs an account: {spread(close_costs)}")

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.local import START, closes, opening, payments
-from bench.measure import machine, peak_mib
+from bench.measure import machine, note, peak_mib
 from schemas.events import Event
 from state.calendars import add_months
 from state.policy_packs.loader import default_book
@@ -60,6 +60,7 @@ def main() -> None:
                 accounts // 50,
             )
         size = sum(f.stat().st_size for f in path.iterdir()) / 2**20
+        note(f"memory of the local runtime, {accounts:,} accounts", "MiB", [peak_mib()])
         print(f"{accounts:,} accounts, {size:,.0f} MiB on disk, peak memory {peak_mib():,.0f} MiB")
 
 

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.kafka import committed
 from bench.local import START, closes, instant, opening
-from bench.measure import machine
+from bench.measure import machine, note
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from schemas.codec import Codec
@@ -73,7 +73,9 @@ def closed(workers: WorkerCluster) -> int:
 
 async def latencies(settings: Settings, accounts: Sequence[int], day: date) -> list[float]:
     """Pay arrears at a steady rate; returns the milliseconds until each catch-up could be read, committed."""
-    codec, sent, seen = Codec(), {}, {}
+    codec = Codec()
+    sent: dict[str, float] = {}
+    seen: dict[str, float] = {}
     prefix = settings.topics.prefix
     places = [TopicPartition(f"{prefix}delinquency", part) for part in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(
@@ -136,12 +138,16 @@ def main() -> None:
         close(workers, START, due - timedelta(days=1))
         taken = close(workers, due, due)
         print(f"close of a day on which {accounts // DAYS:,} of {accounts:,} fall due: {taken:.2f} s", flush=True)
-        print(f"peak resident memory of the worker: {peak_mib_of(worker.pid):,.0f} MiB", flush=True)
+        note(f"close on Kafka, {accounts // DAYS:,} of {accounts:,} accounts due", "s", [taken])
+        peak = peak_mib_of(worker.pid)
+        print(f"peak resident memory of the worker: {peak:,.0f} MiB", flush=True)
+        note(f"memory of a worker with {accounts:,} accounts", "MiB", [peak])
         late = list(range(0, accounts, DAYS))[: _RATE * _SECONDS]
         close(workers, due + timedelta(days=1), due + timedelta(days=4))
         times = asyncio.run(latencies(settings, late, due + timedelta(days=5)))
         p50, p99 = statistics.median(times), times[int(len(times) * 0.99)]
         print(f"{len(times):,} payments at {_RATE:,}/s, until the catch-up is read: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+        note(f"payment to report on Kafka at {_RATE:,}/s, p99", "ms", [p99])
         workers.kill()
         shutil.rmtree(workers.data_dir())
         before = len(workers.log_lines("restored"))
@@ -149,6 +155,7 @@ def main() -> None:
         workers.wait(lambda: len(workers.log_lines("restored")) > before, "its state", _PATIENCE)
         restored = workers.log_lines("restored")[-1]
         rows, seconds = restored["rows"], restored["seconds"]
+        note("rows restored to an empty disk", "rows/s", [rows / seconds])
         print(f"{rows:,} rows read back into an empty disk in {seconds:.1f} s: {rows / seconds:,.0f} rows/s")
         workers.stop()
 

@@ -1,9 +1,9 @@
-"""`python -m bench.peers [--rounds N] [--accounts N] [--engines NAME,…]`: the same events through each engine.
+"""`python -m bench.peers [--rounds N] [--accounts N …] [--engines NAME,…]`: the same events through each engine.
 
 Each run has topics, a group and an empty folder of its own on one Apache Kafka; engines alternate, round by round.
-Loans are opened first; what is timed is a running engine on payments that wait for it, from its first progress past
-a twentieth of them to the last one, or for as long as a run may take. Rates are of one process beside the broker on
-the same machine; CPU is the engine's own, per event.
+Loans are opened first; what is timed is a running engine on payments that wait for it in random order, from its first
+progress past a twentieth of them to the last one, or for as long as a run may take. Rates are of one process beside
+the broker on the same machine; CPU is the engine's own, per event.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -21,9 +22,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.kafka import committed, cpu_seconds
-from bench.local import opening, payments
-from bench.measure import machine
+from bench.kafka import committed, cpu_seconds, months_of
+from bench.local import opening
+from bench.measure import machine, note
 from bench.peers.engines import ENGINES, Engine, Run, environment
 from deploy.local.kafka import KafkaCluster
 from schemas.codec import Codec
@@ -32,8 +33,8 @@ from streams.kafka.topic_admin import apply_topics
 from streams.settings import Settings
 
 PARTITIONS = 4
-# Seconds that an engine may take to take the loans, to begin with the payments, and that it is timed at most.
-_OPENED, _BEGIN, _TIMED = 240.0, 90.0, 30.0
+# Seconds that an engine may take to take loans, and each of them; to begin with the payments; that it is timed at most.
+_OPENED, _BEGIN, _TIMED = (240.0, 0.006), 90.0, 30.0
 
 
 def processed(engine: Engine, settings: Settings, log: Path) -> int:
@@ -64,7 +65,7 @@ def running(engine: Engine, run: Run) -> Iterator[tuple[subprocess.Popen[bytes],
 def opened(engine: Engine, run: Run, settings: Settings, accounts: int) -> None:
     """Let an engine take the loans: those that read several topics read them in no order."""
     with running(engine, run) as (child, log):
-        deadline = time.monotonic() + _OPENED
+        deadline = time.monotonic() + _OPENED[0] + _OPENED[1] * accounts
         while processed(engine, settings, log) < accounts - accounts % 1_000:
             if child.poll() is not None or time.monotonic() > deadline:
                 raise _stuck(engine, log)
@@ -139,47 +140,58 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--accounts", type=int, default=20_000)
-    parser.add_argument("--months", type=int, default=5)
+    parser.add_argument("--accounts", type=int, nargs="+", default=[40_000, 300_000])
+    parser.add_argument("--payments", type=int, default=200_000)
     parser.add_argument("--engines", help="names, or beginnings of them, with commas between")
     parser.add_argument("--json", type=Path, help="a file for what was measured")
-    parser.add_argument("--plot", type=Path, help="a file for a picture of it")
+    parser.add_argument("--plot", type=Path, help="a file for a picture of the first number of accounts")
     given = parser.parse_args()
     names = given.engines.split(",") if given.engines else [""]
     engines = [engine for engine in ENGINES if any(engine.name.startswith(name) for name in names)]
-    rates: dict[str, list[float]] = {engine.name: [] for engine in engines}
-    cpus: dict[str, list[float]] = {engine.name: [] for engine in engines}
+    rates: dict[int, dict[str, list[float]]] = {count: {e.name: [] for e in engines} for count in given.accounts}
+    cpus: dict[int, dict[str, list[float]]] = {count: {e.name: [] for e in engines} for count in given.accounts}
     print(machine())
     with tempfile.TemporaryDirectory() as temporary, KafkaCluster(Path(temporary) / "kafka") as cluster:
         for number in range(given.rounds):
-            for place, engine in enumerate(engines):
-                name = f"run-{number}-{place}"
-                folder = Path(temporary) / name
-                folder.mkdir()
-                run = Run(cluster.bootstrap, f"{name}.", name, folder, PARTITIONS)
-                settings = Settings.load(
-                    kafka={"bootstrap_servers": run.bootstrap},
-                    topics={"prefix": run.prefix, "partitions": PARTITIONS},
-                    worker={"application_id": run.group},
-                )
-                asyncio.run(apply_topics(settings))
-                accounts = asyncio.run(publish(settings, Codec(), opening(given.accounts)))
-                opened(engine, run, settings, accounts)
-                paid = (event for month in range(1, given.months + 1) for event in payments(given.accounts, month))
-                total = asyncio.run(publish(settings, Codec(), paid))
-                rate, cpu = measured(engine, run, settings, accounts, total)
-                rates[engine.name].append(rate)
-                cpus[engine.name].append(cpu)
-                print(f"round {number + 1}: {engine.name}: {rate:,.0f} events/s, {cpu:.0f} µs", flush=True)
-    print(
-        f"{total:,} payments of {given.accounts:,} accounts, {PARTITIONS} partitions, one process each, "
-        f"{given.rounds} rounds\n"
-    )
-    print(table(rates, cpus, engines))
+            for accounts in given.accounts:
+                for place, engine in enumerate(engines):
+                    folder = Path(temporary) / f"run-{number}-{accounts}-{place}"
+                    rate, cpu = _run(cluster.bootstrap, folder, engine, accounts, given.payments)
+                    shutil.rmtree(folder)
+                    rates[accounts][engine.name].append(rate)
+                    cpus[accounts][engine.name].append(cpu)
+                    told = (
+                        f"round {number + 1}: {engine.name}, {accounts:,} accounts: {rate:,.0f} events/s, {cpu:.0f} µs"
+                    )
+                    print(told, flush=True)
+    for accounts in given.accounts:
+        print(f"\n{accounts:,} accounts, {PARTITIONS} partitions, one process each, {given.rounds} rounds\n")
+        print(table(rates[accounts], cpus[accounts], engines))
+        ours = engines[0].name
+        for engine in engines:
+            what, found = f"payments through {engine.name}, {accounts:,} accounts", rates[accounts][engine.name]
+            note(what, "events/s", found, beside=() if engine.name == ours else rates[accounts][ours])
+            note(what, "µs of CPU an event", cpus[accounts][engine.name])
     if given.plot is not None:
-        plot(rates, given.plot)
+        plot(rates[given.accounts[0]], given.plot)
     if given.json is not None:
         given.json.write_text(json.dumps({"rates": rates, "cpu_us": cpus}, indent=1), "utf-8")
+
+
+def _run(bootstrap: str, folder: Path, engine: Engine, accounts: int, wanted: int) -> tuple[float, float]:
+    """Run an engine on topics of its own; returns what `measured` does."""
+    folder.mkdir()
+    run = Run(bootstrap, f"{folder.name}.", folder.name, folder, PARTITIONS)
+    settings = Settings.load(
+        kafka={"bootstrap_servers": run.bootstrap},
+        topics={"prefix": run.prefix, "partitions": PARTITIONS},
+        worker={"application_id": run.group},
+    )
+    asyncio.run(apply_topics(settings))
+    loans = asyncio.run(publish(settings, Codec(), opening(accounts)))
+    opened(engine, run, settings, loans)
+    total = asyncio.run(publish(settings, Codec(), months_of(accounts, wanted)))
+    return measured(engine, run, settings, loans, total)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from streams.security.key_file import make
 
 HERE = Path(__file__).parent
 # What decoding, deciding and packing import, in the versions of our own lock.
-_SHARED = ("msgspec", "fastavro", "holidays", "python-dateutil", "pyyaml", "tzdata")
+_SHARED = ("msgspec", "fastavro", "holidays", "python-dateutil", "pyyaml", "tzdata", "babel", "fluent-runtime")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Engine:
 
 def _reprieve(run: Run) -> Sequence[str]:
     config, keys = run.folder / "reprieve.toml", run.folder / "master-keys.json"
-    make(keys)
+    if not keys.exists():
+        # An engine is started twice: for the loans, and for the payments.
+        make(keys)
     config.write_text(
         f'[kafka]\nbootstrap_servers = "{run.bootstrap}"\n'
         f'[topics]\nprefix = "{run.prefix}"\npartitions = {run.partitions}\n'
