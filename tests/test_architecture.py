@@ -106,7 +106,7 @@ def test_the_table_for_contributors_is_true(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["state", "agents"])
-def test_the_core_knows_no_broker_no_store_no_clock_and_no_chance(repository: Path, folder: str) -> None:
+def test_the_core_knows_no_broker_store_clock_or_chance(repository: Path, folder: str) -> None:
     for path in modules(repository, folder):
         name = path.relative_to(repository)
         assert not imports(path) & SHELL, f"{name} imports {imports(path) & SHELL}"
@@ -132,3 +132,10 @@ def test_no_two_files_of_tests_have_one_name(repository: Path) -> None:
     # pytest imports them by their names alone.
     names = Counter(path.name for path in (repository / "tests").rglob("test_*.py"))
     assert not [name for name, times in names.items() if times > 1]
+
+
+def test_names_of_tests_are_short_and_differ_in_a_file(repository: Path) -> None:
+    for path in (repository / "tests").rglob("test_*.py"):
+        names = re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+        assert [name for name in names if len(name) >= 60] == [], path
+        assert len(set(names)) == len(names), path

@@ -15,7 +15,7 @@ GOOD = "a==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n    # via b\n"
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_every_line_of_a_lock_is_one_version_with_hashes_and_names_no_index(repository: Path, lock: str) -> None:
+def test_every_lock_line_is_one_version_with_its_hashes(repository: Path, lock: str) -> None:
     text = (repository / lock).read_text("utf-8")
     assert len(requirements(text)) > 50
     assert "://" not in text
@@ -68,7 +68,7 @@ def test_packages_of_node_and_of_maven_are_pinned_too(repository: Path) -> None:
             assert pom_faults(one), open_version
 
 
-def test_every_package_that_is_used_has_a_licence_that_is_allowed(repository: Path) -> None:
+def test_every_package_in_use_has_an_allowed_licence(repository: Path) -> None:
     found = licences(requirements((repository / "requirements.lock").read_text("utf-8")))
     assert len(found) > 50
     assert {name: told for name, told in found.items() if told[1] == "not allowed"} == {}
@@ -93,7 +93,7 @@ def test_a_licence_means_what_its_best_way_means(stated: str, means: str) -> Non
     assert verdict(stated) == means
 
 
-def test_the_list_of_a_release_is_whole_and_holds_nothing_of_the_moment(repository: Path, tmp_path: Path) -> None:
+def test_the_bill_of_materials_is_whole_and_reproducible(repository: Path, tmp_path: Path) -> None:
     assert sbom(tmp_path / "whole") == 0
     made = json.loads((tmp_path / "whole").read_text("utf-8"))
     listed = {c["name"].lower(): c["version"] for c in made["components"]}

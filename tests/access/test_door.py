@@ -36,7 +36,7 @@ from streams.settings import AccessSettings, ConsoleSettings, HealthSettings
 from tests.support.console_client import Clock, Guarded, access_settings, guarded
 
 
-def test_a_route_that_the_table_does_not_know_is_refused_to_everybody(tmp_path: Path) -> None:
+def test_a_route_without_an_entry_is_refused_to_everybody(tmp_path: Path) -> None:
     async def handler(request: web.Request) -> web.Response:
         return web.Response(text=request[IDENTITY].name)
 
@@ -60,7 +60,7 @@ def test_a_route_that_the_table_does_not_know_is_refused_to_everybody(tmp_path: 
     asyncio.run(run(AccessSettings(tokens_file=tmp_path / "tokens.json"), token))
 
 
-def test_a_table_that_names_an_unknown_role_or_permission_is_refused() -> None:
+def test_a_table_with_an_unknown_role_or_permission_is_refused() -> None:
     with pytest.raises(UsageError, match="boss, which are no roles"):
         Permissions({"see": frozenset({"boss"})}, {})
     with pytest.raises(UsageError, match="given to nobody"):
@@ -82,7 +82,7 @@ def test_a_table_that_names_an_unknown_role_or_permission_is_refused() -> None:
         ({}, 403),
     ],
 )
-def test_an_unsafe_request_with_a_session_must_come_from_our_own_page(
+def test_an_unsafe_request_with_a_session_needs_our_origin(
     headers: dict[str, str], status: int, console: Guarded, tokens: Tokens
 ) -> None:
     client = console.client()
@@ -92,7 +92,7 @@ def test_an_unsafe_request_with_a_session_must_come_from_our_own_page(
     assert client.ask("GET", "/api/letters").status == (401 if status == 303 else 200)
 
 
-def test_without_access_on_loopback_another_sites_page_can_change_nothing_either(lender: Path) -> None:
+def test_without_access_on_loopback_other_sites_change_nothing(lender: Path) -> None:
     with ConsoleServer(lender) as served:
         parts = urlsplit(served.url)
         for headers, status in (
@@ -150,9 +150,7 @@ def test_one_address_and_one_identity_ask_only_so_often(lender: Path, tmp_path: 
     seconds=st.floats(0.5, 100),
     steps=st.lists(st.floats(0, 50), min_size=1, max_size=80),
 )
-def test_no_stretch_of_time_has_more_requests_than_its_burst_and_its_share(
-    count: int, seconds: float, steps: list[float]
-) -> None:
+def test_no_interval_has_more_requests_than_burst_and_rate(count: int, seconds: float, steps: list[float]) -> None:
     at = 0.0
     limits = RateLimiter(count, seconds, lambda: at)
     taken: list[float] = []
@@ -193,7 +191,7 @@ def test_a_request_that_is_too_large_is_not_read(console: Guarded) -> None:
     assert console.client().ask("POST", "/login", {"token": "x" * 200_000}).status == 413
 
 
-def test_a_stream_ends_after_a_while_and_is_refused_to_whoever_lost_his_right(lender: Path, tmp_path: Path) -> None:
+def test_a_stream_ends_in_time_and_with_the_right_to_it(lender: Path, tmp_path: Path) -> None:
     settings = access_settings(tmp_path, None, recheck_seconds=0.5)
     assert settings.tokens_file is not None
     tokens = Tokens(settings.tokens_file)
@@ -259,13 +257,13 @@ def test_beyond_loopback_it_does_not_start_open_or_in_clear(
         )
 
 
-def test_a_role_that_there_is_not_is_refused_before_anybody_signs_in(lender: Path) -> None:
+def test_an_unknown_role_is_refused_before_any_sign_in(lender: Path) -> None:
     told = "access.oidc_roles gives 'hotlin', which is no role. There are operator, hotline, risk, auditor."
     with pytest.raises(UsageError, match=told):
         ConsoleServer(lender, access=AccessSettings(oidc_roles={"dept-collections": "hotlin", "dept-risk": "risk"}))
 
 
-def test_refusals_are_counted_where_prometheus_asks_and_not_on_the_page(lender: Path, tmp_path: Path) -> None:
+def test_refusals_are_counted_in_metrics_and_not_on_the_page(lender: Path, tmp_path: Path) -> None:
     access = AccessSettings(tokens_file=tmp_path / "tokens.json")
     token = Tokens(tmp_path / "tokens.json").make("a", ["operator"])
 
@@ -362,7 +360,7 @@ def test_a_token_is_printed_once_and_only_its_hash_is_kept(tmp_path: Path, monke
     assert run.invoke(cli, ["access", "token", "--role", "boss", "--name", "X"]).exit_code == 2
 
 
-def test_tokens_and_keys_that_others_may_change_are_not_believed(tmp_path: Path) -> None:
+def test_tokens_and_keys_that_others_may_change_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     Tokens(file).make("a", ["hotline"])
     file.chmod(0o666)
@@ -389,7 +387,7 @@ def test_tokens_and_keys_that_others_may_change_are_not_believed(tmp_path: Path)
             CookieKeys(keys).close("session", {})
 
 
-def test_what_is_closed_for_one_purpose_opens_for_no_other_and_not_for_ever() -> None:
+def test_a_token_opens_one_purpose_for_a_limited_time() -> None:
     at = 1_000_000.0
     keys = CookieKeys(None, lambda: at)
     closed = keys.close("leaving", {"a": 1})

@@ -70,7 +70,7 @@ def test_a_sign_in_takes_ten_minutes_at_most(console: Guarded, provider: Provide
     assert client.ask("GET", provider.authorize(asked, "auditor").removeprefix(console.url)).status == 401
 
 
-def test_whoever_has_no_role_here_and_whoever_the_issuer_refuses_are_told(console: Guarded, provider: Provider) -> None:
+def test_users_without_a_role_or_refused_by_the_issuer_are_told(console: Guarded, provider: Provider) -> None:
     client = console.client()
     answer = sign_in(client, provider, "clerk")
     assert answer.status == 403
@@ -82,9 +82,7 @@ def test_whoever_has_no_role_here_and_whoever_the_issuer_refuses_are_told(consol
     assert "<script>" not in said
 
 
-def test_while_the_issuer_is_away_people_are_told_and_tokens_open_still(
-    lender: Path, provider: Provider, tmp_path: Path
-) -> None:
+def test_while_the_issuer_is_away_tokens_still_open(lender: Path, provider: Provider, tmp_path: Path) -> None:
     settings = access_settings(tmp_path, provider)
     assert settings.tokens_file is not None
     token = Tokens(settings.tokens_file).make("a", ["hotline"])
@@ -98,7 +96,7 @@ def test_while_the_issuer_is_away_people_are_told_and_tokens_open_still(
         provider.away = False
 
 
-def test_every_sign_in_is_a_new_session_that_only_our_own_pages_carry(console: Guarded, provider: Provider) -> None:
+def test_every_sign_in_is_a_new_session_for_our_pages_only(console: Guarded, provider: Provider) -> None:
     client = console.client()
     client.kept = {"reprieve": "brought-along"}
     answer = sign_in(client, provider, "hotline")
@@ -134,7 +132,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @ONE
 @pytest.mark.parametrize(("role", "views"), [("hotline", ["Overview"]), ("risk", ["Overview", "Learner", "Rules"])])
-def test_in_a_browser_somebody_signs_in_at_the_issuer_sees_his_views_and_signs_out(
+def test_a_user_signs_in_sees_their_views_and_signs_out(
     role: str, views: list[str], page: Page, console: Guarded, provider: Provider
 ) -> None:
     page.goto(console.url)
@@ -166,9 +164,7 @@ def test_axe_finds_no_fault_at_the_door(page: Page, console: Guarded, axe: Calla
 
 
 @ONE
-def test_in_a_browser_somebody_signs_in_with_a_token_and_is_sent_to_the_door_when_it_is_revoked(
-    page: Page, console: Guarded, tokens: Tokens
-) -> None:
+def test_a_user_with_a_revoked_token_is_sent_to_sign_in(page: Page, console: Guarded, tokens: Tokens) -> None:
     token = tokens.make("ops", ["operator"])
     page.goto(console.url)
     page.get_by_label("Token").fill("reprieve_0123456789ab_" + "A" * 43)
@@ -186,9 +182,7 @@ def test_in_a_browser_somebody_signs_in_with_a_token_and_is_sent_to_the_door_whe
 
 
 @ONE
-def test_in_a_browser_a_page_of_another_site_can_ask_nothing_in_somebodys_name(
-    page: Page, console: Guarded, tokens: Tokens
-) -> None:
+def test_a_page_of_another_site_can_request_nothing(page: Page, console: Guarded, tokens: Tokens) -> None:
     page.goto(console.url)
     page.get_by_label("Token").fill(tokens.make("ops", ["operator"]))
     page.get_by_role("button", name="Sign in with a token").click()

@@ -171,7 +171,7 @@ def books(draw: st.DrawFn):  # type: ignore[no-untyped-def]
 
 @settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(p=books(), events=histories(), seed=st.integers(0, 2**32))
-def test_every_order_and_repetition_gives_the_same_state_and_the_same_standing_outputs(p, events, seed):  # type: ignore[no-untyped-def]
+def test_order_and_repetition_change_neither_state_nor_outputs(p, events, seed):  # type: ignore[no-untyped-def]
     closes = list(AccountEvents().closes(1, LAST))
     first = AccountDriver(p)
     first.feed(*in_time([*events, *closes]))
@@ -218,7 +218,7 @@ def test_money_is_conserved_and_no_balance_is_negative(p, events, seed):  # type
 
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(p=books(), events=histories())
-def test_without_a_plan_what_was_asked_for_and_charged_is_paid_or_still_owed(p, events):  # type: ignore[no-untyped-def]
+def test_without_a_plan_what_was_asked_for_is_paid_or_owed(p, events):  # type: ignore[no-untyped-def]
     events = [e for e in events if not isinstance(e, ev.PlanActivated)]
     driver = AccountDriver(p)
     driver.feed(*in_time([*events, *AccountEvents().closes(1, LAST + 100)]))
@@ -234,7 +234,7 @@ def test_without_a_plan_what_was_asked_for_and_charged_is_paid_or_still_owed(p, 
 
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(p=books(), events=histories())
-def test_after_broken_plans_what_was_asked_for_and_charged_is_paid_waived_or_owed_again(p, events):  # type: ignore[no-untyped-def]
+def test_after_broken_plans_all_is_paid_waived_or_owed(p, events):  # type: ignore[no-untyped-def]
     driver = AccountDriver(p)
     driver.feed(*in_time([*events, *AccountEvents().closes(1, LAST + 200)]))
     s = driver.states["A1"]
@@ -255,7 +255,7 @@ REGIONS = {
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(p=books(), events=histories(), seed=st.integers(0, 2**32))
-def test_what_stands_of_the_output_rebuilds_the_regions_of_the_state(p, events, seed):  # type: ignore[no-untyped-def]
+def test_standing_outputs_rebuild_the_statuses_of_the_state(p, events, seed):  # type: ignore[no-untyped-def]
     driver = AccountDriver(p)
     arrivals = [*events, *AccountEvents().closes(1, LAST)]
     random.Random(seed).shuffle(arrivals)

@@ -62,7 +62,7 @@ class TestDelinquency:
         assert missed.due_on == s.day(30)  # type: ignore[attr-defined]
         assert driver.states["A1"].days_past_due == 6
 
-    def test_a_hold_that_ended_before_the_debt_fell_due_changes_nothing(self) -> None:
+    def test_a_hold_that_ended_before_the_due_date_changes_nothing(self) -> None:
         s = AccountEvents()
         with_hold = run(s.opened(30), s.hold(5, 25), through=60)
         without = run(AccountEvents().opened(30), through=60)
@@ -98,7 +98,7 @@ class TestDelinquency:
         driver = run(s.opened(*range(30, 400, 30)), through=170, p=p)
         assert transitions(driver, ev.ClassificationChanged) == [(61 + 90, "performing", "default")]
 
-    def test_relative_materiality_holds_back_a_small_share_of_a_large_exposure(self) -> None:
+    def test_relative_materiality_ignores_small_shares(self) -> None:
         rules = Delinquency(material_absolute=100, material_relative_bps=100)
         s = AccountEvents()
         schedule = s.opened(30, 60, amount=1_000)
@@ -124,7 +124,7 @@ def transitions_or_days(driver: AccountDriver, kind: type[ev.Event]) -> list[dat
 
 
 class TestCharges:
-    def test_penalty_interest_is_simple_actual_365_on_overdue_principal(self) -> None:
+    def test_penalty_interest_is_simple_actual_365(self) -> None:
         s = AccountEvents()
         p = policy(charges=Charges(penalty_rate_bps=3_650, cap_bps=10_000))
         # 0.1 % a day of 100.00, overdue on days 31 to 40.
@@ -147,7 +147,7 @@ class TestCharges:
         assert fees[0] == (1, 350)
         assert len(fees) == 2
 
-    def test_a_card_without_a_principal_is_capped_by_what_was_billed(self) -> None:
+    def test_a_card_without_a_principal_is_capped_by_its_bills(self) -> None:
         s = AccountEvents()
         p = policy(charges=Charges(late_fee_flat=900, cap_bps=500))
         card = replace(s.opened(), principal=0)
@@ -169,7 +169,7 @@ def defaulting(*more: ev.Event, story: AccountEvents) -> list[ev.Event]:
 
 
 class TestBadDebt:
-    def test_a_candidate_needs_missed_instalments_material_arrears_and_failed_attempts(self) -> None:
+    def test_a_candidate_needs_misses_material_arrears_and_attempts(self) -> None:
         s = AccountEvents()
         driver = run(*defaulting(story=s), through=100, p=policy(bad_debt=BadDebt("t", recognition="review")))
         assert transitions(driver, ev.BadDebtChanged) == [(95, "none", "candidate")]
@@ -183,7 +183,7 @@ class TestBadDebt:
         driver = run(s.opened(30, 60, 90), s.contact(40), s.contact(50), through=300)
         assert driver.standing_of(ev.BadDebtChanged) == []
 
-    def test_a_blocking_hold_keeps_an_account_from_becoming_a_candidate(self) -> None:
+    def test_a_blocking_hold_keeps_an_account_from_candidacy(self) -> None:
         s = AccountEvents()
         p = policy(bad_debt=BadDebt("t", blocking_holds=("fraud",)))
         held = run(*defaulting(s.hold(50, None, "fraud"), story=s), through=200, p=p)
@@ -194,7 +194,7 @@ class TestBadDebt:
         driver = run(*defaulting(story=s), through=130)
         assert transitions(driver, ev.BadDebtChanged) == [(95, "none", "candidate"), (120, "candidate", "recognised")]
 
-    def test_a_review_recognises_charges_off_and_terminates_and_payments_recover(self) -> None:
+    def test_reviews_recognise_charge_off_terminate_and_recover(self) -> None:
         s = AccountEvents()
         p = policy(bad_debt=BadDebt("t", recognition="review", recovery_lapse_days=20))
         driver = run(
@@ -220,7 +220,7 @@ class TestBadDebt:
             (200, "charged_off", "terminated"),
         ]
 
-    def test_a_rejected_candidate_is_not_proposed_again_in_the_same_arrears(self) -> None:
+    def test_a_rejected_candidate_returns_only_in_new_arrears(self) -> None:
         s = AccountEvents()
         p = policy(bad_debt=BadDebt("t", recognition="review"))
         driver = run(*defaulting(s.reviewed(100, "reject"), s.contact(110), story=s), through=300, p=p)
@@ -231,7 +231,7 @@ class TestBadDebt:
         driver = run(*defaulting(story=s), through=200, p=policy(bad_debt=BadDebt("t", charge_off_after=150)))
         assert transitions(driver, ev.BadDebtChanged)[-1] == (180, "recognised", "charged_off")
 
-    def test_charge_off_by_days_past_due_comes_whatever_was_tried_and_says_every_step(self) -> None:
+    def test_charge_off_by_days_past_due_reports_every_step(self) -> None:
         s = AccountEvents()
         p = policy(bad_debt=BadDebt("t", charge_off_after=120))
         driver = run(s.opened(*range(30, 400, 30)), s.contact(60), through=200, p=p)
@@ -246,7 +246,7 @@ class TestBadDebt:
         assert not any("attempts" in reason for reason in first.reasons)  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(("product", "after"), [("personal_loan", 120), ("credit_card", 180)])
-    def test_in_the_united_states_open_end_credit_is_charged_off_later(self, product: str, after: int) -> None:
+    def test_in_the_us_open_end_credit_is_charged_off_later(self, product: str, after: int) -> None:
         s = AccountEvents()
         opened_ = s.opened(*range(30, 400, 30), product=product, jurisdiction="US", currency="USD")
         driver = AccountDriver(default_book())
@@ -254,7 +254,7 @@ class TestBadDebt:
         assert transitions(driver, ev.BadDebtChanged)[-1][0] == 30 + after
         assert driver.states["A1"].bad_debt == "charged_off"
 
-    def test_a_hold_that_blocks_candidates_keeps_days_past_due_from_charging_off_until_it_ends(self) -> None:
+    def test_a_blocking_hold_delays_charge_off_until_it_ends(self) -> None:
         s = AccountEvents()
         p = policy(bad_debt=BadDebt("t", charge_off_after=120, blocking_holds=("fraud",)))
         driver = run(s.opened(*range(30, 400, 30)), s.hold(140, 169, "fraud"), through=200, p=p)
@@ -295,7 +295,7 @@ class TestBadDebt:
         )
 
     @pytest.mark.parametrize(("after", "cured"), [(0, 420), (200, 420), (365, 495)])
-    def test_recognised_debt_is_cured_after_its_plan_and_the_longer_probation(self, after: int, cured: int) -> None:
+    def test_recognised_debt_is_cured_after_plan_and_probation(self, after: int, cured: int) -> None:
         rules = BadDebt("t", attempts_at_least=1, cure_probation_days=90)
         running = self.kept_plan(after, rules, through=419)
         assert running.states["A1"].plan is not None
@@ -336,9 +336,7 @@ class TestBadDebt:
         assert driver.standing_of(ev.BadDebtChanged) == []
 
     @pytest.mark.parametrize(("due", "paid", "attempts"), [(100, 5_000, 0), (100, 4_999, 1), (105, 5_000, 0)])
-    def test_a_promise_is_kept_by_a_payment_on_the_day_on_which_it_is_made(
-        self, due: int, paid: int, attempts: int
-    ) -> None:
+    def test_a_promise_is_kept_by_a_payment_of_the_same_day(self, due: int, paid: int, attempts: int) -> None:
         s = AccountEvents()
         driver = run(s.opened(30, 60, 90, 120), s.promised(100, due, 5_000), s.paid(100, paid), through=110)
         assert driver.states["A1"].failed_contact_attempts == attempts
@@ -372,7 +370,7 @@ class TestImpairmentAndStanding:
         ]
         assert driver.states["A1"].next_fold_on == 0
 
-    def test_a_class_is_lowered_at_once_and_raised_only_after_probation(self) -> None:
+    def test_a_class_falls_at_once_and_rises_after_probation(self) -> None:
         s = AccountEvents()
         driver = run(s.opened(30), s.paid(130, 10_000), through=250)
         assert transitions(driver, ev.ClassificationChanged) == [
@@ -395,7 +393,7 @@ class TestWishForAPlan:
         said = driver.feed(*([s.paid(65, amount)] if amount else [s.promised(65, 70, 1)]), *s.closes(65, 66))
         assert [e.reason for e in said if isinstance(e, ev.WorkoutEnded)] == [reason]
 
-    def test_the_planner_is_told_of_every_change_of_what_an_offer_would_repay_and_of_nothing_else(self) -> None:
+    def test_the_planner_hears_only_what_changes_an_offer(self) -> None:
         s = AccountEvents()
         driver = AccountDriver(policy(plans=Plans(request_over_days=30, request_missed=9)))
         driver.feed(s.opened(30, 60, 90), *s.closes(1, 64))
@@ -414,7 +412,7 @@ class TestWishForAPlan:
         ]
         assert {e.trigger for e in told} == {"changed"}
 
-    def test_interest_that_was_billed_is_part_of_the_plan_that_is_made_before_it_is_due(self) -> None:
+    def test_billed_interest_is_part_of_a_plan_made_before_its_due(self) -> None:
         s = AccountEvents()
         driver = AccountDriver(policy(plans=Plans(request_over_days=30, request_missed=9)))
         driver.feed(s.opened(30, 60, 90, interest=40), *s.closes(1, 69), s.billed(4, 70, 92, 5_000, interest=700))
@@ -454,7 +452,7 @@ class TestPlan:
         assert driver.states["A1"].receivables == ()
         assert transitions(driver, ev.CreditStandingChanged)[-1][2] == "good"
 
-    def test_a_broken_plan_brings_back_what_it_replaced_with_what_was_paid(self) -> None:
+    def test_a_broken_plan_restores_what_it_replaced(self) -> None:
         s = AccountEvents()
         driver = run(
             s.opened(30, 60, 90, 120),
@@ -472,7 +470,7 @@ class TestPlan:
         assert [e.reason for e in resumed] == ["plan_broken"]  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(("returns", "owed"), [(True, 40_000), (False, 38_000)])
-    def test_a_waiver_returns_with_a_broken_plan_where_the_policy_says_so(self, returns: bool, owed: int) -> None:
+    def test_a_waiver_returns_with_a_broken_plan_by_policy(self, returns: bool, owed: int) -> None:
         s = AccountEvents()
         plan = s.plan(95, (110, 19_000), (140, 19_000), waived=ev.Amounts(principal=2_000))
         p = policy(plans=Plans(waiver_returns=returns))
@@ -480,7 +478,7 @@ class TestPlan:
         assert account.plans_broken == 1
         assert account.owed().total() == owed
 
-    def test_only_what_was_really_waived_counts_as_waived_when_a_plan_that_took_anothers_place_breaks(self) -> None:
+    def test_only_real_waivers_count_when_a_replacing_plan_breaks(self) -> None:
         s = AccountEvents()
         again = s.plan(116, (130, 20_000), (160, 20_000), plan_id="plan2", waived=ev.Amounts(interest=300))
         account = run(
@@ -495,18 +493,18 @@ class TestPlan:
         # The interest was of the first plan, which is owed no more.
         assert (account.waived.total(), account.owed().total()) == (0, 40_000)
 
-    def test_what_a_plan_left_out_is_asked_for_behind_it_in_no_larger_instalments(self) -> None:
+    def test_what_a_plan_left_out_follows_in_no_larger_instalments(self) -> None:
         s = AccountEvents()
         driver = run(s.opened(30, 60, 90, 120), s.plan(95, (110, 15_000), (140, 10_000)), through=100)
         asked = [r.amount_due for r in driver.states["A1"].receivables]
         assert asked == [15_000, 10_000, 15_000]
 
-    def test_what_was_paid_before_acceptance_shortens_the_plan_from_behind(self) -> None:
+    def test_payment_before_acceptance_shortens_the_plan(self) -> None:
         s = AccountEvents()
         driver = run(s.opened(30, 60, 90, 120), s.paid(94, 25_000), s.plan(95, *self.SCHEDULE), through=100)
         assert [r.owed() for r in driver.states["A1"].receivables] == [15_000]
 
-    def test_a_candidate_under_a_plan_is_not_cured_by_the_plan_itself(self) -> None:
+    def test_a_candidate_under_a_plan_is_not_cured_by_the_plan(self) -> None:
         s = AccountEvents()
         p = policy(bad_debt=BadDebt("t", recognition="review"))
         driver = run(*defaulting(s.plan(100, (130, 40_000)), s.paid(130, 40_000), story=s), through=140, p=p)
@@ -514,7 +512,7 @@ class TestPlan:
 
 
 class TestLateAndEarly:
-    def test_a_payment_that_clears_all_arrears_is_said_at_once_and_only_once(self) -> None:
+    def test_a_payment_that_clears_all_arrears_is_reported_once(self) -> None:
         s = AccountEvents()
         driver = AccountDriver()
         driver.feed(s.opened(30, 60), *s.closes(1, 39))
@@ -523,7 +521,7 @@ class TestLateAndEarly:
         later = driver.feed(*s.closes(40, 41))
         assert not any(isinstance(e, ev.InstalmentCaughtUp | ev.DelinquencyChanged | ev.EventSuperseded) for e in later)
 
-    def test_good_news_that_a_reversal_takes_back_is_corrected_at_the_close(self) -> None:
+    def test_good_news_that_a_reversal_undoes_is_corrected_at_close(self) -> None:
         s = AccountEvents()
         driver = AccountDriver()
         driver.feed(s.opened(30, 60), *s.closes(1, 39))
@@ -541,7 +539,7 @@ class TestLateAndEarly:
         assert driver.standing_of(ev.InstalmentMissed) == []
         assert driver.standing() == []
 
-    def test_a_reversal_counts_as_if_the_payment_had_never_been_made(self) -> None:
+    def test_a_reversal_counts_as_if_the_payment_never_came(self) -> None:
         s = AccountEvents()
         driver = run(s.opened(30), s.paid(29, 10_000, "p-1"), s.reversed(50, "p-1"), through=60)
         never = run(AccountEvents().opened(30), through=60)
@@ -580,7 +578,7 @@ class TestBadInput:
         assert len(driver.rejected_events) == 1
 
     @pytest.mark.parametrize("reverse", [False, True])
-    def test_of_two_statements_under_one_id_the_earlier_stands_in_any_order(self, reverse: bool) -> None:
+    def test_of_two_statements_with_one_id_the_earlier_stands(self, reverse: bool) -> None:
         s = AccountEvents()
         first, second = s.paid(20, 10_000, "p-1"), s.paid(20, 9_000, "p-1")
         second = replace(second, occurred_at=at(s.day(20)) + timedelta(hours=3))

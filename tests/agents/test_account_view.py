@@ -47,7 +47,7 @@ def folded_daily(driver: AccountDriver, closed: int) -> AccountState:
 
 @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(p=books(), events=histories(), seed=st.integers(0, 2**32))
-def test_the_view_of_a_closed_day_is_that_of_an_account_folded_every_day(p, events, seed):  # type: ignore[no-untyped-def]
+def test_the_view_of_a_closed_day_equals_daily_folding(p, events, seed):  # type: ignore[no-untyped-def]
     rng, driver, kept = random.Random(seed), AccountDriver(p), list[tuple[Aging, AccountState]]()
     closes = list(AccountEvents().closes(1, LAST))
     arrivals = _disordered(rng, events, closes) if rng.random() < 0.5 else in_time([*events, *rng.sample(closes, 80)])
@@ -76,7 +76,7 @@ def test_the_view_of_a_closed_day_is_that_of_an_account_folded_every_day(p, even
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(p=books(), events=histories())
-def test_gauges_count_no_measure_that_days_without_a_visit_change(p, events):  # type: ignore[no-untyped-def]
+def test_gauges_ignore_measures_of_days_not_visited(p, events):  # type: ignore[no-untyped-def]
     driver = AccountDriver(p)
     for event in in_time([*events, *AccountEvents().closes(1, LAST)]):
         driver.feed(event)
@@ -110,7 +110,7 @@ def lacks(driver: AccountDriver) -> dict[str, bool]:
     return {c.need: c.met for c in found[0].conditions} if found else {}
 
 
-def test_what_an_account_lacks_to_be_a_candidate_is_met_one_by_one_and_then_it_is_one() -> None:
+def test_what_a_candidate_lacks_is_met_one_by_one() -> None:
     rules = policy(
         delinquency=Delinquency(material_absolute=15_000, pausing_holds=("dispute",)),
         bad_debt=BadDebt(
@@ -156,7 +156,7 @@ def test_an_account_goes_on_exactly_when_nothing_is_lacking(p, events):  # type:
 @pytest.mark.parametrize(
     ("reason", "owed"), [("repaid", 0), ("settled", 0), ("opened_in_error", 0), ("sold", 10_000), ("moved", 10_000)]
 )
-def test_an_account_that_was_closed_shows_what_its_end_left_and_nothing_late(reason: str, owed: int) -> None:
+def test_a_closed_account_shows_what_is_left_and_nothing_late(reason: str, owed: int) -> None:
     driver, story = AccountDriver(), AccountEvents()
     # 10,000 and 500 of interest for each of three months; the interest of the last was paid in advance.
     opened = story.opened(10, 41, 72, interest=500)
@@ -191,7 +191,7 @@ def test_a_bad_debt_that_was_sold_is_in_no_index() -> None:
     assert (kept.fields["bucket"], kept.fields["overdue_since"], kept.scores) == ("current", "0", {})
 
 
-def test_the_conditions_of_a_candidate_say_what_is_so_though_nothing_is_in_arrears() -> None:
+def test_conditions_of_a_candidate_are_shown_without_arrears() -> None:
     rules = policy(bad_debt=BadDebt("test"), delinquency=Delinquency(tolerance_absolute=100))
     driver, story = AccountDriver(rules), AccountEvents()
     driver.feed(story.opened(5), story.paid(5, 9_950), *story.closes(0, 20))

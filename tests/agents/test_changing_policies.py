@@ -53,7 +53,7 @@ def test_a_repetition_is_not_judged_by_rules_that_came_later() -> None:
     assert driver.feed(review) == driver.rejected_events == []
 
 
-def test_a_day_on_which_rules_change_is_looked_at_though_nothing_else_happens_on_it() -> None:
+def test_a_day_on_which_rules_change_is_visited() -> None:
     story, opened = late(10)
     driver = AccountDriver(changing(OLD, (story.day(25), LENIENT)))
     driver.feed(opened, *story.closes(1, 24))
@@ -64,7 +64,7 @@ def test_a_day_on_which_rules_change_is_looked_at_though_nothing_else_happens_on
     assert driver.states["A1"].folded_through == story.day(25).toordinal()
 
 
-def test_grace_that_grows_over_the_days_past_due_takes_the_account_back_into_grace() -> None:
+def test_longer_grace_takes_an_account_back_into_grace() -> None:
     story, opened = late(10)
     driver = AccountDriver(changing(OLD, (story.day(15), LENIENT)))
     driver.feed(opened, *story.closes(1, 15))
@@ -72,7 +72,7 @@ def test_grace_that_grows_over_the_days_past_due_takes_the_account_back_into_gra
     assert changes == [(story.day(11), "current", "dpd_1_30"), (story.day(15), "dpd_1_30", "grace")]
 
 
-def test_penalty_interest_runs_at_the_rate_of_each_day_to_the_unit() -> None:
+def test_penalty_interest_uses_the_rate_of_each_day() -> None:
     # 10,000 are due on day 9. Days 10 to 39 cost 18 % a year of 365 days, days 40 to 99 cost 36 %:
     # 10,000 x (30 x 18 % + 60 x 36 %) / 365 = 739.73.
     story, opened = late(9)
@@ -81,7 +81,7 @@ def test_penalty_interest_runs_at_the_rate_of_each_day_to_the_unit() -> None:
     assert driver.states["A1"].charged == 740
 
 
-def test_a_class_keeps_its_name_where_ranks_move_and_one_that_is_no_more_becomes_the_one_below() -> None:
+def test_a_class_keeps_its_name_or_becomes_the_next_lower() -> None:
     five = OLD.classifications[0]
     finer = Classification("five", (ClassThreshold("pass", 0), ClassThreshold("watch", 1), *five.thresholds[1:]), 60)
     coarse = Classification("five", (ClassThreshold("pass", 0), ClassThreshold("loss", 181)), 60)
@@ -94,7 +94,7 @@ def test_a_class_keeps_its_name_where_ranks_move_and_one_that_is_no_more_becomes
         assert rules.thresholds[driver.states["A1"].classes.get("five", 0)].name == wanted
 
 
-def test_a_classification_that_is_no_more_is_dropped_and_another_begins() -> None:
+def test_a_dropped_classification_ends_and_another_begins() -> None:
     other = Classification("other", (ClassThreshold("fine", 0), ClassThreshold("late", 5)))
     story, opened = late(10)
     driver = AccountDriver(changing(OLD, (story.day(30), replace(OLD, classifications=(other,)))))
@@ -131,7 +131,7 @@ def test_a_change_to_the_same_rules_leaves_no_trace(p, events, day):  # type: ig
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(old=policies(), new=policies(), events=histories(), day=st.integers(20, LAST), ahead=st.integers(1, 15))
-def test_it_does_not_matter_how_long_before_its_day_a_change_is_known(old, new, events, day, ahead):  # type: ignore[no-untyped-def]
+def test_when_a_change_becomes_known_does_not_matter(old, new, events, day, ahead):  # type: ignore[no-untyped-def]
     arrivals = in_time([*events, *AccountEvents().closes(1, LAST)])
     both = changing(old, (AccountEvents().day(day), new))
     always, learned = AccountDriver(both), AccountDriver(old)
@@ -173,7 +173,7 @@ def change(day: int, name: str = "C1", hour: int = 9, files: dict[str, str] | No
     )
 
 
-def test_of_two_changes_for_one_day_the_one_decided_later_counts_whichever_comes_first() -> None:
+def test_of_two_changes_for_a_day_the_later_decision_counts() -> None:
     first, second = change(10, "C1", 9), change(10, "C2", 15, files_of("us_ffiec"))
     for arrived in ((first, second), (second, first)):
         made = changed(book_of(OLD), arrived)

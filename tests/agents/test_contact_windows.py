@@ -123,7 +123,7 @@ def ids(events: list[Any]) -> list[str]:
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.sampled_from(ZONES), st.sampled_from(KINDS), contacts_drawn, requests_drawn)
-def test_at_no_instant_does_the_last_word_allow_a_contact_out_of_hours_over_the_cap_or_into_a_silence(
+def test_no_window_allows_contact_out_of_hours_or_over_the_cap(
     zone: str, kind: tuple[str, str], contacts: list[Any], requests: list[int]
 ) -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
@@ -185,7 +185,7 @@ def test_at_no_instant_does_the_last_word_allow_a_contact_out_of_hours_over_the_
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.sampled_from(ZONES), st.sampled_from(KINDS), contacts_drawn, requests_drawn)
-def test_the_last_word_has_a_window_on_every_day_on_which_the_offer_is_open_and_no_contact_closes_it(
+def test_every_open_day_has_a_window_until_a_contact_closes_it(
     zone: str, kind: tuple[str, str], contacts: list[Any], requests: list[int]
 ) -> None:
     driver, teller, info = PlannerDriver(), BorrowerEvents(), ZoneInfo(zone)
@@ -218,7 +218,7 @@ def test_the_last_word_has_a_window_on_every_day_on_which_the_offer_is_open_and_
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.sampled_from(ZONES), st.sampled_from(KINDS), contacts_drawn, requests_drawn, st.integers(0, 2**32))
-def test_every_attempt_that_broke_a_rule_is_flagged_once_and_no_other_whatever_is_heard_first(
+def test_each_attempt_that_broke_a_rule_is_flagged_once(
     zone: str, kind: tuple[str, str], contacts: list[Any], requests: list[int], seed: int
 ) -> None:
     rules = default_book().policy_for(*kind).contacts
@@ -264,7 +264,7 @@ def last_words(driver: PlannerDriver) -> dict[str, ev.Contact]:
     return found
 
 
-def test_an_offer_waits_for_the_silence_after_a_conversation_and_says_why() -> None:
+def test_an_offer_waits_for_the_silence_after_a_conversation() -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
     american = {"jurisdiction": "US", "product": "personal_loan", "currency": "USD"}
     driver.feed(teller.granted(0), teller.report(0, time_zone="America/New_York"))
@@ -296,7 +296,7 @@ def test_what_the_rules_no_longer_count_is_forgotten() -> None:
     assert len(driver.state.contacts) == 1
 
 
-def test_an_account_tells_of_attempts_and_conversations_at_once_and_once() -> None:
+def test_an_account_reports_attempts_and_conversations_once() -> None:
     driver = AccountDriver()
     driver.feed(
         ev.AccountOpened(
@@ -364,7 +364,7 @@ def window(e: ev.ContactRevised) -> tuple[datetime, datetime, str]:
 
 
 class TestRevisions:
-    def test_seven_calls_and_a_conversation_within_minutes_of_the_window_close_it(self) -> None:
+    def test_seven_calls_within_minutes_close_the_window(self) -> None:
         driver, teller = offered()
         calls = [noted(teller, 1, EVENING + n, "A1") for n in range(6)]
         assert driver.feed(*calls) == []
@@ -392,7 +392,7 @@ class TestRevisions:
         talk = noted(teller, 1, EVENING, "A1", conversation=True)
         assert len(only(driver.feed(talk, talk, talk), ev.ContactRevised)) == 1
 
-    def test_contacts_close_the_windows_that_end_after_them_and_leave_those_before(self) -> None:
+    def test_contacts_close_only_windows_that_end_after_them(self) -> None:
         driver, teller = offered()
         driver.close(1, 2)
         before = driver.offer().contact
@@ -424,7 +424,7 @@ class TestRevisions:
         assert window(revised) == (instant_of(0, 23), instant_of(1, 5), "")
         assert (revised.reason, revised.contact.time_zone) == ("outside_hours", "America/Los_Angeles")
 
-    def test_a_policy_that_allows_no_contact_any_more_is_said_with_no_channel(self) -> None:
+    def test_a_policy_that_forbids_contact_is_told_without_channel(self) -> None:
         strict = replace(AMERICA, contacts=replace(AMERICA.contacts, cap=0))
         driver, teller = offered()
         driver.book = book_of(AMERICA).with_amendments([(day_of(1).toordinal(), book_of(strict))])
@@ -449,7 +449,7 @@ def breaches(driver: PlannerDriver) -> list[tuple[str, tuple[str, ...]]]:
 
 
 class TestBreaches:
-    def test_each_attempt_is_judged_by_the_policy_of_its_account_in_the_borrowers_time_zone(self) -> None:
+    def test_attempts_are_judged_by_their_accounts_policy_and_zone(self) -> None:
         driver, teller = PlannerDriver(), BorrowerEvents()
         driver.feed(teller.granted(0), teller.report(0, time_zone="Asia/Shanghai"))
         # 21:30 in Shanghai: within the hours of China, out of those of Regulation F.
@@ -470,7 +470,7 @@ class TestBreaches:
         (breach,) = driver.close(1)
         assert (breach.attempt_id, breach.time_zone) == (night.attempt_id, "America/New_York")
 
-    def test_the_borrowers_own_call_breaks_nothing_and_silences_what_follows(self) -> None:
+    def test_the_borrowers_own_call_is_no_breach_and_starts_silence(self) -> None:
         driver, teller = PlannerDriver(), BorrowerEvents()
         driver.feed(noted(teller, 1, 5 * 60, "A1", attempt=False, conversation=True))
         after = noted(teller, 7, TUESDAY, "A2")
@@ -479,7 +479,7 @@ class TestBreaches:
         driver.run(1, 9)
         assert breaches(driver) == [(after.attempt_id, ("quiet_after_conversation",))]
 
-    def test_what_comes_late_is_judged_at_the_next_close_with_what_it_puts_over_the_cap(self) -> None:
+    def test_late_contacts_are_judged_at_the_next_close(self) -> None:
         driver, teller = PlannerDriver(), BorrowerEvents()
         driver.feed(*(noted(teller, 2, TUESDAY + n, "A1") for n in range(6)))
         last = noted(teller, 2, TUESDAY + 9, "A1")
@@ -494,7 +494,7 @@ class TestBreaches:
         driver.run(5, 9)
         assert len(breaches(driver)) == 2
 
-    def test_attempts_in_one_instant_are_flagged_as_many_as_are_too_many_whichever_comes_first(self) -> None:
+    def test_attempts_of_one_instant_are_flagged_in_any_order(self) -> None:
         teller = BorrowerEvents()
         calls = [noted(teller, 1, TUESDAY, "A1") for _ in range(9)]
         found = []
@@ -528,7 +528,7 @@ class TestBreaches:
         driver.close(3)
         assert len(breaches(driver)) == 1
 
-    def test_the_timeline_and_the_metric_say_what_was_broken_and_no_label_whose_it_was(self) -> None:
+    def test_timeline_and_metric_show_breaches_without_identities(self) -> None:
         driver, teller = PlannerDriver(), BorrowerEvents()
         driver.feed(*(noted(teller, 1, 5 * 60 + n, "A1") for n in range(8)))
         driver.close(1)

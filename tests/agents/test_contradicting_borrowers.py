@@ -50,7 +50,7 @@ withdrawals = st.builds(
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(st.one_of(reports, grants, withdrawals), min_size=2, max_size=7, unique_by=repr), st.data())
-def test_what_is_known_of_a_borrower_does_not_depend_on_the_order(drawn: list[ev.Event], data: st.DataObject) -> None:
+def test_what_is_known_of_a_borrower_is_independent_of_order(drawn: list[ev.Event], data: st.DataObject) -> None:
     desks = []
     for order in (drawn, data.draw(st.permutations([*drawn, *drawn[:2]]))):
         driver = PlannerDriver()
@@ -95,7 +95,7 @@ def is_withdrawn(report: ev.ProfileReported, withdrawn: dict[str, datetime]) -> 
     return report.consent_id in withdrawn and report.occurred_at <= withdrawn[report.consent_id]
 
 
-def test_a_report_that_is_contradicted_by_an_earlier_one_changes_the_next_offer() -> None:
+def test_an_earlier_report_that_contradicts_changes_offers() -> None:
     teller = BorrowerEvents()
     late = teller.report(0, 2_000_000)
     early = replace(late, monthly_income=900_000, occurred_at=instant_of(0, 1))
@@ -127,7 +127,7 @@ def test_of_two_answers_under_one_id_the_first_given_stands(erased: bool) -> Non
             assert driver.facts["feedback:f1"] == replace(early, reasons=())
 
 
-def test_a_repetition_that_occurred_earlier_says_when_it_was_said_first() -> None:
+def test_an_earlier_repetition_moves_the_date_of_the_report() -> None:
     for order in permutations(range(3)):
         driver, teller = PlannerDriver(), BorrowerEvents()
         driver.feed(teller.granted(0), teller.report(0), teller.request(0), *closes([0]))

@@ -86,7 +86,7 @@ def test_schedules_are_exact_to_the_minor_unit_of_any_currency(place: str) -> No
         assert option.total_cost == sum(i.amount for i in option.instalments)
 
 
-def test_thresholds_are_of_a_like_worth_in_every_currency_that_has_its_own() -> None:
+def test_thresholds_have_similar_worth_in_every_currency() -> None:
     """A tenth of a dollar to a hundred dollars, at round rates: nobody asks for a yen or for a thousand dinars."""
     dollars = {"JPY": 0.0067, "KRW": 0.00073, "CNY": 0.14, "EUR": 1.1, "KWD": 3.25, "BHD": 2.65}
     for place, currency in PLACES.items():
@@ -96,9 +96,7 @@ def test_thresholds_are_of_a_like_worth_in_every_currency_that_has_its_own() -> 
 
 
 @pytest.mark.parametrize(("currency", "overdue", "counts"), [("EUR", 150_00, True), ("PLN", 150_00, False)])
-def test_the_threshold_of_default_is_that_of_the_accounts_own_currency(
-    currency: str, overdue: int, counts: bool
-) -> None:
+def test_the_default_threshold_is_in_the_accounts_currency(currency: str, overdue: int, counts: bool) -> None:
     # In Poland, EUR 150 are above EUR 100, and PLN 150 below PLN 400.
     s = AccountEvents()
     driver = AccountDriver(default_book())

@@ -52,7 +52,7 @@ def plans(driver: PlannerDriver, after: int) -> list[ev.OfferPublished]:
     return [o for o in only(driver.outputs, ev.OfferPublished) if o.options and o.business_date > day_of(after)]
 
 
-def test_an_unsettled_dispute_ends_all_offers_and_stays_with_a_person() -> None:
+def test_an_unsettled_dispute_ends_offers_and_needs_a_person() -> None:
     driver, teller, offer = offered()
     driver.feed(teller.answer(1, offer.offer_id, "declined", "dispute"))
     person = driver.offer()
@@ -77,7 +77,7 @@ def test_a_dispute_hold_that_has_ended_settles_it(said: str) -> None:
     assert driver.offer().options
 
 
-def test_a_disputed_contact_takes_an_open_offer_back_and_sends_nothing() -> None:
+def test_a_disputed_contact_withdraws_the_offer_silently() -> None:
     driver, teller, _ = offered()
     (withdrawn,) = driver.feed(noted(teller, 3))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
@@ -85,7 +85,7 @@ def test_a_disputed_contact_takes_an_open_offer_back_and_sends_nothing() -> None
     assert driver.run(1, 200) == []
 
 
-def test_a_joint_offer_that_was_disputed_waits_for_one_of_its_accounts() -> None:
+def test_a_disputed_joint_offer_waits_for_one_account() -> None:
     driver, teller, offer = offered(("A1", "A2"))
     driver.feed(teller.answer(1, offer.offer_id, "declined", "dispute"), *closes([1]))
     driver.feed(teller.request(2, "A3"))
@@ -105,7 +105,7 @@ def test_two_disputes_need_both_to_be_settled() -> None:
     assert [o.business_date for o in plans(driver, 0)] == [day_of(40)]
 
 
-def test_a_dispute_that_is_heard_of_after_it_was_settled_changes_nothing() -> None:
+def test_a_dispute_heard_of_after_its_end_changes_nothing() -> None:
     driver, teller, offer = offered()
     driver.feed(*closes(range(1, 6)), teller.request(6, dispute_ended_on=day_of(5)), *closes([6]))
     late = teller.answer(2, offer.offer_id, "declined", "dispute")
@@ -117,7 +117,7 @@ def test_a_dispute_that_is_heard_of_after_it_was_settled_changes_nothing() -> No
     assert plans(driver, 0)
 
 
-def test_the_order_in_which_disputes_and_their_end_are_heard_of_does_not_matter() -> None:
+def test_the_order_of_disputes_and_their_ends_does_not_matter() -> None:
     left = set()
     for order in permutations(range(3)):
         driver, teller, _ = offered(("A1", "A2"))
@@ -136,7 +136,7 @@ def test_a_closed_account_leaves_nothing_to_dispute(reason: str, over: bool) -> 
     assert bool(plans(driver, 0)) == over
 
 
-def test_an_acceptance_of_before_the_dispute_stands_and_one_after_it_does_not() -> None:
+def test_only_an_acceptance_before_the_dispute_stands() -> None:
     for disputed, stands in ((20, True), (10, False)):
         driver, teller, offer = offered()
         if disputed < 14:
@@ -179,7 +179,7 @@ def test_from_a_disputed_call_to_the_release_of_its_hold() -> None:
     assert settled[0].business_date >= START + timedelta(said + 70)
 
 
-def test_a_hold_on_an_account_that_wants_no_plan_settles_its_dispute_too() -> None:
+def test_a_hold_without_need_of_a_plan_settles_its_dispute() -> None:
     paid, late = AccountEvents("A1", START), AccountEvents("A2", START)
     opened = [paid.opened(300, amount=20_000, **PLACE), late.opened(*range(30, 390, 30), amount=20_000, **PLACE)]
     call = paid.contact(40, "disputed")
@@ -195,7 +195,7 @@ def test_a_hold_on_an_account_that_wants_no_plan_settles_its_dispute_too() -> No
         assert (said[0].business_date - START).days in (first, first + 1) if first else True
 
 
-def test_a_dispute_heard_of_late_is_settled_whether_or_not_its_account_wants_a_plan() -> None:
+def test_a_late_dispute_is_settled_with_or_without_need_of_plan() -> None:
     driver, teller, _ = offered(("A1", "A2"))
     over = replace(teller.ended(9, "A1"), dispute_ended_on=day_of(9))
     for order in permutations([over, noted(teller, 4, "A1")]):
@@ -206,7 +206,7 @@ def test_a_dispute_heard_of_late_is_settled_whether_or_not_its_account_wants_a_p
         assert driver.offer().account_ids == ("A2",)
 
 
-def test_an_erasure_keeps_a_dispute_and_forgets_when_days_end_for_the_borrower() -> None:
+def test_an_erasure_keeps_a_dispute_and_forgets_day_ends() -> None:
     driver, teller, _ = offered()
     driver.feed(*closes(range(1, 20)), noted(teller, 19), teller.erasure(20))
     assert driver.state is not None
@@ -228,7 +228,7 @@ acts = st.lists(
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(acts)
-def test_no_way_to_pay_is_offered_while_any_dispute_is_unsettled(drawn: list[tuple[int, str, str, int]]) -> None:
+def test_no_repayment_is_offered_during_any_dispute(drawn: list[tuple[int, str, str, int]]) -> None:
     driver, teller, _ = offered(("A1", "A2"))
     open_disputes: set[tuple[int, tuple[str, ...]]] = set()
     ended: dict[str, int] = {"A1": 0, "A2": 0}

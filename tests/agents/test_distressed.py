@@ -76,7 +76,7 @@ class Life:
 
 
 @pytest.mark.parametrize("place", ["DE", "SE"])
-def test_an_account_that_was_not_in_default_is_from_the_day_of_the_plan_until_a_year_after_it(place: str) -> None:
+def test_a_distressed_plan_is_default_until_a_year_after_it(place: str) -> None:
     life = Life(place).until(PLAN_ON - 1)
     assert life.changes() == []
     life.until(PLAN_ON, life.plan(PLAN_ON, 652)).keeping(PLAN_ON + 365)
@@ -100,7 +100,7 @@ def test_the_limit_is_passed_by_what_is_above_it(loss: int, defaulted: bool) -> 
     assert life.rank == int(defaulted)
 
 
-def test_an_account_that_was_never_in_arrears_is_defaulted_too_and_calm_in_the_end() -> None:
+def test_an_account_never_in_arrears_defaults_and_recovers() -> None:
     life = Life().until(9)
     life.until(10, life.plan(10, 200, months=6)).keeping(10 + 365)
     assert [day for day, _, _ in life.changes()] == [10]
@@ -130,7 +130,7 @@ def _without_distressed() -> Policy:
 
 
 @pytest.mark.parametrize("later", [PLAN_ON + 20, PLAN_ON + 300])
-def test_rules_that_count_it_only_later_count_it_for_a_year_from_then(later: int) -> None:
+def test_rules_that_count_it_later_count_a_year_from_then(later: int) -> None:
     life = Life(driver=AccountDriver(changing(_without_distressed(), (AccountEvents().day(later), EU)))).until(
         PLAN_ON - 1
     )
@@ -147,7 +147,7 @@ def test_rules_that_count_it_after_its_year_do_not_count_it() -> None:
     assert life.changes() == []
 
 
-def test_a_default_by_days_is_not_said_again_and_its_year_runs_from_the_plan() -> None:
+def test_a_default_by_days_is_not_repeated_and_runs_from_plan() -> None:
     life = Life().until(159)
     assert [(day, to) for day, to, _ in life.changes()] == [(121, "default")]
     life.until(160, life.plan(160, 300)).keeping(160 + 365)
@@ -156,7 +156,7 @@ def test_a_default_by_days_is_not_said_again_and_its_year_runs_from_the_plan() -
     assert [(day, to) for day, to, _ in life.changes()] == [(121, "default"), (160 + 365, "performing")]
 
 
-def test_a_plan_that_breaks_ends_no_default_before_a_year_without_arrears() -> None:
+def test_a_broken_plan_ends_no_default_before_a_clean_year() -> None:
     life = Life().until(PLAN_ON - 1)
     life.until(PLAN_ON, life.plan(PLAN_ON, 652)).until(PLAN_ON + 70)
     assert len(life.driver.standing_of(ev.PlanBroken)) == 1
@@ -170,9 +170,7 @@ def test_a_plan_that_breaks_ends_no_default_before_a_year_without_arrears() -> N
 
 @pytest.mark.parametrize("agreed", [True, False])
 @pytest.mark.parametrize(("loss", "from_second"), [(0, False), (100, False), (150, True)])
-def test_a_plan_in_the_place_of_another_ends_no_default_and_begins_the_year_anew_if_it_is_distressed_itself(
-    agreed: bool, loss: int, from_second: bool
-) -> None:
+def test_a_replacing_plan_restarts_the_year_only_if_distressed(agreed: bool, loss: int, from_second: bool) -> None:
     life = Life().until(PLAN_ON - 1)
     second = PLAN_ON + 200
     life.until(PLAN_ON, life.plan(PLAN_ON, 652)).keeping(second)
@@ -187,7 +185,7 @@ def test_a_plan_in_the_place_of_another_ends_no_default_and_begins_the_year_anew
     assert [(day, to) for day, to, _ in life.changes()] == [(PLAN_ON, "default"), (healed, "performing")]
 
 
-def test_a_plan_that_is_completed_early_ends_no_default_before_the_year() -> None:
+def test_a_plan_completed_early_ends_no_default_in_the_year() -> None:
     life = Life().until(PLAN_ON - 1)
     life.until(PLAN_ON, life.plan(PLAN_ON, 652)).until(PLAN_ON + 10, life.paid(PLAN_ON + 10, 24_000_00))
     assert len(life.driver.standing_of(ev.PlanCompleted)) == 1
@@ -227,7 +225,7 @@ def test_a_plan_is_judged_by_the_limit_of_its_day() -> None:
     assert before.rank == 0
 
 
-def test_the_loss_of_the_option_over_all_accounts_is_on_each_accounts_plan() -> None:
+def test_the_loss_of_a_joint_option_is_on_each_accounts_plan() -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
     european: dict[str, Any] = {"jurisdiction": "DE", "product": "loan", "currency": "EUR"}
     driver.feed(teller.granted(0), teller.report(0))
@@ -245,7 +243,7 @@ def test_the_loss_of_the_option_over_all_accounts_is_on_each_accounts_plan() -> 
     assert 0 <= loss - (1_400_000 - option.npv) * 10_000 / 1_400_000 < 1
 
 
-def test_a_loss_is_rounded_up_so_that_nothing_above_the_limit_is_taken_for_it() -> None:
+def test_a_loss_is_rounded_up_against_the_limit() -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0))
     driver.close(0)

@@ -28,7 +28,7 @@ def offered(jurisdiction: str, product: str, currency: str, book: PolicyBook | N
     return driver.offer()
 
 
-def test_an_offer_on_an_american_card_asks_for_nothing_on_a_day_without_banks() -> None:
+def test_an_offer_on_a_us_card_is_due_on_business_days() -> None:
     offer = offered("US", "credit_card", "USD")
     assert offer.options
     rolled = 0
@@ -77,7 +77,7 @@ def test_a_plan_that_is_lengthened_goes_on_from_its_anchor(convention: Conventio
 
 
 @pytest.mark.parametrize("convention", ["following", "modified_following"])
-def test_the_last_instalment_of_the_longest_plan_is_within_the_term_when_it_rolls(convention: Convention) -> None:
+def test_the_last_instalment_stays_in_the_term_when_it_rolls(convention: Convention) -> None:
     # Six months from 5 January 2027 end on Monday 5 July, a holiday in the US.
     p = policy(plans=Plans(max_term_months=6, due_date_convention=convention), holiday_calendar="US")
     agreed = amortise(60_000, 0, 6, date(2027, 2, 5), due_days=p.due_days)
@@ -86,7 +86,7 @@ def test_the_last_instalment_of_the_longest_plan_is_within_the_term_when_it_roll
     assert adjust_schedule(agreed, 60_000, 0, last_day(date(2027, 1, 5), p), p).instalments == agreed
 
 
-def test_a_plan_that_was_paused_is_due_on_business_days_of_its_anchor_again() -> None:
+def test_a_paused_plan_is_due_on_business_days_of_its_anchor() -> None:
     p = policy(plans=Plans(due_date_convention="following", max_term_months=24))
     s = AccountEvents(start=date(2026, 1, 1))
     first = date(2026, 5, 31)
@@ -108,7 +108,7 @@ def test_a_plan_that_was_paused_is_due_on_business_days_of_its_anchor_again() ->
     ]
 
 
-def test_a_place_without_a_calendar_that_is_known_gets_offers_by_weekdays() -> None:
+def test_a_place_without_a_calendar_gets_offers_by_weekdays() -> None:
     book = default_book()
 
     def resolved(jurisdiction: str, product: str) -> Policy:

@@ -75,7 +75,7 @@ def erasures(driver: PlannerDriver) -> list[ev.PersonalDataErased]:
     return found
 
 
-def test_nothing_that_was_said_of_a_borrower_is_kept_after_his_erasure() -> None:
+def test_nothing_said_of_a_borrower_is_kept_after_erasure() -> None:
     driver, teller = told()
     refused = teller.answer(1, driver.offer().offer_id, "countered", "income_change", "distress", counter_amount=ODD)
     driver.feed(refused)
@@ -95,7 +95,7 @@ def test_nothing_that_was_said_of_a_borrower_is_kept_after_his_erasure() -> None
     assert proof.recordings_kept == 0
 
 
-def test_the_recording_of_an_oral_agreement_stays_until_its_debt_is_settled() -> None:
+def test_a_recording_stays_until_its_debt_is_settled() -> None:
     driver, teller = told()
     answer = accepted(driver, teller)
     driver.feed(answer)
@@ -114,7 +114,7 @@ def test_the_recording_of_an_oral_agreement_stays_until_its_debt_is_settled() ->
     assert len(erasures(driver)) == count
 
 
-def test_what_comes_again_or_late_after_an_erasure_resurrects_nothing_in_any_order() -> None:
+def test_late_or_repeated_events_resurrect_nothing() -> None:
     for order in permutations(range(4)):
         driver, teller = told()
         offer = driver.offer().offer_id
@@ -138,7 +138,7 @@ def test_what_comes_again_or_late_after_an_erasure_resurrects_nothing_in_any_ord
         assert len(erasures(driver)) == before
 
 
-def test_an_agreement_that_is_heard_of_after_the_erasure_keeps_its_recording_and_nothing_else() -> None:
+def test_an_agreement_heard_of_late_keeps_only_its_recording() -> None:
     driver, teller = told()
     answer = accepted(driver, teller, 1)
     driver.feed(teller.erasure(2), answer)
@@ -147,7 +147,7 @@ def test_an_agreement_that_is_heard_of_after_the_erasure_keeps_its_recording_and
     assert (kept.comment, kept.rating, kept.reasons) == (None, None, ())
 
 
-def test_the_proof_of_an_erasure_holds_nothing_personal_and_says_what_stays() -> None:
+def test_the_proof_of_an_erasure_holds_nothing_personal() -> None:
     driver, teller = told()
     driver.feed(teller.erasure(1))
     text = msgspec.json.encode(erasures(driver))

@@ -25,7 +25,7 @@ def days(driver: AccountDriver, *kinds: type[ev.Event]) -> list[tuple[str, str]]
     return sorted((str(e.business_date), type(e).__name__) for e in found)  # type: ignore[attr-defined]
 
 
-def test_a_statement_that_is_corrected_under_a_plan_stays_in_the_plan() -> None:
+def test_a_statement_corrected_under_a_plan_stays_in_it() -> None:
     story, driver = AccountEvents(), AccountDriver()
     # Billed on day 9 and corrected on day 25; the plan of day 15 took it over.
     driver.feed(card(story), story.billed(1, 9, 40, 30_000), *story.closes(0, 14))
@@ -37,7 +37,7 @@ def test_a_statement_that_is_corrected_under_a_plan_stays_in_the_plan() -> None:
     assert days(driver, ev.InstalmentMissed, ev.DelinquencyChanged) == []
 
 
-def test_a_statement_that_came_late_is_not_missed_earlier_once_it_is_corrected() -> None:
+def test_a_late_statement_once_corrected_is_not_missed_earlier() -> None:
     story, driver = AccountEvents(), AccountDriver()
     driver.feed(card(story), *story.closes(0, 19), story.billed(1, 20, 10, 30_000), *story.closes(20, 29))
     first = days(driver, ev.InstalmentMissed, ev.DelinquencyChanged)
@@ -47,7 +47,7 @@ def test_a_statement_that_came_late_is_not_missed_earlier_once_it_is_corrected()
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_a_statement_counts_from_the_first_of_its_revisions_in_every_order(order: tuple[int, ...]) -> None:
+def test_a_statement_counts_from_its_first_revision(order: tuple[int, ...]) -> None:
     story = AccountEvents()
     forms = [replace(story.billed(1, on, 10, 30_000 - n), revision=n) for n, on in enumerate((20, 25, 23))]
     driver = AccountDriver()
@@ -58,7 +58,7 @@ def test_a_statement_counts_from_the_first_of_its_revisions_in_every_order(order
     assert not driver.rejected_events
 
 
-def test_a_correction_whose_statement_never_came_appears_no_later_than_it_is_due() -> None:
+def test_a_correction_without_its_statement_appears_by_its_due() -> None:
     story, driver = AccountEvents(), AccountDriver()
     driver.feed(card(story), replace(story.billed(1, 20, 10, 30_000), revision=1), *story.closes(0, 30))
     assert days(driver, ev.InstalmentMissed) == [("2026-01-12", "InstalmentMissed")]
@@ -91,7 +91,7 @@ def test_a_closing_that_is_taken_back_on_the_same_day_never_was(late: bool) -> N
     assert days(driver, ev.InstalmentMissed) == [("2026-02-02", "InstalmentMissed")]
 
 
-def test_a_closed_account_that_is_reopened_and_closed_on_one_day_is_closed() -> None:
+def test_an_account_reopened_and_closed_on_one_day_is_closed() -> None:
     story, driver = AccountEvents(), AccountDriver()
     driver.feed(story.opened(31), closed(story, 5), reopened(story, 10), closed(story, 10, "settled"))
     driver.feed(*story.closes(0, 40))
@@ -102,7 +102,7 @@ def test_a_closed_account_that_is_reopened_and_closed_on_one_day_is_closed() -> 
     ]
 
 
-def test_the_reopening_of_an_account_that_was_never_closed_is_answered() -> None:
+def test_reopening_an_account_that_never_closed_is_answered() -> None:
     story, driver = AccountEvents(), AccountDriver()
     driver.feed(story.opened(31), reopened(story, 10), closed(story, 11), *story.closes(0, 40))
     (answer,) = driver.standing_of(ev.InputNotApplied)
@@ -139,7 +139,7 @@ def test_what_is_left_of_a_payment_is_what_its_parts_left(order: tuple[int, ...]
 
 
 @pytest.mark.parametrize("fee", [0, 600])
-def test_an_instalment_that_was_paid_and_is_raised_is_late_from_then_whatever_charges_are_left(fee: int) -> None:
+def test_a_paid_instalment_that_is_raised_is_late_from_then(fee: int) -> None:
     story = AccountEvents()
     driver = AccountDriver(policy(charges=Charges(late_fee_flat=fee, cap_bps=2_400)))
     raised = ev.InstalmentAdjusted(
@@ -162,7 +162,7 @@ def again(fact: ev.Event, hours: int) -> ev.Event:
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("first", [1, -1])
-def test_what_is_sent_again_with_another_time_is_a_repetition_and_the_earliest_counts(first: int, late: bool) -> None:
+def test_a_repetition_with_another_time_counts_by_the_earliest(first: int, late: bool) -> None:
     story = AccountEvents()
     facts = [
         story.billed(1, 20, 30, 30_000),
@@ -190,7 +190,7 @@ def test_a_second_call_under_the_id_of_another_is_no_repetition() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
-def test_a_promise_that_is_moved_on_the_day_on_which_it_was_made_is_moved(first: str, second: str, late: bool) -> None:
+def test_a_promise_can_be_moved_on_the_day_it_was_made(first: str, second: str, late: bool) -> None:
     story, driver = AccountEvents(), AccountDriver()
     made = replace(story.promised(12, 15, 4_000), promise_id=first)
     moved = replace(again(made, 3), promise_id=second, due_on=story.day(20), replaces=first)

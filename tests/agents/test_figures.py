@@ -51,7 +51,7 @@ def saving_is_said(option: ev.Option) -> bool:
     return any("less than under your contract" in reason for reason in option.reasons)
 
 
-def test_a_matured_loan_asks_for_nothing_more_so_every_option_costs_more() -> None:
+def test_a_matured_loan_makes_every_option_cost_more() -> None:
     story = AccountEvents(start=date(2025, 12, 10))
     opened = story.opened(31, amount=91_200, product="payday_loan", annual_rate_bps=2_400, **PLACE)
     (offer,) = offers(
@@ -67,7 +67,7 @@ def test_a_matured_loan_asks_for_nothing_more_so_every_option_costs_more() -> No
 
 
 @pytest.mark.parametrize("known_on", [date(2026, 3, 8), date(2026, 3, 9), date(2026, 3, 10), date(2026, 3, 12)])
-def test_the_saving_on_a_card_is_the_same_on_both_sides_of_a_due_date(known_on: date) -> None:
+def test_the_saving_on_a_card_is_the_same_around_a_due_date(known_on: date) -> None:
     story = AccountEvents(start=START)
     card = story.opened(product="credit_card", **PLACE)
     bills = [story.billed(1, 20, 40, 30_000, 500), story.billed(2, 51, 71, 30_000, 500)]
@@ -82,7 +82,7 @@ def test_the_saving_on_a_card_is_the_same_on_both_sides_of_a_due_date(known_on: 
     ]
 
 
-def test_a_saving_is_against_the_schedule_and_said_only_where_there_is_one() -> None:
+def test_a_saving_is_shown_only_against_a_schedule() -> None:
     story = AccountEvents(start=date(2025, 12, 10))
     dues = [(date(2026, month, 10) - story.start).days for month in range(1, 13)]
     loan = story.opened(*dues, amount=20_000, interest=2_000, jurisdiction="US", currency="USD")
@@ -115,7 +115,7 @@ def test_a_joint_option_says_the_highest_rate_that_is_charged() -> None:
     assert f" at {lead.annual_rate_bps // 100}% a year" in offer.disclosures["fees_and_interest_going_on"]
 
 
-def test_interest_to_come_is_in_what_the_contract_asks_for_and_not_in_the_exposure() -> None:
+def test_future_interest_is_in_the_contract_not_the_exposure() -> None:
     story = AccountEvents(start=START)
     opened = story.opened(9, 40, 70, 101, amount=50_000, interest=700, **PLACE)
     with LocalRuntime.open(None, default_book()) as runtime:

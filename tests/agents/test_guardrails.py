@@ -47,7 +47,7 @@ FIXED = Tally(offers=200, accepted=100, due=400, broken=10, complaints=2)
         ({"accepted": 0}, {"offers": 199}, None),
     ],
 )
-def test_a_guardrail_trips_where_learned_leads_do_worse_than_the_fixed_order(
+def test_a_guardrail_trips_where_learned_offers_do_worse(
     learned: dict[str, int], control: dict[str, int], guardrail: str | None
 ) -> None:
     breach = breach_of(replace(WELL, **learned), replace(FIXED, **control), LIMITS)
@@ -72,7 +72,7 @@ def test_what_chance_explains_trips_nothing(learned: Tally, control: Tally, guar
     assert (breach and breach.guardrail) == guardrail
 
 
-def test_chance_is_judged_as_the_pooled_test_of_two_proportions_does() -> None:
+def test_chance_is_judged_by_the_pooled_two_proportion_test() -> None:
     chance = np.random.default_rng(5)
     for _ in range(300):
         n1, n2 = (int(n) for n in chance.integers(200, 5_000, 2))
@@ -85,13 +85,13 @@ def test_chance_is_judged_as_the_pooled_test_of_two_proportions_does() -> None:
         assert (breach is not None) is (z >= 4)
 
 
-def test_what_was_taken_back_more_often_than_it_was_counted_counts_for_none() -> None:
+def test_more_retractions_than_counts_count_as_none() -> None:
     state = LearnerState("lead", learned={5: Tally(300, 100)}, control={5: Tally(300, 100, 10, -1, -1)})
     _, control = recent(state, Learning(), 5)
     assert control == Tally(300, 100, 10)
 
 
-def test_guardrails_look_as_far_back_as_the_policy_says_and_further_only_where_there_are_too_few() -> None:
+def test_guardrails_look_back_by_policy_or_for_enough_counts() -> None:
     rules = Learning(guardrail_days=10, guardrail_offers=20)
     state = LearnerState("lead")
     state.learned = {day: Tally(5, 1) for day in range(1, 101)}
@@ -107,7 +107,7 @@ def test_guardrails_look_as_far_back_as_the_policy_says_and_further_only_where_t
     assert (learned.offers, control.offers, min(state.learned)) == (100, 20, 81)
 
 
-def test_what_is_kept_for_guardrails_has_an_end_also_where_nothing_is_ever_led() -> None:
+def test_guardrail_counts_end_where_nothing_is_recommended() -> None:
     state = LearnerState("lead", control={day: Tally(1) for day in range(1, 3_000)})
     learned, control = recent(state, Learning(), 2_999)
     assert (learned.offers, control.offers, len(state.control)) == (0, LONGEST, LONGEST)
@@ -191,9 +191,7 @@ def portfolio(day: int, **bad: float) -> ev.OfferOutcomeReported:
         ({"complaints": 20.0}, "complaints", 14),
     ],
 )
-def test_what_goes_wrong_is_noticed_within_a_fortnight_however_long_all_went_well(
-    bad: dict[str, float], guardrail: str, days: int
-) -> None:
+def test_harm_is_noticed_within_a_fortnight(bad: dict[str, float], guardrail: str, days: int) -> None:
     learner, good = Days(), 385
     for day in range(good):
         learner.day(START + timedelta(days=day), portfolio(day))
@@ -286,7 +284,7 @@ def test_a_breach_is_said_once_and_puts_the_fixed_order_back() -> None:
     assert len(learner.tripped()) == 1
 
 
-def test_a_higher_trial_lets_what_was_learned_lead_again_from_fresh_counts() -> None:
+def test_a_higher_trial_recommends_again_with_fresh_counts() -> None:
     learner = Days(changing(ruled(), (START + timedelta(days=3), ruled(guardrail_reset_id=2))))
     tripped, before, on, after = on_days(0, 2, 3, 4)
     learner.day(tripped, told(tripped, BAD))
@@ -323,7 +321,7 @@ def test_no_other_change_of_policy_lets_it_lead_again(changed: Policy) -> None:
     assert update.tripped == "acceptance"
 
 
-def test_a_trial_that_was_raised_before_the_breach_does_not_undo_it() -> None:
+def test_a_trial_raised_before_the_breach_does_not_undo_it() -> None:
     learner = Days(
         changing(
             ruled(), (START + timedelta(days=1), ruled(guardrail_reset_id=5)), (START + timedelta(days=9), ruled())

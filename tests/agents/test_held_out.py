@@ -80,16 +80,14 @@ def content(decision: ev.DecisionLogged) -> tuple[object, ...]:
         (Learning(mode="off"), LED, "fixed"),
     ],
 )
-def test_nothing_that_was_learned_touches_the_options_of_who_is_held_out(
-    rules: Learning, borrower: str, group: str
-) -> None:
+def test_learning_never_touches_the_options_of_the_held_out(rules: Learning, borrower: str, group: str) -> None:
     _, decision = decided(rules, borrower)
     _, never = decided(rules, borrower, None)
     assert (decision.arm, decision.model_version, decision.estimate_version) == (group, "fixed-order-1", "prior-1")
     assert content(decision) == content(never)
 
 
-def test_after_a_guardrail_tripped_the_prior_values_options_again() -> None:
+def test_after_a_guardrail_tripped_the_prior_values_options() -> None:
     _, decision = decided(ON, LED, replace(UPDATE, tripped="acceptance"))
     assert (decision.arm, decision.estimate_version) == ("fixed", "prior-1")
 
@@ -102,9 +100,7 @@ def test_after_a_guardrail_tripped_the_prior_values_options_again() -> None:
         (CHANCE, CHALLENGED, "challenger", "uniform-1"),
     ],
 )
-def test_where_learning_leads_options_are_valued_by_what_was_learned_and_the_update_is_named(
-    rules: Learning, borrower: str, group: str, model: str
-) -> None:
+def test_options_are_valued_by_a_named_model_update(rules: Learning, borrower: str, group: str, model: str) -> None:
     _, decision = decided(rules, borrower)
     assert (decision.arm, decision.model_version, decision.estimate_version) == (group, model, "keep-curve-1@41")
     _, before = decided(rules, borrower, None)
@@ -116,7 +112,7 @@ def test_where_learning_leads_options_are_valued_by_what_was_learned_and_the_upd
     assert all(learned[name] < 2_000 < known[name] for name in shared)
 
 
-def test_the_desk_values_options_by_the_very_curve_that_was_told() -> None:
+def test_the_planner_values_options_by_the_published_curve() -> None:
     driver, _ = decided(ON, LED)
     assert driver.state is not None
     today = date(2026, 3, 3)

@@ -149,7 +149,7 @@ def test_no_order_and_no_repetition_of_any_kind_matters(p, events, seed) -> None
 
 @settings(max_examples=80, **SETTINGS)
 @given(p=books(), events=all_kinds())
-def test_no_kind_is_reported_otherwise_where_every_day_is_visited(p, events) -> None:  # type: ignore[no-untyped-def]
+def test_daily_visits_change_no_kind_of_report(p, events) -> None:  # type: ignore[no-untyped-def]
     arrivals = in_time([*events, *AccountEvents().closes(1, LAST + 100)])
     lazy, daily = AccountDriver(p), AccountDriver(p)
     daily.agent = DailyAgent()
@@ -171,7 +171,7 @@ def test_money_is_conserved_by_every_kind(p, events) -> None:  # type: ignore[no
     assert s.paid.total() + s.credit == s.received
 
 
-def test_what_comes_for_a_day_that_was_taken_over_is_answered_and_not_lost() -> None:
+def test_facts_of_days_before_a_take_over_are_answered() -> None:
     f = Facts()
     driver = AccountDriver()
     driver.feed(f.position(10, (5, 15, 10_000)), *f.story.closes(8, 12))

@@ -82,7 +82,7 @@ def learn(*given: ev.OfferOutcomeReported, book: PolicyBook = BOOK) -> ev.ModelU
 
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(st.lists(seen, min_size=1, max_size=12), st.randoms(use_true_random=False))
-def test_the_same_evidence_in_any_order_and_any_parts_gives_the_same_model(found, chance) -> None:  # type: ignore[no-untyped-def]
+def test_evidence_in_any_order_and_parts_gives_one_model(found, chance) -> None:  # type: ignore[no-untyped-def]
     whole = learn(evidence("all", tuple(found)))
     mixed = list(found)
     chance.shuffle(mixed)
@@ -121,7 +121,7 @@ def test_small_algebra_is_that_of_numpy() -> None:
 
 
 @pytest.mark.parametrize("ranker", [LearnedOrder(Posterior(SufficientStatistics()), 0.05), Uniform()])
-def test_every_option_may_lead_with_a_known_probability_that_is_never_zero(ranker) -> None:  # type: ignore[no-untyped-def]
+def test_every_option_has_a_known_positive_probability(ranker) -> None:  # type: ignore[no-untyped-def]
     for chance in CHANCES:
         context = chance.context
         names = [o.option_id for o in context.options]
@@ -144,7 +144,7 @@ def test_leads_come_as_often_as_their_propensities_say() -> None:
         assert abs(leads.count(name) / len(leads) - probability) < 4 * error + 1e-9
 
 
-def test_nobody_is_led_by_what_was_learned_where_that_is_not_switched_on() -> None:
+def test_learning_recommends_nothing_where_it_is_off() -> None:
     update = learn(evidence("one", ()))
     told = ModelSnapshot(update)
     on = Learning(mode="on")
@@ -175,7 +175,7 @@ def test_what_is_long_past_counts_for_less() -> None:
     assert 0 <= step.state.statistics.accepted[0] < 30_000
 
 
-def test_kept_and_missed_instalments_fade_as_all_else_does_and_a_single_one_is_not_gone_at_once() -> None:
+def test_kept_and_missed_instalments_fade_gradually() -> None:
     agent, context = LearnerAgent(), DecisionContext(BOOK)
     cell = cell_of(0.35, 24, 0.0, 45)
     once = evidence("a", (), cells=(ev.CapacityCell(cell=cell, kept=1, missed=-1),))
@@ -199,7 +199,7 @@ def test_kept_and_missed_instalments_fade_as_all_else_does_and_a_single_one_is_n
     assert 0 <= later.state.cells[cell][0] < 30_000
 
 
-def test_the_curve_of_kept_instalments_starts_at_the_prior_and_follows_the_counts() -> None:
+def test_the_keeping_curve_starts_at_the_prior() -> None:
     prior = RepaymentModel({})
     assert prior.plan(0.35, 36, 0.0, 60) == pytest.approx(1 - 0.209, abs=0.02)
     assert prior.plan(0.5, 36, 0.0, 60) == pytest.approx(1 - 0.29, abs=0.02)
@@ -211,7 +211,7 @@ def test_the_curve_of_kept_instalments_starts_at_the_prior_and_follows_the_count
     assert RepaymentModel({cell: (-1, 0)}).instalment(0.2, 12, 0, 30) == prior.instalment(0.2, 12, 0, 30)
 
 
-def test_the_curve_is_the_penalised_logistic_regression_of_the_counts() -> None:
+def test_the_curve_is_a_penalised_logistic_regression() -> None:
     chance = np.random.default_rng(3)
     for _ in range(10):
         cells = {
@@ -231,7 +231,7 @@ def test_the_curve_is_the_penalised_logistic_regression_of_the_counts() -> None:
         assert np.allclose(RepaymentModel(cells)._weights, minimize(loss, np.zeros(5), tol=1e-10).x, atol=1e-3)
 
 
-def test_an_offer_tells_what_became_of_it_in_stages_and_takes_back_what_broke() -> None:
+def test_an_offer_reports_outcomes_in_stages_and_retracts() -> None:
     driver, tell = PlannerDriver(), BorrowerEvents()
     driver.feed(tell.granted(0), tell.report(0, 1_000_000), tell.request(0))
     driver.close(0)

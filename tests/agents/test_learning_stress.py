@@ -51,7 +51,7 @@ def test_stray_evidence_is_refused_and_the_model_stays(wrong: dict[str, object])
     assert pack(state) == before
 
 
-def test_a_guardrail_takes_what_was_taken_back_too_often_for_none() -> None:
+def test_a_guardrail_counts_excess_retractions_as_none() -> None:
     agent, context = LearnerAgent(), DecisionContext(default_book())
     counts = {"learned.offers": 300, "fixed.offers": 300, "fixed.complaints": -1, "fixed.broken": -1}
     state = agent.handle(None, replace(EVIDENCE, counts=counts), context).state

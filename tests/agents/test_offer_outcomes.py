@@ -52,9 +52,7 @@ def progress(
 
 @pytest.mark.parametrize(("on", "counts"), [(MATURITY - 1, True), (MATURITY, True), (MATURITY + 1, False)])
 @pytest.mark.parametrize("outcome", ["kept", "missed", "broken"])
-def test_what_becomes_of_a_plan_counts_through_the_last_day_of_maturity_and_not_a_day_longer(
-    on: int, counts: bool, outcome: str
-) -> None:
+def test_plan_outcomes_count_through_the_day_of_maturity(on: int, counts: bool, outcome: str) -> None:
     driver, _, offer = accepted()
     assert offer.business_date + timedelta(days=on) == day_of(on)
     progress(driver, offer, on, outcome)
@@ -69,7 +67,7 @@ def test_what_is_taken_back_after_maturity_stays_as_it_was_told() -> None:
 
 
 @pytest.mark.parametrize(("gap", "tracked"), [(MATURITY, 2), (MATURITY + 1, 1)])
-def test_an_offer_is_watched_through_the_last_day_of_maturity_and_then_forgotten(gap: int, tracked: int) -> None:
+def test_an_offer_is_tracked_through_maturity_then_forgotten(gap: int, tracked: int) -> None:
     driver, tell, first = accepted()
     # What tells the second offer, a day after it was made, also looks at how old the first is.
     driver.feed(tell.request(gap - 1, "A2"), tell.report(gap - 1, 2_000_000))

@@ -26,7 +26,7 @@ def offered(book: PolicyBook | None = None) -> tuple[PlannerDriver, BorrowerEven
     return driver, teller, driver.offer()
 
 
-def test_an_acceptance_in_time_is_shown_as_one_after_later_offers_too() -> None:
+def test_an_acceptance_in_time_stays_one_after_later_offers() -> None:
     driver, teller, first = offered()
     driver.feed(teller.answer(1, first.offer_id, "accepted", option_id=first.recommended_option_id))
     assert shown(driver) == {first.offer_id: ("accepted", None)}
@@ -44,7 +44,7 @@ def test_a_late_acceptance_is_shown_as_what_it_was() -> None:
     assert only(driver.outputs, ev.PlanActivated) == []
 
 
-def test_a_late_acceptance_that_brought_another_offer_is_no_acceptance() -> None:
+def test_a_late_acceptance_with_a_new_offer_is_no_acceptance() -> None:
     driver, teller, first = offered()
     driver.run(1, 15)
     driver.feed(teller.answer(16, first.offer_id, "accepted", option_id=first.recommended_option_id))
@@ -66,7 +66,7 @@ def test_an_oral_acceptance_without_its_recording_is_none() -> None:
     assert shown(driver)[first.offer_id] == ("ended", None)
 
 
-def test_an_acceptance_of_an_earlier_release_is_known_by_its_plan() -> None:
+def test_an_acceptance_of_an_old_release_is_known_by_its_plan() -> None:
     driver, teller, first = offered()
     driver.feed(teller.answer(1, first.offer_id, "accepted", option_id=first.recommended_option_id))
     driver.feed(*closes(range(1, 40)), teller.request(40, "A2"), *closes(range(40, 60)))

@@ -53,7 +53,7 @@ def test_only_reasons_of_the_contract_are_taken_up() -> None:
 
 
 @pytest.mark.parametrize("name", pack_names())
-def test_every_disclosure_that_a_pack_demands_has_words_and_a_heading(name: str) -> None:
+def test_every_disclosure_of_a_pack_has_words_and_a_heading(name: str) -> None:
     policy = resolve_packs(load_packs(name), name, load_book().place_of(""))
     for said in NO_LENDER.values():
         keys = policy.offers.stated
@@ -83,7 +83,7 @@ def test_a_plan_without_interest_says_that_none_is_charged() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tone", ["neutral", "supportive"])
 @pytest.mark.parametrize("said", [*NO_LENDER.values(), *WITH_LENDER.values()])
-def test_every_kind_and_tone_of_offer_has_a_message_without_gaps(kind: str, tone: str, said: Messages) -> None:
+def test_every_kind_and_tone_of_offer_has_a_whole_message(kind: str, tone: str, said: Messages) -> None:
     text = message_of(occasion(kind, tone), said)
     assert not set(text) & set("{}")
     assert "None" not in text
@@ -106,7 +106,7 @@ def test_a_token_offer_states_its_amount_and_a_break_its_length() -> None:
     assert "up to 3 months" in message_of(occasion("moratorium"), NO_LENDER["en"])
 
 
-def test_a_lender_that_is_known_is_named_and_one_that_is_not_leaves_no_gap() -> None:
+def test_a_known_lender_is_named_and_an_unknown_leaves_no_gap() -> None:
     named = message_of(occasion("plan"), WITH_LENDER["en"])
     assert named.startswith("A message from Example Bank. We have")
     assert named.endswith(
@@ -128,14 +128,14 @@ def test_that_offers_pause_is_said_only_where_they_do() -> None:
     assert "not send you another offer" not in message("income_unknown")
 
 
-def test_every_education_item_of_a_reason_is_known_and_at_most_three_go_out() -> None:
+def test_education_of_each_reason_is_known_and_at_most_three() -> None:
     for reason in messages.FOR_REASON:
         items = messages.items_for([reason, *messages.FOR_REASON], "plan", ())
         assert set(items) <= set(messages.ITEMS)
         assert len(messages.titles_of(items, NO_LENDER["zh"])) == len(set(items)) == messages.MOST_ITEMS
 
 
-def test_debt_advice_is_that_of_the_borrowers_country_and_the_lenders_link_follows() -> None:
+def test_debt_advice_is_that_of_the_borrowers_country() -> None:
     said = messages.support_of((), "referral", "neutral", ["GB", "GB-SCT", "US"], NO_LENDER["en"])
     assert [s for s in said if "StepChange" in s or "NFCC" in s] == list(said[-2:])
     anywhere = messages.support_of((), "plan", "neutral", ["DE"], NO_LENDER["en"])

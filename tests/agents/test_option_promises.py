@@ -83,7 +83,7 @@ def cases(draw: st.DrawFn) -> tuple[list[ev.Debt], RepaymentCapacity, Policy]:
 
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(cases(), st.sampled_from(["zh", "en"]))
-def test_every_option_is_affordable_legal_within_authority_and_exact(case, locale) -> None:  # type: ignore[no-untyped-def]
+def test_every_option_is_affordable_legal_authorised_and_exact(case, locale) -> None:  # type: ignore[no-untyped-def]
     owing, means, policy = case
     found = build_options(owing, means, policy, DUE, locale=locale)
     assert (found.kind == "plan") == bool(found.options)
@@ -112,7 +112,7 @@ def test_every_option_is_affordable_legal_within_authority_and_exact(case, local
 
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(cases(), st.integers(0, MATERIAL_BPS), st.sampled_from([14, 14, 45]), st.booleans())
-def test_what_a_debt_may_grow_by_while_an_offer_is_open_fits_into_the_legal_term(  # type: ignore[no-untyped-def]
+def test_growth_of_debt_while_an_offer_is_open_fits_the_term(  # type: ignore[no-untyped-def]
     case, drift, open_days, at_once
 ) -> None:
     owing, means, policy = case
@@ -160,7 +160,7 @@ def test_no_feasible_option_beats_a_published_one_in_everything(case) -> None:  
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(cases(), st.integers(1, 100))
-def test_worse_means_never_give_a_shorter_term_or_a_higher_lowest_instalment(case, share) -> None:  # type: ignore[no-untyped-def]
+def test_less_means_never_give_shorter_terms_or_more_to_pay(case, share) -> None:  # type: ignore[no-untyped-def]
     owing, means, policy = case
     worse_means = replace(
         means,
@@ -183,7 +183,7 @@ def test_worse_means_never_give_a_shorter_term_or_a_higher_lowest_instalment(cas
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(cases(), st.integers(1, 2_000_000))
-def test_a_counter_offer_is_met_within_what_was_proposed_and_what_is_affordable(case, proposed) -> None:  # type: ignore[no-untyped-def]
+def test_a_counter_offer_is_met_within_proposal_and_means(case, proposed) -> None:  # type: ignore[no-untyped-def]
     owing, means, policy = case
     option = counter_option(owing, means, policy, DUE, counter_amount=proposed)
     if option is not None:
@@ -253,14 +253,14 @@ def test_debts_in_two_currencies_are_not_one_offer() -> None:
         )
 
 
-def test_simulated_offers_break_no_promise_by_the_reckoning_of_another_library() -> None:
+def test_offers_keep_their_promises_by_another_library() -> None:
     kinds, said, _ = check(1_500, seed=7)
     assert said == []
     assert kinds["plan"] > 500
     assert kinds["options"] > 1_500
 
 
-def test_a_debt_of_which_all_would_be_waived_is_not_waived_at_all() -> None:
+def test_a_debt_is_never_waived_as_a_whole() -> None:
     one, other = (d for d in next(c.debts for c in simulated(50, 3) if len(c.debts) == 2))
     only_penalty = replace(other, outstanding=ev.Amounts(penalty=5_000))
     means = RepaymentCapacity(
@@ -272,7 +272,7 @@ def test_a_debt_of_which_all_would_be_waived_is_not_waived_at_all() -> None:
         assert all(share.instalments for share in option.shares)
 
 
-def test_an_open_offer_repays_what_is_owed_at_every_close_of_a_history() -> None:
+def test_an_open_offer_repays_the_debt_at_every_close() -> None:
     """Statements are billed and payments come in while offers wait: what is offered follows them."""
     start = date(2026, 1, 5)
     world = World(300, 7, start)

@@ -227,7 +227,7 @@ def test_every_pack_of_the_book_has_a_life() -> None:
 
 @pytest.mark.parametrize("name", WITH_CLASSES)
 class TestClasses:
-    def test_arrears_that_are_paid_without_a_plan_heal_the_class_after_the_packs_probation(self, name: str) -> None:
+    def test_arrears_paid_without_a_plan_cure_after_probation(self, name: str) -> None:
         life = Life(name)
         for policy, (day, worst) in life.pack.worst.items():
             life.until(day - 1)
@@ -237,7 +237,7 @@ class TestClasses:
         cleared = life.pack.plan_on
         life.clearing(cleared).heals_on(life.months_on(cleared, life.pack.without_plan))
 
-    def test_a_plan_that_is_kept_heals_the_class_after_the_packs_probation_from_its_day_on(self, name: str) -> None:
+    def test_a_kept_plan_cures_the_class_after_probation(self, name: str) -> None:
         life = Life(name).planned()
         healed = life.months_on(life.pack.plan_on, life.pack.after_plan)
         life.keeping(until=healed).heals_on(healed)
@@ -248,14 +248,14 @@ class TestClasses:
         assert life.classes() == dict.fromkeys(life.pack.worst, life.pack.best)
         assert life.driver.states["A1"].next_fold_on == 0
 
-    def test_an_instalment_of_the_plan_that_is_missed_begins_the_probation_anew(self, name: str) -> None:
+    def test_a_missed_plan_instalment_restarts_the_probation(self, name: str) -> None:
         life = Life(name).planned().keeping(1)
         late = life.pack.plan_on + 60 + 7
         life.until(late - 1).until(late, life.paid(late, life.driver.states["A1"].receivables[0].owed()))
         healed = life.months_on(late, life.pack.after_plan)
         life.keeping(until=healed).heals_on(healed)
 
-    def test_a_plan_that_breaks_leaves_the_class_until_all_is_paid_and_the_probation_served(self, name: str) -> None:
+    def test_a_broken_plan_leaves_the_class_until_paid_and_served(self, name: str) -> None:
         life = Life(name).planned().keeping(1)
         # The second and third are missed, each five days after it was due.
         broken = life.pack.plan_on + 90 + 6
@@ -279,7 +279,7 @@ class TestClasses:
 
 @pytest.mark.parametrize("name", PACKS)
 class TestStagesAndStanding:
-    def test_the_stage_is_the_third_at_90_days_and_better_90_clean_days_after_the_plan(self, name: str) -> None:
+    def test_stage_three_comes_at_90_days_and_ends_90_after_plan(self, name: str) -> None:
         life = Life(name).planned()
         plan_on = life.pack.plan_on
         stages = [
@@ -292,7 +292,7 @@ class TestStagesAndStanding:
         life.until(plan_on + 90)
         assert life.driver.states["A1"].ifrs9_stage == 2
 
-    def test_credit_standing_is_good_again_180_days_after_arrears_that_were_paid(self, name: str) -> None:
+    def test_credit_standing_recovers_180_days_after_payment(self, name: str) -> None:
         life = Life(name)
         life.clearing(140).until(140 + 179)
         assert life.driver.states["A1"].credit_standing == "repairing"
@@ -308,7 +308,7 @@ def called(life: Life) -> Life:
 
 
 @pytest.mark.parametrize("name", ["cn_card", "cn_loan"])
-def test_in_china_a_bad_debt_is_recognised_by_review_and_cured_a_year_after_the_plan_began_and_not_before_it_is_paid(
+def test_in_china_recognition_needs_review_and_cure_a_year(
     name: str,
 ) -> None:
     life = called(Life(name)).until(126)
@@ -324,7 +324,7 @@ def test_in_china_a_bad_debt_is_recognised_by_review_and_cured_a_year_after_the_
 
 
 @pytest.mark.parametrize("name", ["eu", "eu_local", "pl", "uk", "elsewhere"])
-def test_elsewhere_a_bad_debt_is_recognised_when_it_is_impaired_and_cured_after_its_probation(name: str) -> None:
+def test_elsewhere_recognition_follows_impairment(name: str) -> None:
     life = called(Life(name)).until(119)
     assert life.said(ev.BadDebtChanged) == [(91, "candidate")]
     life.until(120)
@@ -338,7 +338,7 @@ def test_elsewhere_a_bad_debt_is_recognised_when_it_is_impaired_and_cured_after_
 
 
 @pytest.mark.parametrize("name", ["us_closed_end", "us_open_end"])
-def test_in_america_a_debt_is_charged_off_on_the_day_of_the_policy_and_recovers(name: str) -> None:
+def test_in_the_us_charge_off_comes_by_days_and_recovers(name: str) -> None:
     life = called(Life(name))
     day = 30 + life.pack.charged_off
     life.until(day - 1)
@@ -352,7 +352,7 @@ def test_in_america_a_debt_is_charged_off_on_the_day_of_the_policy_and_recovers(
 
 
 @pytest.mark.parametrize("name", ["us_closed_end", "us_open_end"])
-def test_in_america_a_plan_that_breaks_brings_the_charge_off_on_the_day_on_which_the_first_dates_count_again(
+def test_in_the_us_a_broken_plan_charges_off_by_first_dates(
     name: str,
 ) -> None:
     life = called(Life(name)).planned()
@@ -366,7 +366,7 @@ def test_in_america_a_plan_that_breaks_brings_the_charge_off_on_the_day_on_which
     assert life.classes() == {"us_ffiec": "loss"}
 
 
-def test_in_britain_the_days_of_a_breathing_space_do_not_count_and_nothing_is_recognised_in_it() -> None:
+def test_in_the_uk_a_breathing_space_pauses_days_and_bad_debt() -> None:
     life = called(Life("uk")).until(94)
     life.until(95, life.story.hold(95, 95 + 59, "breathing_space"))
     life.until(120 + 59)
@@ -382,7 +382,7 @@ def test_in_britain_the_days_of_a_breathing_space_do_not_count_and_nothing_is_re
 
 
 @pytest.mark.parametrize(("kind", "days"), [("bankruptcy", 60), ("fraud", 90)])
-def test_in_america_the_notice_of_a_hold_charges_off_after_its_days(kind: ev.HoldKind, days: int) -> None:
+def test_in_the_us_a_notice_of_hold_charges_off_after_its_days(kind: ev.HoldKind, days: int) -> None:
     life = Life("us_closed_end").until(9)
     life.until(10, life.story.hold(10, None, kind))
     life.until(10 + days - 1)
@@ -393,7 +393,7 @@ def test_in_america_the_notice_of_a_hold_charges_off_after_its_days(kind: ev.Hol
     assert 10 + days < 30 + life.pack.charged_off
 
 
-def test_in_china_penalty_interest_is_half_of_the_contract_rate_on_top_and_bears_on_interest_too() -> None:
+def test_in_china_penalty_interest_is_half_the_rate_on_top() -> None:
     # CNY 10,000 with CNY 150 of interest, overdue for 30 days, at 18 % and half as much again: 27 % a year.
     s = AccountEvents()
     driver = AccountDriver(BOOK())
@@ -403,7 +403,7 @@ def test_in_china_penalty_interest_is_half_of_the_contract_rate_on_top_and_bears
     assert charged == round(1_015_000 * 0.27 * 30 / 365) == 22_525
 
 
-def test_in_britain_the_first_day_of_arrears_brings_a_plan_and_elsewhere_a_month_of_them() -> None:
+def test_in_the_uk_one_day_of_arrears_brings_a_plan() -> None:
     first = {}
     for name in ("uk", "elsewhere", "eu"):
         life = Life(name)
@@ -424,7 +424,7 @@ def resumed(life: Life) -> list[int]:
 @pytest.mark.parametrize(
     ("crisis", "released", "last"), [(False, None, 69), (False, 40, 39), (True, None, None), (True, 99, 98)]
 )
-def test_in_britain_a_breathing_space_without_an_end_lasts_sixty_days(
+def test_in_the_uk_an_open_breathing_space_lasts_sixty_days(
     crisis: bool, released: int | None, last: int | None
 ) -> None:
     life = Life("uk").until(9)
@@ -443,7 +443,7 @@ def test_in_britain_every_other_hold_lasts_until_it_is_released(kind: ev.HoldKin
     assert resumed(life) == []
 
 
-def test_elsewhere_a_breathing_space_without_an_end_lasts_until_it_is_released() -> None:
+def test_elsewhere_an_open_breathing_space_lasts_until_release() -> None:
     life = Life("eu").until(9)
     life.until(10, life.story.hold(10, None, "breathing_space")).until(200)
     assert resumed(life) == []

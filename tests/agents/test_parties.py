@@ -101,7 +101,7 @@ def run(*parties: ev.Party, more: Sequence[ev.Event] = (), last: int = 130) -> l
         return feed(runtime, story, [opened, *means(START), *more], 0, last)
 
 
-def test_a_joint_borrower_may_be_contacted_once_the_debt_is_in_arrears() -> None:
+def test_a_joint_borrower_may_be_contacted_once_in_arrears() -> None:
     assert words(run(party("B2")), "B2")[0] == (31, "", True)
 
 
@@ -113,13 +113,13 @@ def test_a_joint_borrower_may_be_contacted_once_the_debt_is_in_arrears() -> None
         (party("G1", "guarantor", suretyship="joint_and_several"), 61),
     ],
 )
-def test_an_ordinary_guarantor_is_not_contacted_before_enforcement(guarantor: ev.Party, first: int | None) -> None:
+def test_a_guarantor_is_not_contacted_before_enforcement(guarantor: ev.Party, first: int | None) -> None:
     found = words(run(guarantor), "G1")
     assert (found[0][0] if found else None) == first
 
 
 @pytest.mark.parametrize(("rule", "first"), [("never", None), ("dpd_31_60", 61), ("dpd_over_90", 121)])
-def test_the_policy_says_from_which_bucket_a_guarantor_is_contacted(rule: str, first: int | None) -> None:
+def test_policy_says_from_which_bucket_a_guarantor_is_called(rule: str, first: int | None) -> None:
     chosen = policy(parties=Parties(guarantors_from=rule))  # type: ignore[arg-type]
     story, opened = loan(party("G1", "guarantor", suretyship="joint_and_several"))
     with LocalRuntime.open(None, book_of(chosen)) as runtime:
@@ -127,14 +127,14 @@ def test_the_policy_says_from_which_bucket_a_guarantor_is_contacted(rule: str, f
     assert (found[0][0] if found else None) == first
 
 
-def test_a_guarantor_may_be_contacted_from_the_day_enforcement_failed() -> None:
+def test_a_guarantor_is_contacted_once_enforcement_failed() -> None:
     story = AccountEvents("A1", START)
     said = run(party("G1", "guarantor"), more=[changed(story, 70, "G1", "guarantor", enforced=True)])
     assert words(said, "G1")[0] == (70, "", True)
 
 
 @pytest.mark.parametrize("ending", ["paid", "hold", "own_hold", "left"])
-def test_what_ends_the_right_to_contact_a_joint_borrower_is_said_at_once(ending: str) -> None:
+def test_the_end_of_the_right_to_contact_is_published_at_once(ending: str) -> None:
     story = AccountEvents("A1", START)
     facts: dict[str, tuple[ev.Event, tuple[int, str]]] = {
         "paid": (story.paid(40, 20_500, currency="EUR"), (40, "not_in_arrears")),
@@ -151,7 +151,7 @@ def test_what_ends_the_right_to_contact_a_joint_borrower_is_said_at_once(ending:
         assert words(said, "B2")[-1][1:] == ("", True), "the hold has ended"
 
 
-def test_one_persons_hold_leaves_the_account_as_it_is_where_the_policy_says_so() -> None:
+def test_one_persons_hold_may_leave_the_account_as_it_is() -> None:
     for kind, person, stops in (
         ("breathing_space", "B2", True),
         ("deceased", "B2", False),
@@ -180,7 +180,7 @@ def test_a_hold_of_a_person_is_released_like_any() -> None:
 # -- limits are a person's
 
 
-def test_contacts_with_a_joint_borrower_count_for_that_person_alone() -> None:
+def test_contacts_with_a_joint_borrower_count_for_them_alone() -> None:
     story = AccountEvents("A1", START)
     calls = [
         replace(
@@ -201,14 +201,14 @@ def test_contacts_with_a_joint_borrower_count_for_that_person_alone() -> None:
 
 
 @pytest.mark.parametrize("person", ["G1", "X9"])
-def test_a_contact_with_somebody_who_may_not_be_asked_is_flagged(person: str) -> None:
+def test_a_contact_with_somebody_not_to_be_asked_is_flagged(person: str) -> None:
     story = AccountEvents("A1", START)
     said = run(party("G1", "guarantor"), more=[replace(story.contact(62), borrower_id=person)], last=64)
     breached = [e for e in said if isinstance(e, ev.ContactBreached)]
     assert [(e.borrower_id, e.rules) for e in breached] == [(person, ("not_contactable",))]
 
 
-def test_a_failed_attempt_to_reach_a_guarantor_is_none_to_collect() -> None:
+def test_a_failed_call_to_a_guarantor_is_no_collection_attempt() -> None:
     for person, attempts in (("B2", 1), ("G1", 0), (None, 1), ("B1", 1)):
         story, opened = loan(party("B2"), party("G1", "guarantor"))
         driver = AccountDriver(book_of())
@@ -267,7 +267,7 @@ def test_a_guarantor_accepts_nothing(person: str) -> None:
         assert [e.code for e in said if isinstance(e, ev.DeadLetter)] == ["not_a_joint_borrower"]
 
 
-def test_where_all_have_to_accept_the_plan_begins_with_the_last_of_them() -> None:
+def test_where_all_must_accept_the_plan_begins_with_the_last() -> None:
     for order in permutations([None, "B2", "B3"]):
         with LocalRuntime.open(None, together("all")) as runtime:
             _, offer = offered(runtime, party("B2"), party("B3"))
@@ -279,7 +279,7 @@ def test_where_all_have_to_accept_the_plan_begins_with_the_last_of_them() -> Non
             assert plan.agreed_by == ("B1", "B2", "B3")
 
 
-def test_acceptances_of_different_options_make_no_plan_until_they_agree() -> None:
+def test_acceptances_of_different_options_make_no_plan() -> None:
     with LocalRuntime.open(None, together("all")) as runtime:
         _, offer = offered(runtime, party("B2"))
         said = runtime.feed([accepts(offer, None, 1), accepts(offer, "B2", 2, option=1)])
@@ -289,7 +289,7 @@ def test_acceptances_of_different_options_make_no_plan_until_they_agree() -> Non
         assert plan.option_id == offer.options[0].option_id
 
 
-def test_a_joint_acceptance_given_in_time_counts_when_it_is_received_late() -> None:
+def test_a_joint_acceptance_in_time_counts_when_received_late() -> None:
     with LocalRuntime.open(None, together("all")) as runtime:
         story, offer = offered(runtime, party("B2"))
         runtime.feed([accepts(offer, None, 1)])
@@ -340,7 +340,7 @@ def test_a_dispute_of_a_joint_borrower_is_one_of_the_debt() -> None:
 MARKS = ("income-of-two", "region-of-two", "comment-of-two")
 
 
-def test_nothing_that_a_joint_borrower_says_of_themselves_is_with_the_borrower() -> None:
+def test_a_joint_borrowers_own_data_is_not_the_borrowers() -> None:
     story, opened = loan(party("B2"))
     theirs = [
         ev.ConsentGranted(
@@ -546,7 +546,7 @@ def test_parties_do_not_depend_on_the_order_of_facts(drawn: list[tuple[int, str,
     assert in_time.standing() == late.standing()
 
 
-def test_whoever_looks_at_an_account_is_on_record_for_each_person() -> None:
+def test_looks_at_an_account_are_on_record_for_each_person() -> None:
     story, opened = loan(party("B2"), party("G1", "guarantor"))
     driver = AccountDriver(book_of())
     driver.feed(opened, *story.closes(0, 1))

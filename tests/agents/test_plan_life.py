@@ -38,7 +38,7 @@ def planned(s: AccountEvents, *, interest: int = 0, p=None) -> AccountDriver:  #
 
 
 class TestPayments:
-    def test_paying_off_early_costs_only_the_interest_that_is_earned(self) -> None:
+    def test_paying_off_early_costs_only_the_interest_earned(self) -> None:
         s = AccountEvents()
         driver = planned(s, interest=300)
         driver.feed(*s.closes(95, 109), s.paid(110, 10_300), *s.closes(110, 124))
@@ -50,7 +50,7 @@ class TestPayments:
         assert account.owed().total() == account.credit == 0
         assert account.received == account.paid.total() == 40_450
 
-    def test_a_credit_note_under_a_plan_is_sent_as_a_payment_as_its_answer_says(self) -> None:
+    def test_a_credit_note_under_a_plan_must_come_as_a_payment(self) -> None:
         """An adjustment of what the plan replaced is answered; the credit counts for the plan, and for the contract."""
         s = AccountEvents()
         driver = planned(s)
@@ -70,14 +70,14 @@ class TestPayments:
         assert only(driver.feed(later, *s.closes(147, 147)), ev.InputNotApplied) == []
         assert driver.states["A1"].owed().total() == 32_000
 
-    def test_a_cent_less_than_the_payoff_pays_instalments_as_they_stand(self) -> None:
+    def test_a_cent_under_the_payoff_pays_the_next_instalments(self) -> None:
         s = AccountEvents()
         driver = planned(s, interest=300)
         said = driver.feed(*s.closes(95, 109), s.paid(110, 10_300), s.paid(125, 30_149), *s.closes(110, 125))
         assert only(said, ev.PlanCompleted) == []
         assert driver.states["A1"].owed().total() == 4 * 10_300 - 10_300 - 30_149
 
-    def test_what_is_too_much_pays_the_next_instalments_and_what_is_left_at_the_end_is_credit(self) -> None:
+    def test_overpayment_pays_ahead_and_ends_as_credit(self) -> None:
         s = AccountEvents()
         driver = planned(s)
         said = driver.feed(*s.closes(95, 109), s.paid(110, 25_000), *s.closes(110, 146))
@@ -112,7 +112,7 @@ class TestPayments:
         assert driver.states["A1"].owed().total() == driver.states["A1"].credit == 0
 
     @pytest.mark.parametrize(("paid", "kept"), [(9_950, True), (9_850, False)])
-    def test_what_is_too_little_is_kept_within_tolerance_and_missed_beyond_it(self, paid: int, kept: bool) -> None:
+    def test_underpayment_is_kept_in_tolerance_missed_beyond(self, paid: int, kept: bool) -> None:
         s = AccountEvents()
         driver = planned(s, p=PAUSING)
         said = driver.feed(*s.closes(95, 109), s.paid(110, paid), *s.closes(110, 120))
@@ -122,7 +122,7 @@ class TestPayments:
         if not kept:
             assert only(said, ev.PlanInstalmentMissed)[0].unpaid == 150
 
-    def test_a_payoff_that_bounces_leaves_the_plan_as_if_it_had_never_come(self) -> None:
+    def test_a_bounced_payoff_leaves_the_plan_as_before(self) -> None:
         s = AccountEvents()
         untouched = planned(s, interest=300)
         untouched.feed(*s.closes(95, 115))
@@ -134,7 +134,7 @@ class TestPayments:
         assert driver.states["A1"].receivables == untouched.states["A1"].receivables
         assert driver.standing() == untouched.standing()
 
-    def test_what_is_billed_beside_a_plan_and_paid_is_not_paid_twice_when_the_plan_breaks(self) -> None:
+    def test_bills_paid_beside_a_plan_are_not_paid_twice(self) -> None:
         s = AccountEvents()
         driver = planned(s)
         driver.feed(s.billed(9, 97, 100, 4_000), s.paid(100, 4_000), *s.closes(95, 150))
@@ -149,7 +149,7 @@ class TestSchedule:
         before=st.integers(0, 39_000),
         interest=st.sampled_from([0, 170]),
     )
-    def test_what_changed_before_acceptance_is_said_with_the_schedule_that_counts(
+    def test_changes_before_acceptance_come_with_the_new_schedule(
         self, parts: list[int], before: int, interest: int
     ) -> None:
         s = AccountEvents()
@@ -187,7 +187,7 @@ class TestSchedule:
         assert "PlanScheduleAdjusted" in [c.superseded_type for c in only(driver.outputs, ev.EventSuperseded)]
         assert driver.standing() == prompt.standing()
 
-    def test_whoever_pays_by_the_schedule_that_was_said_completes_the_plan(self) -> None:
+    def test_paying_by_the_published_schedule_completes_the_plan(self) -> None:
         s = AccountEvents()
         driver = AccountDriver()
         said = driver.feed(*in_arrears(s), s.plan(95, (110, 15_000), (140, 15_000)), *s.closes(95, 95))
@@ -202,9 +202,7 @@ class TestSchedule:
 class TestPause:
     @settings(max_examples=120, deadline=None, derandomize=True)
     @given(st.integers(95, 190), st.integers(0, 130), st.booleans())
-    def test_whoever_pays_what_is_due_keeps_his_plan_through_any_pause(
-        self, start: int, length: int, open_: bool
-    ) -> None:
+    def test_paying_what_is_due_keeps_a_plan_through_any_pause(self, start: int, length: int, open_: bool) -> None:
         s = AccountEvents()
         driver = planned(s, interest=200, p=PAUSING)
         hold = s.hold(start, None if open_ else start + length, "breathing_space")
@@ -306,7 +304,7 @@ class TestBreak:
         assert days_past_due(planned_, 420) == days_past_due(plain, 420)
         assert planned_.states["A1"].bucket == plain.states["A1"].bucket
 
-    def test_a_hold_that_was_over_before_the_plan_pauses_its_days_after_it_too(self) -> None:
+    def test_a_hold_over_before_the_plan_still_pauses_its_days(self) -> None:
         s = AccountEvents()
         driver = AccountDriver(PAUSING)
         driver.feed(s.opened(30, 60, 90, 120), s.hold(35, 74, "breathing_space"), s.contact(80), s.contact(81))
@@ -316,7 +314,7 @@ class TestBreak:
         # 170 days since day 30, of which the hold paused 40; the calls of the arrears that returned count too.
         assert (days_past_due(driver, 200), account.failed_contact_attempts) == (130, 2)
 
-    def test_what_only_earlier_arrears_needed_is_forgotten_with_the_plan(self) -> None:
+    def test_data_of_earlier_arrears_is_forgotten_with_the_plan(self) -> None:
         s = AccountEvents()
         driver = AccountDriver(PAUSING)
         driver.feed(
@@ -345,7 +343,7 @@ class TestMeans:
         driver.run(1, 10)
         return driver, teller, plan
 
-    def test_the_account_is_asked_once_for_its_debt_when_the_means_no_longer_carry_the_plan(self) -> None:
+    def test_an_unaffordable_plan_requests_a_workout_once(self) -> None:
         driver, teller, plan = self.with_plan()
         driver.feed(teller.report(11, income=600_000))
         (asked,) = driver.run(11, 30)
@@ -357,7 +355,7 @@ class TestMeans:
         driver.feed(teller.report(11, income=895_000))
         assert driver.run(11, 30) == []
 
-    def test_what_is_offered_then_fits_the_means_and_an_acceptance_replaces_the_plan(self) -> None:
+    def test_a_fitting_offer_that_is_accepted_replaces_the_plan(self) -> None:
         driver, teller, plan = self.with_plan()
         driver.feed(teller.report(11, income=700_000))
         driver.run(11, 11)
@@ -373,7 +371,7 @@ class TestMeans:
         assert again.plan_id != plan.plan_id
         assert driver.run(13, 40) == []
 
-    def test_means_that_recover_take_the_offer_back_and_leave_the_plan(self) -> None:
+    def test_recovered_means_withdraw_the_offer_and_keep_the_plan(self) -> None:
         driver, teller, _ = self.with_plan()
         driver.feed(teller.report(11, income=700_000))
         driver.run(11, 11)
@@ -383,7 +381,7 @@ class TestMeans:
         said = driver.run(13, 40)
         assert [(type(e).__name__, e.reason) for e in said] == [("OfferWithdrawn", "means_recovered")]
 
-    def test_a_plan_whose_end_moves_counts_as_long_as_it_asks_for_money(self) -> None:
+    def test_a_plan_whose_end_moves_counts_while_it_asks_for_money(self) -> None:
         driver, _, plan = self.with_plan()
         assert driver.state is not None
         agreed = driver.state.plans["A1"].until
@@ -393,7 +391,7 @@ class TestMeans:
         driver.feed(replace(moved, event_id="wrong", taken_back=True))
         assert driver.state.plans["A1"].until == agreed
 
-    def test_whoever_keeps_a_plan_that_his_means_carry_again_is_asked_for_nothing(self) -> None:
+    def test_an_affordable_plan_that_is_kept_asks_for_nothing_new(self) -> None:
         driver, teller, plan = self.with_plan()
         driver.feed(teller.report(11, income=700_000))
         driver.run(11, 11)
@@ -414,7 +412,7 @@ class TestMeans:
         driver.feed(teller.request(113, trigger_="means_changed", principal=750_000))
         assert ev.OfferPublished in [type(e) for e in driver.run(113, 113)]
 
-    def test_a_plan_that_was_not_broken_after_all_takes_its_part_of_the_means_again(self) -> None:
+    def test_a_plan_restored_takes_its_part_of_the_means_again(self) -> None:
         largest = {}
         for case in ("kept", "broken", "broken, and not"):
             driver, teller, plan = self.with_plan()
@@ -428,14 +426,14 @@ class TestMeans:
             largest[case] = (offer.account_ids, max(o.instalment_amount for o in offer.options))
         assert largest["broken, and not"] == largest["kept"] != largest["broken"]
 
-    def test_a_plan_paid_off_early_no_longer_counts_against_the_means(self) -> None:
+    def test_a_plan_paid_off_early_leaves_the_means_free(self) -> None:
         driver, teller, plan = self.with_plan()
         driver.feed(progress(plan, "completed"))
         driver.feed(teller.report(12, income=600_000))
         assert driver.run(12, 30) == []
 
 
-def test_a_fall_of_income_in_mid_plan_leads_to_a_plan_that_can_be_kept_and_no_cent_is_lost() -> None:
+def test_a_fall_of_income_leads_to_a_plan_that_can_be_kept() -> None:
     """The whole loop on the local runtime: two accounts, one joint plan each, lower means, other plans, one breaks."""
     teller = BorrowerEvents()
     stories = {name: AccountEvents(name, START) for name in ("A1", "A2")}

@@ -59,7 +59,7 @@ class TestEveryInstalmentIsKeptOnce:
         tolerance=st.sampled_from([0, 100]),
         late=st.integers(0, 300) | st.integers(0, 420_000),
     )
-    def test_by_whoever_pays_what_is_asked_when_it_is_asked_whatever_drifted(
+    def test_it_is_completed_by_paying_what_is_asked_when_asked(
         self, plan: tuple[tuple[ev.PlanInstalment, ...], int], term: int, billed: int, tolerance: int, late: int
     ) -> None:
         schedule, rate = plan
@@ -98,7 +98,7 @@ class TestFit:
         term=st.sampled_from([3, 13, 14, 15, 20]),
         tolerance=st.sampled_from([0, 100]),
     )
-    def test_it_repays_exactly_what_is_owed_within_the_term_at_no_more_than_the_agreed_rate(
+    def test_it_repays_exactly_what_is_owed_within_term_and_rate(
         self, plan: tuple[tuple[ev.PlanInstalment, ...], int], owed: int, term: int, tolerance: int
     ) -> None:
         schedule, rate = plan
@@ -127,13 +127,13 @@ class TestFit:
         if tolerance and owed != sum(i.principal for i in schedule) and not full:
             assert all(i.amount > tolerance for i in counts[len(schedule) - 1 :])
 
-    def test_what_the_term_has_no_room_for_is_spread_evenly_over_what_asks_for_something(self) -> None:
+    def test_what_exceeds_the_term_is_spread_over_instalments(self) -> None:
         s, p = AccountEvents(), policy(plans=Plans(max_term_months=6))
         agreed = amortise(50_000, 0, 6, s.day(START + 20), "deferred", deferred_months=1)
         found = adjust_schedule(agreed, 50_007, 0, last_day(s.day(START), p), p)
         assert [i.amount for i in found.instalments] == [0, 10_002, 10_002, 10_001, 10_001, 10_001]
 
-    def test_instalments_behind_the_last_stay_on_the_day_of_the_month_of_the_others(self) -> None:
+    def test_added_instalments_keep_the_day_of_the_month(self) -> None:
         p = policy(plans=Plans(max_term_months=12))
         agreed = amortise(20_000, 0, 2, date(2026, 1, 31))
         found = adjust_schedule(agreed, 40_000, 0, last_day(date(2026, 1, 20), p), p)
@@ -145,9 +145,7 @@ class TestFit:
         ]
 
     @pytest.mark.parametrize(("last", "forgiven"), [(7_950, 0), (8_000, 50)])
-    def test_a_difference_within_tolerance_goes_onto_the_last_instalment_or_is_forgiven(
-        self, last: int, forgiven: int
-    ) -> None:
+    def test_a_small_difference_joins_the_last_or_is_forgiven(self, last: int, forgiven: int) -> None:
         s, p = AccountEvents(), policy(delinquency=TOLERANT)
         driver = AccountDriver(p)
         parts = ((110, 8_000), (140, 8_000), (170, 8_000), (200, 8_000), (230, last))
@@ -172,7 +170,7 @@ class TestBeside:
         said = driver.feed(s.billed(9, START, START + 10, billed), agreed_plan(s, agreed, 0), *s.closes(START, START))
         return driver, s, said
 
-    def test_a_statement_that_the_term_has_no_room_for_stays_beside_the_plan_and_is_said(self) -> None:
+    def test_a_statement_beyond_the_term_stays_beside_the_plan(self) -> None:
         driver, s, said = self.with_bill(billed=9_000, months=12)
         (change,) = only(said, ev.PlanScheduleAdjusted)
         assert [(i.number, i.due_on, i.principal) for i in change.beside] == [(9, s.day(START + 10), 9_000)]
@@ -188,7 +186,7 @@ class TestBeside:
         assert len(driver.standing_of(ev.PlanBroken)) == 1
         assert driver.states["A1"].owed().total() == 40_000
 
-    def test_a_statement_for_which_there_is_room_becomes_part_of_the_plan(self) -> None:
+    def test_a_statement_within_the_term_joins_the_plan(self) -> None:
         _, _, said = self.with_bill(billed=9_000, months=8)
         (change,) = only(said, ev.PlanScheduleAdjusted)
         assert (change.beside, change.difference, len(change.instalments)) == ((), 9_000, 10)
@@ -205,7 +203,7 @@ class TestBeside:
 
 
 class TestNothingIsOwed:
-    def test_no_interest_is_asked_for_on_a_debt_that_was_paid_before_the_agreement(self) -> None:
+    def test_a_debt_paid_before_the_agreement_bears_no_interest(self) -> None:
         s = AccountEvents()
         driver = AccountDriver(policy(delinquency=TOLERANT))
         driver.feed(s.opened(30, 60, 90, 94, amount=10_000), *s.closes(1, START - 1))

@@ -24,7 +24,7 @@ def desk_with_offer(book: PolicyBook = BOOK, **debt: object) -> tuple[PlannerDri
     return driver, teller, driver.offer()
 
 
-def test_accepting_activates_the_chosen_option_on_every_account_at_once() -> None:
+def test_accepting_activates_the_option_on_every_account() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
     offer = driver.offer()
@@ -46,7 +46,7 @@ def test_an_offer_can_be_accepted_through_its_last_day() -> None:
     assert names(said) == ["PlanActivated"]
 
 
-def test_an_answer_given_in_time_counts_though_it_comes_in_after_the_expiry() -> None:
+def test_an_answer_in_time_counts_though_received_later() -> None:
     driver, teller, offer = desk_with_offer()
     assert names(driver.run(1, 15)) == ["OfferExpired"]
     (plan,) = driver.feed(teller.answer(14, offer.offer_id, "accepted", option_id=offer.recommended_option_id))
@@ -55,7 +55,7 @@ def test_an_answer_given_in_time_counts_though_it_comes_in_after_the_expiry() ->
     assert driver.run(16, 60) == []
 
 
-def test_accepting_an_expired_offer_activates_nothing_and_brings_a_fresh_one_at_once() -> None:
+def test_accepting_an_expired_offer_brings_a_fresh_one() -> None:
     driver, teller, offer = desk_with_offer()
     driver.run(1, 15)
     said = driver.feed(teller.answer(16, offer.offer_id, "accepted", option_id=offer.recommended_option_id))
@@ -63,20 +63,20 @@ def test_accepting_an_expired_offer_activates_nothing_and_brings_a_fresh_one_at_
     assert driver.outputs[-1].reasons == ("earlier_offer_ended",)
 
 
-def test_accepting_too_late_though_the_day_is_not_yet_closed_ends_the_offer_and_brings_a_fresh_one() -> None:
+def test_a_late_acceptance_before_the_close_brings_a_fresh_one() -> None:
     driver, teller, offer = desk_with_offer()
     said = driver.feed(teller.answer(15, offer.offer_id, "accepted", option_id=offer.recommended_option_id))
     assert names(said) == ["OfferExpired", "OfferPublished", "DecisionLogged"]
 
 
-def test_accepting_an_offer_that_was_replaced_activates_nothing_while_another_is_open() -> None:
+def test_accepting_a_replaced_offer_activates_nothing() -> None:
     driver, teller, offer = desk_with_offer()
     driver.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
     assert driver.feed(teller.answer(2, offer.offer_id, "accepted", option_id=offer.recommended_option_id)) == []
     assert driver.state.open_offer().offer_id == driver.offer().offer_id != offer.offer_id
 
 
-def test_a_borrower_who_changes_his_mind_after_declining_gets_a_fresh_offer() -> None:
+def test_changing_ones_mind_after_declining_brings_an_offer() -> None:
     driver, teller, offer = desk_with_offer()
     assert names(driver.feed(teller.answer(1, offer.offer_id, "declined"))) == ["OfferWithdrawn"]
     said = driver.feed(teller.answer(2, offer.offer_id, "accepted", option_id=offer.recommended_option_id))
@@ -89,7 +89,7 @@ def test_an_offer_cannot_be_accepted_twice() -> None:
     assert names(driver.feed(first, second)) == ["PlanActivated"]
 
 
-def test_accepting_twice_brings_no_offer_for_debts_that_the_first_left_out() -> None:
+def test_accepting_twice_brings_no_offer_for_other_debts() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0))
     driver.feed(teller.request(0), teller.request(0, "A2", currency="USD", jurisdiction="US"), *closes([0]))
@@ -109,7 +109,7 @@ def test_accepting_twice_brings_no_offer_for_debts_that_the_first_left_out() -> 
         ({"said": "accepted", "offer_id": "no-such", "option_id": "x"}, "unknown_offer"),
     ],
 )
-def test_an_answer_that_cannot_be_meant_is_refused_and_changes_nothing(fields: dict[str, str], code: str) -> None:
+def test_an_impossible_answer_is_refused_and_changes_nothing(fields: dict[str, str], code: str) -> None:
     driver, teller, offer = desk_with_offer()
     before = driver.state
     answer = teller.answer(1, fields.pop("offer_id", offer.offer_id), fields.pop("said"), **fields)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def test_an_answer_to_another_borrowers_offer_is_refused() -> None:
     assert other.state is None
 
 
-def test_the_same_feedback_id_with_another_answer_is_refused_and_sent_again_later_is_not() -> None:
+def test_a_feedback_id_with_another_answer_is_refused() -> None:
     driver, teller, offer = desk_with_offer()
     answer = teller.answer(1, offer.offer_id, "declined", feedback_id="f1", comment="private words")
     driver.feed(answer)
@@ -140,7 +140,7 @@ def test_the_same_feedback_id_with_another_answer_is_refused_and_sent_again_late
     assert driver.facts["feedback:f1"].comment is None  # type: ignore[attr-defined]
 
 
-def test_too_high_lowers_what_any_option_of_the_next_offer_asks_for() -> None:
+def test_too_high_lowers_what_the_next_options_ask_for() -> None:
     driver, teller, offer = desk_with_offer(principal=2_000_000)
     assert names(driver.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))) == NEXT
     limit = (900_000 - 420_000) * (HOUSE.affordability.alpha_bps - HOUSE.affordability.alpha_step_bps) // 10_000
@@ -148,13 +148,13 @@ def test_too_high_lowers_what_any_option_of_the_next_offer_asks_for() -> None:
     assert before > limit >= max(o.instalment_amount for o in driver.offer().options)
 
 
-def test_too_high_of_the_lowest_instalment_is_told_that_there_is_no_lower_one() -> None:
+def test_too_high_of_the_lowest_is_told_there_is_no_lower() -> None:
     driver, teller, offer = desk_with_offer()
     driver.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
     assert driver.outputs[-1].reasons == ("too_high", "lowest_possible")
 
 
-def test_no_instalment_as_high_as_the_refused_one_is_offered_again_while_a_lower_one_can_be() -> None:
+def test_a_refused_amount_returns_only_if_nothing_is_lower() -> None:
     driver, teller, offer = desk_with_offer()
     highest = max(offer.options, key=lambda o: o.instalment_amount)
     driver.feed(teller.answer(1, offer.offer_id, "declined", "too_high", option_id=highest.option_id))
@@ -164,7 +164,7 @@ def test_no_instalment_as_high_as_the_refused_one_is_offered_again_while_a_lower
     assert not any("最低" in said for said in lower.reasons)
 
 
-def test_whoever_refuses_the_lowest_instalment_as_too_high_is_told_so_and_then_referred_to_a_person() -> None:
+def test_refusing_the_lowest_twice_refers_to_a_person() -> None:
     driver, teller, offer = desk_with_offer()
     driver.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
     lowest = driver.offer()
@@ -184,7 +184,7 @@ def test_too_long_shortens_every_option_of_the_next_offer() -> None:
     assert max(o.term_months for o in driver.offer().options) < refused.term_months
 
 
-def test_a_term_too_short_to_be_affordable_is_given_up_with_a_reason() -> None:
+def test_a_term_too_short_to_afford_is_given_up_with_a_reason() -> None:
     driver, teller, offer = desk_with_offer(principal=3_000_000)
     shortest = min(offer.options, key=lambda o: o.term_months)
     answer = teller.answer(1, offer.offer_id, "declined", "too_long", option_id=shortest.option_id)
@@ -210,7 +210,7 @@ def test_distrust_is_met_with_explanations_once() -> None:
     assert names(driver.feed(teller.answer(2, after.offer_id, "declined", "distrust"))) == ["OfferWithdrawn"]
 
 
-def test_a_plain_no_is_followed_by_the_same_offer_only_after_the_pause() -> None:
+def test_a_plain_no_brings_the_same_offer_after_the_pause() -> None:
     driver, teller, offer = desk_with_offer()
     (withdrawn,) = driver.feed(teller.answer(1, offer.offer_id, "declined"))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
@@ -219,7 +219,7 @@ def test_a_plain_no_is_followed_by_the_same_offer_only_after_the_pause() -> None
     assert names(driver.close(8)) == ["OfferPublished", "DecisionLogged"]
 
 
-def test_a_changed_income_no_longer_counts_until_it_is_reported_anew() -> None:
+def test_a_changed_income_counts_only_once_reported_anew() -> None:
     driver, teller, offer = desk_with_offer()
     assert names(driver.feed(teller.answer(1, offer.offer_id, "declined", "income_change"))) == NEXT
     asked = driver.offer()
@@ -272,14 +272,14 @@ def test_a_counter_offer_that_can_be_met_leads_the_next_offer() -> None:
     assert (driver.outputs[-1].reasons, driver.outputs[-1].chosen) == (("counter_met",), after.recommended_option_id)
 
 
-def test_a_counter_offer_that_cannot_be_met_is_answered_with_the_reason() -> None:
+def test_an_unmet_counter_offer_is_answered_with_the_reason() -> None:
     driver, teller, offer = desk_with_offer()
     assert names(driver.feed(teller.answer(1, offer.offer_id, "countered", counter_amount=100))) == NEXT
     assert driver.outputs[-1].reasons == ("counter_too_low",)
     assert [o.option_id for o in driver.offer().options] == [o.option_id for o in offer.options]
 
 
-def test_a_counter_offer_after_the_last_offer_of_an_episode_leaves_that_one_open() -> None:
+def test_a_counter_offer_after_the_last_leaves_it_open() -> None:
     policy = replace(HOUSE, offers=replace(HOUSE.offers, max_in_episode=1))
     driver, teller, offer = desk_with_offer(PolicyBook("one", lambda *_: policy))
     assert driver.feed(teller.answer(1, offer.offer_id, "countered", counter_amount=40_000)) == []
@@ -287,7 +287,7 @@ def test_a_counter_offer_after_the_last_offer_of_an_episode_leaves_that_one_open
     assert names(said) == ["PlanActivated"]
 
 
-def test_no_answer_leaves_the_offer_open_and_counts_once_toward_the_pause() -> None:
+def test_no_answer_leaves_the_offer_open_and_counts_once() -> None:
     driver, teller, offer = desk_with_offer()
     said = [teller.answer(day, offer.offer_id, "no_answer") for day in (1, 2)]
     assert driver.feed(*said) == []
@@ -298,7 +298,7 @@ def test_no_answer_leaves_the_offer_open_and_counts_once_toward_the_pause() -> N
 
 
 @pytest.mark.parametrize("heard", range(1, 60))
-def test_an_offer_made_again_for_its_recording_ends_before_its_first_instalment_is_due(heard: int) -> None:
+def test_a_repeated_offer_ends_before_its_first_due_date(heard: int) -> None:
     driver, teller, offer = desk_with_offer(product="credit_card")
     answer = teller.answer(
         min(heard, 14), offer.offer_id, "accepted", option_id=offer.recommended_option_id, channel="hotline"
@@ -315,7 +315,7 @@ def test_an_offer_made_again_for_its_recording_ends_before_its_first_instalment_
     )
 
 
-def test_the_end_of_a_dispute_does_not_end_the_pause_of_somebody_in_distress() -> None:
+def test_the_end_of_a_dispute_does_not_end_a_distress_pause() -> None:
     until = {}
     for reasons in (("dispute",), ("distress",), ("dispute", "distress")):
         driver, teller, offer = desk_with_offer()
@@ -329,7 +329,7 @@ def test_the_end_of_a_dispute_does_not_end_the_pause_of_somebody_in_distress() -
     assert until["distress",] is None or until["distress",] > day_of(20)
 
 
-def test_an_oral_agreement_without_its_recording_is_offered_again_for_confirmation() -> None:
+def test_an_oral_agreement_without_recording_is_offered_again() -> None:
     driver, teller, offer = desk_with_offer(product="credit_card")
     chosen = offer.options[2].option_id
     spoken = teller.answer(1, offer.offer_id, "accepted", option_id=chosen, channel="hotline")
@@ -345,7 +345,7 @@ def test_an_oral_agreement_without_its_recording_is_offered_again_for_confirmati
     assert "tape/9" in {getattr(fact, "recording_ref", None) for fact in driver.facts.values()}
 
 
-def test_an_oral_agreement_that_no_offer_can_confirm_is_reported() -> None:
+def test_an_oral_agreement_no_offer_can_confirm_is_reported() -> None:
     driver, teller, offer = desk_with_offer(product="credit_card")
     answer = teller.answer(14, offer.offer_id, "accepted", option_id=offer.recommended_option_id, channel="hotline")
     driver.run(1, 44)
@@ -355,13 +355,13 @@ def test_an_oral_agreement_that_no_offer_can_confirm_is_reported() -> None:
     assert driver.unapplied == ["not_recorded"]
 
 
-def test_an_oral_agreement_stands_without_a_recording_where_none_is_asked_for() -> None:
+def test_an_oral_agreement_stands_where_no_recording_is_needed() -> None:
     driver, teller, offer = desk_with_offer()
     spoken = teller.answer(1, offer.offer_id, "accepted", option_id=offer.recommended_option_id, channel="hotline")
     assert names(driver.feed(spoken)) == ["PlanActivated"]
 
 
-def test_a_refusal_of_an_earlier_offer_tightens_nothing_but_its_distress_is_heard() -> None:
+def test_refusing_an_old_offer_is_heard_only_for_distress() -> None:
     driver, teller, offer = desk_with_offer(principal=2_000_000)
     driver.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
     assert driver.feed(teller.answer(2, offer.offer_id, "declined", "too_high", "too_long")) == []
@@ -370,7 +370,7 @@ def test_a_refusal_of_an_earlier_offer_tightens_nothing_but_its_distress_is_hear
     assert driver.offer().tone == "supportive"
 
 
-def test_one_account_that_needs_a_recording_makes_the_joint_agreement_need_it() -> None:
+def test_one_account_can_make_a_joint_agreement_need_recording() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0))
     driver.feed(teller.request(0), teller.request(0, "A2", product="credit_card"), *closes([0]))
@@ -379,21 +379,21 @@ def test_one_account_that_needs_a_recording_makes_the_joint_agreement_need_it() 
     assert names(driver.feed(spoken)) == NEXT
 
 
-def test_taking_up_a_referral_needs_no_option_and_changes_nothing() -> None:
+def test_a_referral_that_is_taken_up_needs_no_option() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.request(0), *closes([0]))
     assert driver.feed(teller.answer(1, driver.offer().offer_id, "accepted")) == []
     assert driver.rejection_codes == []
 
 
-def test_a_counter_offer_without_a_known_income_is_not_met_with_the_same_referral_again() -> None:
+def test_a_counter_offer_without_income_brings_no_new_referral() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.request(0), *closes([0]))
     assert driver.feed(teller.answer(1, driver.offer().offer_id, "countered", counter_amount=40_000)) == []
     assert driver.state.open_offer() is not None
 
 
-def test_declining_the_referral_of_a_pause_is_the_end_of_it_until_the_pause_is_over() -> None:
+def test_a_declined_referral_of_a_pause_ends_it() -> None:
     driver, teller, offer = desk_with_offer()
     driver.feed(teller.answer(1, offer.offer_id, "declined", "distress"))
     said = driver.feed(teller.answer(2, driver.offer().offer_id, "declined"))
@@ -402,14 +402,14 @@ def test_declining_the_referral_of_a_pause_is_the_end_of_it_until_the_pause_is_o
     assert names(driver.close(31)) == ["OfferPublished", "DecisionLogged"]
 
 
-def test_distress_of_a_borrower_whose_debts_may_not_be_negotiated_only_ends_the_offer() -> None:
+def test_distress_without_negotiable_debts_only_ends_the_offer() -> None:
     driver, teller, offer = desk_with_offer()
     driver.feed(teller.request(1, holds=("deceased",)))
     assert names(driver.feed(teller.answer(1, offer.offer_id, "declined", "distress"))) == ["OfferWithdrawn"]
     assert driver.run(1, 60) == []
 
 
-def test_an_answer_given_in_time_activates_nothing_once_an_account_of_the_offer_wants_none() -> None:
+def test_an_answer_activates_nothing_if_an_account_wants_none() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
     offer = driver.offer()
@@ -420,7 +420,7 @@ def test_an_answer_given_in_time_activates_nothing_once_an_account_of_the_offer_
     assert driver.offer().account_ids == ("A1",)
 
 
-def test_accepting_an_earlier_offer_on_the_last_day_of_the_open_one_leaves_that_open() -> None:
+def test_accepting_an_old_offer_on_the_last_day_leaves_the_new() -> None:
     driver, teller, offer = desk_with_offer()
     driver.feed(teller.answer(1, offer.offer_id, "declined", "too_high"))
     driver.run(1, 14)
@@ -446,7 +446,7 @@ def test_an_acceptance_ends_the_count_of_silence() -> None:
 
 
 @pytest.mark.parametrize("recorded_at_once", [True, False])
-def test_an_agreement_states_the_balance_of_its_offer_though_the_debt_has_moved_since(recorded_at_once: bool) -> None:
+def test_an_agreement_states_the_balance_of_its_offer(recorded_at_once: bool) -> None:
     driver, teller, offer = desk_with_offer(product="credit_card", interest=20_000)
     driver.feed(teller.request(1, product="credit_card", principal=1_050_000, interest=30_000), *closes([1]))
     assert driver.offer().offer_id == offer.offer_id

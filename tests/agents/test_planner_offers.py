@@ -27,7 +27,7 @@ def desk_with_offer(**debt: object) -> tuple[PlannerDriver, BorrowerEvents]:
     return driver, teller
 
 
-def test_an_offer_is_made_at_the_close_of_the_day_of_the_request_with_its_decision() -> None:
+def test_an_offer_comes_at_the_close_with_its_decision() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     assert driver.feed(teller.granted(0), teller.report(0), teller.request(0)) == []
     offer, decision = driver.close(0)
@@ -77,7 +77,7 @@ def test_a_ranker_decides_on_the_order_and_is_logged() -> None:
     assert 0 <= decision.seed < 2**63
 
 
-def test_without_a_known_income_a_person_is_referred_to_and_income_is_asked_for() -> None:
+def test_without_income_a_person_and_income_are_asked_for() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.request(0))
     offer, decision = driver.close(0)
@@ -88,7 +88,7 @@ def test_without_a_known_income_a_person_is_referred_to_and_income_is_asked_for(
     assert "budget_basics" in offer.education
 
 
-def test_an_income_that_becomes_known_turns_a_referral_into_a_plan_at_the_close() -> None:
+def test_a_known_income_turns_a_referral_into_a_plan() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.request(0), *closes([0, 1, 2]))
     assert driver.feed(teller.granted(3), teller.report(3)) == []
@@ -99,7 +99,7 @@ def test_an_income_that_becomes_known_turns_a_referral_into_a_plan_at_the_close(
     assert (offer.kind, offer.sequence) == ("plan", 2)
 
 
-def test_a_consent_taken_back_withdraws_the_offer_that_rests_on_it() -> None:
+def test_a_withdrawn_consent_withdraws_its_offer() -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.withdrawn(1))
     withdrawn, offer, _ = driver.close(1)
@@ -115,7 +115,7 @@ def test_a_debt_that_only_aged_leaves_the_offer_standing() -> None:
 
 
 @pytest.mark.parametrize("principal", [880_000, 1_120_000])
-def test_a_debt_whose_principal_moved_by_more_than_a_tenth_gets_a_new_offer(principal: int) -> None:
+def test_a_principal_moved_by_a_tenth_gets_a_new_offer(principal: int) -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.request(2, principal=principal))
     withdrawn, offer, _ = driver.run(1, 2)
@@ -124,7 +124,7 @@ def test_a_debt_whose_principal_moved_by_more_than_a_tenth_gets_a_new_offer(prin
     assert withdrawn.reason == "debts_changed"
 
 
-def test_an_account_that_falls_behind_too_joins_a_new_offer_at_the_close() -> None:
+def test_another_account_behind_joins_a_new_offer_at_the_close() -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.request(2, "A2"))
     withdrawn, offer, _ = driver.run(1, 2)
@@ -133,7 +133,7 @@ def test_an_account_that_falls_behind_too_joins_a_new_offer_at_the_close() -> No
     assert (withdrawn.reason, offer.account_ids) == ("debts_changed", ("A1", "A2"))
 
 
-def test_an_account_that_wants_no_plan_any_more_takes_its_offer_along_at_once() -> None:
+def test_an_account_that_needs_no_plan_withdraws_its_offer() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0), teller.request(0, "A2"), *closes([0]))
     (withdrawn,) = driver.feed(teller.ended(1, "A2"))
@@ -144,9 +144,7 @@ def test_an_account_that_wants_no_plan_any_more_takes_its_offer_along_at_once() 
     assert offer.account_ids == ("A1",)
 
 
-def test_two_accounts_that_end_at_one_close_for_different_reasons_take_their_offer_along_alike_in_either_order() -> (
-    None
-):
+def test_two_ends_at_one_close_withdraw_alike_in_any_order() -> None:
     found = []
     for order in ((0, 1), (1, 0)):
         driver, teller = PlannerDriver(BOOK), BorrowerEvents()
@@ -157,7 +155,7 @@ def test_two_accounts_that_end_at_one_close_for_different_reasons_take_their_off
     assert found[0] == found[1]
 
 
-def test_an_offer_whose_accounts_are_paid_on_one_day_is_withdrawn_once_under_one_id_in_either_order() -> None:
+def test_two_paid_accounts_withdraw_their_offer_once() -> None:
     found = []
     for order in ((0, 1), (1, 0)):
         driver, teller = PlannerDriver(BOOK), BorrowerEvents()
@@ -194,7 +192,7 @@ def test_a_lower_income_withdraws_an_offer_that_it_cannot_carry() -> None:
     assert all(o.instalment_amount <= 40_000 for o in offer.options)
 
 
-def test_a_higher_income_replaces_the_offer_only_after_the_pause_and_a_slightly_higher_one_never() -> None:
+def test_only_a_much_higher_income_replaces_after_the_pause() -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.report(1, 930_000))
     assert driver.run(1, 8) == []
@@ -204,7 +202,7 @@ def test_a_higher_income_replaces_the_offer_only_after_the_pause_and_a_slightly_
     assert names(driver.close(7)) == ["OfferWithdrawn", "OfferPublished", "DecisionLogged"]
 
 
-def test_an_unanswered_offer_expires_and_the_next_follows_after_pauses_that_double_until_the_cap() -> None:
+def test_unanswered_offers_follow_after_doubling_pauses() -> None:
     driver, _ = desk_with_offer()
     driver.run(1, 400)
     made = [(e.business_date - day_of(0)).days for e in only(driver.outputs, ev.OfferPublished)]
@@ -214,7 +212,7 @@ def test_an_unanswered_offer_expires_and_the_next_follows_after_pauses_that_doub
     assert [m - e for m, e in zip(made[1:], expired, strict=False)] == [7, 7 * 2, 7 * 4, 7 * 8, 7 * 16]
 
 
-def test_a_new_spell_of_trouble_counts_anew_but_a_broken_plan_does_not() -> None:
+def test_a_new_episode_counts_anew_but_a_broken_plan_does_not() -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.ended(1), *closes([1]), teller.request(50), *closes([50]))
     assert driver.offer().sequence == 1
@@ -246,7 +244,7 @@ def test_a_hold_on_an_account_leaves_it_out_of_the_offer(kind: ev.HoldKind) -> N
     assert (withdrawn.reason, offer.account_ids) == ("hold", ("A1",))
 
 
-def test_a_vulnerable_borrower_is_referred_to_a_person_once_and_left_in_peace() -> None:
+def test_a_vulnerable_borrower_is_referred_once() -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.request(1, holds=("vulnerability",)))
     withdrawn, offer, _ = driver.close(1)
@@ -258,7 +256,7 @@ def test_a_vulnerable_borrower_is_referred_to_a_person_once_and_left_in_peace() 
     assert driver.run(2, 29) == []
 
 
-def test_after_a_vulnerability_ended_and_the_pause_is_over_plans_come_in_a_softer_tone_or_not() -> None:
+def test_after_vulnerability_plans_come_softly_or_not_at_all() -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.request(1, holds=("vulnerability",)), *closes([1]))
     driver.feed(teller.request(5))
@@ -300,14 +298,14 @@ def test_what_an_active_plan_asks_for_is_not_offered_twice() -> None:
     assert all(o.instalment_amount <= limit for o in driver.offer().options)
 
 
-def test_a_request_from_before_a_plan_was_made_is_no_new_request() -> None:
+def test_a_request_from_before_a_plan_is_no_new_request() -> None:
     driver, teller = desk_with_offer()
     offer = driver.offer()
     driver.feed(teller.answer(3, offer.offer_id, "accepted", option_id=offer.recommended_option_id))
     assert driver.feed(teller.request(3), *closes([3, 4, 20])) == []
 
 
-def test_the_policy_says_what_is_disclosed_and_in_which_language() -> None:
+def test_policy_says_what_is_disclosed_in_which_language() -> None:
     driver, _ = desk_with_offer(product="credit_card", penalty=12_345)
     offer = driver.offer()
     assert tuple(offer.disclosures) == BOOK.policy_for("CN", "credit_card").offers.stated
@@ -337,7 +335,7 @@ def test_a_completed_education_item_is_not_sent_again() -> None:
     assert driver.offer().education == ("credit_record",)
 
 
-def test_an_erasure_drops_what_is_personal_everywhere_and_withdraws_the_offer_at_once() -> None:
+def test_an_erasure_drops_personal_data_and_the_offer_at_once() -> None:
     driver, teller = desk_with_offer()
     withdrawn, erased = driver.feed(teller.erasure(1))
     assert isinstance(withdrawn, ev.OfferWithdrawn)
@@ -351,7 +349,7 @@ def test_an_erasure_drops_what_is_personal_everywhere_and_withdraws_the_offer_at
     assert driver.state.cases.keys() == {"A1"}
 
 
-def test_what_was_said_before_an_erasure_stays_away_and_what_is_granted_after_it_counts() -> None:
+def test_after_an_erasure_only_new_grants_count() -> None:
     driver, teller = desk_with_offer()
     before = [teller.granted(1), teller.report(1)]
     driver.feed(teller.erasure(1), *closes([1]))
@@ -361,7 +359,7 @@ def test_what_was_said_before_an_erasure_stays_away_and_what_is_granted_after_it
     assert driver.offer().kind == "plan"
 
 
-def test_the_same_id_with_other_content_is_refused_and_changes_nothing() -> None:
+def test_the_same_id_with_other_content_is_refused() -> None:
     driver, teller = desk_with_offer()
     report = teller.report(1)
     driver.feed(report)
@@ -378,7 +376,7 @@ def test_a_report_of_the_future_is_refused() -> None:
     assert driver.close(1) == []
 
 
-def test_debts_under_several_policies_are_under_the_strictest_of_each_rule() -> None:
+def test_several_policies_are_met_by_the_strictest_of_each() -> None:
     card, loan, euro = (BOOK.policy_for(*k) for k in (("CN", "credit_card"), ("CN", "personal_loan"), ("DE", "loan")))
     short = replace(euro, plans=replace(euro.plans, max_term_months=24))
     joint = joint_policy([loan, card, short])
@@ -389,7 +387,7 @@ def test_debts_under_several_policies_are_under_the_strictest_of_each_rule() -> 
     assert joint_policy([loan, loan]) is loan
 
 
-def test_referrals_do_not_use_up_the_plans_of_an_episode_and_their_silence_does_not_count() -> None:
+def test_referrals_use_up_no_plans_of_an_episode() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.request(0))
     driver.run(0, 300)
@@ -414,7 +412,7 @@ def test_a_debt_that_is_written_off_for_good_is_not_negotiated() -> None:
     assert driver.run(0, 30) == []
 
 
-def test_the_later_of_two_requests_of_a_day_counts_and_one_of_an_earlier_day_does_not() -> None:
+def test_the_later_of_two_requests_of_a_day_counts() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(3), teller.request(3, holds=("dispute",)))
     driver.feed(teller.request(2), teller.ended(2))
@@ -422,7 +420,7 @@ def test_the_later_of_two_requests_of_a_day_counts_and_one_of_an_earlier_day_doe
     assert driver.state.cases.keys() == {"A1"}
 
 
-def test_what_is_said_at_the_very_instant_of_an_erasure_is_dropped_and_distress_is_forgotten() -> None:
+def test_words_at_the_instant_of_an_erasure_are_dropped() -> None:
     driver, teller = desk_with_offer()
     driver.feed(teller.answer(0, driver.offer().offer_id, "declined", "distress"))
     driver.feed(teller.erasure(1), teller.granted(1), teller.report(1))
@@ -432,13 +430,13 @@ def test_what_is_said_at_the_very_instant_of_an_erasure_is_dropped_and_distress_
     assert (later[0].business_date - day_of(0)).days >= HOUSE.offers.distress_pause_days
 
 
-def test_policies_without_a_common_hour_leave_the_contact_hours_of_the_first() -> None:
+def test_policies_without_a_common_hour_use_the_first() -> None:
     early = replace(HOUSE, contacts=replace(HOUSE.contacts, from_hour=6, to_hour=9))
     late = replace(HOUSE, contacts=replace(HOUSE.contacts, from_hour=18, to_hour=21))
     assert joint_policy([early, late]).contacts == early.contacts
 
 
-def test_a_referral_turns_supportive_when_vulnerability_is_noted_and_is_not_repeated_for_a_further_account() -> None:
+def test_a_referral_turns_supportive_and_is_not_repeated() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.request(0), *closes([0]))
     driver.feed(teller.request(1, holds=("vulnerability",)))
@@ -456,7 +454,7 @@ def test_a_referral_is_not_sent_again_because_the_debt_moved() -> None:
     assert driver.run(1, 13) == []
 
 
-def test_an_assumed_income_makes_a_plan_where_the_policy_allows_it() -> None:
+def test_an_assumed_income_makes_a_plan_where_policy_allows() -> None:
     rules = replace(HOUSE.affordability, assumed_income_multiple_bps=120_000)
     book = PolicyBook("assuming", lambda *_: replace(HOUSE, affordability=rules))
     driver, teller = PlannerDriver(book), BorrowerEvents()

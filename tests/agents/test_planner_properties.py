@@ -119,7 +119,7 @@ def live(story: list[list[tuple[str, int]]], *, twice: bool = False) -> PlannerD
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(story=days)
-def test_whatever_happens_every_offer_is_affordable_and_ends_once_before_the_next(story: list[Any]) -> None:
+def test_every_offer_is_affordable_and_ends_before_the_next(story: list[Any]) -> None:
     driver = live(story)
     open_: str | None = None
     accepted: set[str] = set()
@@ -152,7 +152,7 @@ def test_whatever_happens_every_offer_is_affordable_and_ends_once_before_the_nex
 
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(story=days)
-def test_every_fact_sent_twice_says_what_it_says_once_to_the_byte(story: list[Any]) -> None:
+def test_every_fact_sent_twice_gives_the_same_bytes(story: list[Any]) -> None:
     once, twice = live(story), live(story, twice=True)
     assert msgspec.msgpack.encode(twice.outputs) == msgspec.msgpack.encode(once.outputs)
     assert msgspec.msgpack.encode(twice.state) == msgspec.msgpack.encode(once.state)
@@ -165,9 +165,7 @@ def test_every_fact_sent_twice_says_what_it_says_once_to_the_byte(story: list[An
     later=st.lists(st.sampled_from(["report", "withdrawn", "granted", "joined", "ended"]), max_size=4, unique=True),
     data=st.data(),
 )
-def test_the_order_of_facts_within_a_day_changes_no_offer_of_its_close(
-    first: list[str], later: list[str], data: st.DataObject
-) -> None:
+def test_the_order_within_a_day_changes_no_offer(first: list[str], later: list[str], data: st.DataObject) -> None:
     teller = BorrowerEvents()
 
     def fact(name: str, n: int, on: int) -> ev.Event:
@@ -221,9 +219,7 @@ def test_an_episode_has_no_more_offers_than_the_policy_allows(story: list[Any]) 
     expenses=st.integers(100_000, 400_000),
     others=st.integers(10_001, 90_000),
 )
-def test_no_output_says_what_a_borrower_earns_spends_owes_elsewhere_or_scores(
-    income: int, expenses: int, others: int
-) -> None:
+def test_no_output_shows_income_expenses_debts_or_scores(income: int, expenses: int, others: int) -> None:
     # One figure may be that of an instalment by chance; it is not so again for another borrower.
     assert not _figures_published(income, expenses, others) & _figures_published(income + 7, expenses + 11, others + 13)
 

@@ -33,7 +33,7 @@ def test_two_hundred_accounts_get_one_offer_whose_shares_add_up() -> None:
     assert len(only(said, ev.PlanActivated)) == 200
 
 
-def test_ten_thousand_answers_to_one_offer_are_one_refusal_and_nothing_more() -> None:
+def test_ten_thousand_answers_to_one_offer_are_one_refusal() -> None:
     driver, teller = troubled()
     first = driver.offer()
     declined = teller.answer(1, first.offer_id, "declined", "too_high")
@@ -76,7 +76,7 @@ def test_every_reason_at_once_leads_to_a_person_and_no_plan() -> None:
 
 
 @pytest.mark.parametrize("counter", [1, MAX_AMOUNT])
-def test_a_counter_offer_of_any_size_is_met_within_what_may_be_granted(counter: int) -> None:
+def test_a_counter_offer_of_any_size_is_met_within_limits(counter: int) -> None:
     driver, teller = troubled()
     offer = driver.offer()
     driver.feed(teller.answer(1, offer.offer_id, "countered", counter_amount=counter))
@@ -102,7 +102,7 @@ ABSURD: dict[str, tuple[int | None, dict[str, object]]] = {
 
 
 @pytest.mark.parametrize(("income", "more"), ABSURD.values(), ids=ABSURD.keys())
-def test_absurd_means_lead_to_options_that_fit_them_or_to_a_person(income: int, more: dict[str, object]) -> None:
+def test_absurd_means_lead_to_fitting_options_or_a_person(income: int, more: dict[str, object]) -> None:
     driver, _ = troubled(1, income, **more)
     offer = driver.offer()
     expenses = int(str(more.get("monthly_expenses") or 0)) + int(str(more.get("other_debt_payments") or 0))

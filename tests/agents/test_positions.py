@@ -63,7 +63,7 @@ def lived(
 
 
 @pytest.mark.parametrize("since", [None, date(2026, 3, 20)])
-def test_a_debt_that_is_recovering_lapses_after_its_days_though_no_payment_is_known(since: date | None) -> None:
+def test_a_recovering_debt_lapses_without_a_known_payment(since: date | None) -> None:
     rules = policy(bad_debt=BadDebt("test", recovery_lapse_days=90))
     driver = lived(
         taken_over(bad_debt="recovering", bad_debt_on=since, standing="defaulted"), 120, driver=AccountDriver(rules)
@@ -86,7 +86,7 @@ def test_a_debt_that_is_recovering_lapses_after_its_days_though_no_payment_is_kn
         (2, 1, date(2026, 4, 1), 3),
     ],
 )
-def test_early_settlement_of_a_plan_taken_over_owes_the_interest_since_the_last_due_date(
+def test_settling_a_plan_taken_over_owes_interest_since_due(
     first: int, kept: int, activated: date, interest: int
 ) -> None:
     plan = under_plan(first, kept, date(2026, 5, 1), date(2026, 6, 1), activated=activated)
@@ -99,7 +99,7 @@ def test_early_settlement_of_a_plan_taken_over_owes_the_interest_since_the_last_
     assert short.standing_of(ev.PlanCompleted) == []
 
 
-def test_a_plan_taken_over_in_its_grace_period_counts_from_the_end_of_that() -> None:
+def test_a_plan_taken_over_in_grace_counts_from_its_end() -> None:
     rules = policy(
         classifications=(
             Classification("two", (ClassThreshold("good", 0), ClassThreshold("bad", 91)), after_plan_days=30),
@@ -112,7 +112,7 @@ def test_a_plan_taken_over_in_its_grace_period_counts_from_the_end_of_that() -> 
     assert better.business_date == date(2026, 7, 1)  # type: ignore[attr-defined]
 
 
-def test_collection_that_another_system_had_stopped_goes_on_for_its_own_reason() -> None:
+def test_collection_stopped_elsewhere_resumes_on_its_reason() -> None:
     driver = lived(taken_over(collection_stopped=True, standing="arrears"), 2)
     assert [(str(e.business_date), e.reason) for e in driver.standing_of(ev.CollectionResumed)] == [
         ("2026-04-02", "taken_over")

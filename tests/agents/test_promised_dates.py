@@ -47,7 +47,7 @@ def local(day: date, hour: int, minute: int = 0) -> datetime:
 
 
 @pytest.mark.parametrize(("zone", "over"), ZONES.items())
-def test_an_offer_expires_at_the_close_at_which_its_last_day_is_over_for_the_borrower(zone: str, over: int) -> None:
+def test_an_offer_expires_when_the_borrowers_last_day_is_over(zone: str, over: int) -> None:
     driver, _, _ = offered(zone)
     assert driver.run(1, over - 1) == []
     assert names(driver.close(over)) == ["OfferExpired"]
@@ -55,7 +55,7 @@ def test_an_offer_expires_at_the_close_at_which_its_last_day_is_over_for_the_bor
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("received", [13, 14, 15, 16, 30, 60])
-def test_an_acceptance_in_the_last_minute_counts_whenever_it_is_received(zone: str, received: int) -> None:
+def test_an_acceptance_in_the_last_minute_counts(zone: str, received: int) -> None:
     driver, teller, offer = offered(zone)
     driver.run(1, received)
     made_since = [o for o in only(driver.outputs, ev.OfferPublished) if o.offer_id != offer.offer_id]
@@ -76,7 +76,7 @@ def test_an_acceptance_in_the_last_minute_counts_whenever_it_is_received(zone: s
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("received", [13, 14, 15, 16])
-def test_an_acceptance_in_the_first_minute_of_the_next_day_is_too_late(zone: str, received: int) -> None:
+def test_an_acceptance_in_the_next_days_first_minute_is_late(zone: str, received: int) -> None:
     driver, teller, offer = offered(zone)
     driver.run(1, received)
     said = driver.feed(accepted(teller, offer, local(LAST + timedelta(1), 0, 0), zone))
@@ -85,7 +85,7 @@ def test_an_acceptance_in_the_first_minute_of_the_next_day_is_too_late(zone: str
     assert names(said) == (["OfferPublished", "DecisionLogged"] if received >= ZONES[zone] else [])
 
 
-def test_without_a_known_time_zone_the_date_is_that_of_the_place() -> None:
+def test_without_a_time_zone_the_date_is_that_of_the_place() -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
     place = {"jurisdiction": "US", "currency": "USD"}
     driver.feed(teller.granted(0), teller.report(0, currency="USD"), teller.request(0, **place), *closes([0]))

@@ -63,7 +63,7 @@ def test_each_reason_by_its_edges(
     assert small(principal, limit, surplus) == (kind, reasons)
 
 
-def test_what_is_payable_at_once_is_offered_a_plan_when_it_grows() -> None:
+def test_a_growing_debt_payable_at_once_is_offered_a_plan() -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0, principal=9_000), *closes([0]))
     assert driver.offer().kind == "pay_in_full"
@@ -87,7 +87,7 @@ def test_unknown_means_are_asked_for_and_said_to_be_unknown() -> None:
         assert any("interview" in said for said in driver.offer().support)
 
 
-def test_a_currency_without_a_floor_is_flagged_where_expenses_are_known() -> None:
+def test_a_currency_without_a_floor_is_flagged() -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
     request = teller.request(0, jurisdiction="JP", currency="JPY")
     driver.feed(teller.granted(0), teller.report(0, currency="JPY"), request, *closes([0]))
@@ -95,7 +95,7 @@ def test_a_currency_without_a_floor_is_flagged_where_expenses_are_known() -> Non
     assert only(driver.outputs, ev.DecisionLogged)[-1].assumed == ("household_floor", "other_debt_payments")
 
 
-def test_nobody_is_told_what_they_can_afford_on_an_income_that_was_assumed() -> None:
+def test_an_assumed_income_is_never_shown_as_means() -> None:
     rules = replace(HOUSE.affordability, assumed_income_multiple_bps=11_000)
     driver, teller = (
         PlannerDriver(PolicyBook("assuming", lambda *_: replace(HOUSE, affordability=rules))),
@@ -133,7 +133,7 @@ def test_what_is_said_of_the_first_option_is_true_whoever_ranks(reasons: tuple[e
         assert after.options == () or after.options[0].option_id == after.recommended_option_id
 
 
-def test_a_counter_offer_is_not_said_to_be_too_low_for_another_reason() -> None:
+def test_a_counter_offer_is_refused_for_its_real_reason() -> None:
     driver, teller = PlannerDriver(), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0), *closes([0]))
     # Without the consent the income is not known any more.

@@ -33,7 +33,7 @@ def refusal(jurisdiction: str, product: str) -> InvalidEventError:
         ("Germany", "Ratenkredit", "unknown_jurisdiction", "jurisdiction", "instalment_loan"),
     ],
 )
-def test_an_opening_of_an_unknown_kind_is_refused_with_what_is_probably_meant(
+def test_an_unknown_kind_is_refused_with_a_suggestion(
     jurisdiction: str, product: str, code: str, field: str, meant: str
 ) -> None:
     found = refusal(jurisdiction, product)
@@ -42,7 +42,7 @@ def test_an_opening_of_an_unknown_kind_is_refused_with_what_is_probably_meant(
     assert "Known are" in found.message
 
 
-def test_an_opening_is_a_dead_letter_and_taken_once_the_book_knows_its_kind() -> None:
+def test_an_opening_is_taken_once_the_book_knows_its_kind() -> None:
     s = AccountEvents()
     opened = s.opened(30, 60, jurisdiction="DE", product="Ratenkredit", currency="EUR")
     files = files_of("default")
@@ -63,7 +63,7 @@ def test_an_opening_is_a_dead_letter_and_taken_once_the_book_knows_its_kind() ->
         assert runtime.state("account", "A1") is not None
 
 
-def test_an_opening_that_is_known_stays_so_whatever_book_follows_and_however_often_it_comes() -> None:
+def test_a_known_opening_stays_so_under_later_books() -> None:
     s = AccountEvents()
     opened = s.opened(30, 60, product="loan")
     files = files_of("default")
@@ -78,7 +78,7 @@ def test_an_opening_that_is_known_stays_so_whatever_book_follows_and_however_oft
     assert [e.account_id for e in driver.rejected_events] == ["A2"]  # type: ignore[attr-defined]
 
 
-def test_a_correction_of_an_opening_to_an_unknown_place_is_refused_and_the_first_stands() -> None:
+def test_a_correction_to_an_unknown_place_is_refused() -> None:
     s = AccountEvents()
     opened = s.opened(30, 60)
     earlier = replace(opened, event_id="e0", occurred_at=opened.occurred_at - timedelta(hours=1), jurisdiction="China")
@@ -112,7 +112,7 @@ def test_an_account_that_is_taken_over_is_held_to_the_same() -> None:
     assert driver.states["A1"].jurisdiction == "DE"
 
 
-def test_what_waits_for_an_opening_that_was_refused_is_a_dead_letter_in_the_end() -> None:
+def test_what_waits_for_a_refused_opening_is_a_dead_letter() -> None:
     s = AccountEvents()
     with LocalRuntime.open(None, default_book()) as runtime:
         runtime.feed([s.opened(30, jurisdiction="Germany", currency="EUR"), s.paid(0, 100, currency="EUR")])
@@ -131,7 +131,7 @@ def test_a_country_without_a_row_is_taken_and_told_of_once(capsys: pytest.Captur
     assert (told.out + told.err).count("policy_by_default") == 1
 
 
-def test_a_calendar_that_is_missing_is_told_of_and_stops_nothing() -> None:
+def test_a_missing_calendar_is_reported_and_stops_nothing() -> None:
     s = AccountEvents(start=date(2026, 1, 1))
     files = files_of("default")
     places = files[BOOK].replace("calendar: US}", "calendar: USS}", 1)

@@ -41,7 +41,7 @@ def odd(teller: BorrowerEvents, on: int, income: int = ODD, **more: object) -> e
     return teller.report(on, income, monthly_expenses=5_713_907, **fields)
 
 
-def test_a_withdrawal_deletes_what_was_reported_under_the_consent() -> None:
+def test_a_withdrawal_deletes_reports_under_the_consent() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     report = odd(teller, 0)
     driver.feed(teller.granted(0), report, teller.request(0), *closes([0]))
@@ -61,7 +61,7 @@ def test_a_withdrawal_deletes_what_was_reported_under_the_consent() -> None:
     assert not driver.offer().options
 
 
-def test_nothing_that_was_worked_out_from_means_stays_in_the_state() -> None:
+def test_nothing_derived_from_means_stays_in_the_state() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0), *closes([0]))
     assert driver.state is not None
@@ -81,7 +81,7 @@ def test_nothing_that_was_worked_out_from_means_stays_in_the_state() -> None:
     assert not holds(driver, limit)
 
 
-def test_the_limit_for_which_a_plan_was_reviewed_goes_with_the_consent() -> None:
+def test_the_limit_a_plan_was_reviewed_for_goes_with_consent() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.report(0), teller.request(0), *closes([0]))
     offer = driver.offer()
@@ -123,7 +123,7 @@ def test_a_renewed_consent_counts_for_new_reports_alone() -> None:
 
 
 @pytest.mark.parametrize("sent", ["again", "late"])
-def test_what_is_received_after_the_withdrawal_and_occurred_before_brings_nothing_back(sent: str) -> None:
+def test_earlier_events_after_the_withdrawal_restore_nothing(sent: str) -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     report = odd(teller, 0)
     driver.feed(teller.granted(0), *([report] if sent == "again" else []), teller.withdrawn(2), *closes([2]))
@@ -136,7 +136,7 @@ def test_what_is_received_after_the_withdrawal_and_occurred_before_brings_nothin
     assert driver.rejection_codes == []
 
 
-def test_a_refused_report_under_a_withdrawn_consent_is_refused_without_its_values() -> None:
+def test_a_report_without_consent_is_refused_without_values() -> None:
     driver, teller = PlannerDriver(BOOK), BorrowerEvents()
     driver.feed(teller.granted(0), teller.withdrawn(2))
     report = odd(teller, 0, as_of=day_of(9))
@@ -186,7 +186,7 @@ class TestReportsThatWaitForTheirConsent:
         driver.feed(odd(teller, 0), *closes(range(WAIT)), teller.granted(WAIT), *closes(range(WAIT, 3 * WAIT)))
         assert holds(driver, ODD)
 
-    def test_a_source_that_goes_on_reporting_after_the_withdrawal_leaves_nothing(self) -> None:
+    def test_a_source_that_goes_on_reporting_leaves_nothing(self) -> None:
         driver, teller = PlannerDriver(BOOK), BorrowerEvents()
         driver.feed(teller.granted(0), teller.withdrawn(0, hour=10), teller.request(0), *closes([0]))
         for on in range(1, 3 * WAIT):
@@ -245,7 +245,7 @@ def events_of(drawn: list[tuple[str, str, int, int]]) -> list[ev.Event]:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(happenings, st.data())
-def test_no_order_and_no_repetition_of_events_changes_what_is_stored(
+def test_no_order_and_no_repetition_changes_what_is_stored(
     drawn: list[tuple[str, str, int, int]], data: st.DataObject
 ) -> None:
     events = events_of(drawn)

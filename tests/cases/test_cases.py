@@ -110,7 +110,7 @@ def test_a_late_fee_makes_no_later_statement_missed() -> None:
     assert case.lines("A1", ev.ChargeAccrued) == [("2026-02-02", "late_fee", 5_000)]
 
 
-def test_a_plan_that_is_paid_within_grace_bears_no_charge_and_is_kept() -> None:
+def test_a_plan_paid_within_grace_is_kept_without_charge() -> None:
     case = reported("plan_paid_within_grace_is_broken")
     assert case.lines("A1", *PLAN) == [("2026-03-13", "kept", 1), ("2026-04-13", "kept", 2)]
     assert [line for line in case.lines("A1", ev.ChargeAccrued) if str(line[0]) > "2026-02-13"] == []
@@ -124,20 +124,20 @@ def test_penalty_interest_breaks_no_plan() -> None:
 # -- repetition
 
 
-def test_a_payment_that_is_repeated_behind_a_repeated_close_counts_once() -> None:
+def test_a_payment_repeated_behind_a_repeated_close_is_one() -> None:
     case = reported("payment_repeated_behind_a_repeated_close")
     assert case.lines("A", ev.DelinquencyChanged)[-1] == ("2025-03-04", "dpd_31_60", 31, 31, 1, 7_000)
     assert case.lines("A", ev.ImpairmentChanged) == [("2025-03-04", 2, 700, 7_000)]
 
 
-def test_an_opening_that_is_repeated_around_a_repeated_close_is_one() -> None:
+def test_an_opening_repeated_around_a_close_is_one() -> None:
     assert reported("crash_open_repeated_around_repeated_close").outputs == []
 
 
 # -- ends
 
 
-def test_a_plan_whose_last_instalment_is_never_paid_breaks_after_a_further_month() -> None:
+def test_a_plan_whose_last_instalment_is_unpaid_breaks() -> None:
     case = reported("plan_last_instalment_never_paid")
     assert case.lines("A1", *PLAN, ev.CollectionResumed) == [
         ("2026-03-10", "kept", 1),
@@ -148,14 +148,14 @@ def test_a_plan_whose_last_instalment_is_never_paid_breaks_after_a_further_month
     ]
 
 
-def test_a_loan_that_is_closed_as_repaid_reports_nothing_afterwards() -> None:
+def test_a_loan_closed_as_repaid_reports_nothing_afterwards() -> None:
     case = reported("closed_repaid_then_defaulted")
     assert case.lines("A1", ev.AccountEnded) == [("2026-03-15", "repaid", ev.Amounts())]
     later = [e for e in case.outputs if getattr(e, "business_date", date.min) > date(2026, 3, 15)]
     assert later == []
 
 
-def test_a_terminated_debt_reports_the_same_whichever_days_are_visited() -> None:
+def test_a_terminated_debt_reports_alike_whatever_is_visited() -> None:
     case = reported("terminated_account_is_aged_only_when_something_happens")
     kinds = (ev.InstalmentMissed, ev.DelinquencyChanged, ev.ImpairmentChanged, ev.BadDebtChanged)
     assert case.lines("A", *kinds) == case.lines("B", *kinds)
@@ -165,7 +165,7 @@ def test_a_terminated_debt_reports_the_same_whichever_days_are_visited() -> None
 # -- days that are not visited
 
 
-def test_penalty_interest_within_tolerance_is_put_on_at_month_ends() -> None:
+def test_penalty_interest_in_tolerance_posts_at_month_ends() -> None:
     case = reported("penalty_interest_within_tolerance_is_not_put_on_at_month_end")
     for account in "AB":
         assert case.lines(account, ev.ChargeAccrued) == [
@@ -198,7 +198,7 @@ def test_an_account_is_shown_as_of_the_last_closed_day() -> None:
     assert not any(hold.covers(day) for hold in shown.holds)
 
 
-def test_an_allowance_that_was_reported_is_reported_until_it_is_nothing() -> None:
+def test_an_allowance_is_reported_until_it_is_nothing() -> None:
     allowances = reported("allowance_of_stage_1_is_never_said_again").lines("I", ev.ImpairmentChanged)
     assert allowances[-1] == ("2026-01-31", 1, 0, 0)
     assert ("2025-06-08", 1, 7_000, 700_000) in allowances
@@ -217,7 +217,7 @@ def test_days_that_were_paused_stay_paused_under_other_rules() -> None:
     assert case.lines("A", ev.ImpairmentChanged) == [("2025-03-22", 2, 1_000, 10_000)]
 
 
-def test_an_opening_that_is_corrected_to_another_place_is_folded_by_the_rules_of_that_place() -> None:
+def test_a_corrected_opening_is_folded_by_its_places_rules() -> None:
     case = reported("an_opening_that_is_corrected_is_folded_under_the_wrong_policy")
     assert [line[1:] for line in case.lines("A", ev.ChargeAccrued)] == [
         ("penalty_interest", amount) for amount in (33, 75, 110, 152)
@@ -279,13 +279,13 @@ def test_a_committee_charges_off_from_every_status() -> None:
     assert [to for _, to in taken_over] == ["candidate", "recognised", "charged_off"]
 
 
-def test_nothing_is_recognised_in_a_breathing_space_and_the_review_is_answered() -> None:
+def test_a_breathing_space_stops_recognition_and_answers() -> None:
     case = reported("recognised_in_a_breathing_space")
     assert case.lines("A", ev.BadDebtChanged) == [("2025-04-02", "candidate")]
     assert case.lines("A", ev.InputNotApplied) == [("2025-04-10", "blocked_by_hold", "V5")]
 
 
-def test_an_answer_on_the_evening_of_the_last_day_in_new_york_is_in_time() -> None:
+def test_an_answer_on_the_last_evening_in_new_york_is_in_time() -> None:
     case = reported("answer_on_last_day_in_new_york")
     assert [type(e) for e in case.outputs if isinstance(e, ev.PlanActivated | ev.OfferExpired)] == [ev.PlanActivated]
     (three,) = (o for o in case.offers()[0].options if o.term_months == 3)
@@ -296,7 +296,7 @@ def test_an_answer_on_the_evening_of_the_last_day_in_new_york_is_in_time() -> No
 
 
 @pytest.mark.parametrize("name", ["opening_heard_late_payment_waiting", "taking_over_a_good_payer"])
-def test_an_account_that_is_heard_of_late_is_folded_with_all_that_came(name: str) -> None:
+def test_an_account_heard_of_late_is_folded_with_all_facts(name: str) -> None:
     assert reported(name).outputs == []
 
 

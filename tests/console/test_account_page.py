@@ -37,7 +37,7 @@ def fetched(served: ConsoleServer, path: str) -> Any:
         return json.load(answer)
 
 
-def test_the_page_shows_the_last_closed_day_and_no_hold_that_is_over(disputed: Path, browser: Browser) -> None:
+def test_the_page_shows_the_last_closed_day_without_old_holds(disputed: Path, browser: Browser) -> None:
     with ConsoleServer(disputed) as served:
         story = fetched(served, "/api/accounts/A1")
         assert (story["through"], story["status"]["days_past_due"]) == ("2026-05-25", 29)
@@ -70,7 +70,7 @@ def test_the_page_shows_the_last_closed_day_and_no_hold_that_is_over(disputed: P
         context.close()
 
 
-def test_what_came_in_since_is_shown_apart_and_good_news_at_once(disputed: Path) -> None:
+def test_what_came_since_is_apart_and_good_news_at_once(disputed: Path) -> None:
     paid = ev.PaymentReceived(
         event_id="p1",
         occurred_at=next(iter(late_since_a_hold())).occurred_at.replace(month=5, day=26),
@@ -103,7 +103,7 @@ def test_every_condition_has_words_in_both_languages(need: Need, met: bool) -> N
     assert words["en"].isascii()
 
 
-def test_the_way_into_bad_debt_has_every_step_also_where_several_are_taken_on_one_day() -> None:
+def test_the_way_into_bad_debt_shows_every_step() -> None:
     def step(day: int, from_: ev.BadDebtStatus, to: ev.BadDebtStatus, event_id: str) -> ev.BadDebtChanged:
         return ev.BadDebtChanged(
             event_id=event_id,
@@ -136,7 +136,7 @@ def test_the_way_into_bad_debt_has_every_step_also_where_several_are_taken_on_on
 
 
 @pytest.mark.parametrize("status", ["candidate", "recognised", "charged_off", "recovering", "terminated"])
-def test_the_way_of_a_bad_debt_that_was_taken_over_begins_with_that(status: ev.BadDebtStatus) -> None:
+def test_a_bad_debt_taken_over_begins_with_the_take_over(status: ev.BadDebtStatus) -> None:
     on = date(2026, 3, 31)
     position = ev.OpeningPosition(
         event_id="p", occurred_at=at(on), source="t", account_id="A1", borrower_id="B1", product="personal_loan",

@@ -172,7 +172,7 @@ def test_every_event_of_a_story_is_told_once_page_by_page(
             assert (status, said.startswith(b"`before` is")) == (400, True)
 
 
-def test_a_place_in_a_story_stays_where_it_is_when_something_late_comes_in() -> None:
+def test_a_place_in_a_timeline_stays_when_late_events_come() -> None:
     def paid(n: int, day: date) -> tuple[str, ev.Event]:
         at = datetime(2026, 1, 1, tzinfo=UTC)
         # One id for all: a careless source does not hide an event.
@@ -239,7 +239,7 @@ def test_what_is_not_known_is_said_and_nothing_breaks(ready: ConsoleServer) -> N
     assert asked(ready.url, "/static/../server.py")[0] in (403, 404)
 
 
-def test_only_its_own_name_is_answered_and_every_answer_is_guarded(ready: ConsoleServer) -> None:
+def test_only_its_own_host_is_answered_with_safe_headers(ready: ConsoleServer) -> None:
     assert asked(ready.url, "/api/overview", host="evil.example")[0] == 403
     assert asked(ready.url, "/livez", host="10.0.0.7:8700")[0] == 200
     for path in ("/", "/api/overview", "/static/app.js"):
@@ -249,7 +249,7 @@ def test_only_its_own_name_is_answered_and_every_answer_is_guarded(ready: Consol
         assert headers["X-Frame-Options"] == "DENY"
 
 
-def test_a_dead_letter_shows_where_it_came_from_and_not_what_it_holds(ready: ConsoleServer) -> None:
+def test_a_dead_letter_shows_its_source_and_not_its_content(ready: ConsoleServer) -> None:
     answer = told(ready, "/api/letters")
     (letter,) = answer["letters"]
     assert answer["older"] is None
@@ -259,7 +259,7 @@ def test_a_dead_letter_shows_where_it_came_from_and_not_what_it_holds(ready: Con
     assert "not Avro" not in json.dumps(letter)
 
 
-def test_rules_say_which_are_not_verified_and_the_learner_how_sure_it_is(ready: ConsoleServer) -> None:
+def test_rules_show_verification_and_the_learner_certainty(ready: ConsoleServer) -> None:
     rules = told(ready, "/api/rules")
     assert rules["in_force"] == default_book().name
     assert any(not r["verified"] for p in rules["packs"] for r in p["rules"])
@@ -282,7 +282,7 @@ def posted(served: ConsoleServer, body: bytes, **headers: str) -> tuple[int, str
     return found
 
 
-def test_a_letter_is_sent_in_again_once_and_only_where_the_own_page_asks(tmp_path: Path) -> None:
+def test_a_dead_letter_is_resent_once_and_only_from_our_page(tmp_path: Path) -> None:
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         for _ in range(3):
             runtime.publish_raw("payments", b"A1", POISON)
@@ -334,9 +334,7 @@ def test_what_waits_in_a_data_directory_is_counted(tmp_path: Path) -> None:
             assert told(served, "/api/overview")["health"]["newest_commit_ms"] > 0
 
 
-def test_a_folder_without_data_and_a_port_in_use_are_one_sentence(
-    tmp_path: Path, lived: Path, ready: ConsoleServer
-) -> None:
+def test_a_missing_folder_and_a_port_in_use_are_one_sentence(tmp_path: Path, lived: Path, ready: ConsoleServer) -> None:
     with pytest.raises(FatalError, match="no data"), ConsoleServer(tmp_path):
         pass
     port = urlsplit(ready.url).port or 0

@@ -48,9 +48,7 @@ def stored(folder: Path) -> list[ev.Event]:
 
 
 @pytest.mark.parametrize("order", list(permutations(("offers", "decisions", "audit"))))
-def test_offers_and_decisions_are_emptied_in_whatever_order_topics_are_read(
-    tmp_path: Path, order: tuple[str, ...]
-) -> None:
+def test_offers_and_decisions_are_emptied_in_any_order(tmp_path: Path, order: tuple[str, ...]) -> None:
     mine, others = (
         published("B-erased"),
         [e for e in published("B-other", "too_long") if TOPIC_OF[type(e)].name != "audit"],

@@ -33,7 +33,7 @@ def by_place(events: list[ev.Event], partitions: int) -> list[list[ev.Event]]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_order_of_partitions_gives_the_same_counts_and_lists(log: list[ev.Event], seed: int) -> None:
+def test_any_order_of_partitions_gives_the_same_overview(log: list[ev.Event], seed: int) -> None:
     dice = random.Random(seed)
     places = [deque(events) for events in by_place(log, 3)]
     mixed: list[ev.Event] = []

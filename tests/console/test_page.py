@@ -80,7 +80,7 @@ def test_a_new_user_sees_who_needs_a_person_today_and_why(page: Page) -> None:
     expect(page.get_by_text("No plan: a person").first).to_be_visible()
 
 
-def test_a_new_user_finds_why_an_account_is_bad_debt_what_was_offered_and_what_happened_then(page: Page) -> None:
+def test_a_new_user_finds_why_and_what_was_offered(page: Page) -> None:
     account = bad_account(page)
     page.locator("#q").fill(account)
     page.keyboard.press("Enter")
@@ -115,9 +115,7 @@ def test_nobody_is_opened_by_a_search_that_several_match(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("Account A00000")
 
 
-def test_an_agreement_opens_from_the_account_in_the_language_of_the_page(
-    page: Page, axe: Callable[[Page], list[object]]
-) -> None:
+def test_an_agreement_opens_in_the_language_of_the_page(page: Page, axe: Callable[[Page], list[object]]) -> None:
     overview = fetched(page, "/api/overview")
     accounts = [n["account"] for n in overview["news"] if n["account"]]
     planned = next(a for a in accounts if fetched(page, f"/api/accounts/{a}")["plans"])
@@ -144,7 +142,7 @@ def test_no_view_has_a_fault_that_axe_finds(page: Page, axe: Callable[[Page], li
         assert axe(page) == [], f"{view} ({language})"
 
 
-def test_a_new_user_sends_a_letter_in_again_and_reads_what_came_of_it(browser: Browser, tmp_path: Path) -> None:
+def test_a_new_user_resends_a_letter_and_reads_the_result(browser: Browser, tmp_path: Path) -> None:
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         for _ in range(2):
             runtime.publish_raw("payments", b"A1", b"\xffnot Avro")
@@ -168,9 +166,7 @@ def test_a_new_user_sends_a_letter_in_again_and_reads_what_came_of_it(browser: B
         page.close()
 
 
-def test_an_auditor_finds_who_looked_at_a_borrower_and_that_no_record_was_changed(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_an_auditor_finds_who_looked_and_an_intact_record(browser: Browser, tmp_path: Path) -> None:
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         runtime.feed([granted("B1", START), report("B1", START), granted("B2", START), report("B2", START)])
         runtime.feed([erasure("B2", START)])
@@ -290,7 +286,7 @@ def test_an_open_page_follows_the_log(browser: Browser, tmp_path: Path) -> None:
             page.close()
 
 
-def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: Browser, tmp_path: Path) -> None:
+def test_an_account_of_ten_thousand_events_opens_with_newest(browser: Browser, tmp_path: Path) -> None:
     base = {"occurred_at": START_AT, "source": "test", "account_id": "A1"}
     opened = ev.AccountOpened(
         event_id="open",
@@ -359,7 +355,7 @@ def test_an_account_of_ten_thousand_events_opens_with_its_newest_ones(browser: B
         page.close()
 
 
-def test_every_letter_can_be_reached_and_sent_in_again_from_the_page(browser: Browser, tmp_path: Path) -> None:
+def test_every_letter_can_be_reached_and_sent_from_the_page(browser: Browser, tmp_path: Path) -> None:
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         for n in range(450):
             runtime.publish_raw("payments", b"A1", b"\xffnot Avro %d" % n)

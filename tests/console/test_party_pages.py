@@ -56,7 +56,7 @@ def test_an_account_names_its_parties_and_rules_by_default(together: Path, brows
             context.close()
 
 
-def test_the_page_of_a_party_shows_what_they_answer_for_and_nothing_of_the_borrower(together: Path) -> None:
+def test_a_partys_page_shows_their_debts_and_no_borrower_data(together: Path) -> None:
     with ConsoleServer(together) as served:
         story = fetched(served, "/api/borrowers/G1")
     assert story["answers_for"] == [{"account": "A1", "role": "guarantor", "not_contacted": "not_enforced"}]

@@ -149,7 +149,7 @@ def test_an_offer_counts_once_whichever_topic_is_read_first(end: str) -> None:
         assert len(kept.expired) == (end == "expired")
 
 
-def test_probabilities_are_means_over_the_offers_that_had_such_an_option() -> None:
+def test_probabilities_are_means_over_offers_with_the_option() -> None:
     events: list[ev.Event] = [opened("A1")]
     for n in range(4):
         made = offer(f"O{n}")
@@ -200,7 +200,7 @@ def test_the_table_is_what_a_plain_recount_of_the_log_gives(lived: Path) -> None
         assert r["shown"] >= r["recommended"]
 
 
-def test_over_kafka_no_figure_of_somebodys_means_is_kept_with_the_decision() -> None:
+def test_over_kafka_decisions_keep_no_figure_of_means() -> None:
     decision = decided(offer("O1"), days=45)
     kept = redacted(decision)
     assert isinstance(kept, ev.DecisionLogged)
@@ -226,7 +226,7 @@ def test_an_interval_is_wilsons() -> None:
 @pytest.mark.parametrize(
     ("days", "bucket"), [(0, 0), (1, 1), (30, 1), (31, 2), (60, 2), (61, 3), (90, 3), (91, 4), (359, 4), (900, 4)]
 )
-def test_days_past_due_are_read_back_exactly_from_the_figure_that_is_logged(days: int, bucket: int) -> None:
+def test_days_past_due_are_read_back_exactly_from_the_log(days: int, bucket: int) -> None:
     assert bucket_of(min(1000, days * 1000 // 360)) == BUCKETS[bucket]
 
 

@@ -125,7 +125,7 @@ def test_the_rules_shown_are_those_by_which_the_runtime_decides(
     assert [r["path"] for p in shown["packs"] for r in p["rules"] if r["moved"]] == [path]
 
 
-def test_each_change_says_what_it_moved_from_what_to_what_and_for_whom(served_rules: ConsoleServer, path: str) -> None:
+def test_each_change_says_what_moved_and_for_whom(served_rules: ConsoleServer, path: str) -> None:
     first, own = told(served_rules, "/api/rules")["changes"]
     assert (first["status"], own["status"]) == ("in_force", "later")
     (moved,) = first["moved"]
@@ -148,7 +148,7 @@ def test_a_pack_that_only_a_change_has_is_shown_from_its_day_on(served_rules: Co
     assert asked(served_rules.url, "/api/rules?on=soon")[0] == 400
 
 
-def test_a_pack_from_a_file_is_shown_as_it_was_when_the_deployment_began(tmp_path: Path, path: str) -> None:
+def test_a_pack_from_a_file_is_shown_as_at_deployment(tmp_path: Path, path: str) -> None:
     file = tmp_path / "own_rules.yaml"
     file.write_text(OWN, "utf-8")
     with LocalRuntime.open(tmp_path / "data", book_for(str(file))) as runtime:
@@ -161,7 +161,7 @@ def test_a_pack_from_a_file_is_shown_as_it_was_when_the_deployment_began(tmp_pat
     assert rule(shown, "own_rules", path)["value"] == 36
 
 
-def test_of_two_changes_for_one_date_the_later_one_counts_and_a_pack_that_is_gone_is_new_when_it_comes_back() -> None:
+def test_of_two_changes_for_a_date_the_later_counts() -> None:
     first, on = files_of("default"), START
     changes = [
         change("a", on, with_own()),
@@ -177,7 +177,7 @@ def test_of_two_changes_for_one_date_the_later_one_counts_and_a_pack_that_is_gon
     assert its["moved"] == {"change": "e", "on": str(on + timedelta(days=3))}
 
 
-def test_whoever_goes_by_another_row_is_told_though_no_row_names_him() -> None:
+def test_a_change_of_row_is_told_though_no_row_is_named() -> None:
     def book(rows: str) -> dict[str, str]:
         last = "  - {jurisdictions: ['*'], products: ['*'], packs: [house]}\n"
         return {
@@ -193,14 +193,14 @@ def test_whoever_goes_by_another_row_is_told_though_no_row_names_him() -> None:
     assert (new["before"]["value"], new["after"]["value"], new["where"]) == (60, 36, [["US", "credit_card"]])
 
 
-def test_what_an_earlier_release_did_not_keep_is_said_not_to_be_kept() -> None:
+def test_what_an_earlier_release_did_not_keep_is_said() -> None:
     assert rules_page("default", [])["texts_stored"] is False
     lost = rules_page("gone.yaml", [])
     assert (lost["texts_stored"], lost["packs"]) == (False, [])
     assert json.dumps(lost)
 
 
-def test_a_risk_officer_reads_on_the_page_what_counts_today_and_what_is_to_come(
+def test_a_risk_officer_reads_what_counts_and_what_is_to_come(
     browser: Browser, served_rules: ConsoleServer, path: str
 ) -> None:
     page = browser.new_page(locale="en-GB")

@@ -47,9 +47,7 @@ def whole(log: list[ev.Event]) -> bytes:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cuts=st.sets(st.floats(0, 1), max_size=6))
-def test_counts_after_restarts_anywhere_are_those_of_a_console_that_never_stopped(
-    log: list[ev.Event], whole: bytes, cuts: set[float]
-) -> None:
+def test_counts_after_restarts_equal_an_unbroken_run(log: list[ev.Event], whole: bytes, cuts: set[float]) -> None:
     projection, begins = OverviewProjection(), 0
     for end in (*sorted(round(cut * len(log)) for cut in cuts), len(log)):
         for event in log[begins:end]:
@@ -146,7 +144,7 @@ def test_a_restart_reads_only_what_is_new(
     assert (read, counted(live.projection)) == (len(log) - b, whole)
 
 
-def test_a_console_that_is_killed_goes_on_from_what_it_kept_when_it_had_caught_up(
+def test_a_killed_console_resumes_from_its_last_snapshot(
     cache: Cache, tmp_path: Path, log: list[ev.Event], whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = OwnFile(tmp_path)
@@ -184,7 +182,7 @@ def test_what_does_not_count_any_more_is_made_anew(
     assert (read, counted(live.projection)) == (len(log), whole)
 
 
-def test_a_file_in_which_nothing_can_be_written_keeps_what_it_had(cache: Cache, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_keeps_what_it_had(cache: Cache, tmp_path: Path) -> None:
     path, projection, store = tmp_path / FILE, OverviewProjection(), ReadStore(tmp_path, FILE)
     generation = store.meta("generation") or ""
     assert snapshot.save(path, generation, 7, projection.snapshot())

@@ -63,7 +63,7 @@ def test_words_are_whole_in_both_languages(event: ev.Event) -> None:
     assert "None" not in said["zh"] + said["en"]
 
 
-def test_no_code_of_the_engine_is_left_in_the_words_of_a_history() -> None:
+def test_no_engine_code_is_left_in_the_words_of_a_history() -> None:
     # What a pack is called is a name.
     classes = {
         rule.policy
@@ -153,7 +153,7 @@ def test_an_adjustment_names_only_the_amounts_that_it_changes() -> None:
     assert words["zh"] == "第4期金额调整：利息-5.00 CNY，费用1.20 CNY（善意减免）"
 
 
-def test_a_revised_statement_a_partial_reversal_and_a_moved_promise_say_so() -> None:
+def test_revisions_partial_reversals_and_moves_say_so() -> None:
     bill = replace(example("InstalmentBilled"), revision=2)
     part = replace(example("PaymentReversed"), amount=1_500, reason="partial_refund")
     moved = replace(example("PromiseMade"), replaces="P-earlier")
@@ -171,7 +171,7 @@ def test_an_event_without_effect_is_named_as_people_name_it() -> None:
     assert describe(missed, "CNY")["zh"].startswith("呆账复核（R1）未生效：")
 
 
-def test_the_page_writes_money_with_the_decimals_that_the_program_knows() -> None:
+def test_the_page_writes_money_with_its_decimals() -> None:
     script = (STATIC / "page.js").read_text("utf-8")
     for decimals, codes in UNLIKE:
         assert f'[{decimals}, "{codes}"]' in script

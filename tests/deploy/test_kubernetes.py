@@ -81,7 +81,7 @@ def test_each_pod_is_restricted_by_kubernetes_own_code(go_programs: Path, text: 
     assert "runAsNonRoot" in made.stderr
 
 
-def test_no_container_is_root_can_write_or_takes_more_than_it_may(workloads: dict[str, Document]) -> None:
+def test_no_container_is_root_writes_or_exceeds_its_limits(workloads: dict[str, Document]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     for name, workload in workloads.items():
         spec = pod(workload)

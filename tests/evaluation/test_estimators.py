@@ -21,7 +21,7 @@ def chances(seed: int) -> list[Opportunity]:
     return list(opportunities(300, seed, default_book().policy_for("CN", "personal_loan")))
 
 
-def test_the_truth_of_the_fixed_order_is_within_what_leads_by_chance_say_of_it() -> None:
+def test_the_true_value_is_within_the_randomised_estimate() -> None:
     held = {"ips": 0, "snips": 0, "doubly_robust": 0}
     seeds = range(12)
     for seed in seeds:

@@ -273,7 +273,7 @@ def test_the_report_says_what_it_rests_on(told: Any) -> None:
 SHARE = ("name", "offers", "accepted", "mature", "reward", "plans", "plans_kept", "kept", "missed")
 
 
-def test_acceptance_is_told_of_answered_offers_and_rewards_and_keeping_of_mature_ones(told: Any) -> None:
+def test_acceptance_counts_answered_and_rewards_mature_offers(told: Any) -> None:
     assert [tuple(share[name] for name in SHARE) for share in told["groups"]] == [
         ("borrower", 1, 1.0, 1, 1.0, 1, 1.0, 3, 0),
         ("fixed", 1, 0.0, 1, 0.0, 0, None, 0, 0),
@@ -288,7 +288,7 @@ def test_acceptance_is_told_of_answered_offers_and_rewards_and_keeping_of_mature
     ]
 
 
-def test_each_option_is_told_by_whether_it_was_shown_led_accepted_and_kept(told: Any) -> None:
+def test_options_count_as_shown_recommended_accepted_kept(told: Any) -> None:
     names = ("name", "shown", "led", "chosen", "chosen_led", "mature_led", "reward_led", "plans", "plans_kept")
     assert [tuple(option[name] for name in names) for option in told["options"]] == [
         (A, 8, 5, 4, near(0.6), 5, near(0.46), 3, near(2 / 3)),
@@ -307,7 +307,7 @@ def tuples(bins: Any) -> list[tuple[Any, ...]]:
 ONE, TWO = 0.206549, 0.342380
 
 
-def test_acceptance_foretold_of_the_lead_is_set_against_whether_the_lead_was_accepted(told: Any) -> None:
+def test_predicted_acceptance_is_set_against_what_happened(told: Any) -> None:
     found = told["acceptance"]
     assert tuples([found["overall"]]) == [(7, near(4 / 7), near(4 / 7), near(0.250458), near(0.841780))]
     assert tuples(found["bins"]) == [
@@ -328,7 +328,7 @@ def test_acceptance_foretold_of_the_lead_is_set_against_whether_the_lead_was_acc
     assert tuples([alone["overall"]]) == [(1, near(0.2), 0.0, 0.0, near(1 - ONE))]
 
 
-def test_keeping_foretold_of_the_accepted_option_is_set_against_its_first_three_instalments(told: Any) -> None:
+def test_predicted_keeping_is_set_against_three_instalments(told: Any) -> None:
     found = told["keeping"]
     assert (found["overall"]["offers"], found["overall"]["foretold"], found["overall"]["came"]) == (
         3,
@@ -348,7 +348,7 @@ def test_keeping_foretold_of_the_accepted_option_is_set_against_its_first_three_
     }
 
 
-def test_a_model_that_is_right_of_three_instalments_is_calibrated() -> None:
+def test_a_model_right_of_three_instalments_is_calibrated() -> None:
     said: list[ev.Event] = []
     for n in range(125):
         said += offered(f"k{n}", date(2026, 1, 5), "learned", A, {A: 1.0}, {A: (10_000, 5120)})
@@ -385,7 +385,7 @@ def weighted(weights: list[float], rewards: list[float]) -> tuple[Any, Any, floa
         ("uniform", [0.625, 1.0, 1.0], 1.225 / 3, 1.225 / 2.625, 6.890625 / 2.390625),
     ],
 )
-def test_other_ways_to_lead_are_estimated_from_mature_offers_that_chance_led(
+def test_other_policies_are_estimated_from_randomised_offers(
     told: Any, way: str, weights: list[float], ips: float, snips: float, effective: float
 ) -> None:
     found = told["estimates"][way]
@@ -412,13 +412,13 @@ def test_other_ways_to_lead_are_estimated_from_mature_offers_that_chance_led(
     assert tuple(found["doubly_robust"].values()) == (near(mean), near(mean - half), near(mean + half))
 
 
-def test_learned_leads_are_compared_with_the_fixed_order_by_mature_rewards(told: Any) -> None:
+def test_learned_recommendations_are_compared_with_fixed_order(told: Any) -> None:
     # 1, 0.6 and 0 against 1, 0 and 0.3.
     half = Z * sqrt(np.var([1, 0.6, 0], ddof=1) / 3 + np.var([1, 0, 0.3], ddof=1) / 3)
     assert tuple(told["against_fixed"].values()) == (near(0.1), near(0.1 - half), near(0.1 + half))
 
 
-def test_the_fixed_order_leads_with_the_lowest_instalment_then_the_lowest_cost_then_the_first_by_name() -> None:
+def test_the_fixed_order_is_lowest_instalment_cost_then_name() -> None:
     def leads(one: tuple[int, ...], other: tuple[int, ...]) -> list[float]:
         *_, decision = offered("o", END, "learned", "y", {"y": 0.5, "x": 0.5}, {}, rows={"y": one, "x": other})
         assert isinstance(decision, ev.DecisionLogged)
@@ -559,7 +559,7 @@ def of(groups: Any, attribute: str) -> dict[str, Any]:
     return {g["name"]: g for g in groups if g["attribute"] == attribute}
 
 
-def test_groups_are_compared_with_the_highest_and_below_four_fifths_it_says_look_here() -> None:
+def test_groups_below_four_fifths_of_the_highest_are_flagged() -> None:
     found = report(many(), AGES)
     told = msgspec.json.decode(msgspec.json.encode(found))
     accepted = of(told["acceptance_parity"], "jurisdiction")
@@ -606,7 +606,7 @@ def test_groups_are_compared_with_the_highest_and_below_four_fifths_it_says_look
     assert "accepted 0.667 [0.518, 0.859] times as often" in page(found)
 
 
-def test_offers_over_accounts_of_several_kinds_and_logs_that_do_not_say_are_told_apart() -> None:
+def test_mixed_kinds_and_silent_logs_are_kept_apart() -> None:
     first, second, *rest = offered("o", END, "fixed", A, {A: 1.0}, {A: (5000, 5000)}, accounts=2)
     assert isinstance(second, ev.WorkoutRequested)
     decision = rest[-1]
@@ -636,14 +636,14 @@ def decided(*args: Any, **more: Any) -> tuple[list[ev.Event], ev.DecisionLogged]
     return said, decision
 
 
-def test_a_lead_that_the_borrower_proposed_says_nothing_of_acceptance_but_of_keeping() -> None:
+def test_a_borrowers_proposal_counts_for_keeping_only() -> None:
     said, decision = decided("o", date(2026, 1, 5), "borrower", A, {A: 1.0}, {A: (5000, 7000)})
     judged = joined([*said, became(decision, date(2026, 1, 6), A, 1000, kept=3), closed(END)], AGES).judged
     assert acceptance(judged) == []
     assert keeping(judged) == [Foretold("2026-01", 0.7, True)]
 
 
-def test_of_a_plan_over_two_accounts_six_instalments_are_the_first() -> None:
+def test_of_a_plan_over_two_accounts_six_instalments_are_first() -> None:
     said, decision = decided("o", date(2026, 1, 5), "fixed", A, {A: 1.0}, {A: (5000, 7000)}, accounts=2)
     told = [*said, became(decision, date(2026, 1, 6), A, 300, kept=5)]
     assert joined(told, AGES).judged[0].first_kept is None
@@ -651,7 +651,7 @@ def test_of_a_plan_over_two_accounts_six_instalments_are_the_first() -> None:
     assert joined(told, AGES).judged[0].first_kept is True
 
 
-def test_an_option_that_was_accepted_late_is_known_by_what_it_is_like() -> None:
+def test_an_option_accepted_late_is_known_by_its_terms() -> None:
     said, decision = decided("o", END, "fixed", A, {A: 1.0, B: 0.0}, {A: (5000, 7000)})
     told = [*said, became(decision, END), moved(decision, END + timedelta(days=1), B, 1000, 300)]
     (found,) = joined(told, AGES).judged
@@ -720,7 +720,7 @@ def drifting() -> list[ev.Event]:
     return said
 
 
-def test_drift_is_the_population_stability_index_against_the_first_period() -> None:
+def test_drift_is_the_population_stability_index() -> None:
     found = report(drifting(), AGES)
     told = {s["name"]: s for s in msgspec.json.decode(msgspec.json.encode(found))["drift"]}
     assert list(told) == [name for name in FEATURES if name not in ("one", "recommended")] + ["propensity"]
@@ -750,7 +750,7 @@ def test_the_first_period_is_as_many_months_as_it_takes() -> None:
     assert (found.first, found.first_offers, found.months) == ("2026-01 to 2026-03", 209, {})
 
 
-def test_only_leads_that_chance_had_a_part_in_say_how_propensities_drift() -> None:
+def test_only_randomised_offers_show_drift_of_propensities() -> None:
     said = list(offered("o", END, "fixed", A, {A: 1.0, B: 0.0}, {}))
     assert "propensity" not in {s.name for s in report(said, AGES).drift}
 

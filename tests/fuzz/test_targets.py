@@ -19,7 +19,7 @@ EXAMPLES = int(os.environ.get("REPRIEVE_FUZZ_EXAMPLES", "40"))
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
-def test_a_door_takes_its_own_seeds_and_whatever_they_are_cut_down_to(name: str) -> None:
+def test_a_door_takes_its_seeds_and_whatever_remains_of_them(name: str) -> None:
     target = TARGETS[name]
     for seed in target.seeds():
         for data in (seed, seed[: len(seed) // 2]):

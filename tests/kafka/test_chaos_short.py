@@ -43,7 +43,7 @@ def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: Fau
     assert compared["EventSuperseded"]
 
 
-def test_an_answer_comes_on_a_day_on_which_nothing_else_is_heard_of_its_borrower() -> None:
+def test_an_answer_comes_on_a_day_without_other_events() -> None:
     events = list(simulate(accounts=120, days=100, seed=7, start=START))
     told = answers_apart(events)
     owners = {e.account_id: e.borrower_id for e in events if isinstance(e, ev.AccountOpened)}
@@ -61,7 +61,7 @@ def test_an_answer_comes_on_a_day_on_which_nothing_else_is_heard_of_its_borrower
     assert [e for e in told if e not in answers] == [e for e in events if not isinstance(e, ev.OfferAnswered)]
 
 
-def test_a_worker_that_cannot_join_its_group_ends_when_it_is_told_to(
+def test_a_worker_that_cannot_join_its_group_ends_when_told(
     cluster: KafkaCluster, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     connection = {"bootstrap_servers": addresses(proxy.ports)}

@@ -78,7 +78,7 @@ def test_topics_that_compress_by_themselves_are_read_back(workers: WorkerCluster
     assert topics.config(workers, "payments")["retention.ms"] == "-1"
 
 
-def test_without_the_library_a_worker_says_so_and_ends_and_nothing_is_passed_over(workers: WorkerCluster) -> None:
+def test_without_the_library_a_worker_ends_and_passes_nothing(workers: WorkerCluster) -> None:
     first, second = split_at_close(history())
     workers.publish(first)
     workers.program = (WITHOUT,)
@@ -101,7 +101,7 @@ def test_without_the_library_a_worker_says_so_and_ends_and_nothing_is_passed_ove
     workers.assert_exact(history())
 
 
-def test_without_the_library_everybody_who_looks_at_topics_says_so(workers: WorkerCluster) -> None:
+def test_without_the_library_every_reader_says_so(workers: WorkerCluster) -> None:
     workers.start()
     assert workers.stop() is not None
     feed("librdkafka", workers, lines_of(workers, history()[:200], Codec()), "lz4")

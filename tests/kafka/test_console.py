@@ -163,9 +163,7 @@ def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
         assert found[path] == value, path
 
 
-def test_it_serves_what_the_local_runtime_serves_after_it_was_killed_at_any_point(
-    workers: WorkerCluster, tmp_path: Path
-) -> None:
+def test_it_serves_what_the_local_runtime_does_after_any_kill(workers: WorkerCluster, tmp_path: Path) -> None:
     events, dice = list(simulate(accounts=24, days=90, seed=11, changes=[CHANGE])), random.Random(3)
     workers.start("one")
     half = len(events) // 2
@@ -201,7 +199,7 @@ def test_it_serves_what_the_local_runtime_serves_after_it_was_killed_at_any_poin
     assert (workers.folder / "console.log").read_text("utf-8").count("console_cache_rebuilt") == 2
 
 
-def test_an_auditor_sees_who_looked_across_restarts_and_a_record_that_was_put_in(workers: WorkerCluster) -> None:
+def test_an_auditor_sees_looks_across_restarts_and_forgeries(workers: WorkerCluster) -> None:
     events = list(simulate(accounts=12, days=60, seed=11))
     workers.publish(events)
     workers.start("one")
@@ -238,7 +236,7 @@ def letters_shown(url: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_letter_is_sent_in_again_once_however_often_and_by_whomever_it_is_asked(workers: WorkerCluster) -> None:
+def test_a_letter_is_sent_in_again_once_whoever_asks(workers: WorkerCluster) -> None:
     opened, paid = _opened(), _paid()
     bad = workers.codec.encode(paid)
     workers.start("one")
@@ -284,7 +282,7 @@ def test_a_letter_is_sent_in_again_once_however_often_and_by_whomever_it_is_aske
         assert len(left) == 2
 
 
-def test_whoever_is_stopped_by_another_who_sends_is_told_so_and_each_letter_goes_once(workers: WorkerCluster) -> None:
+def test_concurrent_senders_are_told_and_send_each_letter_once(workers: WorkerCluster) -> None:
     workers.start("one")
     for number in range(24):
         workers.produce("payments", 2, b"A1", POISON + bytes([number]))

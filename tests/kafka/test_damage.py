@@ -37,9 +37,7 @@ async def put(workers: WorkerCluster, topic: str, rows: dict[int, list[tuple[byt
                 await producer.send(topic, value, key=key, partition=partition)
 
 
-def test_a_worker_waits_for_what_it_cannot_read_and_says_where_it_is(
-    workers: WorkerCluster, kafka: KafkaCluster
-) -> None:
+def test_a_worker_waits_for_unreadable_records_and_names_them(workers: WorkerCluster, kafka: KafkaCluster) -> None:
     workers.publish(history()[:-20])
     with damaged(kafka, f"{workers.prefix}payments", 0):
         workers.start(batch_records=100)
@@ -61,9 +59,7 @@ def test_a_worker_waits_for_what_it_cannot_read_and_says_where_it_is(
     assert f"{gauge} 0.0" in workers.http_get("/metrics")[1]
 
 
-def test_what_cannot_be_read_for_good_ends_the_worker_with_a_sentence(
-    workers: WorkerCluster, kafka: KafkaCluster
-) -> None:
+def test_lasting_damage_ends_the_worker_with_a_sentence(workers: WorkerCluster, kafka: KafkaCluster) -> None:
     workers.publish(history())
     workers.health_settings = {"stall_seconds": 1.5}
     with damaged(kafka, f"{workers.prefix}payments", 1):
@@ -76,7 +72,7 @@ def test_what_cannot_be_read_for_good_ends_the_worker_with_a_sentence(
     workers.assert_exact(history())
 
 
-def test_a_standby_goes_on_beside_a_changelog_that_cannot_be_read(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+def test_a_standby_goes_on_beside_an_unreadable_changelog(workers: WorkerCluster, kafka: KafkaCluster) -> None:
     topic = changelog_topic(workers.settings(), "account")
     failures: list[BaseException] = []
     rows = {part: [(b"s%d-%d" % (part, n), b"\0\0\0\0x" * 20) for n in range(200)] for part in range(3)}
@@ -108,7 +104,7 @@ def test_a_standby_goes_on_beside_a_changelog_that_cannot_be_read(workers: Worke
 
 
 @pytest.mark.parametrize("most", [None, 7])
-def test_nothing_that_was_taken_from_one_partition_is_lost_by_another(
+def test_damage_of_one_partition_loses_nothing_of_another(
     workers: WorkerCluster, kafka: KafkaCluster, most: int | None
 ) -> None:
     topic = changelog_topic(workers.settings(), "account")
@@ -146,9 +142,7 @@ def test_nothing_that_was_taken_from_one_partition_is_lost_by_another(
     asyncio.run(asyncio.wait_for(scene(), 60))
 
 
-def test_damage_that_lasts_names_its_partition_to_whoever_must_have_it(
-    workers: WorkerCluster, kafka: KafkaCluster
-) -> None:
+def test_lasting_damage_names_its_partition(workers: WorkerCluster, kafka: KafkaCluster) -> None:
     topic = changelog_topic(workers.settings(), "account")
 
     async def scene() -> None:

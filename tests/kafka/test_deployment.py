@@ -17,7 +17,7 @@ from tests.support.deployments import adopt, halves, history, ran, refused, repr
 from tests.support.worker_cluster import WorkerCluster
 
 
-def test_a_topic_that_was_made_anew_and_has_grown_is_not_read_on_in(workers: WorkerCluster) -> None:
+def test_a_recreated_topic_that_grew_is_not_read_on(workers: WorkerCluster) -> None:
     first, second = halves(4)
     ran(workers, first)
     before, read = workers.committed(), topics.ends(workers, "payments")
@@ -47,7 +47,7 @@ def test_a_topic_that_was_made_anew_and_has_grown_is_not_read_on_in(workers: Wor
     assert len(workers.log_lines("topic_remade")) == workers.partitions
 
 
-def test_a_worker_that_slept_while_a_topic_was_made_anew_takes_nothing_of_it(workers: WorkerCluster) -> None:
+def test_a_worker_that_slept_takes_nothing_of_a_new_topic(workers: WorkerCluster) -> None:
     first, second = halves(4)
     workers.publish(first)
     worker = workers.start(session_timeout_seconds=60)
@@ -71,7 +71,7 @@ def test_a_worker_that_slept_while_a_topic_was_made_anew_takes_nothing_of_it(wor
     workers.assert_exact(history())
 
 
-def test_another_application_id_is_refused_until_an_operator_says_so(workers: WorkerCluster) -> None:
+def test_another_application_id_needs_an_operator(workers: WorkerCluster) -> None:
     first, second = halves()
     ran(workers, first)
     old, workers.group = workers.group, workers.group + "-other"
@@ -98,9 +98,7 @@ def test_a_changelog_that_was_made_anew_is_no_empty_state(workers: WorkerCluster
 
 
 @pytest.mark.parametrize("also", [None, "payments"])
-def test_a_record_of_the_deployment_that_is_lost_is_made_anew_of_what_partitions_keep(
-    workers: WorkerCluster, also: str | None
-) -> None:
+def test_a_lost_deployment_record_is_rebuilt_from_partitions(workers: WorkerCluster, also: str | None) -> None:
     first, second = halves(4)
     ran(workers, first)
     topics.recreate(workers, DEPLOYMENT_TOPIC, *([] if also is None else [also]))
@@ -114,7 +112,7 @@ def test_a_record_of_the_deployment_that_is_lost_is_made_anew_of_what_partitions
     workers.assert_exact(history())
 
 
-def test_a_copy_of_all_topics_is_gone_on_with_once_it_is_adopted(workers: WorkerCluster) -> None:
+def test_a_copy_of_all_topics_continues_once_adopted(workers: WorkerCluster) -> None:
     """As a mirror has it: the same records in their order, with other offsets."""
     first, second = halves()
     ran(workers, first)

@@ -34,7 +34,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         sys.modules.pop(name, None)
 
 
-def test_contracts_from_the_asyncapi_document_read_and_write_what_ours_do(service: ModuleType) -> None:
+def test_asyncapi_contracts_read_and_write_what_ours_do(service: ModuleType) -> None:
     from contracts import Contracts  # type: ignore[import-not-found]
 
     theirs, ours = Contracts(), Codec()
@@ -103,7 +103,7 @@ def test_a_payment_system_sends_a_file_twice_and_it_counts_once(workers: WorkerC
     workers.assert_exact([opened, *paid, *closes])
 
 
-def test_a_notification_service_that_is_ended_anywhere_tells_each_open_offer_once_and_in_its_hours(
+def test_a_notification_service_tells_each_open_offer_once(
     workers: WorkerCluster, tmp_path: Path, service: ModuleType
 ) -> None:
     workers.start()

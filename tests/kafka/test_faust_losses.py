@@ -147,7 +147,7 @@ def test_what_a_killed_app_had_said_is_said_again(guarantee: str, workers: Worke
 
 
 def test_a_payment_on_which_the_agent_fails_is_passed_over(workers: WorkerCluster, plain: Plain) -> None:
-    """An exception acknowledges the event. Ours: test_whatever_comes_in_is_answered_once_and_the_stream_goes_on for
+    """An exception acknowledges the event. Ours: test_any_input_is_answered_once_and_the_stream_goes_on for
     what cannot be read; where an agent fails, test_quarantined_keys: the key waits with its payment.
     """
     plain.start()
@@ -159,7 +159,7 @@ def test_a_payment_on_which_the_agent_fails_is_passed_over(workers: WorkerCluste
 
 
 def test_a_tombstone_raises_into_the_agent_and_is_gone(workers: WorkerCluster, plain: Plain) -> None:
-    """Ours: test_whatever_comes_in_is_answered_once_and_the_stream_goes_on."""
+    """Ours: test_any_input_is_answered_once_and_the_stream_goes_on."""
     plain.start()
     plain.pay(b"1", None, b"1")
     workers.wait(lambda: plain.committed() == 3, "a commit past the tombstone")
@@ -184,9 +184,7 @@ def test_of_two_headers_of_one_name_one_is_left(workers: WorkerCluster, plain: P
     assert plain.noted("seen") == ["0 ['trace']"]
 
 
-def test_a_disk_that_is_ahead_of_the_changelog_keeps_the_app_from_starting(
-    workers: WorkerCluster, plain: Plain
-) -> None:
+def test_a_disk_ahead_of_the_changelog_keeps_it_from_starting(workers: WorkerCluster, plain: Plain) -> None:
     """Ours: test_a_disk_that_is_ahead_of_the_cluster_is_built_anew."""
     plain.start()
     plain.pay(b"1", b"1", b"1")
@@ -223,7 +221,7 @@ def test_partitions_that_do_not_fit_are_found_by_the_agent_only(workers: WorkerC
         plain.end()
 
 
-def test_a_commit_passes_over_an_offset_that_is_not_acknowledged() -> None:
+def test_a_commit_passes_over_an_unacknowledged_offset() -> None:
     """Offset 2 is the next to be done and is not, but the commit goes to 5. Ours commits what its batch has read."""
     consumer: Any = SimpleNamespace(
         _acked={TP0: [3, 4]},
@@ -277,7 +275,7 @@ def test_a_web_server_without_a_login_is_on_by_default(tmp_path: Path) -> None:
     assert (str(app.conf.web_bind), app.conf.web_port) == ("0.0.0.0", 6066)
 
 
-def test_the_end_of_a_changelog_is_not_known_before_it_was_fetched(workers: WorkerCluster) -> None:
+def test_the_end_of_a_changelog_is_unknown_before_a_fetch(workers: WorkerCluster) -> None:
     """Faust asks `last_stable_offset` and takes None for an empty changelog. Ours asks for `end_offsets`."""
     workers.produce("payments", 0, b"k", b"v")
     place = TopicPartition(f"{workers.prefix}payments", 0)
@@ -306,7 +304,7 @@ def test_a_timer_cannot_write_to_a_table(tmp_path: Path) -> None:
         asyncio.run(write())
 
 
-def test_of_a_window_that_closes_on_two_partitions_the_second_is_never_told(tmp_path: Path) -> None:
+def test_a_window_that_closes_on_two_partitions_reports_one(tmp_path: Path) -> None:
     """What was last closed is kept for all partitions together: of the others the values go, and nobody hears of them.
     Ours has no windows: tasks tell each other how far they have closed a day (`streams/engine/day_close.py`).
     """

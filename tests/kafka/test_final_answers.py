@@ -57,7 +57,7 @@ def test_a_session_timeout_that_brokers_do_not_allow_is_named(
         workers.wait(lambda: bool(workers.log_lines("tasks_open")), "its tasks")
 
 
-def test_a_transaction_timeout_that_brokers_do_not_allow_is_named(strict: KafkaCluster, tmp_path: Path) -> None:
+def test_a_transaction_timeout_brokers_refuse_is_named(strict: KafkaCluster, tmp_path: Path) -> None:
     with WorkerCluster(strict.bootstrap, tmp_path, "transaction") as workers:
         last = last_words(workers, session_timeout_seconds=6, transaction_timeout_seconds=60)
         assert "worker.transaction_timeout_seconds is 60: set it to no more than the brokers'" in last

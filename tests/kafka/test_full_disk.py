@@ -11,7 +11,7 @@ from tests.support.small_disk import mounted
 from tests.support.worker_cluster import WorkerCluster
 
 
-def test_a_worker_on_a_full_disk_keeps_its_stores_and_goes_on_with_room(workers: WorkerCluster, tmp_path: Path) -> None:
+def test_a_worker_on_a_full_disk_keeps_stores_and_continues(workers: WorkerCluster, tmp_path: Path) -> None:
     events = list(simulate(accounts=60, days=20, seed=2, start=date(2026, 1, 5)))
     half = max(n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date.day == 12) + 1
     with mounted(tmp_path / "small") as disk:

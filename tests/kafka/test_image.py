@@ -122,7 +122,7 @@ def test_the_container_file_is_as_hadolint_wants_it() -> None:
     assert (found.returncode, found.stdout) == (0, "")
 
 
-def test_it_says_who_runs_it_and_carries_every_package_of_ours_in_its_version() -> None:
+def test_it_has_a_user_and_all_our_packages_with_its_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     said = instructions()
     assert ("USER", f"{USER}:{USER}") in said
@@ -134,7 +134,7 @@ def test_it_says_who_runs_it_and_carries_every_package_of_ours_in_its_version() 
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base)
 
 
-def test_without_privileges_home_or_a_writable_root_it_shows_the_whole_loop(box: Box, image: Path) -> None:
+def test_unprivileged_and_read_only_it_shows_the_whole_loop(box: Box, image: Path) -> None:
     code, said = box.run("reprieve", "--version", environment=environment())
     assert (code, said) == (0, f"reprieve, version {version('reprieve')}\n")
     days = ("--history", "120", "--days", "20", "--accounts", "60", "--exit")
@@ -168,7 +168,7 @@ def test_the_page_ends_in_order_when_its_container_is_stopped(box: Box, tmp_path
         assert signalled(process, signal.SIGTERM) == 0, log.read_text("utf-8")
 
 
-def test_a_worker_and_the_views_do_their_work_in_it_and_end_in_order(
+def test_a_worker_and_the_views_work_in_it_and_end_in_order(
     image: Path, workers: WorkerCluster, tmp_path: Path
 ) -> None:
     events = list(simulate(accounts=10, days=12, seed=3, start=date(2026, 1, 5)))

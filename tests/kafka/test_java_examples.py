@@ -128,7 +128,7 @@ def lender() -> list[ev.Event]:
 
 
 @pytest.mark.parametrize("registry", [False, True], ids=["single-object", "confluent"], indirect=True)
-def test_payments_from_java_count_once_and_each_open_offer_is_told_once_in_its_hours(
+def test_java_payments_count_once_and_offers_are_told_once(
     registry: str | None, run: Run, workers: WorkerCluster, tmp_path: Path
 ) -> None:
     file = tmp_path / "payments.csv"

@@ -17,7 +17,7 @@ def history() -> list[ev.Event]:
     return list(simulate(accounts=200, days=110, seed=4, policy=POLICY))
 
 
-def test_what_was_learned_leads_the_same_offers_with_two_workers_and_a_crash(workers: WorkerCluster) -> None:
+def test_learning_by_two_workers_and_a_crash_equals_one_process(workers: WorkerCluster) -> None:
     said = expected_outputs(history(), POLICY)
     assert {"fixed", "learned"} <= {e.arm for e in said if isinstance(e, ev.DecisionLogged)}
     workers.policy = POLICY

@@ -32,7 +32,7 @@ def reprieve(*arguments: object, **environment: str) -> subprocess.CompletedProc
 pytestmark = pytest.mark.usefixtures("kafka_parts")
 
 
-def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp_path: Path) -> None:
+def test_up_starts_kafka_and_down_ends_it_keeping_data(tmp_path: Path) -> None:
     data, port = tmp_path / "servers", free_port()
     try:
         up = reprieve("up", "--data", data, "--port", port, "--no-redis")
@@ -100,7 +100,7 @@ def test_up_starts_kafka_with_its_topics_and_down_ends_it_with_the_data_kept(tmp
 
 
 @pytest.mark.parametrize("redis", [False, True])
-def test_a_start_that_fails_on_a_taken_port_leaves_nothing_and_its_advice_works(tmp_path: Path, redis: bool) -> None:
+def test_a_start_on_a_taken_port_leaves_nothing_and_advises(tmp_path: Path, redis: bool) -> None:
     data = tmp_path / "servers"
     with ExitStack() as open_sockets:
         if redis:
@@ -120,7 +120,7 @@ def test_a_start_that_fails_on_a_taken_port_leaves_nothing_and_its_advice_works(
         advised.see_that_ports_are_free()
 
 
-def test_a_start_that_fails_once_kafka_runs_stops_it_and_its_folder_takes_another_port(tmp_path: Path) -> None:
+def test_a_start_that_fails_late_stops_kafka_and_frees_its_port(tmp_path: Path) -> None:
     data, ports = tmp_path / "servers", [free_port() for _ in range(3)]
     try:
         failed = reprieve(
@@ -141,9 +141,7 @@ def test_a_start_that_fails_once_kafka_runs_stops_it_and_its_folder_takes_anothe
 
 
 @pytest.mark.parametrize("moment", ["as Kafka starts", "as topics are made"])
-def test_up_stops_a_broker_that_ignores_sigterm_when_it_is_told_to_end_and_exits_by_the_signal(
-    tmp_path: Path, moment: str
-) -> None:
+def test_up_stops_a_broker_that_ignores_sigterm_on_signal(tmp_path: Path, moment: str) -> None:
     data, runtime = tmp_path / "servers", tmp_path / "jre" / "bin" / "java"
     runtime.parent.mkdir(parents=True)
     # What a program ignores, Java ignores as well that it becomes.
@@ -191,7 +189,7 @@ def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert "No servers were ever started" in never.stderr
 
 
-def test_a_port_that_is_taken_and_a_folder_of_another_cluster_are_refused(tmp_path: Path) -> None:
+def test_a_taken_port_and_another_clusters_folder_are_refused(tmp_path: Path) -> None:
     with KafkaCluster(tmp_path / "one") as one:
         with pytest.raises(FatalError, match="is taken by another program"):
             KafkaCluster(tmp_path / "two", ports=one.ports).start()

@@ -115,7 +115,7 @@ def test_other_clients_feed_a_worker(feed: Feed, workers: WorkerCluster, events:
 
 
 @pytest.mark.parametrize("wrong_partition", ["refuse", "rekey"])
-def test_keys_that_librdkafka_places_by_its_own_hash_are_refused_or_sent_on_but_never_mixed(
+def test_keys_placed_by_another_hash_are_refused_or_forwarded(
     wrong_partition: str, workers: WorkerCluster, events: list[ev.Event]
 ) -> None:
     opened = [event for event in events if isinstance(event, ev.AccountOpened)]
@@ -133,7 +133,7 @@ def test_keys_that_librdkafka_places_by_its_own_hash_are_refused_or_sent_on_but_
     assert 0 < len(refused) < len(opened)
 
 
-def test_a_worker_with_a_registry_reads_and_writes_confluent_framing(
+def test_a_worker_with_a_registry_uses_confluent_framing(
     workers: WorkerCluster, events: list[ev.Event], known: ConfluentRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workers.registry = known.url
@@ -184,7 +184,7 @@ def test_a_registry_that_goes_away_is_waited_for(
         workers.assert_exact(events)
 
 
-def test_the_cloudevents_sdk_reads_every_record_that_comes_of_a_run_and_of_who_looks_and_publishes(
+def test_the_cloudevents_sdk_reads_every_record_of_a_run(
     workers: WorkerCluster,
 ) -> None:
     # Few closes, since each costs time.

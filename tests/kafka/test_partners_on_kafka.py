@@ -93,9 +93,7 @@ def consent(kind: str, borrower: str, at: datetime) -> dict[str, Any]:
     }
 
 
-def test_an_answer_by_http_comes_back_as_a_plan_by_webhook_through_crashes(
-    workers: WorkerCluster, tmp_path: Path
-) -> None:
+def test_an_answer_by_http_comes_back_by_webhook_after_crashes(workers: WorkerCluster, tmp_path: Path) -> None:
     # Few closes, since each costs time: what workers make of it counts, not what the simulation thought of.
     history = [
         e
@@ -208,7 +206,7 @@ def consumed(workers: WorkerCluster, topic: str) -> list[ev.Event]:
     return asyncio.run(read())
 
 
-def test_while_kafka_is_away_nothing_counts_as_taken_and_afterwards_all_is(tmp_path: Path, kafka_parts: None) -> None:
+def test_while_kafka_is_away_nothing_is_acknowledged(tmp_path: Path, kafka_parts: None) -> None:
     grants = [
         ev.ConsentGranted(
             event_id=f"g{n}", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), source="x", borrower_id=f"B{n}",

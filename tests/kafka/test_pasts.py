@@ -189,7 +189,7 @@ def test_an_honest_store_is_gone_on_with(workers: WorkerCluster) -> None:
     asyncio.run(scene())
 
 
-def test_a_worker_that_is_started_again_reads_nothing_back_that_it_has(workers: WorkerCluster) -> None:
+def test_a_restarted_worker_reads_nothing_back_that_it_has(workers: WorkerCluster) -> None:
     workers.publish(history())
     workers.start()
     workers.wait_until_idle()
@@ -205,7 +205,7 @@ def test_a_worker_that_is_started_again_reads_nothing_back_that_it_has(workers: 
 
 
 @pytest.mark.parametrize("past", ["honest", "other"])
-def test_a_cache_of_which_nothing_shows_that_it_is_of_this_past_is_emptied(workers: WorkerCluster, past: str) -> None:
+def test_a_cache_that_cannot_prove_its_history_is_emptied(workers: WorkerCluster, past: str) -> None:
     folder = workers.folder / "console"
     half = len(history()) // 2
 

@@ -89,9 +89,7 @@ def soon(workers: WorkerCluster) -> None:
     configure(workers, changelog_topic(workers.settings(), "planner").removeprefix(workers.prefix), often)
 
 
-def test_personal_data_are_where_upstream_published_them_and_nowhere_else_and_an_erasure_destroys_the_key(
-    workers: WorkerCluster, kafka: KafkaCluster
-) -> None:
+def test_personal_data_stays_where_published_until_erasure(workers: WorkerCluster, kafka: KafkaCluster) -> None:
     events = history()
     ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
     first, second, third = events[: ends[9]], events[ends[9] : ends[-3]], events[ends[-3] :]
@@ -232,7 +230,7 @@ def test_a_withdrawal_destroys_what_workers_have_of_the_reports(workers: WorkerC
     assert all(INCOME in {r.value for r in kept[name].readings} for name in others)
 
 
-def test_offers_and_decisions_of_the_erased_leave_the_brokers_by_retention(kafka_parts: None, tmp_path: Path) -> None:
+def test_words_on_offers_and_decisions_end_by_retention(kafka_parts: None, tmp_path: Path) -> None:
     # All of a month's times a millionth: what has to be gone after 30 days is gone after a few seconds.
     days = {plan.name: plan.config for plan in topic_specs(Settings())}
     soon_ = {"log.retention.check.interval.ms": 200}
@@ -274,7 +272,7 @@ def leaks_in(data: bytes) -> set[str]:
     return {what for form, what in FORMS.items() if form in data}
 
 
-def test_a_master_key_is_rotated_and_the_old_one_dropped_while_workers_go_on(workers: WorkerCluster) -> None:
+def test_a_master_key_is_rotated_while_workers_go_on(workers: WorkerCluster) -> None:
     def keys(command: str, *ids: str) -> str:
         config = ["--kafka", "--config", str(workers.folder / "one.toml")]
         found = CliRunner().invoke(cli, ["keys", command, str(workers.keys), *ids, *config])

@@ -231,7 +231,7 @@ def test_whoever_may_not_publish_is_told_so(cluster: KafkaCluster, folder: Path,
         asked(publish(auditor, Codec(), events), auditor)
 
 
-def test_a_chain_of_the_audit_is_whole_though_some_of_it_was_refused(
+def test_an_audit_chain_is_whole_though_writes_were_refused(
     cluster: KafkaCluster, folder: Path, topics: list[str]
 ) -> None:
     shown = [(f"B{n}", ["means.region"]) for n in range(5)]
@@ -261,7 +261,7 @@ def test_a_chain_of_the_audit_is_whole_though_some_of_it_was_refused(
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
-def test_each_is_in_his_own_group_and_only_workers_and_the_console_have_transactions(
+def test_each_role_has_its_group_and_few_have_transactions(
     role: str, cluster: KafkaCluster, folder: Path, topics: list[str]
 ) -> None:
     options = librdkafka_options(settings_for(cluster, folder, role))
@@ -303,7 +303,7 @@ def _transacts(options: dict[str, Any], name: str) -> bool:
     return True
 
 
-def test_nobody_but_the_administrator_makes_topics_or_gives_rights(cluster: KafkaCluster, folder: Path) -> None:
+def test_only_the_administrator_makes_topics_or_gives_rights(cluster: KafkaCluster, folder: Path) -> None:
     everybody = [*sorted(ROLES), "other"]
     for user in everybody:
         if user != "admin":
@@ -458,7 +458,7 @@ def test_lines_for_kafkas_own_tool_say_the_same_as_the_data(tmp_path: Path) -> N
     assert isinstance(wrong.exception, UsageError)
 
 
-def test_a_worker_that_sends_on_to_the_right_partition_may_write_what_comes_in() -> None:
+def test_a_worker_that_forwards_records_may_write_inputs() -> None:
     plain, rekey = Settings.load(), Settings.load(worker={"wrong_partition": "rekey"})
     more = set(kafka_acls_commands(rekey, principals(rekey, {}))) - set(
         kafka_acls_commands(plain, principals(plain, {}))

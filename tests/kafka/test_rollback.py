@@ -91,7 +91,7 @@ def test_a_deployments_record_that_is_not_understood_is_refused(
     assert workers.prefix + DEPLOYMENT_TOPIC in last
 
 
-def test_who_reads_a_topic_leaves_out_what_it_cannot_read_and_says_where(workers: WorkerCluster) -> None:
+def test_readers_leave_out_what_they_cannot_read_and_say_where(workers: WorkerCluster) -> None:
     opened = [event for event in history() if isinstance(event, ev.AccountOpened)]
     workers.publish(opened)
     for number in range(12):

@@ -165,7 +165,7 @@ def test_a_worker_that_is_not_let_in_says_so_and_ends(
         assert "Traceback" not in workers.log()
 
 
-def test_a_right_that_is_taken_away_ends_the_worker_and_loses_nothing(
+def test_a_right_that_is_taken_away_ends_the_worker_safely(
     cluster: KafkaCluster, folder: Path, tmp_path: Path, events: list[ev.Event]
 ) -> None:
     half = len(events) // 2

@@ -52,7 +52,7 @@ def close_of(part: list[ev.Event]) -> ev.DayClosed:
     return close
 
 
-def test_no_clock_that_stutters_skips_or_runs_ahead_stalls_a_close(workers: WorkerCluster) -> None:
+def test_no_irregular_clock_stalls_a_close(workers: WorkerCluster) -> None:
     """Of each partition's clock: one day twice, one skipped, two swapped, one at the end of time, one of no sense."""
     parts = days(history())
     codec = Codec()
@@ -95,7 +95,7 @@ def test_no_clock_that_stutters_skips_or_runs_ahead_stalls_a_close(workers: Work
     assert {m for m in missed if m[2] not in odd} == {m for m in wanted if m[2] not in odd}
 
 
-def test_large_records_and_a_batch_of_dead_letters_and_strange_headers_are_answered(workers: WorkerCluster) -> None:
+def test_large_records_odd_headers_and_bad_batches_are_answered(workers: WorkerCluster) -> None:
     opened = next(e for e in history() if isinstance(e, ev.AccountOpened))
     key = opened.account_id.encode()
     place = partition_of(key, workers.partitions)

@@ -18,9 +18,7 @@ from tests.support.worker_cluster import WorkerCluster
 
 
 @pytest.mark.parametrize(("which", "when"), [("one", "running"), ("all", "stopped")])
-def test_partitions_that_were_added_are_told_of_and_nothing_is_placed_by_them(
-    workers: WorkerCluster, which: str, when: str
-) -> None:
+def test_added_partitions_are_reported_and_never_used(workers: WorkerCluster, which: str, when: str) -> None:
     first, second = halves()
     workers.publish(first)
     workers.start()

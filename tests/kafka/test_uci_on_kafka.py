@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.real_data, pytest.mark.timeout(3_600)]
 ACCOUNTS = int(os.environ.get("REPRIEVE_UCI_ACCOUNTS", "150"))
 
 
-def test_the_card_data_by_two_workers_is_the_card_data_by_one_process(workers: WorkerCluster) -> None:
+def test_card_data_by_two_workers_equals_one_process(workers: WorkerCluster) -> None:
     try:
         lines = uci_csv()
     except UsageError as error:

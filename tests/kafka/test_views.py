@@ -143,9 +143,7 @@ def with_redis(url: str, act: Callable[[Any], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def test_views_are_those_of_the_pure_agents_after_crashes_of_everybody_and_equal_a_rebuild(
-    workers: WorkerCluster, server: RedisServer
-) -> None:
+def test_views_equal_the_pure_agents_after_crashes_and_rebuilds(workers: WorkerCluster, server: RedisServer) -> None:
     settings, dice = settings_for(workers, server.url, "crashes:"), random.Random(5)
     workers.start("one")
     workers.start("two")
@@ -180,7 +178,7 @@ def test_views_are_those_of_the_pure_agents_after_crashes_of_everybody_and_equal
     assert old == []
 
 
-def test_views_miss_nothing_where_a_changelog_could_not_be_read_for_a_while(
+def test_views_miss_nothing_after_an_unreadable_changelog(
     workers: WorkerCluster, server: RedisServer, kafka: KafkaCluster
 ) -> None:
     settings, clean = settings_for(workers, server.url, "damaged:"), settings_for(workers, server.url, "clean:")
@@ -299,9 +297,7 @@ async def rows_of_states(settings: Settings, begin: Mapping[bytes, bytes]) -> li
     return found
 
 
-def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(
-    workers: WorkerCluster, server: RedisServer
-) -> None:
+def test_a_subscriber_hears_of_its_view_and_of_no_other(workers: WorkerCluster, server: RedisServer) -> None:
     settings = settings_for(workers, server.url, "heard:")
     # Few closes, since each costs time.
     some = simulate(accounts=20, days=60, seed=11)
@@ -346,7 +342,7 @@ def test_who_subscribes_hears_of_each_view_that_changes_and_of_no_other(
     assert changed <= told.keys() < views
 
 
-def test_operators_ask_for_the_worst_the_expiring_and_one_account(
+def test_operators_ask_for_the_worst_expiring_and_one_account(
     workers: WorkerCluster, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_for(workers, server.url, "asked:")
@@ -384,7 +380,7 @@ def test_operators_ask_for_the_worst_the_expiring_and_one_account(
     assert "There is no view of account nobody" in str(absent.exception) + absent.output
 
 
-def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(workers: WorkerCluster, server: RedisServer) -> None:
+def test_views_ahead_of_kafka_are_refused_with_advice(workers: WorkerCluster, server: RedisServer) -> None:
     settings = settings_for(workers, server.url, "ahead:")
     workers.settings()
 
@@ -398,9 +394,7 @@ def test_views_that_are_ahead_of_kafka_are_refused_with_what_to_do(workers: Work
         with_redis(server.url, run)
 
 
-def test_views_of_a_changelog_that_was_made_anew_are_refused_with_what_to_do(
-    workers: WorkerCluster, server: RedisServer
-) -> None:
+def test_views_of_a_recreated_changelog_are_refused_with_advice(workers: WorkerCluster, server: RedisServer) -> None:
     settings = settings_for(workers, server.url, "anew:")
 
     async def run(redis: Any) -> None:

@@ -57,7 +57,7 @@ async def views_of(redis: Any) -> tuple[int, dict[bytes, Any]]:
     return number, {name: await redis.hgetall(key) for name, key in shown.items() if b":" in name and b"_" not in name}
 
 
-def test_of_two_rebuilds_at_once_one_is_refused_and_the_views_are_whole(settings: Settings) -> None:
+def test_of_two_rebuilds_one_is_refused_and_the_views_are_whole(settings: Settings) -> None:
     async def run() -> None:
         async with Redis.from_url(settings.redis.url or "") as redis:
             await rebuild(settings, redis)
@@ -73,9 +73,7 @@ def test_of_two_rebuilds_at_once_one_is_refused_and_the_views_are_whole(settings
     asyncio.run(run())
 
 
-def test_a_rebuild_that_stood_still_changes_nothing_once_another_has_begun(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stalled_rebuild_changes_nothing_behind_another(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with Redis.from_url(settings.redis.url or "") as redis:
             stands, goes = asyncio.Event(), asyncio.Event()
@@ -121,7 +119,7 @@ def test_a_lock_is_held_for_as_long_as_the_rebuild_takes(settings: Settings, mon
     asyncio.run(run())
 
 
-def test_a_projector_tells_of_a_redis_that_evicts_and_of_one_that_never_answers(
+def test_a_projector_reports_a_redis_that_evicts_or_hangs(
     workers: WorkerCluster, settings: Settings, server: RedisServer
 ) -> None:
     async def run() -> None:

@@ -53,7 +53,7 @@ def test_a_worker_says_what_the_pure_agents_say(workers: WorkerCluster) -> None:
     assert workers.stop() == 0
 
 
-def test_whatever_comes_in_is_answered_once_and_the_stream_goes_on(workers: WorkerCluster) -> None:
+def test_any_input_is_answered_once_and_the_stream_goes_on(workers: WorkerCluster) -> None:
     first, second = split(history(), 2)
     payment = next(e for e in history() if isinstance(e, ev.PaymentReceived))
     key = (key_of(payment) or "").encode()
@@ -135,7 +135,7 @@ def test_killed_workers_lose_and_double_nothing(workers: WorkerCluster) -> None:
     workers.assert_exact(history())
 
 
-def test_a_worker_that_froze_commits_nothing_when_another_has_taken_over(workers: WorkerCluster) -> None:
+def test_a_frozen_worker_commits_nothing_after_a_take_over(workers: WorkerCluster) -> None:
     first, second = split(history(), 2)
     frozen = workers.start("one")
     # What its partitions are of is committed before they are open.

@@ -17,7 +17,7 @@ from streams.webhooks.kafka_source import KafkaSource
 ONE, OTHER = TopicPartition("offers", 0), TopicPartition("plans", 0)
 
 
-def test_a_clock_that_goes_back_holds_nothing_up_and_changes_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_goes_back_delays_and_reorders_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stamps = {ONE: [10, 11, 3, 4, 12, 5], OTHER: [10, 11, 12, 13, 14, 15]}
     at = dict.fromkeys(stamps, 0)
 

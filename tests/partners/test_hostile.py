@@ -102,7 +102,7 @@ def metric(health: int, pattern: str) -> float:
     return sum(map(float, re.findall(pattern, asked(health, "/metrics")[2].decode(), re.MULTILINE)))
 
 
-def test_four_hundred_idle_connections_keep_nobody_out_of_the_intake_or_its_probes(tmp_path: Path) -> None:
+def test_idle_connections_block_neither_intake_nor_probes(tmp_path: Path) -> None:
     with an_intake(tmp_path, tmp_path / "data") as (process, port, health), ExitStack() as held:
         for one in (*idle(port, 400), *idle(health, 400)):
             held.callback(one.close)
@@ -120,7 +120,7 @@ def test_four_hundred_idle_connections_keep_nobody_out_of_the_intake_or_its_prob
     assert len(process.said()) < 10_000
 
 
-def test_four_hundred_idle_connections_keep_nobody_out_of_the_console(tmp_path: Path) -> None:
+def test_idle_connections_do_not_block_the_console(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     events.write_bytes((Path(__file__).parents[2] / "schemas" / "examples.jsonl").read_bytes())
     made = [sys.executable, "-m", "streams.cli", "publish", str(events), "--data", str(tmp_path / "data")]
@@ -167,7 +167,7 @@ def in_the_log(data: Path, numbers: Iterable[int]) -> list[int]:
     return [int(e.borrower_id[1:]) for e in found if isinstance(e, ev.EducationCompleted)]
 
 
-def test_on_a_full_disk_the_intake_says_so_and_loses_nothing_that_it_took(small_disk: Path, tmp_path: Path) -> None:
+def test_on_a_full_disk_the_intake_says_so_and_loses_nothing(small_disk: Path, tmp_path: Path) -> None:
     data = small_disk / "data"
     taken, refused = [], []
     with an_intake(tmp_path, data) as (process, port, health):
@@ -207,7 +207,7 @@ def test_on_a_full_disk_the_intake_says_so_and_loses_nothing_that_it_took(small_
     assert in_the_log(data, taken) == taken
 
 
-def test_where_a_file_may_not_grow_nothing_counts_as_taken_that_is_not_durable(tmp_path: Path) -> None:
+def test_nothing_is_acknowledged_that_is_not_durable(tmp_path: Path) -> None:
     data = tmp_path / "data"
     partners = tmp_path / "partners.yaml"
     partners.write_text(json.dumps(SENDING))

@@ -73,7 +73,7 @@ def test_a_signed_event_is_taken_with_its_source_set_by_us(tmp_path: Path) -> No
         "later timestamp",
     ],
 )  # fmt: skip
-def test_what_is_not_signed_by_its_source_for_now_is_refused_alike(wrong: str) -> None:
+def test_what_is_not_signed_in_time_is_refused_alike(wrong: str) -> None:
     async def play() -> None:
         door = HeldDoor()
         body = msgspec.json.encode(education())
@@ -104,7 +104,7 @@ def test_what_is_not_signed_by_its_source_for_now_is_refused_alike(wrong: str) -
     played(play)
 
 
-def test_a_message_that_comes_again_is_answered_as_before_and_taken_once() -> None:
+def test_a_repeated_message_is_answered_alike_and_taken_once() -> None:
     async def play() -> None:
         door = HeldDoor()
         async with intake(door) as client:
@@ -123,7 +123,7 @@ def test_a_message_that_comes_again_is_answered_as_before_and_taken_once() -> No
     played(play)
 
 
-def test_an_event_without_an_id_gets_one_that_a_repetition_has_too() -> None:
+def test_an_event_without_an_id_gets_a_stable_one() -> None:
     async def play() -> None:
         plain = education(occurred_at=(now() - timedelta(days=1)).isoformat())
         del plain["event_id"]
@@ -159,7 +159,7 @@ def test_an_event_without_an_id_gets_one_that_a_repetition_has_too() -> None:
         ({"type": "ProfileReported", "partner_id": "bank"}, "unknown-field"),
     ],
 )
-def test_what_a_source_may_not_say_is_refused_and_the_rest_is_taken(changed: dict[str, Any], code: str) -> None:
+def test_what_a_source_may_not_send_is_refused_alone(changed: dict[str, Any], code: str) -> None:
     async def play() -> None:
         door = HeldDoor()
         async with intake(door) as client:
@@ -212,7 +212,7 @@ def test_a_source_is_held_to_its_kinds_channels_and_purposes() -> None:
     played(play)
 
 
-def test_every_id_of_an_input_is_the_senders_own_or_refers_to_another() -> None:
+def test_every_input_id_is_the_senders_own_or_a_reference() -> None:
     # A new id field belongs in one of the two: an id that a partner gives must not stand in another's way.
     referred = {
         "account_id", "answered_by", "borrower_id", "offer_id", "option_id", "consent_id", "item_id", "partner_id",
@@ -249,7 +249,7 @@ async def probe(client: Any, path: str) -> int:
         return int(got.status)
 
 
-def test_a_source_that_sends_too_much_is_told_when_to_come_again() -> None:
+def test_a_source_over_its_rate_is_told_when_to_come_again() -> None:
     async def play() -> None:
         door = HeldDoor()
         async with intake(door) as client:
@@ -385,15 +385,13 @@ def test_both_sides_agree_with_the_specifications_library(body: bytes, message_i
     st.binary(max_size=300),
     st.dictionaries(st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text(max_size=80)),
 )
-def test_no_header_and_no_body_make_verifying_fail_otherwise_than_by_refusing(
-    body: bytes, given_headers: dict[str, str]
-) -> None:
+def test_no_header_or_body_breaks_verification(body: bytes, given_headers: dict[str, str]) -> None:
     with pytest.raises(SignatureError):
         verified([bytes(32)], given_headers, body, now=0, tolerance=300)
 
 
 @pytest.mark.parametrize("text", ["", "whsec_", "secret", "whsec_AAAA", "whsec_" + "A" * 200, "whsec_!!!!", "whsec_é"])
-def test_a_secret_that_is_none_is_refused_without_being_repeated(text: str) -> None:
+def test_an_invalid_secret_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (what it says is looked at)
         secret_of(text)
     assert not text or text not in str(caught.value) or text == "whsec_"
@@ -415,7 +413,7 @@ def test_a_clock_that_is_set_back_shuts_the_door_to_nobody() -> None:
     assert limits.wait("shop") == 0
 
 
-def test_an_intake_whose_disk_is_full_says_so_and_goes_on_once_there_is_room(tmp_path: Path) -> None:
+def test_an_intake_goes_on_once_its_full_disk_has_room(tmp_path: Path) -> None:
     def study(number: int) -> dict[str, Any]:
         return education(number, borrower_id=f"B{number}")
 

@@ -47,7 +47,7 @@ def test_an_address_is_of_one_network_at_most(address: str, networks: str) -> No
     assert found == ([networks] if networks else [])
 
 
-def test_each_block_of_the_registries_is_public_exactly_where_iana_says_so() -> None:
+def test_each_registry_block_is_public_where_iana_says_so() -> None:
     rows = 0
     for name in ("ipv4.csv", "ipv6.csv"):
         for row in csv.DictReader((SPECIAL / name).read_text("utf-8").splitlines()):
@@ -64,7 +64,7 @@ def test_each_block_of_the_registries_is_public_exactly_where_iana_says_so() -> 
     assert re.search(r"as of 20\d\d-\d\d-\d\d", (SPECIAL / "README.md").read_text("utf-8"))
 
 
-def test_what_is_called_whatever_the_network_is_no_neighbour_on_the_wire_and_no_group() -> None:
+def test_no_name_stands_for_a_neighbour_or_a_multicast_group() -> None:
     for address in ("169.254.169.254", "fe80::1", "224.0.0.1", "ff02::1", "0.0.0.0", "::", "255.255.255.255"):
         assert not allowed(ipaddress.ip_address(address), "any"), address
     for address in ("10.0.0.1", "127.0.0.1", "fd00::1", "93.184.215.14", "100.64.0.1"):
@@ -85,7 +85,7 @@ def test_what_is_called_whatever_the_network_is_no_neighbour_on_the_wire_and_no_
         "0.0.0.0",
     ],
 )
-def test_no_writing_of_this_machines_address_is_called_as_public(host: str) -> None:
+def test_no_spelling_of_a_local_address_passes_as_public(host: str) -> None:
     came: list[str] = []
 
     async def play() -> None:
@@ -108,7 +108,7 @@ def test_no_writing_of_this_machines_address_is_called_as_public(host: str) -> N
     assert SECRETS
 
 
-def test_the_address_that_is_connected_to_is_judged_whatever_was_resolved_before() -> None:
+def test_the_connected_address_is_checked_not_the_resolved_one() -> None:
     async def play() -> None:
         came = asyncio.Event()
 

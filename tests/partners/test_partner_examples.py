@@ -29,9 +29,7 @@ def are_delivered(hooks: Any, count: int) -> bool:
     return bool(hooks.outbox.counts().get(("shop", "delivered"), (0, 0))[0] == count)
 
 
-def test_the_receiver_takes_each_event_once_and_refuses_what_is_not_signed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_receiver_takes_each_signed_event_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARTNER_SECRET", SECRETS[0])
     offers = [example(ev.OfferPublished, event_id=f"e{n}", offer_id=f"o{n}", borrower_id=f"B{n}") for n in range(6)]
     gone = example(ev.OfferWithdrawn, event_id="w", offer_id="o3", borrower_id="B3")
@@ -68,9 +66,7 @@ def test_the_receiver_takes_each_event_once_and_refuses_what_is_not_signed(
         process.stdout.close()
 
 
-def test_the_sender_sends_a_file_until_it_is_taken_and_tells_what_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sender_resends_a_file_and_reports_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EMPLOYER_SECRET", "EMPLOYER_NEXT_SECRET", "HOTLINE_SECRET"):
         monkeypatch.setenv(name, SECRETS[2])
     answers = []
@@ -113,7 +109,7 @@ def test_the_file_that_the_documentation_shows_is_valid() -> None:
     assert SENDING["partners"]
 
 
-def test_the_documentation_names_every_metric_setting_and_problem() -> None:
+def test_the_document_names_every_metric_setting_and_problem() -> None:
     from streams.http.intake import metrics as taking
     from streams.http.intake.problem_details import PROBLEMS
     from streams.settings import IntakeSettings, WebhookSettings

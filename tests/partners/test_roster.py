@@ -92,7 +92,7 @@ broken = st.builds(lambda at, text: GOOD[:at] + text + GOOD[at:], st.integers(0,
 
 
 @given(st.text(max_size=200) | broken)
-def test_no_text_makes_reading_fail_otherwise_than_with_problems(text: str) -> None:
+def test_any_text_is_read_or_refused_with_problems(text: str) -> None:
     problems: Sequence[PackProblem] = ()
     try:
         partners = parse_partners(text, "f")
@@ -110,9 +110,7 @@ def test_a_file_that_is_not_there_or_not_named_is_said(tmp_path: Path) -> None:
         read_partners(tmp_path / "none", "x")
 
 
-def test_check_tells_who_gets_what_and_which_secret_is_missing_but_never_a_secret(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_shows_recipients_and_missing_secrets_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "partners.yaml"
     (tmp_path / "sms").write_text(SECRETS[1])
     file.write_text(GOOD.replace("/run/secrets/sms", str(tmp_path / "sms")))
@@ -157,7 +155,7 @@ def test_a_name_that_comes_to_point_inside_is_not_called() -> None:
     asyncio.run(play())
 
 
-def test_without_named_fields_no_private_one_is_given_of_any_event() -> None:
+def test_without_named_fields_no_private_one_is_sent() -> None:
     def names(tree: Any) -> set[str]:
         return set(tree or ()) | {n for inside in (tree or {}).values() for n in names(inside)}
 

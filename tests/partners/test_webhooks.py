@@ -54,7 +54,7 @@ def story(borrowers: int, each: int) -> list[ev.Event]:
     return [expired(n, f"B{b}") for n in range(each) for b in range(borrowers)]
 
 
-def test_each_event_arrives_once_signed_and_in_its_borrowers_order(tmp_path: Path) -> None:
+def test_each_event_arrives_once_signed_and_in_order(tmp_path: Path) -> None:
     async def play() -> None:
         receiver = Receiver(SECRETS[0], lambda said, time: 204)
         async with served(receiver.handle) as url, at_work(settings(tmp_path), partner("shop", url)) as (_, feed):
@@ -70,7 +70,7 @@ def test_each_event_arrives_once_signed_and_in_its_borrowers_order(tmp_path: Pat
     played(play)
 
 
-def test_a_receiver_that_loses_calls_and_answers_gets_each_until_it_takes_it(tmp_path: Path) -> None:
+def test_a_receiver_that_loses_calls_gets_each_again(tmp_path: Path) -> None:
     async def play() -> None:
         # The first call is refused, the second is taken but its answer lost, the third is answered.
         receiver = Receiver(SECRETS[0], lambda said, attempt: {1: 500, 2: LOST}.get(attempt, 200))
@@ -186,7 +186,7 @@ def test_a_hostile_receiver_costs_only_its_own_time(tmp_path: Path, kind: str) -
     played(play)
 
 
-def test_a_body_that_never_ends_does_not_keep_what_was_taken_from_being_done(tmp_path: Path) -> None:
+def test_a_body_that_never_ends_does_not_undo_what_was_taken(tmp_path: Path) -> None:
     async def play() -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
@@ -227,7 +227,7 @@ def test_retry_after_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("said", ["-5", "soon", "9" * 400, "Wed, 21 Oct 2015 07:28:00 GMT", "1e9", "٣"])
-def test_a_retry_after_that_makes_no_sense_delays_nothing_for_long(tmp_path: Path, said: str) -> None:
+def test_an_absurd_retry_after_delays_nothing_for_long(tmp_path: Path, said: str) -> None:
     async def play() -> None:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
@@ -242,7 +242,7 @@ def test_a_retry_after_that_makes_no_sense_delays_nothing_for_long(tmp_path: Pat
     played(play)
 
 
-def test_an_endpoint_that_is_gone_is_left_alone_until_somebody_sends_again(tmp_path: Path) -> None:
+def test_an_endpoint_that_is_gone_is_left_until_a_resend(tmp_path: Path) -> None:
     async def play() -> None:
         here = [False]
         receiver = Receiver(SECRETS[0], lambda *_: 200 if here[0] else 410)
@@ -261,7 +261,7 @@ def test_an_endpoint_that_is_gone_is_left_alone_until_somebody_sends_again(tmp_p
     played(play)
 
 
-def test_what_nobody_takes_within_the_horizon_is_parked_and_can_be_sent_again(tmp_path: Path) -> None:
+def test_what_nobody_takes_in_time_is_parked_for_a_resend(tmp_path: Path) -> None:
     async def play() -> None:
         well = [False]
         receiver = Receiver(SECRETS[0], lambda *_: 200 if well[0] else 400)
@@ -279,7 +279,7 @@ def test_what_nobody_takes_within_the_horizon_is_parked_and_can_be_sent_again(tm
     played(play)
 
 
-def test_a_consent_that_is_withdrawn_while_it_waits_keeps_it_from_going_out(tmp_path: Path) -> None:
+def test_a_consent_withdrawn_meanwhile_stops_the_delivery(tmp_path: Path) -> None:
     async def play() -> None:
         well = [False]
         receiver = Receiver(SECRETS[0], lambda *_: 200 if well[0] else 503)
@@ -301,7 +301,7 @@ def test_a_consent_that_is_withdrawn_while_it_waits_keeps_it_from_going_out(tmp_
     played(play)
 
 
-def test_without_consent_nothing_is_kept_and_another_partners_consent_is_none(tmp_path: Path) -> None:
+def test_without_consent_or_with_anothers_nothing_is_kept(tmp_path: Path) -> None:
     async def play() -> None:
         receiver = Receiver(SECRETS[0], lambda *_: 200)
         async with served(receiver.handle) as url, at_work(settings(tmp_path), partner("shop", url)) as (hooks, feed):
@@ -314,7 +314,7 @@ def test_without_consent_nothing_is_kept_and_another_partners_consent_is_none(tm
     played(play)
 
 
-def test_an_erasure_voids_consents_and_tells_those_who_were_told(tmp_path: Path) -> None:
+def test_an_erasure_voids_consents_and_tells_the_recipients(tmp_path: Path) -> None:
     async def play() -> None:
         well = [True]
         receiver = Receiver(SECRETS[0], lambda said, _: 200 if well[0] or said["type"] == "ErasureRequested" else 503)
@@ -367,7 +367,7 @@ def test_a_consent_that_may_be_out_of_date_sends_nothing(tmp_path: Path) -> None
     played(play)
 
 
-def test_a_partner_gets_its_fields_and_never_the_words_to_the_borrower(tmp_path: Path) -> None:
+def test_a_partner_gets_its_fields_and_never_the_words(tmp_path: Path) -> None:
     offer = example(ev.OfferPublished)
 
     async def play() -> None:
@@ -407,7 +407,7 @@ def test_a_partner_gets_its_fields_and_never_the_words_to_the_borrower(tmp_path:
     played(play)
 
 
-def test_what_a_partner_may_no_longer_get_does_not_go_out_after_its_part_of_the_file_has_shrunk(tmp_path: Path) -> None:
+def test_what_a_partner_may_no_longer_get_does_not_go_out(tmp_path: Path) -> None:
     offer = example(ev.OfferPublished)
 
     async def play() -> None:
@@ -450,7 +450,7 @@ def test_plans_find_their_borrower_by_the_account(
     played(play)
 
 
-def test_all_secrets_sign_so_that_a_key_can_be_changed_without_a_gap(tmp_path: Path) -> None:
+def test_all_secrets_sign_so_that_a_key_can_be_rotated(tmp_path: Path) -> None:
     async def play() -> None:
         file = tmp_path / "secret"
         file.write_text(SECRETS[2] + "\n")

@@ -99,7 +99,7 @@ def runtime(lived: Path, tmp_path: Path) -> Iterator[LocalRuntime]:
         yield made
 
 
-def test_sealed_rows_decide_as_open_ones_and_no_file_holds_what_was_said(lived: Path, runtime: LocalRuntime) -> None:
+def test_sealed_rows_decide_as_open_ones_and_hide_the_words(lived: Path, runtime: LocalRuntime) -> None:
     with LocalRuntime.open(None, default_book()) as clear:
         said = clear.feed(history())
         for name, found in kept(runtime, lived).items():
@@ -117,7 +117,7 @@ def test_the_search_finds_what_is_in_the_clear(tmp_path: Path) -> None:
     assert {f"{INCOME} as a varint", f"{INCOME} as MessagePack", f"{WORK} in utf-8"} <= found
 
 
-def test_rows_of_an_earlier_release_are_read_as_they_are_and_sealed_when_written_next(tmp_path: Path) -> None:
+def test_rows_of_an_earlier_release_are_sealed_when_rewritten(tmp_path: Path) -> None:
     events = history()
     half = len(events) // 2
     store = Store(tmp_path / "data")
@@ -138,9 +138,7 @@ def test_rows_of_an_earlier_release_are_read_as_they_are_and_sealed_when_written
 
 
 @pytest.mark.parametrize("harm", ["missing", "another"])
-def test_without_its_master_keys_a_data_directory_stays_closed_and_nothing_is_refused(
-    runtime: LocalRuntime, tmp_path: Path, harm: str
-) -> None:
+def test_without_master_keys_a_data_directory_stays_closed(runtime: LocalRuntime, tmp_path: Path, harm: str) -> None:
     count = len(letters(runtime))
     runtime.close()
     path = tmp_path / "data" / FILE
@@ -163,9 +161,7 @@ def test_without_its_master_keys_a_data_directory_stays_closed_and_nothing_is_re
         assert len(letters(opened)) == count
 
 
-def test_an_erasure_leaves_nothing_in_any_file_and_the_old_data_key_is_gone(
-    runtime: LocalRuntime, tmp_path: Path
-) -> None:
+def test_an_erasure_leaves_no_data_and_no_data_key_in_any_file(runtime: LocalRuntime, tmp_path: Path) -> None:
     folder, who = tmp_path / "data", borrower()
     before = {name: dict(runtime._store.states("planner", [name]))[name] for name in (who, other(runtime))}
     keys = {name: wrapped_of(value, b"") for name, value in before.items()}
@@ -201,7 +197,7 @@ def test_an_erasure_leaves_nothing_in_any_file_and_the_old_data_key_is_gone(
     assert not seen(msgspec.msgpack.encode([f for _, f in runtime.history("planner", who)]), FORMS)
 
 
-def test_after_a_withdrawal_no_file_holds_what_was_reported_though_nothing_is_sealed(tmp_path: Path) -> None:
+def test_after_a_withdrawal_no_file_holds_what_was_reported(tmp_path: Path) -> None:
     day, later = date(2026, 1, 5), date(2026, 1, 20)
     store = Store(tmp_path)
     with LocalRuntime(store, all_agents(), default_book()) as clear:
@@ -224,7 +220,7 @@ def test_after_a_withdrawal_no_file_holds_what_was_reported_though_nothing_is_se
         assert INCOME in {reading.value for reading in state.readings}
 
 
-def test_reports_whose_consent_never_came_leave_every_file_at_a_close(tmp_path: Path) -> None:
+def test_reports_without_a_consent_leave_every_file_at_a_close(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with LocalRuntime(store, all_agents(), default_book()) as clear:
         clear.feed([report("B1", date(2026, 1, 5)), closing_of(date(2026, 1, 11))])
@@ -233,9 +229,7 @@ def test_reports_whose_consent_never_came_leave_every_file_at_a_close(tmp_path: 
         assert leaks(tmp_path, FORMS) == {}
 
 
-def test_a_withdrawal_destroys_the_data_key_and_leaves_the_rest_of_the_borrower(
-    runtime: LocalRuntime, tmp_path: Path
-) -> None:
+def test_a_withdrawal_destroys_only_the_data_key_of_reports(runtime: LocalRuntime, tmp_path: Path) -> None:
     folder, who = tmp_path / "data", borrower()
     before = {name: dict(runtime._store.states("planner", [name]))[name] for name in (who, other(runtime))}
     keys = {name: wrapped_of(value, b"") for name, value in before.items()}
@@ -279,7 +273,7 @@ def other(runtime: LocalRuntime) -> str:
     )
 
 
-def test_what_comes_again_after_an_erasure_is_emptied_in_the_log_too(runtime: LocalRuntime) -> None:
+def test_repetitions_after_an_erasure_are_emptied_in_the_log(runtime: LocalRuntime) -> None:
     name, day = borrower(), last_day() + timedelta(days=1)
     personal = [e for e in history() if isinstance(e, ev.ProfileReported | ev.OfferAnswered) and e.borrower_id == name]
     late = [msgspec.structs.replace(e, event_id=f"late-{n}") for n, e in enumerate(personal)]
@@ -296,9 +290,7 @@ def test_what_comes_again_after_an_erasure_is_emptied_in_the_log_too(runtime: Lo
     assert [scrubbed(e) for e in left] == left
 
 
-def test_an_erasure_while_somebody_reads_is_made_good_as_soon_as_he_has_read(
-    runtime: LocalRuntime, tmp_path: Path
-) -> None:
+def test_an_erasure_during_a_read_completes_after_it(runtime: LocalRuntime, tmp_path: Path) -> None:
     folder, who = tmp_path / "data", borrower()
     key = wrapped_of(dict(runtime._store.states("planner", [who]))[who], b"")
     runtime._store.db.execute("PRAGMA busy_timeout=50")
@@ -311,9 +303,7 @@ def test_an_erasure_while_somebody_reads_is_made_good_as_soon_as_he_has_read(
     assert not any(key in path.read_bytes() for path in folder.glob("reprieve.db*"))
 
 
-def test_the_console_reads_sealed_rows_beside_the_process_that_writes_them(
-    runtime: LocalRuntime, tmp_path: Path
-) -> None:
+def test_the_console_reads_sealed_rows_beside_the_writer(runtime: LocalRuntime, tmp_path: Path) -> None:
     with closing(ReadStore(tmp_path / "data")) as store:
         assert store.state("planner", borrower()) == runtime.state("planner", borrower())
         assert store.history("planner", borrower()) == runtime.history("planner", borrower())

@@ -128,7 +128,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ev.Event
     return data, events, told
 
 
-def test_no_file_of_the_data_directory_and_no_word_of_the_program_holds_a_mark(
+def test_no_file_and_no_output_of_the_program_holds_a_canary(
     lived: tuple[Path, list[ev.Event], bytes],
 ) -> None:
     data, _, told = lived
@@ -136,7 +136,7 @@ def test_no_file_of_the_data_directory_and_no_word_of_the_program_holds_a_mark(
     assert not seen(told, FORMS)
 
 
-def test_of_all_topics_only_those_that_upstream_published_to_hold_marks(
+def test_only_topics_that_upstream_publishes_hold_canaries(
     lived: tuple[Path, list[ev.Event], bytes],
 ) -> None:
     data, _, _ = lived
@@ -169,7 +169,7 @@ def test_no_view_that_goes_to_redis_holds_a_mark(lived: tuple[Path, list[ev.Even
         assert marked
 
 
-def test_after_the_erasure_of_everybody_no_topic_and_no_answer_holds_a_mark(
+def test_after_erasing_everybody_no_topic_holds_a_canary(
     lived: tuple[Path, list[ev.Event], bytes], tmp_path: Path
 ) -> None:
     data, events, _ = lived

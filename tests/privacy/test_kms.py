@@ -58,7 +58,7 @@ def privacy(port: int, tmp_path: Path) -> PrivacySettings:
     return PrivacySettings(master_keys_file=keys, kms_url=url, kms_token=SecretStr(TOKEN), kms_timeout_seconds=0.5)
 
 
-def test_the_kms_opens_what_it_wrapped_and_the_file_alone_opens_nothing(port: int, privacy: PrivacySettings) -> None:
+def test_the_kms_opens_what_it_wrapped_and_the_file_nothing(port: int, privacy: PrivacySettings) -> None:
     with kms(port):
         vault = vault_of(privacy)
         again = vault_of(privacy)
@@ -94,9 +94,7 @@ def test_a_kms_that_answers_byte_by_byte_is_too_slow(port: int, privacy: Privacy
             time.sleep(0.02)
 
 
-def test_a_kms_that_denies_us_or_does_not_know_the_key_is_fatal_and_says_which(
-    port: int, privacy: PrivacySettings
-) -> None:
+def test_a_kms_that_denies_or_lacks_the_key_is_fatal(port: int, privacy: PrivacySettings) -> None:
     assert privacy.master_keys_file is not None
     with kms(port):
         with pytest.raises(FatalError, match=r"denies us to unwrap .*privacy.kms_token") as raised:

@@ -62,7 +62,7 @@ def test_of_an_error_its_kind_and_place_are_logged_and_no_value(level: str, form
             assert "python_warning" in events
 
 
-def test_a_line_of_a_library_keeps_its_own_text_and_loses_what_is_filled_in() -> None:
+def test_a_librarys_line_keeps_its_text_and_loses_its_values() -> None:
     script = (
         "import logging; from streams.logs import set_up_logging; set_up_logging('INFO', 'json')\n"
         "log = logging.getLogger('aiokafka.x')\n"
@@ -177,7 +177,7 @@ def hostile_requests(path: str) -> list[tuple[bytes, ...]]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_whatever_comes_in_by_http_none_of_it_is_in_the_intakes_log(level: str, tmp_path: Path) -> None:
+def test_nothing_that_comes_by_http_is_in_the_intakes_log(level: str, tmp_path: Path) -> None:
     partners = tmp_path / "partners.yaml"
     partners.write_text(json.dumps(SENDING))
     form = "json" if level in ("DEBUG", "WARNING") else "console"
@@ -208,7 +208,7 @@ def test_whatever_comes_in_by_http_none_of_it_is_in_the_intakes_log(level: str, 
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "ERROR"])
-def test_whatever_comes_in_by_http_none_of_it_is_in_the_consoles_log(level: str, tmp_path: Path) -> None:
+def test_nothing_that_comes_by_http_is_in_the_consoles_log(level: str, tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     events.write_bytes((Path("schemas") / "examples.jsonl").read_bytes())
     made = [sys.executable, "-m", "streams.cli", "publish", str(events), "--data", str(tmp_path / "data")]

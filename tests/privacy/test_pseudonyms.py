@@ -22,7 +22,7 @@ def test_two_are_alike_only_where_partner_and_id_are(one: tuple[str, str], other
     assert (pseudonym(KEY, *one) == pseudonym(KEY, *other)) == (one == other)
 
 
-def test_it_is_an_id_of_the_contracts_and_holds_nothing_of_what_it_stands_for() -> None:
+def test_it_is_a_valid_id_and_holds_nothing_of_the_original() -> None:
     found = pseudonym(KEY, "shop", "B0000042")
     pattern = next(m.pattern for m in Id.__metadata__ if m.pattern)
     assert re.fullmatch(pattern, found)
@@ -30,7 +30,7 @@ def test_it_is_an_id_of_the_contracts_and_holds_nothing_of_what_it_stands_for() 
     assert "b0000042" not in found
 
 
-def test_another_key_gives_another_id_and_a_short_key_is_refused() -> None:
+def test_another_key_gives_another_id_and_short_ones_fail() -> None:
     assert pseudonym(KEY, "shop", "B1") != pseudonym(KEY[::-1], "shop", "B1")
     with pytest.raises(UsageError, match="it must have 32"):
         pseudonym(b"short", "shop", "B1")

@@ -105,7 +105,7 @@ def test_what_a_task_seals_another_task_reads_back(tmp_path: Path) -> None:
         assert (two.agent_task.store.state("B1"), two.agent_task.store.history("B1")) == (state, facts)
 
 
-def test_the_first_close_under_a_new_master_key_wraps_every_row_by_it_page_by_page(tmp_path: Path) -> None:
+def test_a_new_master_key_wraps_every_row_at_the_next_close(tmp_path: Path) -> None:
     names = [f"B{n}" for n in range(5)]
     with driven(tmp_path) as one:
         one.feed(*(event for who in names for event in (granted(who, DAY), report(who, DAY))))
@@ -126,7 +126,7 @@ def test_the_first_close_under_a_new_master_key_wraps_every_row_by_it_page_by_pa
             assert len(three.agent_task.store.history(who)) == 2
 
 
-def test_an_erasure_takes_the_data_key_out_of_the_files_and_out_of_a_compacted_changelog(
+def test_an_erasure_removes_the_key_from_files_and_changelog(
     tmp_path: Path,
 ) -> None:
     with driven(tmp_path) as one:
@@ -152,7 +152,7 @@ def test_an_erasure_takes_the_data_key_out_of_the_files_and_out_of_a_compacted_c
         assert not seen(repr(facts).encode(), FORMS)
 
 
-def test_a_withdrawal_takes_the_data_key_out_of_the_files_and_out_of_a_compacted_changelog(tmp_path: Path) -> None:
+def test_a_withdrawal_removes_the_key_from_files_and_changelog(tmp_path: Path) -> None:
     with driven(tmp_path) as one:
         one.feed(granted("B1", DAY), report("B1", DAY), granted("B2", DAY), report("B2", DAY))
         keys = {n: wrapped_of(packed_state(one.store.get(STATE + n) or b""), b"") for n in (b"B1", b"B2")}
@@ -169,7 +169,7 @@ def test_a_withdrawal_takes_the_data_key_out_of_the_files_and_out_of_a_compacted
         assert not seen(repr(facts).encode(), FORMS)
 
 
-def test_a_close_that_deletes_what_no_consent_came_for_destroys_the_data_key(tmp_path: Path) -> None:
+def test_a_close_that_deletes_reports_destroys_their_data_key(tmp_path: Path) -> None:
     names = [f"B{n}" for n in range(3)]
     with driven(tmp_path) as one:
         one.feed(*(report(who, DAY) for who in names))
@@ -186,7 +186,7 @@ def test_a_close_that_deletes_what_no_consent_came_for_destroys_the_data_key(tmp
         assert not seen(repr([one.agent_task.store.history(who) for who in names[:2]]).encode(), FORMS)
 
 
-def test_a_follower_and_a_worker_that_was_killed_before_it_cleared_its_files_clear_them_too(tmp_path: Path) -> None:
+def test_standbys_and_killed_workers_clear_their_files_too(tmp_path: Path) -> None:
     with driven(tmp_path / "one") as one:
         one.feed(granted("B1", DAY), report("B1", DAY))
         before = dict(one.changelog)
@@ -205,7 +205,7 @@ def test_a_follower_and_a_worker_that_was_killed_before_it_cleared_its_files_cle
         assert two.agent_task.store.history("B1")
 
 
-def test_a_batch_that_was_not_committed_leaves_the_data_key_that_was(tmp_path: Path) -> None:
+def test_a_batch_not_committed_leaves_the_former_data_key(tmp_path: Path) -> None:
     with driven(tmp_path) as one:
         one.feed(granted("B1", DAY), report("B1", DAY))
         state = one.agent_task.store.state("B1")

@@ -43,7 +43,7 @@ def test_what_is_sealed_opens_as_it_was_and_is_empty_before(event: ev.Event) -> 
         assert not getattr(sealed, name)
 
 
-def test_sealed_bytes_hold_no_mark_and_fit_no_other_event_or_borrower() -> None:
+def test_sealed_bytes_fit_no_other_event_or_borrower() -> None:
     made = [report("B1", DAY), answer("B1", DAY, "o1", "declined", reasons=("distress",))]
     for event in made:
         sealed = encrypt_fields(event, "w1", PRIVATE.public_key())
@@ -66,14 +66,14 @@ def test_whatever_stands_in_sealed_is_answered_with_a_refusal(sealed: bytes) -> 
         decrypt_fields(replace(report("B1", DAY), sealed=sealed), KEYS)
 
 
-def test_fields_out_of_range_are_refused_though_they_were_sealed() -> None:
+def test_sealed_fields_out_of_range_are_refused() -> None:
     sealed = encrypt_fields(replace(report("B1", DAY), household_size=900), "w1", PRIVATE.public_key())
     with pytest.raises(InvalidEventError) as refused:
         decrypt_fields(sealed, KEYS)
     assert refused.value.code == "out_of_range"
 
 
-def test_publish_seals_and_the_runtime_decides_as_on_open_events(tmp_path: Path) -> None:
+def test_publish_seals_and_decisions_are_those_of_open_events(tmp_path: Path) -> None:
     told = [granted("B1", DAY), report("B1", DAY)]
     (tmp_path / "events.jsonl").write_bytes(b"".join(to_line(event) for event in told))
     data, public = tmp_path / "data", tmp_path / "public.json"

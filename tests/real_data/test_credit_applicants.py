@@ -45,7 +45,7 @@ def bad_rate(rows: list[tuple[Applicant, RepaymentCapacity]]) -> float:
     return sum(a.bad for a, _ in rows) / len(rows)
 
 
-def test_bad_debts_grow_with_the_share_of_the_surplus_that_an_instalment_takes(
+def test_bad_debts_grow_with_the_instalments_share_of_surplus(
     judged: list[tuple[Applicant, RepaymentCapacity]],
 ) -> None:
     assert len(judged) == 4_073
@@ -70,7 +70,7 @@ def test_bad_debts_grow_with_the_share_of_the_surplus_that_an_instalment_takes(
     assert rates[6] == pytest.approx(0.48, abs=0.012)
 
 
-def test_who_may_be_offered_an_instalment_pays_far_more_often_than_who_may_not(
+def test_who_may_be_offered_an_instalment_pays_far_more_often(
     judged: list[tuple[Applicant, RepaymentCapacity]],
 ) -> None:
     within = [(a, c) for a, c in judged if a.instalment <= c.max_instalment]
@@ -81,7 +81,7 @@ def test_who_may_be_offered_an_instalment_pays_far_more_often_than_who_may_not(
     assert bad_rate(beyond) > 1.8 * bad_rate(within)
 
 
-def test_the_share_of_the_surplus_tells_more_than_the_share_of_the_income(
+def test_the_share_of_the_surplus_predicts_more_than_of_income(
     judged: list[tuple[Applicant, RepaymentCapacity]],
 ) -> None:
     bad = np.array([a.bad for a, _ in judged])

@@ -51,7 +51,7 @@ def calibration_error(foretold: np.ndarray, came: np.ndarray) -> float:
     return float(np.mean([abs(foretold[p].mean() - came[p].mean()) for p in parts]))
 
 
-def test_the_curve_learned_in_the_stream_is_about_as_good_as_models_that_see_all_at_once() -> None:
+def test_the_streaming_curve_is_about_as_good_as_batch_models() -> None:
     by_month = months()
     cells: dict[str, tuple[int, int]] = {}
     scores: dict[str, list[np.ndarray]] = {"curve": [], "prior": [], "logistic": [], "boosted": []}
@@ -90,7 +90,7 @@ def test_the_curve_learned_in_the_stream_is_about_as_good_as_models_that_see_all
     assert auc["curve"] > auc["prior"] + 0.01
 
 
-def test_where_payments_do_not_drift_the_curve_is_better_than_the_prior_it_began_with() -> None:
+def test_without_drift_the_curve_is_better_than_its_prior() -> None:
     """Within a month nothing drifts: of every other card it learns, and foretells those between."""
     prior = RepaymentModel({})
     for rows in months():

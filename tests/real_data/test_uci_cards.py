@@ -47,7 +47,7 @@ def ends(lines: list[str], policy: Policy) -> list[tuple[date, dict[str, Standin
 
 
 @pytest.mark.timeout(600)
-def test_the_agent_and_the_plain_recomputation_agree_on_every_account_and_month(
+def test_agent_and_recomputation_agree_on_every_month(
     lines: list[str], policy: Policy, ends: list[tuple[date, dict[str, Standing]]]
 ) -> None:
     # What the recomputation leaves out must be out of the policy too.
@@ -106,7 +106,7 @@ def test_each_day_of_the_log_arrives_before_its_close(lines: list[str]) -> None:
             assert closed is None or event.value_on == closed + timedelta(days=1)
 
 
-def test_no_payment_comes_after_the_due_date_of_the_statement_before_it(lines: list[str]) -> None:
+def test_no_payment_is_later_than_the_last_statements_due_date(lines: list[str]) -> None:
     due: dict[str, date] = {}
     on_the_day = 0
     for event in uci_events(lines):
@@ -137,9 +137,7 @@ def test_no_protected_attribute_reaches_the_log(lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("bill", "asked"), [(1, 1), (99_999, 99_999), (100_001, 100_000), (10_000_000, 200_000)])
-def test_a_statement_asks_for_two_percent_but_for_a_thousand_at_least_and_never_for_more_than_is_owed(
-    bill: int, asked: int
-) -> None:
+def test_a_statement_asks_for_two_percent_within_its_bounds(bill: int, asked: int) -> None:
     assert minimum_payment(bill) == asked
 
 

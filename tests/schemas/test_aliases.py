@@ -197,7 +197,7 @@ def test_a_comment_with_a_former_name_in_it_stays_as_it_is() -> None:
     assert from_line(to_line(event)) == event
 
 
-def test_a_line_under_a_former_name_that_is_wrong_is_refused_by_its_field() -> None:
+def test_a_wrong_line_under_a_former_name_is_refused_by_field() -> None:
     with pytest.raises(InvalidEventError) as caught:
         from_line(msgspec.json.encode(plain({**CORRECTED, "business_date": "no date"}, "Corrected")))
     assert (caught.value.code, caught.value.field) == ("out_of_range", "business_date")

@@ -54,7 +54,7 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], object], str, str]] = [
 
 
 @pytest.mark.parametrize(("record", "change", "place", "says"), CHANGES)
-def test_a_change_that_breaks_a_reader_names_record_field_reason_and_remedy(
+def test_a_breaking_change_names_record_field_and_remedy(
     record: str, change: Callable[[dict[str, Any]], object], place: str, says: str
 ) -> None:
     new = copy.deepcopy(contracts.contracts())
@@ -84,7 +84,7 @@ def test_a_change_that_both_sides_can_read_is_allowed(record: str, change: Calla
     assert check(contracts.contracts(), new) == []
 
 
-def test_a_contract_that_is_gone_is_a_problem_and_a_new_one_is_none() -> None:
+def test_a_removed_contract_is_a_problem_and_a_new_one_is_none() -> None:
     fewer = {name: c for name, c in contracts.contracts().items() if name != "DayClosed"}
     (problem,) = check(contracts.contracts(), fewer)
     assert problem.record == "DayClosed"

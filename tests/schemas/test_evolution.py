@@ -49,7 +49,7 @@ def changed(name: str) -> dict[str, Any]:
     return copy.deepcopy(contracts.schema_of(name))
 
 
-def test_fields_that_only_the_producer_knows_are_read_over_whatever_their_type() -> None:
+def test_fields_only_the_producer_knows_are_skipped() -> None:
     schema = changed("ContactAttempted")
     note = {"type": "record", "name": "Note", "fields": [{"name": "text", "type": "string"}]}
     schema["fields"][3:3] = [
@@ -63,7 +63,7 @@ def test_fields_that_only_the_producer_knows_are_read_over_whatever_their_type()
     assert read(schema, {**CONTACT, **more, "mood": "angry"}) == read(changed("ContactAttempted"), CONTACT)
 
 
-def test_a_type_that_no_quick_reader_is_made_for_is_read_plainly() -> None:
+def test_a_type_without_a_quick_reader_is_read_plainly() -> None:
     schema = changed("ContactAttempted")
     schema["fields"] += [
         {"name": "either", "type": ["null", "string", "long"]},
@@ -75,7 +75,7 @@ def test_a_type_that_no_quick_reader_is_made_for_is_read_plainly() -> None:
     assert read(schema, {**CONTACT, **more}) == read(changed("ContactAttempted"), CONTACT)
 
 
-def test_fields_that_the_producer_does_not_know_take_their_defaults() -> None:
+def test_fields_the_producer_does_not_know_take_defaults() -> None:
     schema = changed("AccountClosed")
     schema["fields"] = [f for f in schema["fields"] if f["name"] != "closed_on"]
     value = {**{k: CONTACT[k] for k in ("event_id", "occurred_at", "source", "account_id")}, "reason": "paid"}
@@ -84,7 +84,7 @@ def test_fields_that_the_producer_does_not_know_take_their_defaults() -> None:
     assert event.closed_on is None
 
 
-def test_a_field_without_default_that_the_producer_leaves_out_is_missing() -> None:
+def test_a_missing_field_without_default_is_reported() -> None:
     schema = changed("ContactAttempted")
     schema["fields"] = [f for f in schema["fields"] if f["name"] != "outcome"]
     with pytest.raises(InvalidEventError) as caught:
@@ -92,7 +92,7 @@ def test_a_field_without_default_that_the_producer_leaves_out_is_missing() -> No
     assert (caught.value.code, caught.value.field) == ("missing_field", "outcome")
 
 
-def test_a_symbol_that_is_new_becomes_the_default_of_its_enum_where_it_has_one() -> None:
+def test_a_new_symbol_becomes_its_enums_default() -> None:
     schema = changed("ContactAttempted")
     field(schema, "channel")["type"]["symbols"].insert(0, "messenger")
     event = read(schema, {**CONTACT, "channel": "messenger"})
@@ -101,7 +101,7 @@ def test_a_symbol_that_is_new_becomes_the_default_of_its_enum_where_it_has_one()
     assert read(schema, CONTACT) == read(changed("ContactAttempted"), CONTACT)
 
 
-def test_a_symbol_that_is_new_is_refused_by_its_field_where_its_enum_has_no_default() -> None:
+def test_a_new_symbol_without_a_default_is_refused_by_field() -> None:
     schema = changed("ContactAttempted")
     field(schema, "outcome")["type"]["symbols"].append("hung_up")
     with pytest.raises(InvalidEventError) as caught:
@@ -178,7 +178,7 @@ def test_a_schema_that_holds_itself_cannot_exhaust_the_stack() -> None:
     assert caught.value.code == "unreadable"
 
 
-def test_every_schema_of_every_release_is_known_by_its_fingerprint() -> None:
+def test_every_released_schema_is_known_by_its_fingerprint() -> None:
     for folder in contracts.releases():
         release = contracts.load(folder)
         for name in release.keys() & ev.EVENT_TYPES.keys():
@@ -188,7 +188,7 @@ def test_every_schema_of_every_release_is_known_by_its_fingerprint() -> None:
             )
 
 
-def test_the_registry_in_a_file_is_there_again_and_knows_subjects_by_topic(tmp_path: Path) -> None:
+def test_the_file_registry_persists_and_knows_subjects_by_topic(tmp_path: Path) -> None:
     event = read(changed("ContactAttempted"), CONTACT)
     path = tmp_path / "registry.json"
     first = Codec(FileRegistry(path))
@@ -203,7 +203,7 @@ def test_the_registry_in_a_file_is_there_again_and_knows_subjects_by_topic(tmp_p
     assert by_record[:5] == b"\0\0\0\0\1"
 
 
-def test_headers_are_those_of_a_cloudevent_and_carry_the_trace_through() -> None:
+def test_headers_are_those_of_a_cloudevent_with_its_trace() -> None:
     event = read(changed("ContactAttempted"), {**CONTACT, "source": "front desk"})
     assert headers_for(event, "00-ab-cd-01") == [
         ("ce_specversion", b"1.0"),

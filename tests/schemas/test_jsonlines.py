@@ -65,7 +65,7 @@ def test_an_event_is_the_same_after_its_line(event: ev.Event) -> None:
     assert to_line(from_line(text)) == text
 
 
-def test_a_line_has_the_type_first_then_the_fields_of_the_contract_in_order() -> None:
+def test_a_line_has_the_type_then_the_fields_in_order() -> None:
     assert to_line(from_line(LINE)) == LINE
     assert list(json.loads(LINE)) == ["type", *(f["name"] for f in contracts.contracts()["PaymentReceived"]["fields"])]
 
@@ -80,7 +80,7 @@ def test_a_line_has_the_type_first_then_the_fields_of_the_contract_in_order() ->
         st.tuples(st.integers(0, len(LINE)), st.binary(max_size=4)).map(lambda c: LINE[: c[0]] + c[1] + LINE[c[0] :]),
     )
 )
-def test_any_line_is_an_event_that_keeps_its_contract_or_bad_input(text: bytes) -> None:
+def test_any_line_is_a_valid_event_or_bad_input(text: bytes) -> None:
     result = outcome(text)
     if isinstance(result, InvalidEventError):
         assert result.message.endswith((".", "?"))
@@ -129,7 +129,7 @@ def test_a_line_that_is_wrong_is_refused_with_field_and_remedy(
     assert says in error.message
 
 
-def test_an_instant_is_brought_to_utc_and_cut_to_the_millisecond() -> None:
+def test_an_instant_is_brought_to_utc_in_milliseconds() -> None:
     event = from_line(line(occurred_at="2026-03-01T16:30:00.123987+08:00"))
     assert event.occurred_at == datetime(2026, 3, 1, 8, 30, 0, 123_000, tzinfo=UTC)
     assert b'"2026-03-01T08:30:00.123000Z"' in to_line(event)
@@ -164,9 +164,7 @@ def test_a_field_that_no_contract_has_is_left_aside_and_told(tmp_path: Path) -> 
         (b'"memo":NaN', False),
     ],
 )
-def test_whatever_stands_in_a_field_that_no_contract_has_stops_no_run(
-    extra: bytes, taken: bool, tmp_path: Path
-) -> None:
+def test_unknown_fields_stop_no_run_whatever_they_hold(extra: bytes, taken: bool, tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_bytes(LINE.rstrip()[:-1] + b"," + extra + b"}\n" + LINE)
     told: list[list[str]] = []
@@ -204,7 +202,7 @@ def test_events_are_read_from_the_standard_input(monkeypatch: pytest.MonkeyPatch
     assert list(read_events("-")) == [from_line(LINE)] * 2
 
 
-def test_a_file_that_is_empty_holds_nothing_and_one_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
+def test_an_empty_file_is_fine_and_a_missing_one_is_misuse(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_bytes(b"")
     assert list(read_events(tmp_path / "empty.jsonl")) == []
     for path in (tmp_path / "nowhere.jsonl", tmp_path):
@@ -221,7 +219,7 @@ def test_a_line_without_an_end_is_refused_and_the_next_one_read(tmp_path: Path) 
     assert found[1:] == [from_line(LINE)]
 
 
-def test_a_gzipped_file_that_is_cut_off_says_so_after_what_it_held(tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_says_so_after_what_it_held(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl.gz"
     lines = b"".join(line(event_id=f"e-{n}") + b"\n" for n in range(2_000))
     path.write_bytes(gzip.compress(lines)[:-2_000])
@@ -272,7 +270,7 @@ def _without(schema: Any, seen: set[str]) -> Any:
     return {key: _without(value, seen) for key, value in schema.items()}
 
 
-def test_a_container_file_may_hold_a_union_of_records_and_what_is_not_ours_is_read_over(tmp_path: Path) -> None:
+def test_a_container_may_hold_a_union_with_unknown_records(tmp_path: Path) -> None:
     foreign = {"type": "record", "name": "Weather", "fields": [{"name": "rain", "type": ["null", "double"]}]}
     payment = from_line(LINE)
     bad = {**avro_value(payment), "amount": 0}
@@ -316,7 +314,7 @@ def test_a_damaged_container_file_never_breaks_the_reader(
             assert item.message.endswith((".", "?"))
 
 
-def test_a_container_file_of_something_else_is_refused_as_a_whole(tmp_path: Path) -> None:
+def test_a_container_of_something_else_is_refused_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "other.avro"
     path.write_bytes(container({"type": "record", "name": "PaymentRecieved", "fields": []}, [{}] * 3))
     (only,) = read_events(path)

@@ -104,14 +104,14 @@ def test_an_instant_is_cut_to_the_millisecond_it_lies_in(unit: str, at: datetime
         ("account_id", DURATION, bytes(12), "which is no text"),
     ],
 )  # fmt: skip
-def test_what_means_something_else_is_refused_with_what_to_write(field: str, kind: Any, value: Any, words: str) -> None:
+def test_what_means_something_else_is_refused_with_advice(field: str, kind: Any, value: Any, words: str) -> None:
     with pytest.raises(InvalidEventError, match=rf"^{field} is written as .*{words}") as caught:
         sent(field, kind, value)
     assert (caught.value.code, caught.value.field) == ("wrong_type", field)
     assert caught.value.message.rpartition("Write ")[2] or "holds no" in caught.value.message
 
 
-def test_what_no_value_has_refuses_nothing_and_what_nobody_reads_is_read_over() -> None:
+def test_unread_and_empty_fields_refuse_nothing() -> None:
     whole = {
         "event_id": "e1", "occurred_at": AT, "source": "s", "feedback_id": "f", "offer_id": "o", "borrower_id": "B",
         "answer": "declined", "channel": "online",
@@ -143,9 +143,7 @@ def test_what_no_value_has_refuses_nothing_and_what_nobody_reads_is_read_over() 
         ("value_on", "int", MILLIS // 1_000, "number of days .*: it looks like a time in seconds"),
     ],
 )
-def test_a_number_beyond_the_calendar_is_refused_with_what_it_looks_like(
-    field: str, kind: Any, value: int, words: str
-) -> None:
+def test_a_number_beyond_the_calendar_is_refused_with_a_hint(field: str, kind: Any, value: int, words: str) -> None:
     with pytest.raises(InvalidEventError, match=words) as caught:
         sent(field, kind, value)
     assert (caught.value.code, caught.value.field) == ("out_of_range", field)

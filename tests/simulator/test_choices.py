@@ -30,7 +30,7 @@ def test_what_comes_of_offers_is_what_is_expected_of_them() -> None:
     assert abs(fmean(rewards) - fmean(expected)) < 3 * error
 
 
-def test_the_best_lead_has_no_regret_and_an_option_that_leads_is_accepted_more() -> None:
+def test_the_best_recommendation_has_no_regret_and_sells_more() -> None:
     assert play(CHANCES, Uniform(), best).regret() == 0
     for chance in CHANCES[:50]:
         for option in range(len(chance.kept)):
@@ -91,5 +91,5 @@ def _context(chance: Opportunity) -> list[float]:
     return [1.0, *(v / MILLI for row in rows for v in row[1:-1])]
 
 
-def test_it_is_not_worse_than_a_learner_of_another_house_on_the_same_offers() -> None:
+def test_it_is_not_worse_than_another_librarys_learner() -> None:
     assert play(CHANCES, learned).regret() <= of_mabwiser(CHANCES)

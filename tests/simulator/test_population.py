@@ -17,7 +17,7 @@ repeatable = settings(derandomize=True, deadline=None, max_examples=60)
 
 @repeatable
 @given(st.integers(1, 2_000), st.integers(-(2**70), 2**70))
-def test_there_are_as_many_accounts_as_were_asked_for_each_with_one_owner(accounts: int, seed: int) -> None:
+def test_there_are_as_many_accounts_as_asked_each_with_an_owner(accounts: int, seed: int) -> None:
     people = Population(accounts, seed, START)
     held = [people.held(index) for index in range(people.size)]
     assert sum(held) == accounts
@@ -50,7 +50,7 @@ def test_every_borrower_is_due_once_a_month(accounts: int, start: date) -> None:
             assert people.due_date(people.borrower(index).payday, 1) == day
 
 
-def test_a_borrower_does_not_depend_on_how_many_others_there_are_or_when_asked() -> None:
+def test_a_borrower_is_independent_of_population_and_request() -> None:
     few, many = Population(130, 9, START), Population(1_300, 9, START)
     backwards = {index: many.borrower(index) for index in reversed(range(many.size))}
     for index in range(few.size - 1):

@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_bytes(rich: list[ev.Event]) -> None:
     assert all(to_line(mine) == to_line(other) for mine, other in zip(rich, again, strict=False))
 
 
-def test_borrowers_without_an_occasion_live_as_in_the_usual_world(rich: list[ev.Event]) -> None:
+def test_borrowers_without_an_occasion_live_as_usual(rich: list[ev.Event]) -> None:
     usual, same = grouped(list(open_loop(ACCOUNTS, DAYS, SEED)), index_of), 0
     for borrower, events in grouped(rich, index_of).items():
         if not any(map(_unusual, events)):
@@ -92,7 +92,7 @@ def test_what_comes_twice_is_the_same(rich: list[ev.Event]) -> None:
         assert seen.setdefault(event.event_id, event) == event
 
 
-def test_a_revised_schedule_asks_for_what_was_left_and_is_paid_as_it_asks(rich: list[ev.Event]) -> None:
+def test_a_revised_schedule_asks_for_the_rest_and_is_paid(rich: list[ev.Event]) -> None:
     kinds: Counter[str] = Counter()
     for events in grouped(rich, str).values():
         revisions = [e for e in events if isinstance(e, ev.ScheduleRevised)]

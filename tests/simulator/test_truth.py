@@ -47,7 +47,7 @@ def test_a_longer_term_is_never_liked_or_kept_better(deal: Deal, of: Situation, 
 
 @repeatable
 @given(deals, situations, shares, shares)
-def test_a_deeper_cut_and_a_larger_waiver_are_never_liked_or_kept_worse(
+def test_deeper_cuts_and_waivers_are_never_liked_or_kept_less(
     deal: Deal, of: Situation, one: float, other: float
 ) -> None:
     for name in ("rate_cut", "waived"):
@@ -76,7 +76,7 @@ def test_the_lead_and_the_willing_are_accepted_more(deal: Deal, of: Situation, w
 
 @repeatable
 @given(st.lists(deals, max_size=6), situations)
-def test_probabilities_are_probabilities_and_leave_room_for_a_refusal(shown: list[Deal], of: Situation) -> None:
+def test_probabilities_are_valid_and_leave_room_for_refusal(shown: list[Deal], of: Situation) -> None:
     chances = acceptance(shown, of)
     assert len(chances) == len(shown)
     assert all(0 < p < 1 for p in chances)

@@ -53,7 +53,7 @@ def test_another_seed_gives_another_world() -> None:
     assert len(one & other) < 0.1 * len(one)
 
 
-def test_a_borrower_lives_alike_in_a_small_and_in_a_large_population() -> None:
+def test_a_borrower_lives_alike_in_any_size_of_population() -> None:
     few, many = 26, 260
     mine = range(18)
     small = [line for line in lines(open_loop(few, 150, 5)) if _whose(line) in mine]
@@ -62,14 +62,14 @@ def test_a_borrower_lives_alike_in_a_small_and_in_a_large_population() -> None:
     assert len(small) > 200
 
 
-def test_a_day_does_not_depend_on_the_days_that_were_asked_before() -> None:
+def test_a_day_is_independent_of_the_days_requested_before() -> None:
     straight, at_once = World(200, 5, START, listens=False), World(200, 5, START, listens=False)
     days = [START + timedelta(days=n) for n in range(80)]
     whole = {day: lines(straight.day(day)) for day in days}
     assert lines(at_once.day(days[-1])) == [line for line in whole[days[-1]] if b"HoldReleased" not in line]
 
 
-def test_whatever_arrives_keeps_its_contract_and_is_meant_to_arrive(
+def test_whatever_arrives_is_valid_and_meant_to_arrive(
     year: tuple[list[ev.Event], list[ev.Event]],
 ) -> None:
     for event in year[0]:
@@ -105,7 +105,7 @@ def test_the_whole_of_the_business_happens_in_a_year(year: tuple[list[ev.Event],
     assert answers["declined"]
 
 
-def test_events_that_come_twice_are_the_same_and_all_others_have_ids_of_their_own(
+def test_repetitions_are_identical_and_other_ids_unique(
     year: tuple[list[ev.Event], list[ev.Event]],
 ) -> None:
     seen: dict[str, ev.Event] = {}
@@ -203,7 +203,7 @@ def _whose(line: bytes) -> int | None:
     return None
 
 
-def test_who_has_a_plan_pays_the_schedule_that_counts_and_the_statement_that_stayed_beside_it() -> None:
+def test_a_plan_is_paid_by_the_schedule_that_counts() -> None:
     start = date(2026, 1, 1)
     world = World(20, 5, start)
     account = next(a for i in range(20) for a in world.people.borrower(i).accounts if not a.months)

@@ -74,7 +74,7 @@ def layout_1(**changes: object) -> bytes:
     return b"\x01" + msgspec.msgpack.encode(list((fields | changes).values()))
 
 
-def test_what_the_ledger_left_unpaid_was_unpaid_of_what_was_asked() -> None:
+def test_what_the_old_ledger_left_unpaid_was_unpaid_as_asked() -> None:
     s = unpack(layout_1(), AccountState)
     assert [(r.unpaid(), r.paid_toward, r.owed()) for r in s.receivables] == [
         (4_300, 6_000, 4_350),
@@ -86,7 +86,7 @@ def test_what_the_ledger_left_unpaid_was_unpaid_of_what_was_asked() -> None:
     assert (s.was_asked_for(2), s.was_asked_for(4), s.scheduled, s.ifrs9_stage_by_days) == (True, False, True, 1)
 
 
-def test_charges_under_a_plan_are_owed_again_with_what_it_replaced() -> None:
+def test_charges_under_a_plan_are_owed_again_when_it_breaks() -> None:
     plan = ["plan1", "o1", DUE, [OPEN], [0, 0, 0, 0], [500, 0, 0, 0], 1, 0, 0, 1, DUE, 900, 0, 0, 0, 70]
     asked = [1, DUE + 30, 5_000, 0, 0, 70, 5_000, False, True, False, False]
     s = unpack(layout_1(plan=plan, receivables=[asked]), AccountState)

@@ -61,13 +61,13 @@ def test_whoever_is_worse_off_has_no_higher_limit(fields: dict[str, int], worse:
     assert 0 <= after.max_instalment <= max(0, after.disposable_income)
 
 
-def test_the_surplus_is_income_less_expenses_other_debts_and_commitments() -> None:
+def test_surplus_is_income_less_expenses_debts_and_commitments() -> None:
     known = profile(monthly_income=900_000, monthly_expenses=400_000, other_debt_payments=100_000)
     capacity = assess_affordability(known, RULES, "CNY", committed=50_000)
     assert (capacity.disposable_income, capacity.max_instalment, capacity.known) == (350_000, 140_000, True)
 
 
-def test_expenses_below_the_floor_of_the_household_count_as_the_floor() -> None:
+def test_expenses_below_the_household_floor_count_as_it() -> None:
     known = profile(monthly_income=900_000, monthly_expenses=1, household_size=3)
     assert assess_affordability(known, RULES, "CNY").disposable_income == 900_000 - 310_000
 
@@ -92,13 +92,13 @@ def test_a_surplus_below_zero_gives_a_limit_of_zero() -> None:
     assert (capacity.disposable_income, capacity.max_instalment, capacity.known) == (-50_000, 0, True)
 
 
-def test_each_too_high_tightens_alpha_by_a_step_down_to_the_least() -> None:
+def test_each_too_high_lowers_alpha_by_a_step_to_the_least() -> None:
     assert [alpha_of(RULES, n) for n in (0, 1, 5, 6, 50)] == [4_000, 3_500, 1_500, 1_500, 1_500]
     low = Affordability(alpha_bps=1_000, alpha_least_bps=1_500)
     assert [alpha_of(low, n) for n in (0, 3)] == [1_000, 1_000]
 
 
-def test_an_unknown_income_is_not_assumed_unless_the_policy_says_so() -> None:
+def test_an_unknown_income_is_assumed_only_by_policy() -> None:
     nothing = assess_affordability(profile(), RULES, "CNY", contract_instalments=100_000)
     assert (nothing.max_instalment, nothing.known) == (0, False)
     rules = Affordability(assumed_income_multiple_bps=40_000, floors=FLOORS)
@@ -134,6 +134,6 @@ def test_the_next_shorter_term_is_taken_and_the_shortest_stays() -> None:
     assert [shorter_term(terms, n) for n in (60, 24, 6, 3)] == [12, 12, 3, 3]
 
 
-def test_the_credit_score_and_the_borrowers_own_term_go_with_the_capacity() -> None:
+def test_credit_score_and_own_term_go_with_the_capacity() -> None:
     capacity = assess_affordability(profile(credit_score=700), RULES, "CNY", max_term_months=24)
     assert (capacity.credit_score, capacity.max_term_months) == (700, 24)

@@ -82,9 +82,7 @@ def test_business_days_of_2020_to_2027_are_those_of_quantlib(code: str, theirs: 
 
 @fuzz
 @given(dates, calendars, conventions)
-def test_an_adjusted_day_is_the_nearest_business_day_on_the_side_of_its_convention(
-    day: date, calendar: str | None, convention: str
-) -> None:
+def test_an_adjusted_day_is_the_nearest_by_its_convention(day: date, calendar: str | None, convention: str) -> None:
     got = adjust(day, calendar, convention)  # type: ignore[arg-type]
     assert is_business_day(got.day, calendar)
     low, high = sorted((day, got.day))
@@ -108,12 +106,12 @@ def test_a_business_day_stays_where_it_is() -> None:
     assert adjust(date(2026, 11, 24), "CN").day == date(2026, 11, 24)
 
 
-def test_modified_following_goes_back_rather_than_into_another_month() -> None:
+def test_modified_following_never_leaves_the_month() -> None:
     assert adjust(date(2027, 1, 31), None, "following").day == date(2027, 2, 1)
     assert adjust(date(2027, 1, 31), None, "modified_following").day == date(2027, 1, 29)
 
 
-def test_a_weekend_day_worked_in_lieu_is_a_business_day_in_china() -> None:
+def test_a_weekend_worked_in_lieu_is_a_business_day_in_china() -> None:
     assert is_business_day(date(2026, 2, 14), "CN")
     assert not is_business_day(date(2026, 2, 17), "CN")
 
@@ -131,7 +129,7 @@ def test_a_weekend_is_what_the_country_says() -> None:
 
 
 @pytest.mark.parametrize("calendar", ["ZZ", "DE-ZZ", "", "../x"])
-def test_weekdays_stand_in_for_an_unknown_calendar_and_the_answer_says_so(calendar: str) -> None:
+def test_weekdays_replace_an_unknown_calendar_and_say_so(calendar: str) -> None:
     friday = date(2026, 12, 25)
     assert is_business_day(friday, calendar).open
     assert not is_business_day(friday, calendar).known
@@ -155,7 +153,7 @@ firsts = st.dates(date(2020, 1, 1), date(2027, 12, 31))
 
 @fuzz
 @given(rules, firsts, st.integers(1, 24))
-def test_due_dates_are_those_of_the_first_one_each_rolled_for_itself(rule: DueDays, first: date, months: int) -> None:
+def test_due_dates_follow_the_first_and_roll_one_by_one(rule: DueDays, first: date, months: int) -> None:
     for n, due in enumerate(due_dates(first, months, rule)):
         wanted = first + relativedelta(months=n)
         if rule.convention == "none":
@@ -167,9 +165,7 @@ def test_due_dates_are_those_of_the_first_one_each_rolled_for_itself(rule: DueDa
 
 @fuzz
 @given(rules, firsts, st.integers(2, 24), st.integers(1, 24))
-def test_a_schedule_that_goes_on_goes_on_as_if_it_had_been_made_longer(
-    rule: DueDays, first: date, months: int, more: int
-) -> None:
+def test_a_continued_schedule_equals_one_made_longer(rule: DueDays, first: date, months: int, more: int) -> None:
     dues = due_dates(first, months, rule)
     anchor = rule.anchor_of(dues)
     longer = [rule.months_on(dues[-1], n, anchor) for n in range(1, more + 1)]
@@ -225,7 +221,7 @@ def test_a_missing_calendar_rolls_by_weekdays() -> None:
     assert covers(None, date(2026, 12, 26))
 
 
-def test_the_first_due_date_is_behind_a_day_also_when_it_rolls_back() -> None:
+def test_the_first_due_date_is_later_even_if_it_rolls_back() -> None:
     # Friday 25 December 2026 is a holiday: what is due then or on the weekend is due on Thursday.
     thursday = date(2026, 12, 24)
     assert DueDays("preceding", "US").first_behind(thursday, date(2026, 12, 1)) == date(2026, 12, 28)

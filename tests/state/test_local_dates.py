@@ -24,7 +24,7 @@ def test_a_date_ends_with_the_first_instant_of_the_next(local: tuple[str, date])
 
 @fuzz
 @given(local_days(), zones)
-def test_a_promised_date_is_over_at_the_first_close_that_ends_after_it(local: tuple[str, date], business: str) -> None:
+def test_a_promised_date_is_over_at_the_first_close_after_it(local: tuple[str, date], business: str) -> None:
     zone, home, day = ZoneInfo(local[0]), ZoneInfo(business), local[1]
     close = over_at_close(day, zone, home)
     assert timedelta(0) <= close - day <= timedelta(2)

@@ -80,7 +80,7 @@ def test_the_codes_are_those_of_the_time_zone_database() -> None:
     assert len(UNION_MEMBERS) == 27
 
 
-def test_a_country_by_name_and_a_product_by_another_word_are_refused_with_what_is_meant() -> None:
+def test_misspelt_places_and_products_are_refused_with_advice() -> None:
     found = BOOK.problems("Germany", "Ratenkredit")
     assert list(found) == ["jurisdiction", "product"]
     assert "Did you mean DE?" in found["jurisdiction"]
@@ -90,7 +90,7 @@ def test_a_country_by_name_and_a_product_by_another_word_are_refused_with_what_i
         assert "policy book" in problem
 
 
-def test_an_unknown_word_that_is_near_nothing_is_refused_with_all_that_is_known() -> None:
+def test_an_unknown_word_is_refused_with_all_known_ones() -> None:
     problem = BOOK.problems("DE", "x")["product"]
     assert "Did you mean" not in problem
     assert all(product in problem for product in BOOK.products)
@@ -102,7 +102,7 @@ def test_what_the_book_lists_is_taken_in_every_country(place: str, product: str)
     assert BOOK.problems(place, product) == {}
 
 
-def test_a_country_without_a_row_goes_by_the_row_for_everywhere_and_is_said_to() -> None:
+def test_a_country_without_a_row_uses_the_general_one() -> None:
     assert BOOK.is_by_default("AR", "loan")
     assert not any(BOOK.is_by_default(place, "loan") for place in ("DE", "US", "US-CA", "CN", "GB", "EU", "PL"))
     policies = default_book()
@@ -112,7 +112,7 @@ def test_a_country_without_a_row_goes_by_the_row_for_everywhere_and_is_said_to()
     assert policies.places_by_default() == [("AR", "loan")]
 
 
-def test_a_book_of_one_row_is_what_somebody_asked_for_and_no_default() -> None:
+def test_a_book_of_one_row_is_what_was_asked_for() -> None:
     policies = book_for("cn_card")
     policies.policy_for("AR", "loan")
     assert policies.places_by_default() == []
@@ -137,7 +137,7 @@ def test_a_row_for_a_product_everywhere_takes_it() -> None:
     assert own.packs_for("AR", "loan") == ("house",)
 
 
-def test_a_row_that_names_a_place_or_product_wrongly_is_refused_at_its_line() -> None:
+def test_a_row_with_a_wrong_place_or_product_is_refused_by_line() -> None:
     with pytest.raises(PackError) as caught:
         book_named(
             "  - {jurisdictions: [DE, UK], products: [credit_crad], packs: [house]}\n", "products: {credit_card: []}\n"
@@ -161,9 +161,7 @@ products_drawn = st.sampled_from(["credit_card", "personal_loan", "overdraft"])
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(places_drawn, max_size=3), st.lists(products_drawn, max_size=2))
-def test_a_pack_laid_over_a_book_counts_for_those_accounts_and_no_others(
-    jurisdictions: list[str], products: list[str]
-) -> None:
+def test_a_pack_laid_over_a_book_counts_for_those_accounts_only(jurisdictions: list[str], products: list[str]) -> None:
     from state.policy_packs.book_files import laid_over
     from state.policy_packs.pack import parse_pack
 
@@ -195,7 +193,7 @@ def test_a_pack_laid_over_a_book_makes_policies_with_its_rules(mine: str) -> Non
     assert book_of(again).policy_for("FR", "credit_card").learning.mode == "shadow"
 
 
-def test_a_pack_that_has_the_name_of_one_of_the_book_is_refused_since_it_would_change_more(tmp_path: Path) -> None:
+def test_a_pack_with_a_name_of_the_book_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "us_reg_f.yaml"
     path.write_text(MINE.replace("mine", "us_reg_f"), "utf-8")
     with pytest.raises(UsageError, match="Name this one differently"):

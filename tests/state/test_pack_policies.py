@@ -39,7 +39,7 @@ def made(name: str, sections: str, head: str = "") -> Pack:
 
 
 @pytest.mark.parametrize("name", pack_names())
-def test_each_pack_is_sound_and_makes_a_policy_on_top_of_the_house(name: str) -> None:
+def test_each_pack_is_sound_on_top_of_the_house(name: str) -> None:
     policy = book_for(name).policy_for("DE", "personal_loan")
     assert f"{name}@" in policy.version
 
@@ -103,7 +103,7 @@ def test_another_chinese_loan_has_no_card_rules() -> None:
 
 
 @pytest.mark.parametrize("jurisdiction", ["EU", "DE", "FR", "IE", "BG"])
-def test_a_european_retail_default_needs_91_days_above_both_thresholds(jurisdiction: str) -> None:
+def test_a_european_retail_default_needs_91_days_over_both(jurisdiction: str) -> None:
     policy = book.policy_for(jurisdiction, "personal_loan")
     assert (policy.delinquency.material_absolute, policy.delinquency.material_relative_bps) == (100_00, 100)
     default = classification(policy, "eu_dod")
@@ -114,7 +114,7 @@ def test_a_european_retail_default_needs_91_days_above_both_thresholds(jurisdict
     assert (policy.options.distressed_over_bps, default.distressed) == (100, "default")
 
 
-def test_outside_the_euro_area_the_threshold_is_in_the_local_currency() -> None:
+def test_outside_the_euro_area_thresholds_are_local() -> None:
     places = ("DE", "PL", "SE", "CZ")
     amounts = {place: book.policy_for(place, "x").delinquency.material_absolute for place in places}
     assert amounts == {"DE": 100_00, "PL": 400_00, "SE": 1_000_00, "CZ": 2_500_00}
@@ -122,7 +122,7 @@ def test_outside_the_euro_area_the_threshold_is_in_the_local_currency() -> None:
 
 
 @pytest.mark.parametrize(("product", "days"), [("credit_card", 180), ("personal_loan", 120), ("auto", 120)])
-def test_american_credit_is_charged_off_at_180_days_open_end_and_120_closed_end(product: str, days: int) -> None:
+def test_us_credit_is_charged_off_at_180_or_120_days(product: str, days: int) -> None:
     policy = book.policy_for("US", product)
     assert policy.bad_debt.charge_off_after == days
     assert policy.bad_debt.charge_off_after_hold == {"bankruptcy": 60, "fraud": 90}
@@ -147,7 +147,7 @@ def test_amounts_follow_the_currency_of_the_place() -> None:
     assert book.policy_for("AR", "x").options.minimum_instalment == 10_00
 
 
-def test_every_currency_that_the_simulator_and_the_data_sets_use_has_a_floor() -> None:
+def test_every_currency_in_use_has_a_floor() -> None:
     floors = {floor.currency for floor in book.policy_for("AR", "x").affordability.floors}
     assert {"CNY", "EUR", "USD", "GBP", "TWD"} <= floors
 
@@ -189,7 +189,7 @@ def test_a_rule_is_marked_as_far_as_its_source_was_read(name: str, path: str, ve
 
 
 @pytest.mark.parametrize("name", pack_names())
-def test_a_rule_is_verified_only_with_a_place_in_a_text_or_as_the_lenders_own(name: str) -> None:
+def test_a_rule_is_verified_only_with_its_source(name: str) -> None:
     pack = load_pack(name)
     marked = [(r.path, r.verified, r.source) for r in pack.rules] + [
         (s.rule, s.verified, s.source) for s in pack.manual
@@ -257,7 +257,7 @@ def test_a_later_pack_says_a_rule_in_the_form_that_it_likes(base: str, sections:
     assert (charges.penalty_rate_bps, charges.penalty_markup_bps) == found
 
 
-def test_packs_that_do_not_fit_together_are_refused_at_the_later_ones_line() -> None:
+def test_packs_that_do_not_fit_are_refused_at_the_later_line() -> None:
     late = made("late", "\n  contacts:\n    from_hour: {value: 21, verified: true, source: s}")
     with pytest.raises(PackError, match=r"21 is not below contacts\.to_hour") as caught:
         resolve([load_pack(BASE_PACK), late], "p")
@@ -272,7 +272,7 @@ def test_a_policy_without_the_house_says_what_is_missing() -> None:
         resolve([], "p")
 
 
-def test_a_pack_of_ones_own_is_read_from_its_path_on_top_of_what_it_extends(tmp_path: Path) -> None:
+def test_a_pack_of_ones_own_extends_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "pack: mine\nversion: 3\ntitle: t\nextends: us_ffiec_open_end\n"
@@ -342,7 +342,7 @@ places:
     ]
 
 
-def test_a_rendered_pack_marks_each_unverified_rule_and_no_other() -> None:
+def test_a_rendered_pack_marks_exactly_the_unverified_rules() -> None:
     for name in pack_names():
         pack = load_pack(name)
         lines = render_pack(pack).splitlines()
@@ -379,7 +379,7 @@ def test_a_pack_as_json_is_the_pack_again() -> None:
         assert (again.manual, again.title, again.title_zh) == (pack.manual, pack.title, pack.title_zh)
 
 
-def test_amounts_are_in_the_currency_of_the_account_where_it_is_not_that_of_its_place() -> None:
+def test_amounts_are_in_the_accounts_currency() -> None:
     for policies in (book, book_of(files_of("default"))):
         threshold = {
             currency: policies.policy_for("PL", "mortgage", currency).delinquency.material_absolute

@@ -65,7 +65,7 @@ values = st.recursive(
 
 @fuzz
 @given(st.sampled_from([each.path for each in house.rules]), values)
-def test_any_value_in_any_rule_is_either_usable_or_refused_with_its_line(path: str, value: Any) -> None:
+def test_any_value_of_any_rule_is_usable_or_refused_by_line(path: str, value: Any) -> None:
     text = as_text(replace(house, rules=tuple(each for each in house.rules if each.path == path)), {path: value})
     try:
         policy = resolve([house, parse_pack(text, "mine.yaml")], "mine")
@@ -83,7 +83,7 @@ def test_any_value_in_any_rule_is_either_usable_or_refused_with_its_line(path: s
 
 @fuzz
 @given(st.text(max_size=200) | st.text("[]{}:,-?!&*|>\"'%@\\\n #abU0", max_size=60))
-def test_any_text_is_refused_in_order_and_nothing_else_is_raised(text: str) -> None:
+def test_any_text_is_refused_in_order_and_never_crashes(text: str) -> None:
     assert problems_of(text)
 
 
@@ -111,7 +111,7 @@ def test_a_pack_is_read_with_value_mark_and_source_of_each_rule() -> None:
     assert (only.line, only.column) == (6, 30)
 
 
-def test_all_faults_of_a_file_are_named_at_once_in_the_order_of_its_lines() -> None:
+def test_all_faults_of_a_file_are_named_in_order() -> None:
     problems = problems_of(
         rules(f"""
             plan:
@@ -135,7 +135,7 @@ def test_all_faults_of_a_file_are_named_at_once_in_the_order_of_its_lines() -> N
     ]
 
 
-def test_a_problem_is_said_in_one_line_with_place_path_reason_and_remedy() -> None:
+def test_a_problem_is_one_line_with_place_reason_and_remedy() -> None:
     text = rules(f"plans:\n  kept_within_days: {rule('soon')}")
     with pytest.raises(UsageError) as caught:
         parse_pack(text, "mine.yaml")
@@ -353,9 +353,7 @@ def waterfall(sweep: str, *blocks: str) -> str:
         ("component", ("advance:2", "past_due", "due", "advance:2"), 10),
     ],
 )
-def test_a_waterfall_that_cannot_be_paid_as_it_is_written_is_refused_at_the_step(
-    sweep: str, blocks: tuple[str, ...], index: int
-) -> None:
+def test_an_unpayable_waterfall_is_refused_at_its_step(sweep: str, blocks: tuple[str, ...], index: int) -> None:
     problem = the_problem_of(waterfall(sweep, *blocks))
     assert (problem.line, problem.path) == (6, f"sections.allocation.performing.value[{index}]")
     assert "paid as one block" in problem.reason
@@ -375,7 +373,7 @@ def test_a_waterfall_whose_order_means_something_is_taken(sweep: str, blocks: tu
     assert parse_pack(waterfall(sweep, *blocks), "mine.yaml").rules
 
 
-def test_a_waterfall_that_the_sweep_of_another_pack_makes_undefined_is_refused_there_too() -> None:
+def test_a_sweep_of_another_pack_can_make_a_waterfall_invalid() -> None:
     mixed = parse_pack(waterfall("component", "past_due:1", "due:1", "past_due:3", "due:3", "advance"), "mine.yaml")
     only = tuple(r for r in mixed.rules if r.path == "allocation.performing")
     with pytest.raises(PackError, match="paid as one block") as caught:
@@ -383,7 +381,7 @@ def test_a_waterfall_that_the_sweep_of_another_pack_makes_undefined_is_refused_t
     assert (caught.value.problems[0].file, caught.value.problems[0].line) == ("mine.yaml", 6)
 
 
-def test_a_rule_is_still_read_under_the_name_of_an_earlier_release() -> None:
+def test_a_rule_is_still_read_under_its_earlier_name() -> None:
     old = rules("learning:\n    trial: {value: 4, verified: true, source: a risk officer}")
     (rule_read,) = parse_pack(old, "mine.yaml").rules
     assert (rule_read.path, rule_read.value) == ("learning.guardrail_reset_id", 4)

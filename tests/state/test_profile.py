@@ -109,9 +109,7 @@ consents = st.builds(
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(facts=st.lists(reports | consents, max_size=9, unique_by=lambda f: f.event_id), data=st.data())
-def test_any_order_and_any_repetition_of_the_same_facts_gives_the_same_profile(
-    facts: list[Fact], data: st.DataObject
-) -> None:
+def test_any_order_and_repetition_gives_the_same_profile(facts: list[Fact], data: st.DataObject) -> None:
     shuffled = data.draw(
         st.permutations([*facts, *data.draw(st.lists(st.sampled_from(facts)) if facts else st.just([]))])
     )
@@ -121,7 +119,7 @@ def test_any_order_and_any_repetition_of_the_same_facts_gives_the_same_profile(
 
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(facts=st.lists(reports | consents, max_size=9, unique_by=lambda f: f.event_id))
-def test_every_field_is_what_a_consented_report_in_that_currency_says(facts: list[Fact]) -> None:
+def test_every_field_is_what_a_consented_report_says(facts: list[Fact]) -> None:
     said = {(f.event_id, f.consent_id) for f in facts if isinstance(f, ev.ProfileReported)}
     latest = {
         c: max(
@@ -143,7 +141,7 @@ def test_a_consent_that_was_never_seen_grants_nothing() -> None:
     assert profile(report(monthly_income=9)).fields == {}
 
 
-def test_a_report_becomes_usable_when_its_consent_arrives_after_it() -> None:
+def test_a_report_becomes_usable_when_its_consent_arrives() -> None:
     assert profile(report(monthly_income=9), grant()).number("monthly_income") == 9
 
 
@@ -172,7 +170,7 @@ def test_what_was_granted_until_an_erasure_is_void() -> None:
     assert granted_ids(consents_held, PURPOSES, erased) == frozenset()
 
 
-def test_a_withdrawn_consent_uncovers_what_the_same_source_said_under_another() -> None:
+def test_a_withdrawal_uncovers_reports_under_another_consent() -> None:
     older = report("r1", 20, consent_id="c2", monthly_income=7)
     newer = report("r2", 1, monthly_income=9)
     assert profile(older, newer, grant(), grant(consent_id="c2")).number("monthly_income") == 9
@@ -186,20 +184,20 @@ def test_the_more_trusted_source_wins_over_a_newer_one() -> None:
     assert profile(*facts, rules=rules).number("monthly_income") == 9
 
 
-def test_a_stale_field_yields_to_a_fresh_one_of_a_less_trusted_source() -> None:
+def test_a_stale_field_yields_to_a_fresh_less_trusted_one() -> None:
     stale = report("r1", 91, "interview", monthly_income=7)
     assert profile(stale, report("r2", 90, "declared", monthly_income=9), grant()).number("monthly_income") == 9
     alone = profile(stale, grant()).fields["monthly_income"]
     assert (alone.value, alone.fresh) == (7, False)
 
 
-def test_the_newest_report_of_one_source_replaces_its_older_ones_field_by_field() -> None:
+def test_the_newest_report_of_a_source_replaces_by_field() -> None:
     facts = [report("r1", 20, monthly_income=7, household_size=3), report("r2", 1, monthly_income=9), grant()]
     assert profile(*facts).number("monthly_income") == 9
     assert profile(*facts).number("household_size") == 3
 
 
-def test_of_equally_trusted_fresh_sources_the_one_that_promises_less_is_believed() -> None:
+def test_of_equal_fresh_sources_the_more_cautious_counts() -> None:
     one = report("r1", 20, "third_party", partner_id="p1", monthly_income=7, monthly_expenses=3)
     two = report("r2", 1, "third_party", partner_id="p2", monthly_income=9, monthly_expenses=5)
     merged = profile(one, two, grant())
@@ -214,7 +212,7 @@ def test_amounts_count_only_in_their_own_currency() -> None:
     assert profile(report("r1", monthly_income=9), grant(), currency="USD").number("monthly_income") is None
 
 
-def test_an_income_of_before_a_change_no_longer_counts_and_a_later_one_does() -> None:
+def test_an_income_before_a_change_no_longer_counts() -> None:
     changed = (TODAY - timedelta(days=5)).toordinal()
     before, after = report("r1", 6, monthly_income=9), report("r2", 5, monthly_income=4)
     assert profile(before, grant(), changed=changed).number("monthly_income") is None

@@ -70,7 +70,7 @@ TILLS = st.builds(
 
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(till=TILLS)
-def test_a_state_is_read_back_the_same_and_gives_the_same_bytes_again(till: Till) -> None:
+def test_a_state_is_read_back_and_gives_the_same_bytes(till: Till) -> None:
     data = pack(till)
     assert data[0] == 3
     assert unpack(data, Till) == till
@@ -79,7 +79,7 @@ def test_a_state_is_read_back_the_same_and_gives_the_same_bytes_again(till: Till
 
 @settings(max_examples=50, derandomize=True, deadline=None)
 @given(account_id=IDS, amount=st.integers(-(2**40), 2**40))
-def test_the_layouts_of_earlier_releases_are_read_through_every_step(account_id: str, amount: int) -> None:
+def test_earlier_layouts_are_read_through_every_step(account_id: str, amount: int) -> None:
     expected = Till(account_id, amount * 100)
     assert unpack(pack(TillV1(account_id, amount)), Till) == expected
     assert unpack(pack(TillV2(account_id, amount)), Till) == expected
@@ -89,7 +89,7 @@ def test_bytes_that_the_first_release_wrote_are_read() -> None:
     assert unpack(bytes.fromhex("0192a3612d3119"), Till) == Till("a-1", 2_500)
 
 
-def test_a_layout_of_a_later_release_stops_the_process_with_a_sentence() -> None:
+def test_a_later_layout_stops_the_process_with_a_sentence() -> None:
     later = b"\x04" + pack(Till("a", 1))[1:]
     with pytest.raises(FatalError, match=r"A stored Till is in layout 4; this release knows 1\.\.3\. Run the release"):
         unpack(later, Till)
@@ -106,7 +106,7 @@ def test_a_state_that_is_cut_short_stops_the_process(till: Till, data: st.DataOb
 
 
 @pytest.mark.parametrize(("version", "upgrades"), [(0, {}), (256, {}), (2, {}), (3, {2: appended}), (1, {1: appended})])
-def test_a_layout_without_every_step_from_the_first_cannot_be_named(version: int, upgrades: dict[int, Upgrade]) -> None:
+def test_a_layout_without_every_step_cannot_be_named(version: int, upgrades: dict[int, Upgrade]) -> None:
     with pytest.raises(FatalError):
         stored(version, upgrades)(msgspec.defstruct("Other", ["field"]))
 
@@ -115,7 +115,7 @@ def test_the_layout_of_each_stored_state_is_that_of_its_file() -> None:
     assert layout.problems(layout.registered()) == []
 
 
-def test_a_layout_is_written_once_and_a_change_without_a_new_version_is_seen(tmp_path: Path) -> None:
+def test_a_layout_is_written_once_and_changes_need_a_version(tmp_path: Path) -> None:
     layouts = {TillV1: Layout()}
     assert layout.problems(layouts, tmp_path) == ["TillV1 has no file of layout 1. Run `python -m state.layout`."]
     (path,) = layout.write(layouts, tmp_path)
@@ -139,7 +139,7 @@ def test_a_layout_is_written_once_and_a_change_without_a_new_version_is_seen(tmp
         (tmp_path / "TillV1.v2.json").unlink()
 
 
-def test_a_layout_does_not_hold_descriptions_or_the_events_that_have_contracts() -> None:
+def test_a_layout_holds_neither_docs_nor_contract_events() -> None:
     text = layout.text_of(Till)
     assert "minor units" not in text
     assert "Money came in" not in text
@@ -154,7 +154,7 @@ def test_the_layouts_of_tests_are_not_those_of_the_program() -> None:
     assert Till not in layout.registered()
 
 
-def test_the_command_writes_what_is_missing_and_fails_where_a_layout_changed(
+def test_the_command_writes_new_and_refuses_changed_layouts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(layout, "registered", lambda: {TillV1: Layout()})

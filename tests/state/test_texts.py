@@ -41,7 +41,7 @@ def money(amount: int, currency: str, locale: Locale = "en", region: str = "") -
 
 
 class TestPackage:
-    def test_every_locale_has_the_same_messages_with_the_same_variables(self) -> None:
+    def test_every_locale_has_the_same_messages_and_variables(self) -> None:
         assert list(unlike()) == []
 
     @pytest.mark.parametrize("locale", LOCALES)
@@ -233,7 +233,7 @@ def said(policy: Policy, message: str, locale: Locale = "en", **values: Value) -
 
 
 class TestOwnWords:
-    def test_a_pack_puts_its_words_in_the_place_of_one_message_and_leaves_the_others(self) -> None:
+    def test_a_pack_replaces_one_message_and_leaves_the_others(self) -> None:
         plain, own = policy_with(), policy_with(OWN)
         assert said(own, "offer-plan", count=1, until=DAY) == "Our one way, until 19 June 2026."
         assert said(own, "offer-plan", count=4, until=DAY) == "Our 4 ways, until 19 June 2026."
@@ -243,7 +243,7 @@ class TestOwnWords:
                     same = said(own, message, locale, **values) == said(plain, message, locale, **values)
                     assert same == ((message, locale) != ("offer-plan", "en"))
 
-    def test_a_later_pack_changes_the_words_of_an_earlier_one_message_by_message(self) -> None:
+    def test_a_later_pack_changes_words_message_by_message(self) -> None:
         both = policy_with(OWN, ALSO)
         assert said(both, "offer-plan", count=1, until=DAY) == "A 19 June 2026"
         assert said(both, "offer-plan", "zh", count=2, until=DAY) == "2个，2026年6月19日前。"
@@ -265,7 +265,7 @@ class TestOwnWords:
             kept = book_of(texts).policy_for("US", "loan").messages("en", "US")
             assert kept.format("option-reason-waived", amount=Money(100, "USD")) == "We waive $1.00."
 
-    def test_words_that_do_not_go_with_this_release_give_way_to_the_packages(self) -> None:
+    def test_words_that_do_not_fit_the_release_use_the_packages(self) -> None:
         other = Localised(en="offer-reply = Call { $somebody }\noption-reason-step-up =\n", zh="")
         kept = messages_of(other, Lender(), "en")
         assert (
@@ -338,9 +338,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("message", "pattern", "line", "reason"), FAULTS)
-def test_what_is_wrong_with_a_lenders_words_is_named_by_its_line(
-    message: str, pattern: str, line: int, reason: str
-) -> None:
+def test_a_lenders_wrong_words_are_named_by_line(message: str, pattern: str, line: int, reason: str) -> None:
     block = "\n".join(f"        {each}" for each in pattern.split("\n"))
     text = (
         "pack: own\nversion: 1\ntitle: t\nsections:\n  texts_en:\n    # Ours.\n\n"
@@ -373,7 +371,7 @@ def test_what_is_wrong_with_a_lenders_words_is_named_by_its_line(
         ("lesson_link", "https://bank.example", "Did you mean lessons_link?"),
     ],
 )
-def test_what_is_wrong_with_what_a_lender_says_of_itself_is_named(key: str, value: str, reason: str) -> None:
+def test_what_is_wrong_with_a_lenders_identity_is_named(key: str, value: str, reason: str) -> None:
     rule = f"{key}: {{value: {value}, verified: true, source: s}}"
     text = f"pack: own\nversion: 1\ntitle: t\nsections:\n  lender:\n    {rule}\n"
     with pytest.raises(PackError) as refused:
@@ -382,7 +380,7 @@ def test_what_is_wrong_with_what_a_lender_says_of_itself_is_named(key: str, valu
     assert str(refused.value).startswith("own.yaml:6:")
 
 
-def test_what_is_wrong_with_a_file_of_messages_is_named_by_its_line(tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_message_file_is_named_by_line(tmp_path: Path) -> None:
     (tmp_path / "en.ftl").write_text("# Ours.\noffer-reply = Go to { $links }\n\noffer-replies = x\n", "utf-8")
     (tmp_path / "book.yaml").write_text(
         "book: ours\nversion: 1\nrows:\n  - {jurisdictions: ['*'], products: ['*'], packs: [house]}\n", "utf-8"

@@ -104,7 +104,7 @@ def test_a_task_whose_agent_fails_goes_on_once_it_is_mended(
 
 @pytest.mark.parametrize("agent", [AccountAgent, PlannerAgent], ids=["account", "planner"])
 @pytest.mark.parametrize("where", ["task", "local"])
-def test_an_agent_that_fails_as_a_day_is_closed_names_agent_key_and_day(
+def test_an_agent_failing_at_a_close_names_agent_key_and_day(
     agent: type[Any], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = list(simulate(accounts=60, days=60, seed=11, start=date(2026, 1, 5)))

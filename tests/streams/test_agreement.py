@@ -92,7 +92,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ev.PlanA
     return folder, plans, products
 
 
-def test_every_agreement_states_balance_clauses_and_each_payment_exactly(lived) -> None:  # type: ignore[no-untyped-def]
+def test_every_agreement_states_balance_clauses_and_payments(lived) -> None:  # type: ignore[no-untyped-def]
     _, plans, products = lived
     cards = [p for p in plans if products[p.account_id] == "CN/credit_card"]
     assert len(plans) > 10
@@ -132,7 +132,7 @@ def test_every_agreement_states_balance_clauses_and_each_payment_exactly(lived) 
         assert plan.recording_ref is None
 
 
-def test_the_page_names_the_recording_that_the_planner_keeps_and_no_other_place_does(lived, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_page_alone_names_the_kept_recording(lived, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     folder, plans, products = lived
     cards = [p for p in plans if products[p.account_id] == "CN/credit_card"]
     with LocalRuntime.open(folder, default_book()) as runtime:
@@ -148,7 +148,7 @@ def test_the_page_names_the_recording_that_the_planner_keeps_and_no_other_place_
     assert looked[-1].fields == ("agreement", "answers.recording_ref")
 
 
-def test_the_page_is_in_the_words_of_the_policy_and_written_as_in_the_accounts_country(lived) -> None:  # type: ignore[no-untyped-def]
+def test_the_page_uses_the_policys_words_and_countrys_format(lived) -> None:  # type: ignore[no-untyped-def]
     _, plans, _ = lived
     lender = Lender(name=Localised(en="Example Bank", zh="示例银行"), telephone=Localised(en="030 1234", zh="95500"))
     own = Localised(en="agreement-title = How you repay us\n")
@@ -163,14 +163,14 @@ def test_the_page_is_in_the_words_of_the_policy_and_written_as_in_the_accounts_c
     assert "Another name" in agreement(plan, "en", "Another name", policy=policy)
 
 
-def test_what_the_plan_repays_is_the_balance_less_what_is_waived(lived) -> None:  # type: ignore[no-untyped-def]
+def test_the_plan_repays_the_balance_less_what_is_waived(lived) -> None:  # type: ignore[no-untyped-def]
     for plan in lived[1]:
         parts = ("principal", "interest", "fees", "penalty")
         owed = sum(getattr(plan.balance, part) - getattr(plan.waived, part) for part in parts)
         assert sum(i.principal for i in plan.instalments) == owed
 
 
-def test_the_command_writes_the_latest_agreement_or_says_that_there_is_none(lived, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_writes_the_latest_agreement_or_says_none(lived, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     folder, plans, _ = lived
     plan = plans[0]
     latest = [p for p in plans if p.account_id == plan.account_id][-1]
@@ -188,7 +188,7 @@ def test_the_command_writes_the_latest_agreement_or_says_that_there_is_none(live
     assert "P0" in str(absent.exception) + absent.output
 
 
-def test_what_changed_before_acceptance_stands_on_the_page_with_the_schedule_that_counts(lived) -> None:  # type: ignore[no-untyped-def]
+def test_changes_before_acceptance_are_on_the_page(lived) -> None:  # type: ignore[no-untyped-def]
     folder, plans, _ = lived
     changed = 0
     with LocalRuntime.open(folder, default_book()) as runtime:
@@ -211,7 +211,7 @@ def test_what_changed_before_acceptance_stands_on_the_page_with_the_schedule_tha
     assert changed > 3
 
 
-def test_a_plan_weighs_on_the_means_to_the_end_of_the_schedule_that_counts(lived) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_weighs_on_means_until_its_schedule_ends(lived) -> None:  # type: ignore[no-untyped-def]
     folder, plans, _ = lived
     moved = 0
     with LocalRuntime.open(folder, default_book()) as runtime:
@@ -232,7 +232,7 @@ def test_nothing_that_an_id_contains_becomes_markup(lived) -> None:  # type: ign
     assert "<b>" not in page
 
 
-def test_a_plan_of_an_earlier_release_is_shown_with_the_balance_that_it_must_have_had(lived) -> None:  # type: ignore[no-untyped-def]
+def test_an_old_releases_plan_is_shown_with_its_balance(lived) -> None:  # type: ignore[no-untyped-def]
     before = replace(lived[1][0], balance=None, clauses={}, broken_after_missed=0, policy="")
     page = Page(agreement(before))
     assert page.clauses == {}
@@ -251,7 +251,7 @@ def test_a_plan_of_an_earlier_release_is_shown_with_the_balance_that_it_must_hav
     ],
 )
 @pytest.mark.parametrize("billed", [0, 9_000])
-def test_each_way_in_which_a_schedule_changes_is_said_on_the_page_in_both_languages(
+def test_each_change_of_schedule_is_shown_in_both_languages(
     lived,  # type: ignore[no-untyped-def]
     difference: int,
     forgiven: int,
@@ -298,7 +298,7 @@ def test_each_way_in_which_a_schedule_changes_is_said_on_the_page_in_both_langua
         assert found == [*notes, *(["beside"] if billed else [])]
 
 
-def test_an_agreement_that_was_paused_shows_when_its_payments_fall_due_now() -> None:
+def test_a_paused_agreement_shows_its_present_due_dates() -> None:
     start = date(2026, 1, 31)
     story, driver = (
         AccountEvents(start=start),

@@ -84,7 +84,7 @@ def outcome(data: Path) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def test_a_runtime_killed_at_random_points_loses_nothing_and_doubles_nothing(history: Path, tmp_path: Path) -> None:
+def test_a_runtime_killed_anywhere_loses_and_doubles_nothing(history: Path, tmp_path: Path) -> None:
     unharmed = tmp_path / "unharmed"
     process = publishing(history, unharmed)
     complaint = ended(process)

@@ -54,7 +54,7 @@ def test_the_files_are_what_the_description_makes() -> None:
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda d: d.uid)
-def test_panels_have_ids_of_their_own_and_stand_beside_each_other(dashboard: Dashboard) -> None:
+def test_panels_have_unique_ids_and_do_not_overlap(dashboard: Dashboard) -> None:
     panels = made(dashboard)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells: set[tuple[int, int]] = set()

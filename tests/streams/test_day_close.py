@@ -129,7 +129,7 @@ def test_no_close_stalls_whatever_each_partitions_clock_does(story: list[list[st
     assert said == {f"A{n}" for n in range(12) if 1 + n % 5 < last}
 
 
-def test_a_close_that_one_partition_never_hears_of_waits_for_its_next_one(tmp_path: Path) -> None:
+def test_a_close_one_partition_missed_waits_for_the_next(tmp_path: Path) -> None:
     """A producer that dies between two partitions holds a day up, not the lender: the next day frees it."""
     whole = [close(0), close(1), close(2)]
     cluster, tasks = ran([whole, [close(0), close(2)], whole], tmp_path)

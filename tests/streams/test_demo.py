@@ -46,7 +46,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[webbrowser.BaseBrowser 
     return put
 
 
-def test_the_page_opens_where_there_is_a_browser_and_nothing_fails_where_there_is_none(
+def test_the_page_opens_where_there_is_a_browser(
     screen: Callable[[webbrowser.BaseBrowser | webbrowser.Error], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = Window()
@@ -70,7 +70,7 @@ def test_the_page_opens_where_there_is_a_browser_and_nothing_fails_where_there_i
 @pytest.mark.parametrize(
     ("terminal", "more", "opens"), [(True, [], True), (True, ["--exit"], False), (False, [], False)]
 )
-def test_a_demonstration_opens_its_page_for_whoever_sits_at_a_terminal(
+def test_a_demonstration_opens_its_page_at_a_terminal(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, more: list[str], opens: bool
 ) -> None:
     shown: list[str] = []

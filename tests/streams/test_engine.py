@@ -52,7 +52,7 @@ def begun(agents: list[Closer], command: ev.DayClosed | ev.PolicyChanged = CLOSE
     return DayClose(RECORD, 0, command, agents, ["payments"], ["plans"])
 
 
-def test_a_close_waits_for_its_inputs_then_for_its_peers_and_then_for_what_they_published() -> None:
+def test_a_close_waits_for_inputs_peers_and_their_events() -> None:
     agents, read, barriers = [Closer("account"), Closer("planner")], Read(), Barriers()
     close = begun(agents)
     assert close.action(read, barriers, 2) is Action.FENCE
@@ -87,7 +87,7 @@ def test_a_close_waits_for_its_inputs_then_for_its_peers_and_then_for_what_they_
     assert close.phase is Phase.DONE
 
 
-def test_a_close_that_was_begun_before_goes_on_behind_the_agents_that_have_closed() -> None:
+def test_a_begun_close_goes_on_behind_agents_that_closed() -> None:
     read, barriers = Read(), Barriers()
     # All agents have closed the day: only the peers are awaited.
     close = begun([Closer("account", closed=True), Closer("planner", closed=True)])
@@ -106,7 +106,7 @@ def test_a_close_that_was_begun_before_goes_on_behind_the_agents_that_have_close
     assert close.phase is Phase.READ_OUTPUTS
 
 
-def test_a_change_of_policy_needs_nothing_but_what_came_before_it() -> None:
+def test_a_change_of_policy_needs_only_what_came_before() -> None:
     change = ev.PolicyChanged(
         event_id="p", occurred_at=AT, source="t", change_id="p", effective_on=DAY, files={"book": "text"}
     )

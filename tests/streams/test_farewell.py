@@ -64,7 +64,7 @@ def transactions(producer: Producer) -> TransactionalProducer:
 
 
 @pytest.mark.parametrize("cancellations", [0, 1, 2, 3])
-def test_a_farewell_that_is_cancelled_again_leaves_no_producer_behind(cancellations: int) -> None:
+def test_a_shutdown_cancelled_twice_leaves_no_producer(cancellations: int) -> None:
     async def scene() -> tuple[bool, bool]:
         producer = Producer()
         task = asyncio.ensure_future(transactions(producer).stop())

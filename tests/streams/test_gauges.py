@@ -79,7 +79,7 @@ def portfolio_of(cluster: InMemoryCluster, owner: InMemoryWorker) -> Portfolio:
     return fresh
 
 
-def test_what_was_kept_as_accounts_changed_is_what_counting_all_of_them_anew_gives(worked: Worked) -> None:
+def test_gauges_kept_incrementally_equal_a_full_count(worked: Worked) -> None:
     cluster, _, two, _ = worked
     kept: Counter[tuple[str, ...]] = Counter()
     amounts: Counter[tuple[str, ...]] = Counter()
@@ -97,7 +97,7 @@ def test_what_was_kept_as_accounts_changed_is_what_counting_all_of_them_anew_giv
     assert sum(count for key, (count, _) in fresh.items() if key[0] == "bucket") == ACCOUNTS
 
 
-def test_a_partition_that_goes_from_worker_to_worker_is_counted_once(worked: Worked) -> None:
+def test_a_partition_that_moves_between_workers_counts_once(worked: Worked) -> None:
     *_, told = worked
     moving = "reprieve_commit_age_seconds"
     before, taken, later, last = ({k: v for k, v in t.items() if k[0] != moving} for t in told)
@@ -128,7 +128,7 @@ def test_money_paid_on_bad_debts_is_what_payments_say(worked: Worked) -> None:
     assert found == paid
 
 
-def test_lag_and_age_are_none_where_nothing_waits_and_true_where_something_does(tmp_path: Path) -> None:
+def test_lag_and_age_are_none_without_records_and_true_with(tmp_path: Path) -> None:
     cluster, owner = InMemoryCluster(tmp_path, 1), InMemoryWorker()
 
     async def run() -> None:

@@ -59,7 +59,7 @@ async def until(port: int | None, path: str, status: int) -> str:
         await asyncio.sleep(0.02)
 
 
-def test_probes_say_what_was_seen_last_and_nothing_else_is_served() -> None:
+def test_probes_say_what_was_seen_last_and_nothing_else() -> None:
     standing = HealthStatus()
 
     async def run() -> None:
@@ -83,7 +83,7 @@ def test_probes_say_what_was_seen_last_and_nothing_else_is_served() -> None:
     asyncio.run(run())
 
 
-def test_it_answers_while_the_loop_is_busy_and_says_when_it_has_been_so_for_too_long() -> None:
+def test_it_answers_while_the_loop_is_busy_and_says_how_long() -> None:
     async def run() -> None:
         async with health(HealthSettings(port=0, stall_seconds=1)) as port:
             await until(port, "/livez", 200)
@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_is_named_and_none_is_none() -> None:
         max_size=20,
     )
 )
-def test_only_what_was_under_way_all_the_time_without_moving_or_excuse_is_ill(
+def test_only_work_that_stalls_without_excuse_is_ill(
     looks: list[tuple[int, dict[str, int], bool]],
 ) -> None:
     now = 0.0
@@ -158,7 +158,7 @@ class Hanging:
         return dict.fromkeys(topics, 0)
 
 
-def test_a_task_waits_while_it_has_records_and_a_commit_that_hangs_does_not_move_it(tmp_path: Path) -> None:
+def test_a_task_with_records_and_a_hanging_commit_stalls(tmp_path: Path) -> None:
     store = RocksDBStore(tmp_path / "p")
     accounts = [(agent, kind) for agent, kind in AGENTS if agent.name == "account"]
     task, rows = stream_task({"account": store}, accounts)
@@ -187,7 +187,7 @@ def test_a_task_waits_while_it_has_records_and_a_commit_that_hangs_does_not_move
     store.close()
 
 
-def test_a_worker_that_waits_for_its_broker_lives_and_is_not_ready(tmp_path: Path) -> None:
+def test_a_worker_without_its_broker_lives_and_is_not_ready(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REPRIEVE_")} | {
         # Nobody listens on port 1.
         "REPRIEVE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",

@@ -121,7 +121,7 @@ def is_open(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bo
 
 @pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nhost: x\r\nx-a: ", PART], ids=["silent", "header", "body"])
 @pytest.mark.parametrize("each", [500, 8], ids=["of-all", "of-an-address"])
-def test_whoever_sends_a_request_is_answered_however_many_say_nothing(first: bytes, each: int) -> None:
+def test_a_request_is_answered_however_many_are_silent(first: bytes, each: int) -> None:
     async def play() -> None:
         before = count("gave_way")
         async with served(connections=16, connections_per_address=each) as (_, server):
@@ -154,7 +154,7 @@ def test_of_many_addresses_the_one_that_holds_most_gives_way() -> None:
     played(play)
 
 
-def test_where_all_are_being_answered_a_new_one_is_told_when_to_come_again() -> None:
+def test_when_all_are_busy_a_new_client_is_told_when_to_retry() -> None:
     async def play() -> None:
         async with served(connections=4, connections_per_address=4) as (app, server):
             busy = [await opened(server.port, GET.replace(b"/ ", b"/wait ")) for _ in range(4)]
@@ -261,7 +261,7 @@ def test_headers_and_lines_have_an_end() -> None:
     played(play)
 
 
-def test_behind_a_trusted_proxy_each_of_its_clients_has_a_share_and_no_more() -> None:
+def test_behind_a_proxy_each_client_has_its_share() -> None:
     async def play() -> None:
         async with served(proxies="127.0.0.0/8", connections_per_address=3, connections=100) as (app, server):
 
@@ -289,7 +289,7 @@ def test_behind_a_trusted_proxy_each_of_its_clients_has_a_share_and_no_more() ->
     played(play)
 
 
-def test_handshakes_that_never_end_count_and_end_and_let_others_in(tmp_path: Path) -> None:
+def test_endless_handshakes_count_end_and_let_others_in(tmp_path: Path) -> None:
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
@@ -334,7 +334,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("others", [0, 80], ids=["alone", "crowded"])
-def test_with_few_descriptors_an_honest_client_is_answered_and_the_log_stays_short(others: int) -> None:
+def test_with_few_descriptors_a_client_is_answered_quietly(others: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SERVING, str(others)],
         stdout=subprocess.PIPE,

@@ -62,7 +62,7 @@ def test_a_contract_names_what_identifies_its_fact(kind: type[ev.Event]) -> None
 
 
 @pytest.mark.parametrize("kind", [k for k in FACTS if TOPIC_OF[k].inbound], ids=lambda kind: kind.__name__)
-def test_a_repetition_may_occur_at_another_time_where_the_fact_has_a_date_of_its_own(kind: type[ev.Event]) -> None:
+def test_a_dated_fact_may_be_repeated_at_another_time(kind: type[ev.Event]) -> None:
     example = next(e for e in read_events(EXAMPLES) if isinstance(e, kind))
     own = {"closed_on": date(2026, 3, 1), "billed_on": date(2026, 3, 1), "failed_on": date(2026, 3, 1)}
     fields = own.keys() & set(kind.__struct_fields__)
@@ -94,7 +94,7 @@ def test_facts_that_share_an_event_id_are_facts_of_their_own() -> None:
     assert {ev.OfferPublished, ev.PlanActivated, ev.WorkoutEnded, ev.EventSuperseded} < set(map(type, together))
 
 
-def test_contradictions_that_share_an_event_id_are_each_refused_under_an_id_of_their_own() -> None:
+def test_contradictions_with_one_event_id_get_ids_of_their_own() -> None:
     story = AccountEvents()
     closed = date(2026, 1, 20)
     close = ev.DayClosed(event_id="x", occurred_at=at(closed), source="test", business_date=closed, calendar="none")

@@ -43,7 +43,7 @@ def read(data: bytes) -> int:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_damaged_bytes_are_a_corrupt_record_whatever_they_make_the_parser_raise(codec: str) -> None:
+def test_damaged_bytes_are_a_corrupt_record_whatever_is_raised(codec: str) -> None:
     whole, dice = batch(CODECS[codec]), random.Random(codec)
     assert read(whole) == 20
     with pytest.raises(CorruptRecordException) as raised:
@@ -68,7 +68,7 @@ def test_a_fault_of_the_parser_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("error", [TypeError("a lost word"), AttributeError("x"), KeyError("y")])
-def test_a_fault_of_the_code_ends_the_reader_at_once_and_blames_no_disk(
+def test_a_fault_of_the_code_ends_the_reader_and_blames_no_disk(
     error: Exception,
 ) -> None:
     async def scene() -> None:

@@ -102,7 +102,7 @@ def test_every_decision_says_how_likely_each_option_was_to_lead(said: list[ev.Ev
             assert min(o.propensity for o in decision.shown) >= 0.05 / len(decision.shown) - 1e-9
 
 
-def test_every_decision_says_by_which_update_of_the_model_it_was_made(said: list[ev.Event]) -> None:
+def test_every_decision_names_its_model_update(said: list[ev.Event]) -> None:
     known = 0
     by_model: set[int] = set()
     for event in said:
@@ -146,7 +146,7 @@ def test_a_risk_officer_reads_the_report(long: list[ev.Event], tmp_path: Path) -
     assert "Estimated reward" in shown.output
 
 
-def test_evidence_says_which_option_was_accepted_and_whether_its_first_instalments_were_kept(
+def test_evidence_names_the_accepted_option_and_its_keeping(
     long: list[ev.Event],
 ) -> None:
     activated: dict[str, str] = {}

@@ -89,7 +89,7 @@ def late_since_a_hold() -> Iterator[ev.Event]:
         )
 
 
-def test_an_account_is_shown_as_of_the_last_closed_day_though_it_was_not_visited_on_it(tmp_path: Path) -> None:
+def test_an_account_not_visited_is_shown_as_of_the_last_close(tmp_path: Path) -> None:
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         runtime.feed(list(late_since_a_hold()))
         stored = runtime.state("account", "A1")
@@ -111,7 +111,7 @@ def test_an_account_is_shown_as_of_the_last_closed_day_though_it_was_not_visited
     assert "✗  Failed contact attempts 0 (at least 3)" in told
 
 
-def test_what_is_printed_for_people_has_no_structure_of_the_program_in_it(lived: Path) -> None:
+def test_output_for_people_has_no_structure_of_the_program(lived: Path) -> None:
     shown = [asked("account", key, "--data", str(lived)) for key in keys(lived, "account")]
     shown += [asked("borrower", key, "--purpose", "hotline", "--data", str(lived)) for key in keys(lived, "planner")]
     for text in shown:
@@ -162,7 +162,7 @@ def numbers(value: object, name: str) -> Iterator[tuple[str, int]]:
         yield name, value
 
 
-def test_no_field_that_holds_days_or_instants_is_left_as_a_number(lived: Path) -> None:
+def test_no_field_of_days_or_instants_is_left_as_a_number(lived: Path) -> None:
     seen: dict[str, set[int]] = {}
     with LocalRuntime.open(lived, default_book()) as runtime:
         for agent, kind in (("account", AccountState), ("planner", BorrowerState)):

@@ -58,7 +58,7 @@ def test_no_output_is_written_over_what_is_read(tmp_path: Path, events: Path) ->
     assert not (tmp_path / "wire.json").exists()
 
 
-def test_an_agreement_is_not_written_over_the_data_that_it_is_made_of(tmp_path: Path) -> None:
+def test_an_agreement_is_not_written_over_its_data(tmp_path: Path) -> None:
     data, events = tmp_path / "data", tmp_path / "events.jsonl"
     assert reprieve("simulate", "--accounts", 40, "--days", 120, "--output", events).returncode == 0
     assert reprieve("publish", events, "--data", data).returncode == 0

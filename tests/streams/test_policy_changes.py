@@ -71,7 +71,7 @@ def alone() -> tuple[ev.Event, ...]:
         return tuple(runtime.feed(history()))
 
 
-def test_what_is_said_of_a_day_is_said_by_the_policies_of_that_day() -> None:
+def test_reports_of_a_day_follow_the_policies_of_that_day() -> None:
     first, second = (c.effective_on for c in changes())
     decided: dict[int, set[str]] = {0: set(), 1: set(), 2: set()}
     for event in alone():
@@ -92,7 +92,7 @@ def test_until_the_first_change_nothing_is_said_otherwise() -> None:
     assert [e.event_id for e in alone()] != [e.event_id for e in never]
 
 
-def test_a_runtime_that_is_closed_and_opened_at_any_time_goes_on_by_the_same_policies(tmp_path: Path) -> None:
+def test_a_reopened_runtime_goes_on_by_the_same_policies(tmp_path: Path) -> None:
     events, said = history(), []
     at = events.index(changes()[0])
     for first, last in ((0, at), (at, at + 1), (at + 1, at + 40), (at + 40, len(events))):
@@ -101,7 +101,7 @@ def test_a_runtime_that_is_closed_and_opened_at_any_time_goes_on_by_the_same_pol
     assert said == list(alone())
 
 
-def test_a_batch_that_did_not_happen_leaves_the_policies_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_batch_leaves_the_policies_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     events = history()
     at = events.index(changes()[0])
     with LocalRuntime.open(None, default_book()) as runtime:
@@ -164,7 +164,7 @@ def test_tasks_and_their_portfolio_equal_one_process(tmp_path: Path) -> None:
     cluster.close()
 
 
-def test_what_cannot_be_meant_is_a_dead_letter_and_business_goes_on() -> None:
+def test_an_invalid_change_is_a_dead_letter_and_work_goes_on() -> None:
     events = history()
     first, second = changes()
     late = replace(first, change_id="late", event_id="late", effective_on=START)
@@ -202,9 +202,7 @@ def edited(name: str = "default") -> PolicyBook:
     return PolicyBook(name, book_of(EDITED).policy_for, files=EDITED)
 
 
-def test_another_release_of_the_rules_changes_nothing_until_a_change_is_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_release_changes_nothing_until_it_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events, said, told = history(), [], Told()
     monkeypatch.setattr("streams.engine.policies.log", told)
     at = events.index(changes()[0])
@@ -250,7 +248,7 @@ def test_the_command_writes_a_change_that_is_taken(tmp_path: Path) -> None:
         assert [day for day, _ in runtime._task.policies.book.later] == [date(2026, 3, 1).toordinal()]
 
 
-def test_a_pack_for_all_accounts_stands_beside_the_others_and_names_the_lender(tmp_path: Path) -> None:
+def test_a_pack_for_all_accounts_stands_beside_the_others(tmp_path: Path) -> None:
     pack, change_file = tmp_path / "ours.yaml", tmp_path / "change.jsonl"
     name = "name: {value: {default: Example Bank, zh: 示例银行}, verified: true, source: ours}"
     pack.write_text(f"pack: ours\nversion: 1\ntitle: Ours\nsections:\n  lender:\n    {name}\n", "utf-8")

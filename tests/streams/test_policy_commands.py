@@ -116,7 +116,7 @@ def test_a_book_is_checked_changed_to_and_compared_by_its_file(mine: Path, tmp_p
     assert "takes accounts of any product" in policy("check", book).output
 
 
-def test_the_rules_of_an_account_are_shown_with_their_packs_sources_and_marks() -> None:
+def test_the_rules_of_an_account_are_shown_with_their_sources() -> None:
     shown = policy("show", "--jurisdiction", "CN", "--product", "credit_card").output
     assert "Packs, in order: house 2, cn_2023" in shown
     for name in load_book().packs_for("CN", "credit_card")[1:]:
@@ -131,7 +131,7 @@ def test_the_rules_of_an_account_are_shown_with_their_packs_sources_and_marks() 
     assert all({"verified", "source", "pack"} <= rule.keys() for rule in said["rules"])
 
 
-def test_the_default_book_is_shown_with_how_much_of_it_nobody_verified() -> None:
+def test_the_default_book_shows_how_much_is_unverified() -> None:
     shown = policy("show", "default").output
     for name in files_of("default").keys() & set(pack_names()):
         pack = load_pack(name)
@@ -140,7 +140,7 @@ def test_the_default_book_is_shown_with_how_much_of_it_nobody_verified() -> None
         assert re.search(rf"^{name} +{count} rules, +{unverified} UNVERIFIED", shown, re.MULTILINE)
 
 
-def test_the_page_on_packs_lists_every_pack_and_is_a_valid_example(tmp_path: Path) -> None:
+def test_the_page_on_packs_lists_every_pack_with_valid_example(tmp_path: Path) -> None:
     text = DOCS.read_text("utf-8").split("\n## Policy packs\n")[1]
     listed = re.findall(r"^\| `(\w+)` \| ", text[: text.index("### A book")], re.MULTILINE)
     assert sorted(listed) == sorted(pack_names())
@@ -151,7 +151,7 @@ def test_the_page_on_packs_lists_every_pack_and_is_a_valid_example(tmp_path: Pat
     assert policy("check", tmp_path / "book.yaml").exit_code == 0
 
 
-def test_a_warning_of_a_place_is_no_part_of_what_a_program_reads(tmp_path: Path) -> None:
+def test_a_warning_of_a_place_is_no_part_of_the_output(tmp_path: Path) -> None:
     s = AccountEvents()
     story = [s.opened(30, jurisdiction="AR", currency="USD"), *s.closes(0, 2)]
     (tmp_path / "in.jsonl").write_bytes(b"".join(to_line(e) for e in story))

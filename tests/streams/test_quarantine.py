@@ -174,7 +174,7 @@ def test_a_released_key_comes_to_what_a_run_without_the_bug_has(
 
 @pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize("where", ["event", "close"])
-def test_the_two_runtimes_give_the_same_bytes_with_keys_in_quarantine(seed: int, where: str, tmp_path: Path) -> None:
+def test_two_runtimes_give_the_same_bytes_with_quarantine(seed: int, where: str, tmp_path: Path) -> None:
     records, dice = history(seed), random.Random(seed)
     paid = [x.account_id for x in events_of(records, ev.PaymentReceived)]
     key = max(sorted(set(paid)), key=paid.count)

@@ -30,7 +30,7 @@ def at(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
 
 
-def test_a_field_that_no_contract_has_is_warned_of_and_the_run_succeeds(tmp_path: Path) -> None:
+def test_an_unknown_field_is_a_warning_and_the_run_succeeds(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     lines = [{**json.loads(to_line(paid(n))), "memo": "x", "curency": "EUR"} for n in range(3)]
     file.write_text("\n".join(json.dumps(line) for line in [json.loads(to_line(opened())), *lines]))
@@ -111,7 +111,7 @@ GOOD = Codec().encode(paid(1))
         ("nowhere", b"A1", GOOD, "unknown_topic"),
     ],
 )
-def test_an_unfit_record_becomes_a_dead_letter_with_all_that_it_came_with(
+def test_an_unfit_record_is_a_dead_letter_with_its_headers(
     runtime: LocalRuntime, topic: str, key: bytes | None, value: bytes | None, code: str
 ) -> None:
     runtime.feed([opened()])
@@ -133,21 +133,21 @@ def test_a_field_outside_its_range_is_named(runtime: LocalRuntime) -> None:
     assert (letter.code, letter.field) == ("out_of_range", "amount")
 
 
-def test_a_rule_of_the_agent_that_is_broken_is_a_dead_letter_too(runtime: LocalRuntime) -> None:
+def test_a_broken_rule_of_the_agent_is_a_dead_letter_too(runtime: LocalRuntime) -> None:
     runtime.feed([opened(), paid(1, currency="EUR")])
     (letter,) = refused(runtime)
     assert (letter.code, letter.field) == ("wrong_currency", "currency")
     assert Codec().decode(letter.value or b"") == paid(1, currency="EUR")
 
 
-def test_events_that_come_before_their_account_wait_for_it_and_count(runtime: LocalRuntime) -> None:
+def test_events_before_their_account_wait_and_count(runtime: LocalRuntime) -> None:
     runtime.feed([paid(1), paid(2), closed(0)])
     runtime.feed([opened(), closed(5)])
     assert refused(runtime) == []
     assert runtime.state("account", "A1").received == 20_000  # type: ignore[union-attr]
 
 
-def test_events_of_an_account_that_nobody_opens_become_dead_letters_after_the_wait(runtime: LocalRuntime) -> None:
+def test_events_of_an_unopened_account_become_dead_letters(runtime: LocalRuntime) -> None:
     wait = default_book().policy_for("", "").unknown_account_wait_days
     runtime.feed([closed(0), paid(1)])
     runtime.feed([closed(n) for n in range(1, wait + 1)])
@@ -164,7 +164,7 @@ def test_events_of_an_account_that_nobody_opens_become_dead_letters_after_the_wa
     assert runtime.state("account", "A1").received == 10_000  # type: ignore[union-attr]
 
 
-def test_of_two_statements_under_one_id_one_stands_and_the_other_is_kept(runtime: LocalRuntime) -> None:
+def test_of_two_statements_with_one_id_one_stands(runtime: LocalRuntime) -> None:
     runtime.feed([opened(), paid(1), paid(1, amount=5)])
     (letter,) = refused(runtime)
     assert letter.code == "conflicting_duplicate"
@@ -195,7 +195,7 @@ def test_the_size_of_a_batch_does_not_matter(tmp_path: Path, batch: int) -> None
     assert outcome(tmp_path / "b", batch) == (said, state)
 
 
-def test_a_fault_that_no_quarantine_takes_stops_and_keeps_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_beyond_quarantine_stops_and_keeps_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalRuntime.open(None, default_book(), quarantine_limit=0) as runtime:
         runtime.feed([opened()])
         with monkeypatch.context() as broken:
@@ -237,7 +237,7 @@ def test_a_line_with_an_error_is_named_and_the_rest_goes_on(tmp_path: Path) -> N
     assert json.loads(shown.stdout)["state"]["received"] == 10_000
 
 
-def test_replay_gives_the_same_bytes_twice_and_compares_policies(tmp_path: Path) -> None:
+def test_replay_gives_the_same_bytes_and_compares_policies(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"".join(to_line(e) for e in [opened(), paid(1), *(closed(n) for n in range(120))]))
     outputs = []
@@ -278,7 +278,7 @@ def test_an_unverified_rule_is_shown_as_such() -> None:
     assert "UNVERIFIED" in shown
 
 
-def test_a_data_directory_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_an_unwritable_data_directory_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FatalError, match=r"cannot be taken\. .*Not a directory.* or name another\."):
         lock_folder(tmp_path / "file" / "data", "name another")

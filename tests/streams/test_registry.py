@@ -13,12 +13,12 @@ def register(*arguments: str) -> None:
     cli(["schemas", "register", *arguments], standalone_mode=False)
 
 
-def test_registering_without_a_registry_says_which_setting_is_missing() -> None:
+def test_registering_without_a_registry_names_the_setting() -> None:
     with pytest.raises(UsageError, match=r"Set registry\.url"):
         register()
 
 
-def test_registering_with_a_registry_that_is_away_says_where_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registering_with_a_registry_away_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("REPRIEVE_REGISTRY__URL", url)
     with pytest.raises(

@@ -117,7 +117,7 @@ AWAY = {
 
 
 @pytest.mark.parametrize("wire", ODD.values(), ids=ODD.keys())
-def test_what_is_no_registry_counts_as_one_that_is_away_and_after_a_while_as_an_error(wire: bytes) -> None:
+def test_a_wrong_server_counts_as_away_and_later_as_an_error(wire: bytes) -> None:
     now = [0.0]
     with answering(wire) as url, closing(ConfluentRegistry(RegistrySettings(url=url), lambda: now[0])) as registry:
         before = sample("reprieve_registry_answers_total", kind="odd")
@@ -151,7 +151,7 @@ def test_a_registry_that_is_away_is_waited_for_however_long(wire: bytes) -> None
 
 
 @pytest.mark.parametrize("code", [40401, 40402, 40403])
-def test_only_the_registry_itself_says_that_a_schema_is_not_there(code: int) -> None:
+def test_only_the_registry_says_that_a_schema_is_missing(code: int) -> None:
     with answering(error(404, code)) as url, closing(ConfluentRegistry(RegistrySettings(url=url))) as registry:
         with pytest.raises(InvalidEventError) as caught:
             Codec(registry).decode(RECORD)
@@ -190,7 +190,7 @@ def test_a_schema_that_the_registry_refuses_is_said(status: int, code: int) -> N
         ({"schema": '{"type": "no type"}'}, "cannot be used"),
     ],
 )
-def test_a_schema_that_is_not_read_is_a_dead_letter_that_says_why(found: dict[str, Any], words: str) -> None:
+def test_an_unreadable_schema_is_a_dead_letter_with_its_reason(found: dict[str, Any], words: str) -> None:
     wire = answer(200, json.dumps(found).encode())
     with answering(wire) as url, closing(ConfluentRegistry(RegistrySettings(url=url))) as registry:
         codec = Codec(registry)
@@ -223,7 +223,7 @@ def test_an_answer_that_comes_byte_by_byte_has_an_end(monkeypatch: pytest.Monkey
         registry.schema(7)
 
 
-def test_a_registry_that_is_not_there_and_a_password_in_its_address() -> None:
+def test_a_missing_registry_and_a_password_in_its_address() -> None:
     url = f"http://user:hunter2@127.0.0.1:{free_port()}"  # pragma: allowlist secret
     with closing(ConfluentRegistry(RegistrySettings(url=url))) as registry:
         with pytest.raises(RetryableError, match="does not answer") as caught:

@@ -188,7 +188,7 @@ def test_a_payment_repeated_behind_a_repeated_close_counts_once() -> None:
     assert [(e.to, e.overdue_amount) for e in said] == [("dpd_1_30", 10_000), ("dpd_31_60", 7_000)]
 
 
-def test_an_opening_repeated_behind_a_repeated_close_has_no_effect() -> None:
+def test_an_opening_repeated_behind_a_close_has_no_effect() -> None:
     story = AccountEvents()
     opening, closed = story.opened(31), close(START)
     assert Outcome([[closed, opening, closed, opening, close(START + timedelta(days=1))]]).said == []

@@ -73,7 +73,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Told:
         return Told(events, book, tuple(runtime.feed(events)))
 
 
-def test_a_second_trial_leads_from_the_day_behind_its_change_and_nothing_leads_between(story: Told) -> None:
+def test_a_second_trial_begins_the_day_after_its_change(story: Told) -> None:
     (breach,) = [e for e in story.said if isinstance(e, ev.GuardrailTripped)]
     again = START + timedelta(days=AGAIN)
     assert breach.business_date < again - timedelta(days=20)

@@ -101,9 +101,7 @@ def test_a_variable_that_is_no_setting_is_refused(
     assert f"Nobody knows the setting {variable} (environment){rest} `reprieve settings`" in str(told.exception)
 
 
-def test_variables_of_commands_tests_and_services_are_left_alone(
-    monkeypatch: pytest.MonkeyPatch, repository: Path
-) -> None:
+def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
     for name in NO_SETTINGS - {"REPRIEVE_CONFIG"}:
         monkeypatch.setenv(name, "x")
     # Kubernetes says these where a service is called reprieve-console.
@@ -165,7 +163,7 @@ def test_no_error_tells_a_secret_and_none_is_a_traceback(
         ("{payments = 9999999}", "less than or equal to 36500"),
     ],
 )
-def test_records_are_kept_for_a_day_at_least_and_by_topics_that_there_are(tmp_path: Path, days: str, told: str) -> None:
+def test_records_are_kept_for_a_day_at_least_by_known_topics(tmp_path: Path, days: str, told: str) -> None:
     file = tmp_path / "reprieve.toml"
     file.write_text(f"[topics]\nretention_days = {days}\n")
     with pytest.raises(UsageError, match=re.escape(told)):

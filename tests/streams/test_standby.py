@@ -79,7 +79,7 @@ def test_what_ends_a_standby_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert failures == [full]
 
 
-def test_a_broker_that_is_away_makes_a_standby_read_on_from_its_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_standby_reads_on_from_its_stores_after_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[BaseException] = []
 
     async def scene() -> None:
@@ -95,9 +95,7 @@ def test_a_broker_that_is_away_makes_a_standby_read_on_from_its_stores(monkeypat
     assert failures == []
 
 
-def test_files_that_are_found_damaged_while_following_are_read_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_found_damaged_while_following_are_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = TopicPartition("account-changelog", 1)
     rows = [SimpleNamespace(offset=n, key=b"s%d" % n, value=b"\0\0\0\0x") for n in range(9)]
     log = {PLACE: rows, other: rows}

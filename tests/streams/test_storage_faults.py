@@ -96,7 +96,7 @@ def written(folder: Path) -> None:
             store.write([(b"t%05d" % n, os.urandom(20_000))], ROWS)
 
 
-def test_a_store_on_a_full_disk_is_kept_and_goes_on_once_there_is_room(disk: SmallDisk) -> None:
+def test_a_store_on_a_full_disk_is_kept_and_goes_on_with_room(disk: SmallDisk) -> None:
     folder = disk.path / "MANIFEST-of-CURRENT-locks" / "account-0"
     filled(folder)
     for left in (0, 4_096, 65_536):
@@ -201,7 +201,7 @@ def test_a_damaged_store_is_made_anew(tmp_path: Path, name: str, hurt: Callable[
     assert rows_of(store) == 0
 
 
-def test_damage_that_shows_only_in_use_is_found_at_the_next_start(tmp_path: Path) -> None:
+def test_damage_that_shows_in_use_is_found_at_the_next_start(tmp_path: Path) -> None:
     folder = tmp_path / "account-0"
     filled(folder)
     file = min(folder.glob("*.sst"))
@@ -220,7 +220,7 @@ def test_damage_that_shows_only_in_use_is_found_at_the_next_start(tmp_path: Path
     assert not told
 
 
-def test_a_store_that_cannot_be_removed_is_never_taken_for_a_new_one(disk: SmallDisk) -> None:
+def test_a_store_that_cannot_be_removed_is_never_taken_as_new(disk: SmallDisk) -> None:
     folder = disk.path / "account-0"
     filled(folder)
     with disk.read_only(), pytest.raises(FatalError, match=r"cannot be removed\. Remove the folder"):
@@ -247,7 +247,7 @@ def fed(data: Path, events: list[ev.Event]) -> None:
         runtime.feed(events)
 
 
-def test_a_data_directory_on_a_full_disk_loses_and_doubles_nothing(disk: SmallDisk) -> None:
+def test_a_data_directory_on_a_full_disk_loses_nothing(disk: SmallDisk) -> None:
     data, events, refused = disk.path / "data", history(), 0
     for start in range(0, len(events), 40):
         part = events[start : start + 40]
@@ -397,7 +397,7 @@ def test_a_damaged_consoles_file_is_made_anew(tmp_path: Path) -> None:
     assert [line["cause"] for line in told if line["event"] == "console_cache_rebuilt"] == ["damaged"]
 
 
-def test_damage_of_a_consoles_file_that_shows_only_in_use_is_found_at_the_next_start(tmp_path: Path) -> None:
+def test_damage_of_a_console_file_is_found_at_the_next_start(tmp_path: Path) -> None:
     built = cached(tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'log'").fetchone()

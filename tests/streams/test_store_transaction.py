@@ -48,7 +48,7 @@ def record(offset: int) -> ParkedRecord:
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.lists(st.one_of(PUT, FACT, PARK, UNPARK, COMMIT, CLOSE), max_size=25))
-def test_rows_are_those_of_a_dictionary_through_batches_and_restarts(
+def test_rows_equal_a_dictionary_through_batches_and_restarts(
     steps: list[tuple[str, str, object, object]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ def test_rows_are_those_of_a_dictionary_through_batches_and_restarts(
         store.close()
 
 
-def test_a_store_has_one_owner_and_damage_is_told_from_other_faults(tmp_path: Path) -> None:
+def test_a_store_has_one_owner_and_damage_is_distinguished(tmp_path: Path) -> None:
     store = RocksDBStore(tmp_path / "p")
     with pytest.raises(FatalError, match="is in use"):
         RocksDBStore(tmp_path / "p")

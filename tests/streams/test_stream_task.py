@@ -56,7 +56,7 @@ PAID = ev.PaymentReceived(
 )
 
 
-def test_a_payment_that_waited_and_comes_again_with_its_account_counts_once(store: RocksDBStore) -> None:
+def test_a_parked_payment_that_comes_again_counts_once(store: RocksDBStore) -> None:
     task, _ = stream_task({"account": store}, ACCOUNTS)
     task.process_batch({"accounts": [record_of(OPENED, 0)], "payments": [record_of(PAID, 0)]})
     once = task.agent_tasks[0].store.state("A1")
@@ -112,7 +112,7 @@ def close_in_pages(folder: Path, page: int, ends_after: int | None = None) -> Sa
     return said
 
 
-def test_a_day_closed_in_pages_is_the_day_closed_at_once_wherever_the_worker_ends(tmp_path: Path) -> None:
+def test_a_day_closed_in_pages_equals_one_closed_at_once(tmp_path: Path) -> None:
     whole = close_in_pages(tmp_path / "whole", 100)
     assert {key for topic, key, _ in whole if topic == "delinquency"} == {f"A{n}".encode() for n in range(7)}
     for page in (1, 2, 3, 7):

@@ -16,7 +16,7 @@ from streams.settings import Settings
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_all_partitions_are_placed_though_the_metadata_name_no_topic(tmp_path: Path, workers: int) -> None:
+def test_all_partitions_are_placed_without_topics_in_metadata(tmp_path: Path, workers: int) -> None:
     async def scene() -> None:
         app = make_app(Settings.load(worker={"data_dir": tmp_path}), default_book(), Codec())
         topics = {*app.task_manager.input_names, *app.task_manager.changelog_names}

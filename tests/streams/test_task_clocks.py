@@ -91,7 +91,7 @@ STEPS = st.dictionaries(st.integers(0, len(history()) - 1), st.integers(1, 400),
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(STEPS, st.integers(1, 2))
 @example({77: 391, 98: 2, 89: 229, 34: 370}, 1)
-def test_a_clock_that_goes_back_stalls_nothing_and_changes_no_order(steps: dict[int, int], partitions: int) -> None:
+def test_a_clock_that_goes_back_stalls_and_reorders_nothing(steps: dict[int, int], partitions: int) -> None:
     with TemporaryDirectory() as folder:
         cluster = published(Path(folder), steps, partitions)
         order = list(in_order(cluster))
@@ -108,7 +108,7 @@ def test_a_clock_that_goes_back_stalls_nothing_and_changes_no_order(steps: dict[
     ("steps", "partitions"),
     [({77: 391, 98: 2, 89: 229, 34: 370}, 1), ({75: 53, 40: 16, 2: 14, 83: 278}, 1), ({60: 10_000}, 2)],
 )
-def test_a_worker_that_is_started_anew_after_the_clock_went_back_comes_to_the_end(
+def test_a_worker_restarted_after_a_clock_jump_catches_up(
     tmp_path: Path, steps: dict[int, int], partitions: int
 ) -> None:
     cluster = published(tmp_path, steps, partitions)

@@ -60,7 +60,7 @@ async def taken(
 
 
 @given(st.binary(max_size=70) | st.integers(1, 2**64 - 1).map(traceparent))
-def test_a_trace_context_is_taken_as_the_standard_has_it_and_nothing_else_is(came: bytes) -> None:
+def test_a_trace_context_is_taken_as_the_standard_says(came: bytes) -> None:
     found = parsed(came)
     if found is not None:
         version, trace, span, flags, *_ = came.split(b"-")
@@ -110,7 +110,7 @@ def test_tasks_carry_the_trace_of_a_record_to_all_outputs(tmp_path: Path) -> Non
     cluster.close()
 
 
-def test_a_thousand_bad_records_are_a_line_a_batch_and_none_is_quoted(tmp_path: Path) -> None:
+def test_a_thousand_bad_records_are_a_line_a_batch(tmp_path: Path) -> None:
     cluster, owner = InMemoryCluster(tmp_path, 1), InMemoryWorker()
 
     async def run() -> None:
@@ -203,7 +203,7 @@ def traced(
     return cluster, collector
 
 
-def test_spans_of_batches_and_records_reach_a_collector_and_what_is_said_goes_on_with_them(tmp_path: Path) -> None:
+def test_spans_reach_a_collector_and_go_on_in_outputs(tmp_path: Path) -> None:
     events = history()
     cluster, collector = traced(tmp_path, events, ratio=1, sampled=True)
     assert collector.services == {"reprieve"}
@@ -242,7 +242,7 @@ def test_spans_of_batches_and_records_reach_a_collector_and_what_is_said_goes_on
     cluster.close()
 
 
-def test_what_no_producer_sampled_and_no_ratio_asks_for_is_not_traced_and_goes_through_as_it_came(
+def test_an_unsampled_trace_passes_through_as_it_came(
     tmp_path: Path,
 ) -> None:
     events = history()
@@ -261,11 +261,11 @@ def _run(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
+def test_without_a_collector_opentelemetry_is_not_imported() -> None:
     assert _run("import sys, streams.kafka.worker; print([m for m in sys.modules if 'opentelemetry' in m])") == "[]"
 
 
-def test_a_collector_without_the_packages_is_wrong_use_and_says_what_to_install() -> None:
+def test_a_collector_without_packages_is_told_what_to_install() -> None:
     told = _run(
         "import sys; sys.modules['opentelemetry'] = None\n"
         "from schemas.errors import UsageError\nfrom streams.settings import Settings\n"

@@ -35,7 +35,7 @@ def kept(principal: int, aging: Aging, partition: int = 0) -> dict[str, str]:
     return {"principal": str(principal), "penalty": "0", "partition": str(partition), "aging": terms}
 
 
-def test_an_account_is_aged_to_the_closed_day_of_its_own_partition() -> None:
+def test_an_account_is_aged_to_its_partitions_closed_day() -> None:
     aging = Aging(DAY, 15, 1, 12, 0, 500, 30, 2, ((DAY + 3, 40),), ((DAY + 2, 7, 1),))
     wanted = {
         DAY - 5: ("15", "12", "500", "30", "2"),
@@ -52,12 +52,12 @@ def test_an_account_is_aged_to_the_closed_day_of_its_own_partition() -> None:
         assert not {"aging", "partition"} & shown.keys()
 
 
-def test_a_view_of_a_release_without_terms_says_that_it_is_of_its_last_visit() -> None:
+def test_a_view_without_terms_says_it_is_of_its_last_visit() -> None:
     old = {"through": str(DAY), "days_past_due": "15"}
     assert account_shown(old, {"0": str(DAY + 9)}) == {**old, "as_of": str(DAY)}
 
 
-def test_the_worst_are_those_that_owe_most_today_though_scores_say_what_they_may_come_to(server: RedisServer) -> None:
+def test_the_worst_are_those_that_owe_most_today(server: RedisServer) -> None:
     dice, owed = random.Random(4), dict[str, int]()
 
     async def run() -> None:
