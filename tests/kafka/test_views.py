@@ -76,25 +76,30 @@ def history() -> tuple[ev.Event, ...]:
 @cache
 def expected_outputs() -> dict[str, dict[str, str] | dict[str, int]]:
     """Return what the pure agents' states come to: hashes by view, scores by index."""
-    wanted: dict[str, Any] = {}
     with LocalRuntime.open(None, default_book()) as runtime:
         runtime.feed(history())
-        assert runtime.closed_through is not None
-        closed = runtime.closed_through.toordinal()
-        for agent in ("account", "planner"):
-            for key in runtime.keys(agent):
-                state = runtime.state(agent, key)
-                if isinstance(state, AccountState):
-                    rules = AccountAgent().rules(runtime.policies, state)
-                    shown = account_view(state, aging(state, rules), 0)
-                    fields = measured(shown.fields, as_of(state, rules, closed))
-                else:
-                    assert isinstance(state, BorrowerState)
-                    shown = borrower_view(state)
-                    fields = shown.fields
-                wanted[f"{KINDS[agent]}:{key}"] = fields
-                for index, score in shown.scores.items():
-                    wanted.setdefault(index, {})[key] = score
+        return views_of(runtime)
+
+
+def views_of(runtime: LocalRuntime) -> dict[str, dict[str, str] | dict[str, int]]:
+    """Return what a runtime's states come to: hashes by view, scores by index."""
+    wanted: dict[str, Any] = {}
+    assert runtime.closed_through is not None
+    closed = runtime.closed_through.toordinal()
+    for agent in ("account", "planner"):
+        for key in runtime.keys(agent):
+            state = runtime.state(agent, key)
+            if isinstance(state, AccountState):
+                rules = AccountAgent().rules(runtime.policies, state)
+                shown = account_view(state, aging(state, rules), 0)
+                fields = measured(shown.fields, as_of(state, rules, closed))
+            else:
+                assert isinstance(state, BorrowerState)
+                shown = borrower_view(state)
+                fields = shown.fields
+            wanted[f"{KINDS[agent]}:{key}"] = fields
+            for index, score in shown.scores.items():
+                wanted.setdefault(index, {})[key] = score
     return wanted
 
 
@@ -370,7 +375,7 @@ def test_operators_ask_for_the_worst_expiring_and_one_account(
             assert line.split()[1:] == priced(owed[account], currency).split()
     assert {b for b, _ in expiring} == set(expected_outputs()["expiring"])
     account = next(name for name in expected_outputs() if name.startswith("account:")).removeprefix("account:")
-    late = [n for n, view in expected_outputs().items() if n.startswith("account:") and int(view["days_past_due"]) > 0]  # type: ignore[call-overload]
+    late = [n for n, view in expected_outputs().items() if n.startswith("account:") and int(view["days_past_due"]) > 0]
     for name in (f"account:{account}", *late):
         view: Any = expected_outputs()[name]
         shown = CliRunner().invoke(cli, ["views", "show", "account", name.removeprefix("account:")])

@@ -98,7 +98,8 @@ class WorkerCluster:
         self.registry: str | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.keys = folder / "master-keys.json"
-        make(self.keys)
+        if not self.keys.exists():
+            make(self.keys)
         # Settings of `health` of workers that are started from now on.
         self.health_settings: dict[str, object] = {}
         # What Python runs as workers that are started from now on.
@@ -320,6 +321,15 @@ class WorkerCluster:
 
         Returns how many events of each kind were compared.
         """
+        return self.assert_same(*expected_outputs_and_states(events, self.policy), letters)
+
+    def assert_same(
+        self, told_alone: Sequence[ev.Event], kept_alone: States, letters: Counter[str] | None = None
+    ) -> Counter[str]:
+        """Hold what was said, and each state, against outputs and states: nothing lost, twice, or otherwise.
+
+        Returns how many events of each kind were compared.
+        """
         said = self.outputs()
         refused = Counter(e.code for e in said if isinstance(e, ev.DeadLetter))
         assert refused == (letters or Counter()), f"dead letters: {refused}, wanted: {letters}"
@@ -328,7 +338,6 @@ class WorkerCluster:
         told = {e.event_id for e in said if isinstance(e, ev.ModelUpdated)}
         twice = [name for name, count in got.items() if count != (self.partitions if name in told else 1)]
         assert not twice, f"said twice: {twice[:10]}"
-        told_alone, kept_alone = expected_outputs_and_states(events, self.policy)
         wanted = {e.event_id: e for e in told_alone if not isinstance(e, ev.DeadLetter)}
         found = {e.event_id: e for e in said if not isinstance(e, ev.DeadLetter)}
         lost = Counter(type(wanted[name]).__name__ for name in wanted.keys() - found.keys())
