@@ -18,7 +18,6 @@ CORE = (
     "state/contact_rules.py",
     "state/delinquency.py",
     "state/ledger.py",
-    "state/present_value.py",
     "state/schedules.py",
     "streams/engine/agent_store.py",
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha1
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypedDict, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -48,6 +48,16 @@ def derived_id(cause: str, kind: str, *parts: object) -> str:
     digest = sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()[:16]
     hexed = (int.from_bytes(digest, "big") & _CLEARED | _VERSION_5).to_bytes(16, "big").hex()
     return f"{hexed[:8]}-{hexed[8:12]}-{hexed[12:16]}-{hexed[16:20]}-{hexed[20:]}"
+
+
+class EventHeader(TypedDict):
+    """The fields that all events about a business date have in common."""
+
+    event_id: str
+    occurred_at: datetime
+    source: str
+    business_date: date
+    caused_by: str
 
 
 def _no_history() -> Sequence[tuple[str, Event]]:

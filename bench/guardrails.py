@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.learner.guardrails import breach_of, recent
 from bench.measure import machine
-from state.learner import LearnerState, Tally
+from state.learning import LearnerState, Tally
 from state.policy import Learning
 from state.policy_packs.loader import default_book
 

@@ -8,8 +8,7 @@ from agents.planner.offer_outcomes import MODEL
 from console.overview_projection import OverviewProjection
 from console.read_store import ReadStore
 from schemas import events as ev
-from state.learner import LearnerState
-from state.learning import FEATURES, ModelSnapshot
+from state.learning import FEATURES, LearnerState, ModelSnapshot
 
 
 def learner_page(store: ReadStore, projection: OverviewProjection) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from statistics import fmean
 from msgspec import Struct
 
 from state.intervals import Z, wilson
-from state.linear import cholesky, dot, solve
+from state.learning import cholesky, dot, solve
 
 # Weighs as much as this many decisions against a model that follows chance.
 _RIDGE = 1.0

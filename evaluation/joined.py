@@ -13,8 +13,7 @@ from datetime import date
 from msgspec import Struct
 
 from schemas import events as ev
-from state.learning import MILLI
-from state.repayment_model import FIRST_INSTALMENTS
+from state.learning import FIRST_INSTALMENTS, MILLI
 
 SEVERAL = "several"
 

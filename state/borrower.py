@@ -159,7 +159,7 @@ class TrackedOffer(Struct, frozen=True, array_like=True, gc=False):
 
     published: the day of the offer. arm: the treatment arm, which says how its recommended option was chosen. accounts:
     how many plans an acceptance makes. options, rows, cells: the options shown, the features of each
-    (`state.learning.FEATURES`), and its cell in `state.repayment_model`. settled: how it ended is known. accepted: the
+    (`state.learning.FEATURES`), and its cell in `state.learning`. settled: how it ended is known. accepted: the
     number of the option that was chosen, from 1, 0 for none. kept, missed, broken: instalments of its plans, and plans.
     reported: what the learner has received of it.
     """

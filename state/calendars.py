@@ -1,19 +1,22 @@
-"""Calendars: business days, anchored months and day counts. All take dates as arguments and read no clock.
+"""Calendars: business days, anchored months and local dates. All take dates as arguments and read no clock.
 
 A calendar is a code of the `holidays` package: a country (`CN`, `DE`), a country with its subdivision
 (`US-NY`, `DE-BY`) or a financial market (`ECB`, `XNYS`). None means weekdays only. A calendar that the
-package does not know never stops a decision: weekdays stand in for it, and the answer says
-`known=False`, so that the caller can raise an alert.
+package does not know never stops a decision: weekdays stand in for it, and `covers` says so, so that
+the caller can raise an alert.
+
+What is promised to a person "by" a date may only be ended at the close of a business date at whose end the date is over
+for the person too: a person to the west of the business still has that date when its business date ends.
 """
 
 from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
-from fractions import Fraction
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -21,26 +24,9 @@ if TYPE_CHECKING:
     from holidays import HolidayBase
 
 Convention = Literal["following", "modified_following", "preceding"]
-DayCount = Literal["act/365", "30E/360"]
+DueDateConvention = Literal["none", Convention]
 
 _SATURDAY = 5
-
-
-class BusinessDay(Struct, frozen=True):
-    """Whether a day is a business day; its truth is `open`. known: False where weekdays stood in for the calendar."""
-
-    open: bool
-    known: bool = True
-
-    def __bool__(self) -> bool:
-        return self.open
-
-
-class Adjusted(Struct, frozen=True):
-    """A date moved to a business day. known: False where weekdays stood in for the calendar."""
-
-    day: date
-    known: bool = True
 
 
 class DueDays(Struct, frozen=True):
@@ -50,12 +36,12 @@ class DueDays(Struct, frozen=True):
     weekdays stand in for it.
     """
 
-    convention: Literal["none", "following", "modified_following", "preceding"] = "none"
+    convention: DueDateConvention = "none"
     calendar: str | None = None
 
     def roll(self, day: date) -> date:
         """Return the day on which what is to fall due on a day is due."""
-        return day if self.convention == "none" else adjust(day, self.calendar, self.convention).day
+        return day if self.convention == "none" else adjust(day, self.calendar, self.convention)
 
     def first_behind(self, day: date, wanted: date) -> date:
         """Return the first date, from the wanted one on, on which what falls due is due after a day."""
@@ -103,24 +89,24 @@ def is_known(calendar: str) -> bool:
 
 def covers(calendar: str | None, day: date) -> bool:
     """Say whether a calendar has holidays for the year of a day and the next; None asks for none."""
-    years = (date(day.year, 1, 1), date(day.year + 1, 1, 1))
-    return all(is_business_day(first, calendar).known for first in years)
+    found = _calendar(calendar) if calendar else None
+    return calendar is None or (found is not None and found.start_year <= day.year < found.end_year)
 
 
-def is_business_day(day: date, calendar: str | None) -> BusinessDay:
+def is_business_day(day: date, calendar: str | None) -> bool:
     """Return whether banks work on a day: neither weekend nor holiday, or a weekend day worked in lieu (CN)."""
-    calendar_of = _calendar(calendar) if calendar else None
-    if calendar_of is None or not calendar_of.start_year <= day.year <= calendar_of.end_year:
-        return BusinessDay(day.weekday() < _SATURDAY, known=calendar is None)
-    return BusinessDay(bool(calendar_of.is_working_day(day)))
+    found = _calendar(calendar) if calendar else None
+    if found is None or not found.start_year <= day.year <= found.end_year:
+        return day.weekday() < _SATURDAY
+    return bool(found.is_working_day(day))
 
 
-def next_business_day(day: date, calendar: str | None) -> Adjusted:
+def next_business_day(day: date, calendar: str | None) -> date:
     """Return the first business day after a day."""
     return adjust(day + timedelta(days=1), calendar, "following")
 
 
-def adjust(day: date, calendar: str | None, convention: Convention = "following") -> Adjusted:
+def adjust(day: date, calendar: str | None, convention: Convention = "following") -> date:
     """Return the business day on which something due on a day falls.
 
     following: the day or the next business day; modified_following: so, but back where that would be
@@ -129,7 +115,7 @@ def adjust(day: date, calendar: str | None, convention: Convention = "following"
     if convention == "preceding":
         return _walk(day, calendar, -1)
     moved = _walk(day, calendar, 1)
-    if convention == "modified_following" and moved.day.month != day.month:
+    if convention == "modified_following" and moved.month != day.month:
         return _walk(day, calendar, -1)
     return moved
 
@@ -146,30 +132,10 @@ def add_months(anchor: date, months: int) -> date:
     return date(year, month, min(anchor.day, monthrange(year, month)[1]))
 
 
-def days_between(start: date, end: date, convention: DayCount = "act/365") -> int:
-    """Return the days from start to end as a convention counts them; negative where end is earlier.
-
-    act/365 counts calendar days; 30E/360 (ISDA 2006, 4.16 g) takes each month as 30 days, the 31st as the 30th.
-    """
-    if convention == "act/365":
-        return (end - start).days
-    months = (end.year - start.year) * 12 + end.month - start.month
-    return months * 30 + min(end.day, 30) - min(start.day, 30)
-
-
-def year_fraction(start: date, end: date, convention: DayCount = "act/365") -> Fraction:
-    """Return the exact share of a year from start to end."""
-    return Fraction(days_between(start, end, convention), 365 if convention == "act/365" else 360)
-
-
-def _walk(day: date, calendar: str | None, step: int) -> Adjusted:
-    known = True
-    while True:
-        answer = is_business_day(day, calendar)
-        known = known and answer.known
-        if answer:
-            return Adjusted(day, known)
+def _walk(day: date, calendar: str | None, step: int) -> date:
+    while not is_business_day(day, calendar):
         day += timedelta(days=step)
+    return day
 
 
 @lru_cache(maxsize=256)
@@ -186,3 +152,33 @@ def _calendar(code: str) -> HolidayBase | None:
         except (NotImplementedError, TypeError):
             continue
     return None
+
+
+_DAY = timedelta(days=1)
+
+
+def date_in(moment: datetime, zone: ZoneInfo) -> date:
+    """Return the date that a time zone has at an aware instant."""
+    return moment.astimezone(zone).date()
+
+
+@lru_cache(maxsize=4096)
+def end_of(day: date, zone: ZoneInfo) -> datetime:
+    """Return the first instant (UTC) after a date in a time zone.
+
+    A midnight that comes twice is the first of the two; one that the clock skips is the change itself (PEP 495).
+    """
+    return datetime.combine(day + _DAY, time(), zone).astimezone(UTC)
+
+
+@lru_cache(maxsize=4096)
+def over_at_close(day: date, zone: ZoneInfo, business: ZoneInfo) -> date:
+    """Return the first business date, not before `day`, at whose end `day` is over in a person's time zone.
+
+    business: time zone of business dates. It is `day` itself where the person is not to the west of it, else a day
+    later, or two (UTC−12 against UTC+14).
+    """
+    over, close = end_of(day, zone), day
+    while end_of(close, business) < over:
+        close += _DAY
+    return close

@@ -2,7 +2,7 @@
 
 Hours are of the local wall clock, [from_hour, to_hour). Where daylight saving doubles or skips one of the
 two hours, the reading that shortens the window counts: a borrower is never called in a forbidden hour.
-A time zone that nobody knows gives way to the policy's, and the answer says `zone_known=False`.
+A time zone that nobody knows gives way to the policy's.
 """
 
 from __future__ import annotations
@@ -23,36 +23,24 @@ MOST_REMEMBERED = 200
 _DAY = timedelta(days=1)
 
 
-class Zone(Struct, frozen=True):
-    """The time zone that counts. known: False where the borrower's own could not be used."""
-
-    info: ZoneInfo
-    known: bool
-
-
 class Verdict(Struct, frozen=True):
     """Whether a contact is allowed; its truth is `allowed`.
 
     reason: allowed, outside_hours, cap_reached or quiet_after_conversation.
     not_before: the next instant (UTC) at which it would be allowed, None where the policy allows none at all.
-    zone_known: False where the policy's time zone stood in for an unknown one.
     """
 
     allowed: bool
     reason: str
     not_before: datetime | None
-    zone_known: bool
 
     def __bool__(self) -> bool:
         return self.allowed
 
 
-def zone_for(contacts: Contacts, time_zone: str) -> Zone:
+def zone_for(contacts: Contacts, time_zone: str) -> ZoneInfo:
     """Return the borrower's time zone, or the policy's where that is unknown or empty, or else UTC."""
-    own = _zone(time_zone)
-    if own is not None:
-        return Zone(own, True)
-    return Zone(_zone(contacts.time_zone) or ZoneInfo("UTC"), False)
+    return _zone(time_zone) or _zone(contacts.time_zone) or ZoneInfo("UTC")
 
 
 @lru_cache(maxsize=8192)
@@ -61,7 +49,7 @@ def window(contacts: Contacts, day: date, time_zone: str) -> tuple[datetime, dat
 
     Start equals end on a day that has no such hour (a date that the zone skipped).
     """
-    zone = zone_for(contacts, time_zone).info
+    zone = zone_for(contacts, time_zone)
     start = max(_readings(day, contacts.from_hour, zone))
     end = min(_readings(day, contacts.to_hour, zone))
     return start, max(start, end)
@@ -73,7 +61,7 @@ def next_window(after: datetime, contacts: Contacts, time_zone: str) -> tuple[da
     Raises ValueError where from_hour is not before to_hour: such a policy has no window.
     """
     _refuse_empty(contacts)
-    day = after.astimezone(zone_for(contacts, time_zone).info).date()
+    day = after.astimezone(zone_for(contacts, time_zone)).date()
     while True:
         start, end = window(contacts, day, time_zone)
         start = max(start, after.astimezone(UTC))
@@ -101,16 +89,16 @@ def allowed(
             raise ValueError(f"{moment.isoformat()} has no time zone; contacts are judged on aware datetimes")
     _refuse_empty(contacts)
     zone = zone_for(contacts, time_zone)
-    tried = [moment.astimezone(zone.info).date() for moment in attempts if moment <= now]
-    spoken = [moment.astimezone(zone.info).date() for moment in conversations if moment <= now]
-    today = now.astimezone(zone.info).date()
+    tried = [moment.astimezone(zone).date() for moment in attempts if moment <= now]
+    spoken = [moment.astimezone(zone).date() for moment in conversations if moment <= now]
+    today = now.astimezone(zone).date()
     start, end = window(contacts, today, time_zone)
     reason = _day_reason(contacts, today, tried, spoken)
     if not reason and not start <= now < end:
         reason = "outside_hours"
     if not reason:
-        return Verdict(True, "allowed", now.astimezone(UTC), zone.known)
-    return Verdict(False, reason, _reopens(now, contacts, time_zone, tried, spoken), zone.known)
+        return Verdict(True, "allowed", now.astimezone(UTC))
+    return Verdict(False, reason, _reopens(now, contacts, time_zone, tried, spoken))
 
 
 def first_open(
@@ -128,7 +116,7 @@ def first_open(
     """
     if contacts.cap == 0:
         return None
-    zone, reason = zone_for(contacts, time_zone).info, ""
+    zone, reason = zone_for(contacts, time_zone), ""
     while True:
         start, end = next_window(after, contacts, time_zone)
         day = start.astimezone(zone).date()
@@ -158,7 +146,7 @@ def open_windows(
     _refuse_empty(contacts)
     if contacts.cap == 0:
         return [], "cap_reached"
-    zone, reason = zone_for(contacts, time_zone).info, ""
+    zone, reason = zone_for(contacts, time_zone), ""
     tried = [(moment, moment.astimezone(zone).date()) for moment in attempts]
     spoken = [(moment, moment.astimezone(zone).date()) for moment in conversations]
     day, found = after.astimezone(zone).date(), []
@@ -187,7 +175,7 @@ def broken(
 
     outside_hours, cap_reached and quiet_after_conversation, as `allowed` knows them.
     """
-    zone = zone_for(contacts, time_zone).info
+    zone = zone_for(contacts, time_zone)
     day = at.astimezone(zone).date()
     start, end = window(contacts, day, time_zone)
     tried = [(day - moment.astimezone(zone).date()).days for moment in attempts]
@@ -221,7 +209,7 @@ def _reopens(
 ) -> datetime | None:
     if contacts.cap == 0:
         return None
-    zone, after = zone_for(contacts, time_zone).info, now
+    zone, after = zone_for(contacts, time_zone), now
     while True:
         start, _ = next_window(after, contacts, time_zone)
         day = start.astimezone(zone).date()

@@ -35,6 +35,7 @@ from agents.account.facts import (
 )
 from agents.account.fold import advance, insert, is_unfolded, next_event, publishable
 from agents.account.opening import (
+    MONEY,
     POSITION,
     Opening,
     check_kind,
@@ -45,7 +46,6 @@ from agents.account.opening import (
     sort_reversals,
 )
 from agents.account.parties import party_signals
-from agents.account.position import MONEY
 from agents.account.rules import Rules
 from agents.account.signals import contact_signals, plan_signals, plan_taken_over, workout_signal
 from agents.base import EPOCH, DecisionContext, Refusal, Step

@@ -9,8 +9,8 @@ charge-off (账销案存, 财金〔2017〕90号) until a review terminates it on
 
 from __future__ import annotations
 
+from agents.account.classification import earliest_cure
 from agents.account.day import DayFold, event_amounts, outstanding_on
-from agents.account.probation import earliest_cure
 from schemas import events as ev
 from state.account import AccountState, Paid
 from state.delinquency import is_material, measure

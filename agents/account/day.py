@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable
-from datetime import date, datetime
-from typing import TypedDict
+from datetime import date
 
 from msgspec.structs import replace
 
 from agents.account.rules import Rules
-from agents.base import EPOCH
+from agents.base import EPOCH, EventHeader
 from schemas import events as ev
 from state.account import AccountState, Paid, Receivable
 from state.delinquency import Span, measure, paused_days, pauses
@@ -33,15 +32,16 @@ SOURCE = "reprieve.account"
 EVIDENCE_KEPT = 50
 
 
-class Header(TypedDict):
+class AccountHeader(EventHeader):
     """The fields that all events of an account have in common."""
 
-    event_id: str
-    occurred_at: datetime
-    source: str
     account_id: str
-    business_date: date
-    caused_by: str
+
+
+class SignalHeader(AccountHeader):
+    """The fields that events of an account for the planner have in common."""
+
+    borrower_id: str
 
 
 class DayFold:
@@ -84,7 +84,7 @@ class DayFold:
         self.paid_today = 0
 
     @property
-    def header(self) -> Header:
+    def header(self) -> AccountHeader:
         """Return what every event of this day has; `agents.account.corrections` fills in ids, cause and time."""
         return {
             "event_id": "",
@@ -325,6 +325,19 @@ def outstanding_on(s: AccountState, day: int) -> Paid:
 def event_amounts(owed: Paid) -> ev.Amounts:
     """Return amounts as an event states them."""
     return ev.Amounts(principal=owed.principal, interest=owed.interest, fees=owed.fees, penalty=owed.penalty)
+
+
+def signal_header(s: AccountState, cause: ev.Event, event_id: str, day: int) -> SignalHeader:
+    """Return what every event for the planner after a day (ordinal) has."""
+    return {
+        "event_id": event_id,
+        "occurred_at": cause.occurred_at,
+        "source": SOURCE,
+        "borrower_id": s.borrower_id,
+        "account_id": s.account_id,
+        "business_date": date.fromordinal(day),
+        "caused_by": cause.event_id,
+    }
 
 
 def business_date_of(event: ev.Event) -> int:

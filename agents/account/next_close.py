@@ -6,9 +6,9 @@ import calendar
 from datetime import date
 
 from agents.account.bad_debt import recovered_on
+from agents.account.classification import earliest_cure, earliest_upgrade, probation_end, probation_since
 from agents.account.day import DayFold
 from agents.account.plan_lifecycle import next_month
-from agents.account.probation import earliest_cure, earliest_upgrade, probation_end, probation_since
 from state.delinquency import days_late, paused_days
 from state.ledger import ACCRUAL_UNIT, half_up, penalty_rate, tolerance
 

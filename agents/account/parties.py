@@ -8,10 +8,9 @@ policy's section `parties`; when and how often, from what is known of each perso
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from typing import get_args
 
-from agents.account.day import SOURCE, DayFold
+from agents.account.day import DayFold, signal_header
 from agents.account.rules import Rules
 from agents.base import derived_id
 from schemas import events as ev
@@ -137,15 +136,11 @@ def party_signals(s: AccountState, rules: Rules, cause: ev.Event, identity: str,
         if s.last_party_signals.get(person) == word:
             continue
         s.last_party_signals = {**s.last_party_signals, person: word}
+        header = signal_header(s, cause, derived_id(identity, "PartyNoted", s.account_id, person, day), day)
+        header["borrower_id"] = person
         signals.append(
             ev.PartyNoted(
-                event_id=derived_id(identity, "PartyNoted", s.account_id, person, day),
-                occurred_at=cause.occurred_at,
-                source=SOURCE,
-                borrower_id=person,
-                account_id=s.account_id,
-                business_date=date.fromordinal(day),
-                caused_by=cause.event_id,
+                **header,
                 role=role,
                 reason=reason,
                 jurisdiction=s.jurisdiction,

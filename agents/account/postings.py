@@ -9,10 +9,9 @@ from msgspec.structs import replace
 
 from agents.account.day import DayFold, receivable_of, receivable_order
 from schemas import events as ev
-from state.account import Paid, Receivable
+from state.account import Paid, Receivable, covering
 from state.calendars import next_business_day
 from state.ledger import tolerance
-from state.numbers import covering
 
 # Of what came after an opening position for a day before it, by the kind in its fact key.
 LATE = {
@@ -258,7 +257,7 @@ def report_failed_payment(d: DayFold, fact: ev.PaymentFailed) -> None:
             currency=s.currency,
             reason=fact.reason,
             failures=s.failed_payments,
-            retry_on=next_business_day(ahead, d.policy.holiday_calendar).day,
+            retry_on=next_business_day(ahead, d.policy.holiday_calendar),
         )
     )
 

@@ -7,7 +7,7 @@ from datetime import date
 
 from msgspec.structs import replace
 
-from agents.account.day import SOURCE, event_amounts, outstanding_on
+from agents.account.day import SOURCE, event_amounts, outstanding_on, signal_header
 from agents.account.facts import identity_of
 from agents.account.parties import joint_borrowers, owes_debt
 from agents.account.rules import Rules
@@ -67,15 +67,9 @@ def plan_taken_over(s: AccountState, cause: ev.Event) -> list[ev.Event]:
     asked = [r for r in s.receivables if r.plan]
     return [
         ev.PlanProgressed(
-            event_id=derived_id(cause.event_id, "PlanTakenOver", s.account_id),
-            occurred_at=cause.occurred_at,
-            source=SOURCE,
-            borrower_id=s.borrower_id,
-            account_id=s.account_id,
+            **signal_header(s, cause, derived_id(cause.event_id, "PlanTakenOver", s.account_id), s.folded_through),
             plan_id=s.plan.plan_id,
             offer_id=s.plan.offer_id,
-            business_date=date.fromordinal(s.folded_through),
-            caused_by=cause.event_id,
             outcome="taken_over",
             instalment=max((r.amount_due for r in asked), default=0),
             until=date.fromordinal(max((r.due for r in asked), default=s.folded_through)),
@@ -137,16 +131,11 @@ def _plan_signal(s: AccountState, event: ev.Event, about: ev.Event, outcome: str
         number = about.months
     elif isinstance(about, ev.PlanScheduleAdjusted):
         number = len(about.instalments) - about.agreed
+    event_id = derived_id(event.event_id, "PlanProgressed", s.account_id)
     return ev.PlanProgressed(
-        event_id=derived_id(event.event_id, "PlanProgressed", s.account_id),
-        occurred_at=event.occurred_at,
-        source=SOURCE,
-        borrower_id=s.borrower_id,
-        account_id=s.account_id,
+        **signal_header(s, event, event_id, about.business_date.toordinal()),
         plan_id=about.plan_id,
         offer_id=about.offer_id,
-        business_date=about.business_date,
-        caused_by=event.event_id,
         number=number,
         outcome=outcome,
         taken_back=event is not about,
@@ -246,26 +235,12 @@ def workout_signal(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> 
     if now == s.last_workout_signal:
         return None
     asked, s.last_workout_signal = s.last_workout_signal.partition(DISPUTE_ENDED)[0], now
+    kind = ev.WorkoutRequested if wants else ev.WorkoutEnded
+    header = signal_header(s, cause, derived_id(identity_of(cause), kind.__name__, s.account_id, day), day)
     if not wants:
-        return ev.WorkoutEnded(
-            event_id=derived_id(identity_of(cause), "WorkoutEnded", s.account_id, day),
-            occurred_at=cause.occurred_at,
-            source=SOURCE,
-            borrower_id=s.borrower_id,
-            account_id=s.account_id,
-            business_date=date.fromordinal(day),
-            caused_by=cause.event_id,
-            reason=why_no_plan(s, today),
-            dispute_ended_on=ended,
-        )
+        return ev.WorkoutEnded(**header, reason=why_no_plan(s, today), dispute_ended_on=ended)
     return ev.WorkoutRequested(
-        event_id=derived_id(identity_of(cause), "WorkoutRequested", s.account_id, day),
-        occurred_at=cause.occurred_at,
-        source=SOURCE,
-        borrower_id=s.borrower_id,
-        account_id=s.account_id,
-        business_date=date.fromordinal(day),
-        caused_by=cause.event_id,
+        **header,
         trigger=MEANS_CHANGED if s.plan is not None else "changed" if asked else "fell_behind",
         debt=debt_of(s, rules, day),
     )

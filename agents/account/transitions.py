@@ -15,13 +15,12 @@ from msgspec.structs import replace
 
 from agents.account import closure
 from agents.account.bad_debt import decide_bad_debt
-from agents.account.classification import classify
+from agents.account.classification import arrears_free_for, classify
 from agents.account.day import DayFold, note_attempt, outstanding_on, remeasure
 from agents.account.next_close import is_month_end, next_fold_day
 from agents.account.parties import drop_ended_party_holds
 from agents.account.plan_lifecycle import track_instalments
 from agents.account.postings import report_reversals
-from agents.account.probation import arrears_free_for
 from schemas import events as ev
 from state.account import AccountState, Receivable
 from state.delinquency import bucket_of, days_late, is_material, measure, paused_days

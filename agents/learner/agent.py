@@ -10,19 +10,23 @@ from __future__ import annotations
 from copy import copy
 
 from agents import input_limits
-from agents.base import DecisionContext, Step, day_identity, derived_id
+from agents.base import DecisionContext, EventHeader, Step, day_identity, derived_id
 from agents.learner.guardrails import breach_of, count, recent
 from schemas import events as ev
 from schemas.errors import InvalidEventError
-from state.learner import LearnerState
-from state.learning import WIDTH, share
+from state.learning import UNIT, WIDTH, LearnerState, share
 from state.policy import PolicyBook
-from state.repayment_model import UNIT
 
 SOURCE = "reprieve.learner"
 _LONGEST_FADE = 3_650
 # Far above any figure of one offer, and small enough that statistics fit 64 bits for ever.
 MOST = 10**6
+
+
+class ModelHeader(EventHeader):
+    """The fields that all events of a model have in common."""
+
+    model: str
 
 
 class LearnerAgent:
@@ -84,6 +88,17 @@ class LearnerAgent:
         s.through, s.publish_on = today, 0
         s.version += 1
         outputs: list[ev.Event] = []
+
+        def header(kind: type[ev.Event]) -> ModelHeader:
+            return {
+                "event_id": derived_id(day_identity(day), kind.__name__, s.model),
+                "occurred_at": day.occurred_at,
+                "source": SOURCE,
+                "model": s.model,
+                "business_date": day.business_date,
+                "caused_by": day.event_id,
+            }
+
         if s.tripped and rules.guardrail_reset_id > s.guardrail_reset_id:
             s.tripped, s.learned, s.control, s.since = "", {}, {}, today
         s.guardrail_reset_id = max(s.guardrail_reset_id, rules.guardrail_reset_id)
@@ -93,12 +108,7 @@ class LearnerAgent:
             s.tripped = breach.guardrail
             outputs.append(
                 ev.GuardrailTripped(
-                    event_id=derived_id(day_identity(day), "GuardrailTripped", s.model),
-                    occurred_at=day.occurred_at,
-                    source=SOURCE,
-                    model=s.model,
-                    business_date=day.business_date,
-                    caused_by=day.event_id,
+                    **header(ev.GuardrailTripped),
                     guardrail=breach.guardrail,
                     measured_bps=breach.measured,
                     limit_bps=breach.limit,
@@ -107,12 +117,7 @@ class LearnerAgent:
             )
         outputs.append(
             ev.ModelUpdated(
-                event_id=derived_id(day_identity(day), "ModelUpdated", s.model),
-                occurred_at=day.occurred_at,
-                source=SOURCE,
-                model=s.model,
-                business_date=day.business_date,
-                caused_by=day.event_id,
+                **header(ev.ModelUpdated),
                 version=s.version,
                 rows=s.statistics.rows,
                 outer=tuple(s.statistics.outer),

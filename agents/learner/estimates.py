@@ -5,13 +5,12 @@ The learner replaces these; its interface is the protocol here. No protected att
 
 from __future__ import annotations
 
-from math import exp
 from typing import Protocol
 
 from msgspec import Struct
 
 from schemas.events import Shape
-from state.repayment_model import RepaymentModel, prior_log_odds
+from state.learning import RepaymentModel, logistic, prior_log_odds
 
 
 class Features(Struct, frozen=True, gc=False):
@@ -48,15 +47,10 @@ class Estimate(Protocol):
         ...
 
 
-def logistic(x: float) -> float:
-    """Return 1 / (1 + e^−x), for any x."""
-    return 1 / (1 + exp(-x)) if x >= 0 else exp(x) / (1 + exp(x))
-
-
 class PriorEstimate:
     """Priors until there is evidence of one's own.
 
-    keep: what `state.repayment_model` says of public credit data.
+    keep: what `state.learning` says of public credit data.
     accept: falls with the burden and the term, rises with relief; an internal assumption, weak on purpose.
     """
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from schemas import events as ev
-from state.learner import LearnerState, Tally
+from state.learning import LearnerState, Tally
 from state.policy import Learning
 
 BPS = 10_000

@@ -21,8 +21,7 @@ from msgspec import Struct, json
 from agents.amounts import whole
 from agents.learner.estimates import Estimate, Features, LearnedEstimate, PriorEstimate
 from schemas import events as ev
-from state.learning import MILLI, ModelSnapshot, Posterior, Prediction, Row
-from state.linear import cholesky, dot
+from state.learning import MILLI, ModelSnapshot, Posterior, Prediction, Row, cholesky, dot
 from state.policy import Learning
 
 _WORD = 8

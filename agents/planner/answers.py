@@ -41,8 +41,8 @@ from schemas import events as ev
 from schemas.errors import InvalidEventError
 from state.affordability import shorter_term
 from state.borrower import BorrowerState, Commitment, LastOffer, OfferEnd
+from state.calendars import date_in
 from state.contact_rules import zone_for
-from state.local_dates import date_in
 from state.policy import Policy, PolicyBook
 from state.profile import millis
 
@@ -283,7 +283,7 @@ def _apply(offers: OfferBuilder, response: Response) -> Code:
 
 def local_date(update: BorrowerUpdate, moment: datetime, policy: Policy) -> date:
     """Return the date that the borrower has at an instant: in their own time zone, else in that of the place."""
-    return date_in(moment, zone_for(policy.contacts, own_zone(update.s, policy, update.today)).info)
+    return date_in(moment, zone_for(policy.contacts, own_zone(update.s, policy, update.today)))
 
 
 def _in_time(offer: LastOffer, event: ev.OfferAnswered, local: date) -> bool:

@@ -106,7 +106,7 @@ def contact_of(assessment: Assessment, contacts: Sequence[ContactRecord], after:
         not_before=start,
         not_after=end,
         channels=channels,
-        time_zone=zone_for(rules, own).info.key,
+        time_zone=zone_for(rules, own).key,
         held_back=held_back,
         windows=windows,
     )
@@ -193,7 +193,7 @@ def revise_contact_window(update: BorrowerUpdate, context: DecisionContext) -> N
             not_before=start,
             not_after=end,
             channels=made.contact.channels if found is not None else (),
-            time_zone=zone_for(rules, own).info.key,
+            time_zone=zone_for(rules, own).key,
             held_back=reason,
             windows=windows,
         ),
@@ -249,7 +249,7 @@ def _rules_broken(
     if not c.review_on:
         # Its hours were reviewed by what was known of their time zone when it was new.
         found = tuple(rule for rule in found if rule in COUNTED)
-    return found, policy.version, zone_for(policy.contacts, own).info.key
+    return found, policy.version, zone_for(policy.contacts, own).key
 
 
 def _report_breach(
@@ -349,7 +349,7 @@ def _tell(update: BorrowerUpdate, account: str, policies: PolicyBook) -> None:
 
 def _contact(s: BorrowerState, case: PartyCase, policy: Policy, today: int, *, allowed: bool) -> ev.Contact:
     rules, own = policy.contacts, own_zone(s, policy, today)
-    zone = zone_for(rules, own).info.key
+    zone = zone_for(rules, own).key
     after = instant(case.contactable_from)
     known = attempts_and_conversations(s.contacts)
     found = first_open(after, rules, own, *known) if allowed else None

@@ -18,8 +18,7 @@ from agents.learner.ranking import RankingContext, row_of
 from agents.planner import SOURCE
 from schemas import events as ev
 from state.borrower import BorrowerState, TrackedOffer
-from state.learning import MILLI
-from state.repayment_model import cell_of
+from state.learning import MILLI, cell_of
 
 # The key of the only model, which planners of all jurisdictions share; stored states and topics have it.
 MODEL = "lead"

@@ -15,7 +15,7 @@ from agents.amounts import whole
 from schemas import events as ev
 from state.calendars import add_months
 from state.policy import Charges, Options
-from state.present_value import annual_cost_bps
+from state.schedules import annual_cost_bps
 from state.texts import Currency, Messages, Money, Rate, Value, disclosure_id
 from state.texts import Locale as Locale
 

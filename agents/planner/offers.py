@@ -39,13 +39,12 @@ from agents.planner.offer_texts import (
     support_of,
 )
 from agents.planner.options import NO_OPTIONS, counter_option, options_within
-from agents.planner.update import OFFER_FACT, BorrowerUpdate, Header
+from agents.planner.update import OFFER_FACT, BorrowerHeader, BorrowerUpdate
 from schemas import events as ev
 from state.borrower import NEVER, BorrowerState, Choice, LastOffer, OfferEnd
-from state.calendars import add_months
+from state.calendars import add_months, end_of, over_at_close
 from state.contact_rules import zone_for
 from state.learning import ModelSnapshot
-from state.local_dates import end_of, over_at_close
 from state.policy import Policy
 from state.profile import millis
 
@@ -340,7 +339,7 @@ class OfferBuilder:
             s.plans_offered += 1
         else:
             s.referrals += 1
-        zone = zone_for(assessment.policy.contacts, assessment.profile.text("time_zone")).info
+        zone = zone_for(assessment.policy.contacts, assessment.profile.text("time_zone"))
         business = ZoneInfo(assessment.policy.business_time_zone)
         s.offer = LastOffer(
             offer.offer_id,
@@ -422,7 +421,7 @@ def context_of(
 
 
 def decision_of(
-    header: Header,
+    header: BorrowerHeader,
     assessment: Assessment,
     offer: ev.OfferPublished,
     candidates: tuple[ev.Candidate, ...],

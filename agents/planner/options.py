@@ -22,8 +22,7 @@ from agents.planner.offer_texts import Locale, label_of, reasons_for
 from schemas import events as ev
 from state.affordability import RepaymentCapacity
 from state.policy import Options, Policy
-from state.present_value import annuity_factors, discount_factors, loss_bps, present_value
-from state.schedules import MONTHLY, amortise
+from state.schedules import MONTHLY, amortise, annuity_factors, discount_factors, loss_bps, present_value
 
 # Internal rule: by how much principal or limit has to move, in basis points, before an open offer is remade.
 # Interest and fees that grow with age never count.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import TypedDict
+from datetime import date
 
 from msgspec.structs import replace
 
-from agents.base import derived_id
+from agents.base import EventHeader, derived_id
 from agents.planner import SOURCE
 from agents.planner.offer_outcomes import record_end
 from schemas import events as ev
@@ -17,15 +16,10 @@ from state.borrower import BorrowerState, LastOffer, OfferEnd
 OFFER_FACT = "offer:"
 
 
-class Header(TypedDict):
+class BorrowerHeader(EventHeader):
     """The fields that the planner's events of a borrower have in common."""
 
-    event_id: str
-    occurred_at: datetime
-    source: str
     borrower_id: str
-    business_date: date
-    caused_by: str
 
 
 class BorrowerUpdate:
@@ -46,7 +40,7 @@ class BorrowerUpdate:
         self.outputs: list[ev.Event] = []
         self.facts: list[tuple[str, ev.Event]] = []
 
-    def header(self, event_id: str) -> Header:
+    def header(self, event_id: str) -> BorrowerHeader:
         """Return what every event of this update has, with an id of its own."""
         return {
             "event_id": event_id,

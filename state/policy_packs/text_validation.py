@@ -132,11 +132,6 @@ def check_lender(key: str, text: str) -> tuple[str, str] | None:
     return None
 
 
-def samples(message_id: str) -> Iterator[dict[str, Value]]:
-    """Yield values of the variables of a message, every sample count with every other."""
-    return samples_of(variables_of(message_id))
-
-
 def samples_of(variables: Iterable[str]) -> Iterator[dict[str, Value]]:
     """Yield values of variables, every sample count with every other."""
     names = sorted(variables)

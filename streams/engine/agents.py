@@ -13,7 +13,7 @@ from agents.learner.agent import LearnerAgent
 from agents.planner.agent import PlannerAgent
 from state.account import AccountState
 from state.borrower import BorrowerState
-from state.learner import LearnerState
+from state.learning import LearnerState
 
 Agents = Sequence[tuple[Agent[Any], type[Struct]]]
 

@@ -8,7 +8,7 @@ import pytest
 from dateutil.relativedelta import relativedelta
 from msgspec.structs import replace
 
-from agents.account.schedule_adjustment import adjust_schedule, last_day
+from agents.account.plan_lifecycle import adjust_schedule, last_day
 from schemas import events as ev
 from state.calendars import Convention, adjust, is_business_day
 from state.policy import Plans, Policy, PolicyBook
@@ -35,7 +35,7 @@ def test_an_offer_on_a_us_card_is_due_on_business_days() -> None:
     for option in offer.options:
         for n, i in enumerate(option.instalments):
             wanted = offer.business_date + relativedelta(months=n + 1)
-            assert i.due_on == adjust(wanted, "US", "following").day
+            assert i.due_on == adjust(wanted, "US", "following")
             assert is_business_day(i.due_on, "US")
             rolled += i.due_on != wanted
     assert rolled
@@ -55,7 +55,7 @@ def test_no_convention_moves_an_amount(convention: Convention) -> None:
     assert [(i.number, i.amount, i.principal, i.interest) for i in plain] == [
         (i.number, i.amount, i.principal, i.interest) for i in rolled
     ]
-    assert [i.due_on for i in rolled] == [adjust(i.due_on, None, convention).day for i in plain]
+    assert [i.due_on for i in rolled] == [adjust(i.due_on, None, convention) for i in plain]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_paused_plan_is_due_on_business_days_of_its_anchor() -> None:
     p = policy(plans=Plans(due_date_convention="following", max_term_months=24))
     s = AccountEvents(start=date(2026, 1, 1))
     first = date(2026, 5, 31)
-    dues = [adjust(first + relativedelta(months=n), None).day for n in range(4)]
+    dues = [adjust(first + relativedelta(months=n), None) for n in range(4)]
     assert [str(d) for d in dues] == ["2026-06-01", "2026-06-30", "2026-07-31", "2026-08-31"]
     driver = AccountDriver(p)
     offsets = [(d - s.start).days for d in dues]

@@ -16,8 +16,7 @@ from agents.learner.agent import LearnerAgent
 from agents.learner.guardrails import LONGEST, breach_of, recent
 from agents.learner.ranking import ranker_for
 from schemas import events as ev
-from state.learner import LearnerState, Tally
-from state.learning import ModelSnapshot
+from state.learning import LearnerState, ModelSnapshot, Tally
 from state.policy import Learning, Policy, PolicyBook
 from state.policy_packs.loader import default_book
 from state.storage import pack, unpack

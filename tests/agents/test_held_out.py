@@ -13,10 +13,9 @@ from agents.planner.assessment import assess
 from agents.planner.offers import OfferBuilder
 from agents.planner.update import BorrowerUpdate
 from schemas import events as ev
-from state.learning import ModelSnapshot
+from state.learning import ModelSnapshot, RepaymentModel, cell_of
 from state.policy import Learning, PolicyBook
 from state.policy_packs.loader import default_book
-from state.repayment_model import RepaymentModel, cell_of
 from tests.support.agent_driver import PlannerDriver, only
 from tests.support.borrower_events import BorrowerEvents
 

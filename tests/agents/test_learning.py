@@ -17,12 +17,22 @@ from agents.learner.agent import LearnerAgent
 from agents.learner.ranking import FixedOrder, LearnedOrder, Uniform, place_in_trial, ranker_for
 from schemas import events as ev
 from simulator.choices import learned, opportunities, play
-from state.learner import LearnerState
-from state.learning import FEATURES, MILLI, WIDTH, ModelSnapshot, Posterior, SufficientStatistics
-from state.linear import cholesky, solve
+from state.learning import (
+    FEATURES,
+    MILLI,
+    WIDTH,
+    LearnerState,
+    ModelSnapshot,
+    Posterior,
+    RepaymentModel,
+    SufficientStatistics,
+    _inputs,
+    cell_of,
+    cholesky,
+    solve,
+)
 from state.policy import Learning, PolicyBook
 from state.policy_packs.loader import default_book
-from state.repayment_model import RepaymentModel, _inputs, cell_of
 from tests.support.agent_driver import PlannerDriver, only
 from tests.support.borrower_events import BorrowerEvents
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agents.account.day import outstanding_on
-from agents.account.schedule_adjustment import adjust_schedule, last_day
+from agents.account.plan_lifecycle import adjust_schedule, last_day
 from agents.learner.estimates import PriorEstimate
 from agents.planner.assessment import MATERIAL_BPS
 from agents.planner.options import OptionEvaluator, build_options, counter_option, grid, longest_term

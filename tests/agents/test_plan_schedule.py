@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agents.account.schedule_adjustment import adjust_schedule, last_day
+from agents.account.plan_lifecycle import adjust_schedule, last_day
 from schemas import events as ev
 from state.calendars import add_months
 from state.policy import Delinquency, Plans, Policy

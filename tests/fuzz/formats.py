@@ -24,7 +24,7 @@ from schemas.topics import TOPICS, key_of
 from schemas.validation import check
 from state.account import AccountState
 from state.borrower import BorrowerState
-from state.learner import LearnerState
+from state.learning import LearnerState
 from state.policy_packs.book import parse_book
 from state.policy_packs.loader import load_pack, pack_names
 from state.policy_packs.merge import resolve

@@ -26,8 +26,7 @@ from schemas.errors import InvalidEventError
 from schemas.validation import check
 from state.account import AccountState
 from state.borrower import BorrowerState
-from state.learner import LearnerState
-from state.learning import FEATURES
+from state.learning import FEATURES, LearnerState
 from state.policy import PolicyBook
 from state.policy_packs.loader import default_book, files_of
 from state.storage import pack

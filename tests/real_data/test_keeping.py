@@ -15,7 +15,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from schemas.errors import UsageError
 from simulator.uci import minimum_payment, read_cards, uci_csv
-from state.repayment_model import RepaymentModel, cell_of
+from state.learning import RepaymentModel, cell_of
 
 pytestmark = pytest.mark.real_data
 

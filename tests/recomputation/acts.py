@@ -202,7 +202,7 @@ def failed(a: Account, fact: ev.PaymentFailed, _: int) -> None:
         amount=fact.amount,
         currency=a.currency,
         failures=a.failures,
-        retry_on=next_business_day(before, a.policy.holiday_calendar).day,
+        retry_on=next_business_day(before, a.policy.holiday_calendar),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.planner.offer_texts import DisclosedTerms, cost_of
 from schemas import events as ev
-from state.present_value import annual_cost_bps
+from state.schedules import annual_cost_bps
 
 
 @pytest.mark.parametrize(

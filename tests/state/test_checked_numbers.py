@@ -10,8 +10,7 @@ import QuantLib as ql  # noqa: N813 (the name that its own documentation uses)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.present_value import loss_bps, present_value
-from state.schedules import amortise, level_payment
+from state.schedules import amortise, level_payment, loss_bps, present_value
 
 DUE = date(2026, 1, 31)
 

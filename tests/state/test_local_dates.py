@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from test_contact_rules import fuzz, local_days, zones
 
-from state.local_dates import date_in, end_of, over_at_close
+from state.calendars import date_in, end_of, over_at_close
 
 UTC = ZoneInfo("UTC")
 

@@ -24,7 +24,7 @@ from state.policy_packs.text_validation import (
     SAMPLE_COUNTS,
     check_catalogue,
     message_ids,
-    samples,
+    samples_of,
     unlike,
     variables_of,
 )
@@ -53,7 +53,7 @@ class TestPackage:
     def test_every_message_is_whole_in_every_plural_form(self, message: str, locale: Locale) -> None:
         for region in ("", "US", "DE"):
             said = messages_of(Localised(), Lender(), locale, region)
-            for values in samples(message):
+            for values in samples_of(variables_of(message)):
                 text = said.format(message, **values)
                 assert text.strip()
                 assert not set(text) & set("{}$\u2068\u2069")
@@ -64,7 +64,7 @@ class TestPackage:
     @pytest.mark.parametrize("message", IDS)
     def test_each_variable_is_used(self, message: str, locale: Locale) -> None:
         said = messages_of(Localised(), Lender(), locale)
-        every = list(samples(message))
+        every = list(samples_of(variables_of(message)))
         for name in variables_of(message):
             if name in COUNTS:
                 texts = {said.format(message, **values) for values in every}
@@ -162,10 +162,11 @@ class TestCldr:
     def test_nothing_of_the_environment_is_in_the_words(self) -> None:
         program = (
             "from state.policy_packs.loader import default_book\n"
-            "from state.policy_packs.text_validation import message_ids, samples\n"
+            "from state.policy_packs.text_validation import message_ids, samples_of, variables_of\n"
             "for place in ('CN', 'DE', 'US'):\n  for locale in ('zh', 'en'):\n"
             "    said = default_book().policy_for(place, 'loan').messages(locale, place)\n"
-            "    for m in message_ids():\n      for v in samples(m):\n        print(said.format(m, **v))\n"
+            "    for m in message_ids():\n      for v in samples_of(variables_of(m)):\n"
+            "        print(said.format(m, **v))\n"
         )
         said = {
             subprocess.run(
@@ -239,7 +240,7 @@ class TestOwnWords:
         assert said(own, "offer-plan", count=4, until=DAY) == "Our 4 ways, until 19 June 2026."
         for locale in LOCALES:
             for message in IDS:
-                for values in samples(message):
+                for values in samples_of(variables_of(message)):
                     same = said(own, message, locale, **values) == said(plain, message, locale, **values)
                     assert same == ((message, locale) != ("offer-plan", "en"))
 
