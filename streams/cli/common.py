@@ -14,8 +14,8 @@ from msgspec import json
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from schemas.errors import InvalidEventError, Rejected
-from schemas.events import Event
+from schemas.errors import InvalidEventError, Rejected, UsageError
+from schemas.events import Event, PolicyChanged
 from schemas.jsonlines import read_events, without_place
 from streams.engine import policies
 from streams.local.runtime import LocalRuntime
@@ -43,6 +43,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 MOST_WARNINGS = 50
 
 book_named = policies.book_named
+
+
+def is_change(name: str) -> bool:
+    """Return whether a name is that of a file of events, such as `reprieve policy change` writes."""
+    return name.endswith(".jsonl")
+
+
+def files_of_change(name: str) -> dict[str, str]:
+    """Return the texts of the change of policy in a file. Raises UsageError where it has none."""
+    for item in read_events(Path(name)):
+        if isinstance(item, PolicyChanged):
+            return item.files
+    raise UsageError(f"There is no change of policy in {name}. Give a file that `reprieve policy change` wrote.")
 
 
 @contextmanager

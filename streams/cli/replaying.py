@@ -12,7 +12,9 @@ from rich.table import Table
 from agents.amounts import money
 from schemas.events import Event
 from schemas.jsonlines import read_events, to_line
-from streams.cli.common import Rejections, book_named, json_option, policy_option, progress, say_json
+from state.policy import PolicyBook
+from state.policy_packs.book_files import book_of
+from streams.cli.common import Rejections, book_named, files_of_change, is_change, json_option, progress, say_json
 from streams.cli.writing import replacing
 from streams.local.replay import Difference, Outcome, replay
 
@@ -28,8 +30,16 @@ from streams.local.replay import Difference, Outcome, replay
     help="JSON lines or an Avro container file; several are read one behind the other.",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where outputs go.")
-@policy_option
-@click.option("--compare", metavar="PACK", default=None, help="Report what this policy would have changed.")
+@click.option(
+    "--policy",
+    metavar="PACK",
+    default=None,
+    help="A pack (over the default policy, for every account), a book, or a change that `reprieve policy change` "
+    "wrote; without it, the default book, by jurisdiction and product.",
+)
+@click.option(
+    "--compare", metavar="PACK", default=None, help="Report what this policy, given as for --policy, changes."
+)
 @json_option
 def replay_command(
     inputs: tuple[Path, ...], output: Path, policy: str | None, compare: str | None, as_json: bool
@@ -40,8 +50,8 @@ def replay_command(
     """
     rejections = Rejections()
     ours, theirs = Outcome(), Outcome()
-    first = book_named(policy)
-    second = book_named(compare) if compare else None
+    first = _book(policy)
+    second = _book(compare) if compare else None
     with replacing(output, read=(*inputs, policy, compare)) as out, progress("replaying") as bar:
 
         def write(said: list[Event]) -> None:
@@ -65,6 +75,13 @@ def replay_command(
     raise SystemExit(rejections.exit_code())
 
 
+def _book(name: str | None) -> PolicyBook:
+    """Return the rules of a pack or book by its name or file, or those of a change, from the first day on."""
+    if name is None or not is_change(name):
+        return book_named(name)
+    return book_of(files_of_change(name)).named(Path(name).name)
+
+
 def _quietly(inputs: tuple[Path, ...]) -> Iterator[Event]:
     for file in inputs:
         for item in read_events(file):
@@ -78,11 +95,11 @@ def _report(found: Difference, as_json: bool) -> None:
         return
     ours, theirs = found.policies
     console = Console()
-    table = Table("output", ours, theirs, "more or fewer", title="What another policy would have said")
+    table = Table("output", ours, theirs, "more or fewer", title="What another policy would have published")
     for name, (one, other) in found.counts.items():
         table.add_row(name, str(one), str(other), f"{other - one:+d}" if one != other else "")
     console.print(table)
-    table = Table("what was offered", ours, theirs, title="By the leads of offers; amounts as they are written")
+    table = Table("what was offered", ours, theirs, title="By the recommended options of offers")
     for currency, both in found.offered.items():
         table.add_row(f"{currency}: offers, with a plan", *(f"{o.offers:,}, {o.with_plan:,}" for o in both))
         for name, what in (("owed", "owed"), ("cost", "cost to borrowers"), ("waived", "waived"), ("value", "value")):

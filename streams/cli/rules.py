@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 import yaml
+from msgspec import json
 
 from agents.policies import check_change
+from console.rulebook import changed_rules
 from schemas import compatibility
 from schemas.errors import FatalError, InvalidEventError, RetryableError, UsageError
 from schemas.events import Event, PolicyChanged
-from schemas.jsonlines import from_line, read_events, to_line
+from schemas.jsonlines import from_line, to_line
 from state.policy_packs.book import ANY, Book
 from state.policy_packs.loader import (
     DEFAULT_BOOK,
@@ -29,7 +31,7 @@ from state.policy_packs.loader import (
 from state.policy_packs.merge import provenance
 from state.policy_packs.report import pack_to_json, render_book, render_pack, render_policy
 from streams.cli.cluster import config_option, settings_of
-from streams.cli.common import json_option, say_json
+from streams.cli.common import files_of_change, is_change, json_option, say_json
 from streams.cli.writing import write
 
 
@@ -122,7 +124,8 @@ def check_command(file: Path) -> None:
     metavar="BOOK",
     default=DEFAULT_BOOK,
     show_default=True,
-    help="The book over which PACK is laid for --jurisdiction and --product; a file of this command's is one too.",
+    help="The book over which PACK is laid for --jurisdiction and --product, and with which the change is compared; "
+    "a file that this command wrote is one too.",
 )
 @click.option("--all-accounts", is_flag=True, help="PACK counts for every account, beside its other packs.")
 @click.option(
@@ -146,7 +149,8 @@ def change_command(
     PACK is a book (`default`, or a file that begins with `book:`), which takes the place of the rules in force; or a
     pack, which with --jurisdiction, --product or --all-accounts is laid over the packs of a book. The event
     carries the whole text of the rules, which are all that counts from its date on: lay a second change over the first
-    (--over). Publish it (`reprieve publish`) before its day is closed.
+    (--over). The rules that differ are listed on standard error. Before you publish it (`reprieve publish`), see what
+    it would have changed in a history: `reprieve replay --compare`. It must come before its day is closed.
     """
     day = effective_on.date()
     files = _files_of_change(pack, jurisdictions, products, over, all_accounts=all_accounts, everywhere=everywhere)
@@ -164,6 +168,7 @@ def change_command(
         line = to_line(change)
     except InvalidEventError as bad:
         raise UsageError(bad.message) from bad
+    _say_difference(over, _files_over(over), files)
     if output is None:
         click.echo(line, nl=False)
     else:
@@ -211,14 +216,33 @@ def _files_of_change(
 
 def _files_over(over: str) -> dict[str, str]:
     """Return the texts of a book by its name or file, or of the change that an earlier command wrote."""
-    if over.endswith(".jsonl"):
-        for item in read_events(Path(over)):
-            if isinstance(item, PolicyChanged):
-                return item.files
-        raise UsageError(f"There is no change of policy in {over}. Give a file that `reprieve policy change` wrote.")
+    if is_change(over):
+        return files_of_change(over)
     if over != DEFAULT_BOOK and not is_book(over):
         raise UsageError(f"{over} is no policy book. Give `default`, a file that begins with `book:`, or a change.")
     return files_of(over)
+
+
+def _say_difference(over: str, before: dict[str, str], after: dict[str, str]) -> None:
+    """Print on standard error which rules differ, their values, and for which accounts."""
+    changed = changed_rules(before, after)
+    click.echo(f"Rules that differ from {over}:" if changed else f"No rule differs from {over}.", err=True)
+    for rule in changed:
+        old, new = ("none" if side is None else _shown(side["value"]) for side in (rule["before"], rule["after"]))
+        values = f"{old} -> {new}" if old != new else f"{new}, with another source"
+        click.echo(f"  {rule['path']}: {values}", err=True)
+        places: dict[str, list[str]] = {}
+        for jurisdiction, product in rule["where"]:
+            places.setdefault(product, []).append("any other place" if jurisdiction == ANY else jurisdiction)
+        products: dict[tuple[str, ...], list[str]] = {}
+        for product, names in places.items():
+            products.setdefault(tuple(names), []).append("any product" if product == ANY else product)
+        for where, what in products.items():
+            click.echo(f"    {', '.join(where)}: {', '.join(what)}", err=True)
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.encode(value).decode()
 
 
 def _refuse_unknown(book: Book, jurisdictions: tuple[str, ...], products: tuple[str, ...]) -> None:

@@ -93,6 +93,38 @@ def test_a_second_change_is_laid_over_the_first(mine: Path, tmp_path: Path) -> N
     assert "is no policy book" in refused("change", other, *arguments[:2], "--over", mine, "--from", "2026-12-25")
 
 
+def test_a_change_lists_the_rules_that_differ_and_for_whom(mine: Path, tmp_path: Path) -> None:
+    first, rule = tmp_path / "first.jsonl", "  plans.max_broken: 3 -> 9\n"
+    change = ("change", mine, "--from", "2026-12-24")
+    said = policy(*change, "--jurisdiction", "GB", "--product", "loan", "--output", first).stderr
+    assert said == f"Rules that differ from default:\n{rule}    GB: loan\n"
+    assert policy(*change[:3], "2026-12-25", "--jurisdiction", "GB", "--product", "loan", "--over", first).stderr == (
+        f"No rule differs from {first}.\n"
+    )
+    # Georgia, which the sender of a change for Germany did not mean.
+    assert f"{rule}    GE: any product\n" in policy(*change, "--jurisdiction", "GE").stderr
+    # What a program reads is the event alone.
+    assert isinstance(from_line(policy(*change, "--all-accounts").stdout_bytes.splitlines()[0]), ev.PolicyChanged)
+
+
+def test_a_change_is_compared_over_a_history_as_it_applies(mine: Path, tmp_path: Path) -> None:
+    rule = "max_broken: {value: 9,"
+    text = mine.read_text("utf-8").replace("plans:", "bad_debt:").replace(rule, "missed_at_least: {value: 1,")
+    mine.write_text(text, "utf-8")
+    change, story = tmp_path / "change.jsonl", []
+    policy("change", mine, "--jurisdiction", "DE", "--from", "2026-12-24", "--output", change)
+    for n, place in enumerate(("DE", "FR")):
+        s = AccountEvents(f"A{n}")
+        story += [s.opened(30, jurisdiction=place, borrower_id=f"B{n}"), *(s.contact(day) for day in (31, 32, 33))]
+    (tmp_path / "in.jsonl").write_bytes(b"".join(to_line(e) for e in [*story, *AccountEvents().closes(0, 34)]))
+    replay = ["replay", "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), "--json"]
+    found = json.loads(CliRunner().invoke(cli, [*replay, "--compare", str(change)]).stdout)
+    assert found["policies"] == ["default", "change.jsonl"]
+    assert found["bad_debts"] == {"A0": ["none", "candidate"]}
+    alone = json.loads(CliRunner().invoke(cli, [*replay, "--policy", str(change), "--compare", "default"]).stdout)
+    assert alone["bad_debts"] == {"A0": ["candidate", "none"]}
+
+
 @pytest.mark.parametrize(
     ("scope", "meant"),
     [(("--jurisdiction", "Germany"), "DE"), (("--jurisdiction", "DE", "--product", "Ratenkredit"), "instalment_loan")],
