@@ -118,3 +118,12 @@ def test_both_readmes_show_the_same_commands_and_pictures() -> None:
     assert commands[0] == commands[1]
     for number in ("27,230", "958 MiB", "162"):
         assert all(number in text for text in texts)
+
+
+def test_folders_that_commands_fill_are_not_committed() -> None:
+    """Master keys and borrowers' data lie in them."""
+    sources = (ROOT / "streams").joinpath
+    code = "".join(sources(name).read_text("utf-8") for name in ("settings.py", "cli/servers.py", "cli/common.py"))
+    folders = set(re.findall(r'Path\("([\w-]+)"\)', code))
+    assert {"data", "servers", "reprieve-data"} <= folders
+    assert {f"/{name}/" for name in folders} <= set((ROOT / ".gitignore").read_text("utf-8").splitlines())

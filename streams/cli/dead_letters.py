@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from schemas import events as ev
 from schemas.errors import UsageError
@@ -28,7 +26,7 @@ id_option = click.option("--id", "name", default=None, help="Only the one with t
 
 @click.group("dead-letters")
 def dead_letters_group() -> None:
-    """Inputs that were refused: kept as they came, with the reason."""
+    """Rejected events: stored as they came, with the reason."""
 
 
 def _wanted(code: str | None, name: str | None) -> Callable[[ev.DeadLetter], bool]:
@@ -41,26 +39,27 @@ def _wanted(code: str | None, name: str | None) -> Callable[[ev.DeadLetter], boo
 @config_option
 @code_option
 @id_option
-@click.option("--all", "everything", is_flag=True, help="Also those that were sent in again since.")
+@click.option("--all", "everything", is_flag=True, help="Also those that were replayed since.")
 @json_option
 def list_command(
     data: Path, kafka: bool, config: Path | None, code: str | None, name: str | None, everything: bool, as_json: bool
 ) -> None:
-    """List what was refused and why."""
+    """List rejected events: id, topic and offset, code; and below it the reason and the remedy."""
     wanted = _wanted(code, name)
     with _found(data, _settings(kafka, config)) as found:
-        chosen = (x for x in found if (everything or not x.resolved) and wanted(x.letter))
+        chosen = [x for x in found if (everything or not x.resolved) and wanted(x.letter)]
         if as_json:
             for x in chosen:
                 say_json({"resolved": x.resolved, "letter": x.letter})
             return
-        table = Table("id", "from", "code", "why", "sent again")
         for x in chosen:
-            place = f"{x.letter.topic}/{x.letter.offset}"
-            if kafka:
-                place = f"{x.letter.topic}/{x.letter.partition}/{x.letter.offset}"
-            table.add_row(x.letter.event_id, place, x.letter.code, x.letter.message, "yes" if x.resolved else "")
-    Console().print(table if table.row_count else "No dead letters.")
+            # Lines, and no table: ids, places and remedies are whole on a terminal of any width.
+            partition = f"{x.letter.partition}/" if kafka else ""
+            place = f"{x.letter.topic}/{partition}{x.letter.offset}"
+            click.echo(f"{x.letter.event_id}  {place}  {x.letter.code}{'  (sent again)' if x.resolved else ''}")
+            click.echo(f"  {x.letter.message}")
+    if not chosen:
+        click.echo("No dead letters.")
 
 
 @dead_letters_group.command("replay")
@@ -70,7 +69,7 @@ def list_command(
 @code_option
 @id_option
 def replay_letters_command(data: Path, kafka: bool, config: Path | None, code: str | None, name: str | None) -> None:
-    """Send what was refused in again, as it came; what is refused anew becomes a new dead letter."""
+    """Publish rejected events again, as they came; one that is rejected again becomes a new dead letter."""
     if code == QUARANTINED:
         raise UsageError("What is in quarantine goes on by its release: reprieve quarantine release.")
     wanted, settings = _wanted(code, name), _settings(kafka, config)

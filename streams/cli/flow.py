@@ -65,15 +65,17 @@ def publish_command(
     if kafka:
         raise SystemExit(publish_on_kafka(files, settings_of(config), seal))
     rejections = Rejections(None if seal is None else sealer(seal))
-    read = said = refused = 0
+    read = outputs = rejected = 0
     with opened(data, policy, create=True) as runtime, progress("publishing") as bar:
         for events in chunks(rejections.events(files), chunk):
             read += runtime.publish(events)
             if not no_run:
                 summary = runtime.run()
-                said, refused = said + summary.said, refused + summary.refused
+                outputs, rejected = outputs + summary.said - summary.refused, rejected + summary.refused
             bar.update(bar.task_ids[0], completed=read)
-    click.echo(f"{read} events published, {said} said, {refused} refused, {rejections}", err=True)
+    click.echo(f"{read} events published, {outputs} outputs, {rejected} dead letters, {rejections}", err=True)
+    if rejected:
+        click.echo(f"`reprieve dead-letters list --data {data}` gives the reasons.", err=True)
     raise SystemExit(rejections.exit_code())
 
 

@@ -45,7 +45,8 @@ Row = tuple[object, ...]
 def account_command(account_id: str, data: Path, purpose: str | None, actor: str, as_json: bool) -> None:
     """Show where an account stands as of the last closed day, why, and its history.
 
-    That it was shown goes on record.
+    That it was shown goes on record. On Kafka, the console (`reprieve console --kafka`) and the views in Redis
+    (`reprieve views show account ID`) show accounts.
     """
     with opened(data) as runtime:
         closed = _closed(runtime)

@@ -46,11 +46,13 @@ def list_command(data: Path, kafka: bool, config: Path | None, as_json: bool) ->
         for held in found:
             say_json(_shown(held))
         return
-    table = Table("agent", "key", "failed at", "since", "error", "records", "days")
     for held in found:
+        # Lines, and no table: places are whole on a terminal of any width.
         shown = _shown(held)
-        table.add_row(*(str(shown[name]) for name in ("agent", "key", "place", "since", "error", "records", "days")))
-    Console().print(table if table.row_count else "No key is in quarantine.")
+        click.echo("{agent} {key}: {error}".format(**shown))
+        click.echo("  failed at {place}, since {since}; waiting: {records} records, {days} closes".format(**shown))
+    if not found:
+        click.echo("No key is in quarantine.")
 
 
 @quarantine_group.command("show")

@@ -75,7 +75,7 @@ def up_command(data: Path, brokers: str, port: int, redis: bool, shorten: bool) 
             click.echo(f"Kafka: {cluster.bootstrap}")
             if server is not None:
                 _start(server, started, server.stop, runs=server.running)
-                click.echo(f"Redis: {server.url}")
+                click.echo(f"Redis: {server.url} (for views: export REPRIEVE_REDIS__URL={server.url})")
             for line in applied(settings, shorten=shorten):
                 click.echo(line)
             keys = data / "master-keys.json"

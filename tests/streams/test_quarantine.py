@@ -233,6 +233,8 @@ def test_operators_list_show_and_release_keys(tmp_path: Path) -> None:
         listed = json.loads(asked("list", "--json").stdout)
         assert (listed["agent"], listed["key"], listed["days"]) == ("planner", key, 12)
         assert "ZeroDivisionError" in listed["error"]
+        lines = f"planner {key}: {listed['error']}\n  failed at {listed['place']}, since {listed['since']}; "
+        assert asked("list").stdout == f"{lines}waiting: {listed['records']} records, 12 closes\n"
         shown = json.loads(asked("show", key, "--json").stdout)
         assert shown["items"][0] == {"what": listed["place"], "closed_through": None}
         assert len(shown["items"]) == listed["records"] + 12
@@ -245,6 +247,7 @@ def test_operators_list_show_and_release_keys(tmp_path: Path) -> None:
     assert asked("release", "nobody").exit_code == 1
     assert asked("release", "--all", "--reason", "mended").exit_code == 0
     assert json.loads(asked("list", "--json").stdout or "null") is None
+    assert asked("list").stdout == "No key is in quarantine.\n"
     with (
         LocalRuntime.open(tmp_path / "data", default_book()) as runtime,
         LocalRuntime.open(None, default_book()) as sound,

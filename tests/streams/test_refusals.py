@@ -39,7 +39,7 @@ def test_an_unknown_field_is_a_warning_and_the_run_succeeds(tmp_path: Path) -> N
     assert ran.stderr.count("warning") == 2
     assert f"{file}:2: warning: PaymentReceived has no field 'curency'. Did you mean currency?" in ran.stderr
     assert "left out: PaymentReceived.memo (3), PaymentReceived.curency (3)" in ran.stderr
-    assert "4 events published, 0 said, 0 refused, 0 lines rejected;" in ran.stderr
+    assert "4 events published, 0 outputs, 0 dead letters, 0 lines rejected;" in ran.stderr
 
 
 def opened(account: str = "A1") -> ev.AccountOpened:
@@ -282,6 +282,22 @@ def test_an_unwritable_data_directory_is_told_in_one_sentence(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(FatalError, match=r"cannot be taken\. .*Not a directory.* or name another\."):
         lock_folder(tmp_path / "file" / "data", "name another")
+
+
+def test_dead_letters_are_listed_whole_whatever_the_width(tmp_path: Path) -> None:
+    file, data = tmp_path / "events.jsonl", ["--data", str(tmp_path / "data")]
+    file.write_bytes(to_line(opened()) + to_line(paid(1, currency="EUR")))
+    ran = CliRunner().invoke(cli, ["publish", str(file), *data])
+    assert ran.stderr.startswith("2 events published, 0 outputs, 1 dead letters, 0 lines rejected\n")
+    assert f"`reprieve dead-letters list --data {tmp_path / 'data'}` gives the reasons" in ran.stderr
+    listing = ["dead-letters", "list", *data]
+    letter = json.loads(CliRunner().invoke(cli, [*listing, "--json"]).stdout)["letter"]
+    listed = CliRunner().invoke(cli, listing, env={"COLUMNS": "40"}).stdout
+    assert listed == f"{letter['event_id']}  payments/{letter['offset']}  wrong_currency\n  {letter['message']}\n"
+    assert CliRunner().invoke(cli, ["dead-letters", "replay", *data]).exit_code == 1
+    again = CliRunner().invoke(cli, [*listing, "--all"]).stdout
+    assert f"{letter['event_id']}  payments/{letter['offset']}  wrong_currency  (sent again)\n" in again
+    assert CliRunner().invoke(cli, [*listing, "--code", "unreadable"]).stdout == "No dead letters.\n"
 
 
 def test_a_letter_that_there_is_not_is_named_and_no_success(tmp_path: Path) -> None:
