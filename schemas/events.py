@@ -1669,7 +1669,7 @@ class ScheduleRevised(Event, frozen=True, kw_only=True, gc=False, tag=True):
 class WorkoutEnded(Event, frozen=True, kw_only=True, gc=False, tag=True):
     """Internal: an account no longer wants a plan.
 
-    reason: cured, less_behind, plan_active, plans_used_up, closed or terminated.
+    reason: cured, less_behind, plan_active, plans_used_up, closed, terminated, or no_party (another borrower owes the debt).
     dispute_ended_on: First day without the last dispute hold; null where there was none or one is in force.
     """
 

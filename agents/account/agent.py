@@ -31,11 +31,13 @@ from agents.account.facts import (
     entries_stored,
     fact_key,
     identity_of,
+    misfit,
     revision_key,
 )
 from agents.account.fold import advance, insert, is_unfolded, next_event, publishable
 from agents.account.opening import (
     MONEY,
+    OPENING,
     POSITION,
     Opening,
     check_kind,
@@ -47,7 +49,7 @@ from agents.account.opening import (
 )
 from agents.account.parties import party_signals
 from agents.account.rules import Rules
-from agents.account.signals import contact_signals, plan_signals, plan_taken_over, workout_signal
+from agents.account.signals import contact_signals, opening_signals, plan_signals, plan_taken_over, workout_signal
 from agents.base import EPOCH, DecisionContext, Refusal, Step
 from agents.contradictions import remedy
 from schemas import events as ev
@@ -194,7 +196,8 @@ class AccountAgent:
             s.pending = tuple(p for p in s.pending if p.fact is not waiting)
             return Step(s, (), facts)
         known = {} if waiting is None else {target: waiting}
-        entry = reversal_of(fact, known, (), rules, max(s.opened_on, s.position_on + 1))
+        begin = max(s.opened_on, s.position_on + 1)
+        entry = reversal_of(fact, known, (), rules, begin, taken_over=bool(s.position_on))
         if entry is None:
             return Step(s, (), facts)
         if 0 < entry.report_on <= s.folded_through:
@@ -225,7 +228,7 @@ class AccountAgent:
             raise InvalidEventError("conflicting_duplicate", f"{conflict} {remedy(fact, known)}")
         step = self._rebuild(copy(state), {key: fact}, fact, context)
         explain = f"{conflict} {remedy(known, fact)}"
-        step.refused = (Refusal(known, identity_of(known), "conflicting_duplicate", explain),)
+        step.refused = (Refusal(known, identity_of(known), "conflicting_duplicate", explain), *step.refused)
         return step
 
     # -- folding
@@ -290,9 +293,12 @@ class AccountAgent:
         closed = through or _ordinal(context.closed_through)
         rules = self._rules_of(opening_of(facts), context)
         fresh = replay_facts(facts, lambda opening: self._rules_of(opening, context))
+        reopened = bool(changed.keys() & {OPENING, POSITION})
+        refused = self._misfits(history, facts, context) if reopened else []
         if is_unfolded(s) and not through:
-            return Step(fresh, (), [*changed.items()])
+            return Step(fresh, (), [*changed.items()], refused)
         fresh.last_workout_signal, fresh.last_party_signals = s.last_workout_signal, s.last_party_signals
+        moved = opening_signals(s, fresh, cause, closed) if reopened else []
         # No close will confirm an event of a day before the first one that the account now has.
         fresh.provisional_events = tuple(
             e for e in s.provisional_events if business_date_of(e) > max(closed, fresh.folded_through)
@@ -306,11 +312,24 @@ class AccountAgent:
         ]
         outputs = reconcile(fresh, cause, emitted, standing)
         recorded = emitted_facts(outputs)
-        outputs += plan_signals(fresh, outputs, standing)
-        if POSITION in changed or is_unfolded(s):
+        outputs += [*plan_signals(fresh, outputs, standing), *moved]
+        if POSITION in changed or is_unfolded(s) or s.borrower_id != fresh.borrower_id:
             outputs += plan_taken_over(fresh, cause)
         outputs += self._planner_signals(fresh, rules, cause, closed)
-        return Step(fresh, outputs, [*changed.items(), *recorded])
+        return Step(fresh, outputs, [*changed.items(), *recorded], refused)
+
+    def _misfits(
+        self, history: Mapping[str, ev.Event], facts: Mapping[str, ev.Event], context: DecisionContext
+    ) -> list[Refusal]:
+        """Return the facts that fitted the opening that stood, and do not fit the one that stands now."""
+        before, now = opening_of(history), opening_of(facts)
+        refused = []
+        for key in history.keys() & facts.keys():
+            fact = history[key]
+            error = misfit(fact, now, self._rules_of(now, context))
+            if error is not None and misfit(fact, before, self._rules_of(before, context)) is None:
+                refused.append(Refusal(fact, identity_of(fact), error.code, error.message))
+        return sorted(refused, key=lambda refusal: refusal.identity)
 
     def _planner_signals(self, s: AccountState, rules: Rules, cause: ev.Event, day: int) -> list[ev.Event]:
         """Return the events for the planner after a day: about the debt, and about who answers for it."""

@@ -33,6 +33,7 @@ from schemas.topics import key_of
 from state.account import AccountFact, AccountState, Pending, Promise
 
 F = TypeVar("F", bound=ev.Event)
+OfAccount = AccountState | ev.AccountOpened | ev.OpeningPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def pending_order(item: Pending) -> tuple[int, int, str]:
     return (item.day, FACTS[type(item.fact)].rank, made + fact_key(item.fact))
 
 
-def _check_currency(event: ev.PaymentReceived | ev.PlanActivated, state: AccountState, rules: Rules) -> None:
+def _check_currency(event: ev.PaymentReceived | ev.PlanActivated, state: OfAccount, rules: Rules) -> None:
     if event.currency != state.currency:
         raise InvalidEventError(
             "wrong_currency",
@@ -138,7 +139,7 @@ def _check_hold(event: ev.HoldPlaced, state: AccountState, rules: Rules) -> None
         )
 
 
-def _check_ground(event: ev.BadDebtReviewed, state: AccountState, rules: Rules) -> None:
+def _check_ground(event: ev.BadDebtReviewed, state: OfAccount, rules: Rules) -> None:
     # By the rules of its own day, whenever it comes.
     bad = rules.in_force_on(effective_day(event, rules)).policy.bad_debt
     allowed = {"charge_off": bad.charge_off_grounds, "terminate": bad.termination_grounds}.get(event.decision, ())
@@ -172,8 +173,28 @@ def entries_stored(s: AccountState) -> int:
     return sum(map(len, kept))
 
 
-def _check_party(event: ev.PartyChanged, state: AccountState, rules: Rules) -> None:
+def _check_party(event: ev.PartyChanged, state: OfAccount, rules: Rules) -> None:
     check_parties(event, state.borrower_id, (event.borrower_id,))
+
+
+# What depends on how the account was opened, and is checked again where another opening comes to stand.
+_BY_OPENING: dict[type[ev.Event], Callable[[Any, OfAccount, Rules], None]] = {
+    ev.PaymentReceived: _check_currency,
+    ev.PlanActivated: _check_currency,
+    ev.BadDebtReviewed: _check_ground,
+    ev.PartyChanged: _check_party,
+}
+
+
+def misfit(event: ev.Event, opening: OfAccount, rules: Rules) -> InvalidEventError | None:
+    """Return why a fact does not fit the opening of its account, None where it does. rules: those of all days."""
+    check = _BY_OPENING.get(type(event))
+    try:
+        if check is not None:
+            check(event, opening, rules)
+    except InvalidEventError as error:
+        return error
+    return None
 
 
 def check_fact(event: ev.Event, state: AccountState, rules: Rules) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from agents import input_limits
 from agents.account.day import receivable_of, receivable_order
-from agents.account.facts import billed_from, effective_day, fact_key, pending_order
+from agents.account.facts import billed_from, effective_day, fact_key, misfit, pending_order
 from agents.account.parties import check_parties, concerns_one, hold_of, sort_parties
 from agents.account.postings import net_of_reversals
 from agents.account.rules import Rules
@@ -128,9 +128,10 @@ def _blank(event: Opening, folded_through: int) -> AccountState:
 
 
 def replay_facts(facts: Mapping[str, ev.Event], rules_of: Callable[[Opening], Rules]) -> AccountState:
-    """Return an account with all its facts pending, as if every one had arrived in time."""
+    """Return an account with all its facts pending, as if every one had arrived in time; none that it does not fit."""
     opening = opening_of(facts)
     rules = rules_of(opening)
+    facts = {key: fact for key, fact in facts.items() if misfit(fact, opening, rules) is None}
     begin = opening.as_of.toordinal() + 1 if isinstance(opening, ev.OpeningPosition) else opening.opened_on.toordinal()
     dated: list[Pending] = []
     history: list[AccountFact] = []
@@ -166,7 +167,8 @@ def replay_facts(facts: Mapping[str, ev.Event], rules_of: Callable[[Opening], Ru
     s.pending = tuple(sorted(dated, key=pending_order))
     past = {f"payment:{e.payment_id}" for e in history if isinstance(e, ev.PaymentReceived)}
     reversals = [e for e in facts.values() if isinstance(e, ev.PaymentReversed | ev.AdjustmentReversed)]
-    entries = [reversal_of(e, facts, past, rules, begin) for e in reversals]
+    taken_over = isinstance(opening, ev.OpeningPosition)
+    entries = [reversal_of(e, facts, past, rules, begin, taken_over=taken_over) for e in reversals]
     waiting = (*late, *(r for r in entries if r is not None))
     s.reversals = sort_reversals(waiting)
     return s
@@ -202,14 +204,19 @@ def reversal_of(
     past: Iterable[str],
     rules: Rules,
     begin: int,
+    *,
+    taken_over: bool,
 ) -> Reversal | None:
     """Return what waits of a reversal: for the day of what it reverses, or to be answered; None where nothing does.
 
     past: fact keys of payments that an opening position holds already. begin: first day (ordinal) of the account.
+    taken_over: it begins with a position.
     """
     day = event.reversed_on.toordinal()
-    # Of the history of a position nothing is answered; it may still concern what counts from a later day.
-    answer = day + rules.in_force_on(day).policy.unknown_account_wait_days if day >= begin else -1
+    answer = max(begin, day + rules.in_force_on(day).policy.unknown_account_wait_days)
+    if taken_over and day < begin:
+        # Of the history of a position nothing is answered; it may still concern what counts from a later day.
+        answer = -1
     if isinstance(event, ev.AdjustmentReversed):
         target = f"adjustment:{event.adjustment_id}"
         return None if target in facts else Reversal(target, report_on=answer, code="unknown_adjustment")

@@ -66,7 +66,7 @@ def revise_schedule(d: DayFold, fact: ev.ScheduleRevised) -> None:
         return
     # Under a plan the contract's instalments are those that the plan replaced.
     held = s.receivables if s.plan is None else s.plan.replaced
-    gone = [r for r in held if r.due > d.day and not r.billed and not r.plan]
+    gone = [r for r in held if r.due > fact.effective_on.toordinal() and not r.billed and not r.plan]
     stay = [r for r in held if r not in gone]
     free = {r.number for r in gone}
     twice = sorted(i.number for i in fact.instalments if s.was_asked_for(i.number) and i.number not in free)

@@ -64,10 +64,12 @@ def plan_taken_over(s: AccountState, cause: ev.Event) -> list[ev.Event]:
     """Return the event about a plan that the planner did not make, or that is in force again."""
     if s.plan is None or s.closed_on:
         return []
+    ours = isinstance(cause, ev.EventSuperseded | ev.AccountRestored)
+    identity = cause.event_id if ours else identity_of(cause)
     asked = [r for r in s.receivables if r.plan]
     return [
         ev.PlanProgressed(
-            **signal_header(s, cause, derived_id(cause.event_id, "PlanTakenOver", s.account_id), s.folded_through),
+            **signal_header(s, cause, derived_id(identity, "PlanTakenOver", s.account_id), s.folded_through),
             plan_id=s.plan.plan_id,
             offer_id=s.plan.offer_id,
             outcome="taken_over",
@@ -144,6 +146,10 @@ def _plan_signal(s: AccountState, event: ev.Event, about: ev.Event, outcome: str
 
 MEANS_CHANGED = "means_changed"
 DISPUTE_ENDED = "|dispute ended "
+# In the place of what was said of a debt that has another opening now.
+OUTDATED = "outdated"
+# Somebody else owes the debt.
+NO_PARTY = "no_party"
 
 
 def wants_plan(s: AccountState, rules: Rules) -> bool:
@@ -212,6 +218,27 @@ def dispute_ended(s: AccountState, day: int) -> date | None:
     if not s.dispute_ended_on or any(h.kind == "dispute" and h.covers(day) for h in s.holds):
         return None
     return date.fromordinal(s.dispute_ended_on)
+
+
+def opening_signals(before: AccountState, now: AccountState, cause: ev.Event, day: int) -> list[ev.Event]:
+    """Return what the planner hears where another opening came to stand, and have it hear of the debt anew.
+
+    The debt has another place, rate or currency by it, or another borrower: whoever was taken for them owes nothing.
+    """
+    if before.borrower_id == now.borrower_id:
+        if before.last_workout_signal.partition(DISPUTE_ENDED)[0]:
+            now.last_workout_signal = OUTDATED
+        return []
+    now.last_workout_signal = ""
+    if not before.last_workout_signal and before.plan is None:
+        return []
+    identity, owner = identity_of(cause), before.borrower_id
+    return [
+        ev.WorkoutEnded(
+            **signal_header(before, cause, derived_id(identity, "WorkoutEnded", before.account_id, day, owner), day),
+            reason=NO_PARTY,
+        )
+    ]
 
 
 def workout_signal(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> ev.Event | None:

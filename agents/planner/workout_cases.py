@@ -20,7 +20,7 @@ from datetime import date
 from msgspec.structs import replace
 
 from agents import input_limits
-from agents.account.signals import MEANS_CHANGED
+from agents.account.signals import MEANS_CHANGED, NO_PARTY
 from agents.amounts import owed
 from agents.base import derived_id
 from agents.planner import SOURCE
@@ -86,7 +86,7 @@ def close_case(update: BorrowerUpdate, event: ev.WorkoutEnded) -> None:
     if event.reason != "plan_active":
         s.plans = _ended(s, account, day)
     before = s.cases.get(account)
-    if event.reason in ("closed", "terminated"):
+    if event.reason in ("closed", "terminated", NO_PARTY):
         drop_disputes(s, (account,), day)
     if settle_disputes(s, account, event.dispute_ended_on):
         schedule_decision(s, day)

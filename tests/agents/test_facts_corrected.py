@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from schemas import events as ev
 from state.policy import Charges
+from state.policy_packs.loader import default_book
 from tests.support.account_events import AccountEvents, at
-from tests.support.agent_driver import AccountDriver
+from tests.support.agent_driver import AccountDriver, only
 from tests.support.policies import policy
 
 
@@ -199,3 +200,87 @@ def test_a_promise_can_be_moved_on_the_day_it_was_made(first: str, second: str, 
     assert days(driver, ev.InputNotApplied) == []
     broken = [(str(e.business_date), e.promise_id) for e in driver.standing_of(ev.PromiseBroken)]  # type: ignore[attr-defined]
     assert broken == [("2026-01-22", second)]
+
+
+# -- openings that are corrected
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_money_of_another_currency_counts_in_no_order(order: tuple[int, ...]) -> None:
+    story, driver = AccountEvents(), AccountDriver(default_book())
+    wrong = story.opened(5, 36, amount=10_000)
+    right = replace(wrong, event_id="e0", occurred_at=at(date(2025, 12, 31)), currency="EUR", jurisdiction="DE")
+    paid = story.paid(6, 10_000)
+    given = (wrong, right, paid)
+    for number in order:
+        driver.feed(given[number], *story.closes(10 + number, 10 + number))
+    driver.feed(*story.closes(13, 20))
+    assert driver.states["A1"].received == 0
+    assert paid in driver.rejected_events
+    assert days(driver, ev.InstalmentMissed, ev.InstalmentCaughtUp) == [("2026-01-07", "InstalmentMissed")]
+    # Another fact of a closed day has it all worked out again, and refuses nothing once more.
+    refused = len(driver.rejected_events)
+    driver.feed(story.paid(12, 10_000, currency="EUR"), *story.closes(21, 21))
+    assert (driver.states["A1"].received, len(driver.rejected_events)) == (10_000, refused)
+
+
+def test_a_debt_of_another_borrower_is_taken_from_the_first() -> None:
+    story, driver = AccountEvents(), AccountDriver(default_book())
+    opened = story.opened(5, 36, 67, amount=100_000)
+    driver.feed(opened, *story.closes(0, 40))
+    right = replace(opened, event_id="e0", occurred_at=at(date(2025, 12, 31)), borrower_id="B9")
+    outputs = driver.feed(right)
+    (ended,) = only(outputs, ev.WorkoutEnded)
+    (asked,) = only(outputs, ev.WorkoutRequested)
+    assert (ended.borrower_id, ended.reason, asked.borrower_id) == ("B1", "no_party", "B9")
+
+
+def test_a_debt_is_told_anew_by_the_opening_that_stands() -> None:
+    story, driver = AccountEvents(), AccountDriver(default_book())
+    opened = story.opened(5, 36, 67, amount=100_000)
+    driver.feed(opened, *story.closes(0, 40))
+    right = replace(opened, event_id="e0", occurred_at=at(date(2025, 12, 31)), currency="EUR", jurisdiction="DE")
+    (asked,) = only(driver.feed(right), ev.WorkoutRequested)
+    assert (asked.debt.currency, asked.debt.jurisdiction, asked.trigger) == ("EUR", "DE", "changed")
+    assert only(driver.feed(opened, right), ev.WorkoutRequested) == []
+
+
+def test_positions_of_one_event_id_are_told_apart() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    position = ev.OpeningPosition(
+        event_id="position-A1", occurred_at=at(story.day(0)), source="test", account_id="A1", borrower_id="B1",
+        product="personal_loan", jurisdiction="CN", currency="CNY", opened_on=story.day(-90), as_of=story.day(0),
+        annual_rate_bps=0, principal=20_000, instalments=(),
+        plan=ev.PositionPlan(
+            plan_id="plan1", activated_on=story.day(-5), annual_rate_bps=0,
+            instalments=(ev.PositionInstalment(number=1, due_on=story.day(30), principal=20_000, interest=0, fees=0),),
+        ),
+    )  # fmt: skip
+    assert position.plan is not None
+    lower = replace(position.plan.instalments[0], principal=15_000)
+    corrected = replace(position, revision=1, plan=replace(position.plan, instalments=(lower,)))
+    told = only(driver.feed(position, *story.closes(1, 2), corrected, replace(position, revision=2)), ev.PlanProgressed)
+    assert [e.instalment for e in told] == [20_000, 15_000, 20_000]
+    assert len({e.event_id for e in told}) == 3
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open day", "closed days"])
+def test_a_reversal_from_before_the_account_is_answered(closed: bool) -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    returned = replace(story.reversed(0, "p-unknown"), reversed_on=story.day(-12))
+    facts = [story.opened(30), returned]
+    driver.feed(*facts, *story.closes(0, 9)) if not closed else driver.feed(facts[0], *story.closes(0, 9), returned)
+    driver.feed(*story.closes(10, 10))
+    (answer,) = driver.standing_of(ev.InputNotApplied)
+    assert (answer.business_date, answer.code, answer.fact_id) == (story.day(0), "unknown_payment", "p-unknown")  # type: ignore[attr-defined]
+
+
+def test_a_revision_from_before_the_account_counts() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    revised = ev.ScheduleRevised(
+        event_id="s1", occurred_at=at(story.day(-9)), source="test", account_id="A1", revision=1,
+        effective_on=story.day(-9), reason="prepaid",
+        instalments=(ev.Instalment(number=9, due_on=story.day(20), principal=7_000, interest=0, fees=0),),
+    )  # fmt: skip
+    driver.feed(story.opened(-5, 5), revised, *story.closes(0, 22))
+    assert [(e.number, e.overdue_amount) for e in driver.standing_of(ev.InstalmentMissed)] == [(9, 7_000)]

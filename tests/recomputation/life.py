@@ -101,6 +101,8 @@ class Life:
         for kind, act in FIRST:
             for fact in today.get(kind, ()):
                 act(a, fact, day)  # type: ignore[operator]
+        if day == self.first and self.facts.position is None:
+            self._pause_before()
         paused = a.pause()
         if not paused and day > self.first and not a.ended and a.bad_debt != "terminated":
             a.charges.accrue(a.money, day, a.policy, a.rate)
@@ -112,6 +114,13 @@ class Life:
                 ACTS[kind](a, fact, amount)
         close(a)
 
+    def _pause_before(self) -> None:
+        """Note the days before the account began that holds of its first day paused: something may be due since."""
+        for name, hold in self.account.holds.items():
+            for day in range(hold.first, self.first):
+                if hold.covers(day) and hold.kind in self.rules(day).delinquency.pausing_holds:
+                    self.account.paused_by.setdefault(day, set()).add(name)
+
     def _reversals(self) -> None:
         """Lower payments by their reversals; note the answers to those that do not apply."""
         start = self.first if self.facts.position is not None else -1
@@ -122,9 +131,9 @@ class Life:
             if reversal.payment_id in history and reversal.reversed_on.toordinal() > start:
                 self._answer(reversal.reversed_on.toordinal(), reversal, "before_position")
         for reversal, code in self.facts.payments():
-            if reversal.payment_id in history or reversal.reversed_on.toordinal() <= start:
-                continue
             on = reversal.reversed_on.toordinal()
+            if reversal.payment_id in history or (code == "unknown_payment" and on <= start):
+                continue
             if code == "unknown_payment":
                 on += self.rules(on).unknown_account_wait_days
             else:

@@ -23,7 +23,7 @@ def activated(a: Account, fact: ev.PlanActivated, _: int) -> None:
     if before is not None and not before.review:
         broken(a, "replaced")
         before = None
-    last_day = months_after(a.today, a.policy.plans.max_term_months)
+    last_day = months_after(fact.activated_on.toordinal(), a.policy.plans.max_term_months)
     limit = a.policy.due_days.roll(date.fromordinal(last_day)).toordinal()
     agreed = sum(i.principal for i in fact.instalments)
     beside = _beside(a, fact, agreed, limit)
