@@ -40,7 +40,7 @@ ANSWERS = (
     Answer("declined: distrust", "declined", ("distrust",)),
     Answer("declined: income has changed", "declined", ("income_change",)),
     Answer(
-        "income has changed, and is told",
+        "income has changed, and is reported",
         "declined",
         ("income_change",),
         report={"monthly_income": 620_000, "monthly_expenses": 420_000},
@@ -86,7 +86,7 @@ def _opened() -> list[ev.Event]:
 
 
 def report(name: str, day: int, **means: Any) -> ev.ProfileReported:
-    """Return what the borrower says of his means."""
+    """Return what the borrower says of their means."""
     return ev.ProfileReported(
         **_base(name, day, 8),
         borrower_id="B1",
@@ -104,7 +104,7 @@ def _close(day: int) -> ev.DayClosed:
 
 
 def before(runtime: LocalRuntime) -> ev.OfferPublished:
-    """Let the borrower fall behind; return the offer that he gets."""
+    """Let the borrower fall behind; return the offer that they get."""
     said = runtime.feed(_opened())
     for day in range(ANSWERED):
         said += runtime.feed([_close(day)])

@@ -1,4 +1,4 @@
-"""Drift: are options, and the probabilities with which they lead, still spread as they were at first?
+"""Drift: are options, and the probabilities with which they are recommended, still spread as they were at first?
 
 Measured by the population stability index (PSI), Σ (now − then) · ln(now / then) over bins of shares, the bins cut at
 quantiles of the first period. It is read as is usual in credit scoring: below 0.1 stable, from 0.1 moderate, from 0.25
@@ -24,7 +24,7 @@ _MOST_CHANCE = 0.05
 # The first period is as many months as have so many offers; a bin holds so many of them, and there are at most so many.
 _FIRST_OFFERS, _IN_A_BIN, _MOST_BINS = 200, 40, 10
 PROPENSITY = "propensity"
-# The constant, and which one led: of that the propensity tells.
+# The constant, and which one was recommended: of that the propensity tells.
 _NOT_COMPARED = ("one", "recommended")
 
 # What an offer shows of one figure: the figure of each of its options.
@@ -50,7 +50,7 @@ class Stability(Struct, frozen=True):
 
 
 def stability(decisions: Sequence[ev.DecisionLogged]) -> tuple[Stability, ...]:
-    """Return the drift of each feature, and of propensities where chance had a part in the lead."""
+    """Return the drift of each feature, and of propensities where chance had a part in the recommendation."""
     rows = [d for d in decisions if all(len(o.x) == WIDTH for o in d.shown)]
     found = [
         _stability(name, rows, partial(_figure, at)) for at, name in enumerate(FEATURES) if name not in _NOT_COMPARED

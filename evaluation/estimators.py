@@ -1,10 +1,10 @@
 """Estimates with their intervals: shares, ratios, and off-policy ones, from decisions that were logged.
 
-Off-policy estimates say what reward another way to lead would have had. IPS weighs each reward by how much likelier the
-other way was to lead with the same option (Horvitz & Thompson 1952), SNIPS divides by the sum of the weights
-(Swaminathan & Joachims 2015), and the doubly robust estimate adds a model of the reward, which only has to be right
-where the weights are not (Dudík, Langford & Li 2011). Intervals are 95 %, by the normal approximation; the model is
-fitted on the other half of the decisions (Chernozhukov et al. 2018).
+Off-policy estimates say what reward another way to recommend would have had. IPS weighs each reward by how much
+likelier the other way was to recommend the same option (Horvitz & Thompson 1952), SNIPS divides by the sum of the
+weights (Swaminathan & Joachims 2015), and the doubly robust estimate adds a model of the reward, which only has to be
+right where the weights are not (Dudík, Langford & Li 2011). Intervals are 95 %, by the normal approximation; the model
+is fitted on the other half of the decisions (Chernozhukov et al. 2018).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _RIDGE = 1.0
 class Decision(Struct, frozen=True):
     """A decision that was logged, and what came of it.
 
-    rows: by option what it is like, any scale. lead: the option that led. propensities: by option, the probability
-    with which it was to lead. reward: 0 to 1.
+    rows: by option what it is like, any scale. recommended: number of the recommended option. propensities: by option,
+    the probability with which it was to be recommended. reward: 0 to 1.
     """
 
     rows: tuple[tuple[float, ...], ...]
-    lead: int
+    recommended: int
     propensities: tuple[float, ...]
     reward: float
 
@@ -48,7 +48,7 @@ class Estimated(Struct, frozen=True):
 
 
 class OffPolicy(Struct, frozen=True):
-    """What is estimated of another way to lead, and on how many decisions' worth of evidence."""
+    """What is estimated of another way to recommend, and on how many decisions' worth of evidence."""
 
     ips: Estimated
     snips: Estimated
@@ -58,17 +58,17 @@ class OffPolicy(Struct, frozen=True):
 
 
 def estimate(decisions: Sequence[Decision], target: Sequence[Sequence[float]]) -> OffPolicy:
-    """Return what the reward would have been had options led with the target's probabilities, by decision.
+    """Return what the reward would have been had options been recommended with the target's probabilities.
 
-    Raises ValueError with less than two decisions, or where the target leads with an option that never could.
+    Raises ValueError with less than two decisions, or where the target recommends an option that never could be.
     """
     if len(decisions) < 2:
         raise ValueError("an estimate needs at least two decisions")
     weights = []
     for number, (d, wanted) in enumerate(zip(decisions, target, strict=True)):
         if any(w > 0 and p <= 0 for w, p in zip(wanted, d.propensities, strict=True)):
-            raise ValueError(f"decision {number} could never have led as the target does")
-        weights.append(wanted[d.lead] / d.propensities[d.lead])
+            raise ValueError(f"decision {number} could never have recommended as the target does")
+        weights.append(wanted[d.recommended] / d.propensities[d.recommended])
     rewards = [d.reward for d in decisions]
     weighted = [w * r for w, r in zip(weights, rewards, strict=True)]
     mean_weight = fmean(weights)
@@ -134,15 +134,15 @@ def _doubly_robust(
         fitted = _fit([d for n, d in enumerate(decisions) if n % 2 != half])
         for n in range(half, len(decisions), 2):
             d = decisions[n]
-            said = [dot(fitted, _inputs(d, lead)) for lead in range(len(d.rows))]
-            scores[n] = dot(target[n], said) + weights[n] * (d.reward - said[d.lead])
+            said = [dot(fitted, _inputs(d, option)) for option in range(len(d.rows))]
+            scores[n] = dot(target[n], said) + weights[n] * (d.reward - said[d.recommended])
     return scores
 
 
-def _inputs(d: Decision, lead: int) -> list[float]:
-    """Return what the reward is modelled by: what the lead is like, and the offer on average."""
+def _inputs(d: Decision, option: int) -> list[float]:
+    """Return what the reward is modelled by: what the recommended option is like, and the offer on average."""
     count = len(d.rows)
-    return [1.0, *d.rows[lead], *(sum(column) / count for column in zip(*d.rows, strict=True))]
+    return [1.0, *d.rows[option], *(sum(column) / count for column in zip(*d.rows, strict=True))]
 
 
 def _fit(decisions: Sequence[Decision]) -> list[float]:
@@ -151,7 +151,7 @@ def _fit(decisions: Sequence[Decision]) -> list[float]:
     matrix = [[_RIDGE if i == j else 0.0 for j in range(size)] for i in range(size)]
     right = [0.0] * size
     for d in decisions:
-        x = _inputs(d, d.lead)
+        x = _inputs(d, d.recommended)
         for i, a in enumerate(x):
             if a:
                 row = matrix[i]

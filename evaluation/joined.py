@@ -28,7 +28,7 @@ class Ages(Struct, frozen=True):
 class Judged(Struct, frozen=True):
     """A decision with what is known of its offer.
 
-    accepted: whether any option was. option: which one, empty for none and where it cannot be told. reward: 0 to 1.
+    accepted: whether any option was. option: which one, empty for none and where it is not known. reward: 0 to 1.
     kept, missed: single instalments, over all of the plan's accounts. first_kept: whether the first three instalments
     of every account were all kept, None where that is not known. answered: its time to be answered is over. mature:
     nothing more counts. traits: the group it belongs to, by attribute.
@@ -45,8 +45,8 @@ class Judged(Struct, frozen=True):
     mature: bool
     traits: dict[str, str]
 
-    def foretold(self, option_id: str) -> ev.Candidate | None:
-        """Return what was foretold of an option; None where it was not weighed, as where the borrower proposed it."""
+    def candidate(self, option_id: str) -> ev.Candidate | None:
+        """Return what was predicted of an option; None where it was not weighed, as where the borrower proposed it."""
         for candidate in self.logged.candidates:
             if candidate.option_id == option_id and candidate.verdict == "kept":
                 return candidate
@@ -64,7 +64,7 @@ class Joined(Struct, frozen=True):
 def joined(events: Iterable[ev.Event], ages: Ages) -> Joined:
     """Return decisions and what came of them, in the order of the log. Raises ValueError where none was logged."""
     decisions: dict[str, ev.DecisionLogged] = {}
-    told: dict[str, dict[str, ev.OfferOutcomeReported]] = {}
+    outcomes: dict[str, dict[str, ev.OfferOutcomeReported]] = {}
     offers: dict[str, ev.OfferPublished] = {}
     accounts: dict[str, tuple[str, str]] = {}
     through = date.min
@@ -75,7 +75,7 @@ def joined(events: Iterable[ev.Event], ages: Ages) -> Joined:
                 decisions[event.offer_id] = event
             case ev.OfferOutcomeReported():
                 # Evidence adds up, so an event that a log holds twice must count once.
-                told.setdefault(event.offer_id, {})[event.event_id] = event
+                outcomes.setdefault(event.offer_id, {})[event.event_id] = event
             case ev.OfferPublished():
                 offers[event.offer_id] = event
             case ev.WorkoutRequested(debt=debt):
@@ -86,8 +86,8 @@ def joined(events: Iterable[ev.Event], ages: Ages) -> Joined:
         raise ValueError("no decision with options was logged")
     found = []
     for offer_id, decision in decisions.items():
-        if offer_id in told:
-            evidence = sorted(told[offer_id].values(), key=lambda e: e.business_date)
+        if offer_id in outcomes:
+            evidence = sorted(outcomes[offer_id].values(), key=lambda e: e.business_date)
             found.append(_judged(decision, evidence, offers.get(offer_id), accounts, through, ages))
     return Joined(list(decisions.values()), found, through)
 
@@ -126,39 +126,39 @@ def _judged(
 
 
 def _option(decision: ev.DecisionLogged, event: ev.OfferOutcomeReported, number: int) -> str:
-    """Return the option of a row of evidence: by its place where all are told, else by what it is like."""
+    """Return the option of a row of evidence: by its place where all are reported, else by what it is like."""
     if len(event.rows) == len(decision.shown):
         return decision.shown[number].option_id
     return next((o.option_id for o in decision.shown if o.x == event.rows[number].x), "")
 
 
 def first_kept(cells: Sequence[ev.CapacityCell], first: int) -> bool | None:
-    """Say whether the first so many instalments were all kept, by what was told of them in the order of days.
+    """Say whether the first so many instalments were all kept, by what was reported of them in the order of days.
 
     None where too few are known. An instalment that was said to be missed and was paid in time after all is taken to be
     the oldest that was missed, since payments go to what is oldest.
     """
-    told: list[bool] = []
+    kept_so_far: list[bool] = []
     for cell in cells:
         kept = cell.kept
         for _ in range(max(0, -cell.missed)):
-            if False not in told:
+            if False not in kept_so_far:
                 break
-            at = told.index(False)
+            at = kept_so_far.index(False)
             if kept > 0:
-                told[at] = True
+                kept_so_far[at] = True
                 kept -= 1
             else:
-                del told[at]
-        told += [False] * max(0, cell.missed)
-        told += [True] * max(0, kept)
+                del kept_so_far[at]
+        kept_so_far += [False] * max(0, cell.missed)
+        kept_so_far += [True] * max(0, kept)
         for _ in range(max(0, -kept)):
-            if True in told:
+            if True in kept_so_far:
                 # Of kept instalments it is the newest that a reversed payment leaves unpaid.
-                del told[len(told) - 1 - told[::-1].index(True)]
-    if False in told[:first]:
+                del kept_so_far[len(kept_so_far) - 1 - kept_so_far[::-1].index(True)]
+    if False in kept_so_far[:first]:
         return False
-    return True if len(told) >= first else None
+    return True if len(kept_so_far) >= first else None
 
 
 def _traits(offer: ev.OfferPublished, accounts: dict[str, tuple[str, str]]) -> dict[str, str]:

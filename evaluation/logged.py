@@ -17,7 +17,7 @@ from schemas import events as ev
 from state.learning import FEATURES, MILLI
 
 _BURDEN, _COST = FEATURES.index("burden"), FEATURES.index("cost")
-# Leads that chance had a part in: only of these anything can be said of another way to lead.
+# Recommendations that chance had a part in: only of these anything can be said of another way to recommend.
 _BY_CHANCE = ("learned", "challenger")
 _CONTROL = ("fixed", "holdout")
 
@@ -44,24 +44,25 @@ class Share(Struct, frozen=True):
 class OptionShare(Struct, frozen=True):
     """One option, over offers whose time to be answered is over.
 
-    shown, led: in how many it was, and led. chosen: in how many it was accepted. chosen_led: the share of those it led
-    in which it was. mature_led, reward_led: mature offers that it led, and their mean reward, whatever was accepted.
+    shown, recommended: in how many it was. chosen: in how many it was accepted. chosen_recommended: the share of those
+    that recommended it in which it was. mature_recommended, reward_recommended: mature offers that recommended it, and
+    their mean reward, whatever was accepted.
     plans, plans_kept: mature plans under it, and the share whose first three instalments were kept.
     """
 
     name: str
     shown: int
-    led: int
+    recommended: int
     chosen: int
-    chosen_led: float | None
-    mature_led: int
-    reward_led: float | None
+    chosen_recommended: float | None
+    mature_recommended: int
+    reward_recommended: float | None
     plans: int
     plans_kept: float | None
 
 
 class Model(Struct, frozen=True):
-    """What led by its name, how many versions of it, and how many decisions they made."""
+    """A model by its name, how many versions of it decided, and how many decisions they made."""
 
     name: str
     versions: int
@@ -73,9 +74,9 @@ class Report(Struct, frozen=True):
 
     answered: offers whose time to be answered is over and of which it is known what came. mature: of these, those of
     which nothing more counts, so that their rewards are final. unresolved: mature plans of which too few instalments
-    are known, paused ones mostly. estimates: by way to lead; empty where chance had no part in any lead.
-    against_fixed, acceptance_ratio: learned leads against the fixed order. acceptance_alone: of offers with a single
-    option.
+    are known, paused ones mostly. estimates: by way to recommend; empty where chance had no part in any.
+    against_fixed, acceptance_ratio: learned recommendations against the fixed order. acceptance_alone: of offers with a
+    single option.
     """
 
     decisions: int
@@ -149,13 +150,15 @@ def _notes(
     if not mature:
         notes.append("No offer is mature yet, so nothing is said of rewards, and nothing of plans that were kept.")
     elif not estimates:
-        notes.append("Chance had no part in any lead of a mature offer, so nothing can be said of another way to lead.")
+        notes.append(
+            "Chance had no part in the recommendation of any mature offer, so nothing can be said of another way."
+        )
     if against is None:
-        notes.append("Learned leads and the fixed order do not both have two mature offers: rewards are not compared.")
+        notes.append("Learned and fixed recommendations do not both have two mature offers: rewards are not compared.")
     if accepted is None:
         notes.append(
-            f"Learned leads and the fixed order do not both have {LEAST_GROUP} answered offers, or nothing that the "
-            "fixed order led was accepted: acceptance is not compared."
+            f"Learned and fixed recommendations do not both have {LEAST_GROUP} answered offers, or nothing that the "
+            "fixed order recommended was accepted: acceptance is not compared."
         )
     if any("jurisdiction" not in j.traits for j in log.judged):
         notes.append(
@@ -174,7 +177,7 @@ def _estimates(mature: Sequence[Judged]) -> dict[str, OffPolicy]:
 
 
 def _against_fixed(answered: Sequence[Judged], mature: Sequence[Judged]) -> tuple[Estimated | None, Estimated | None]:
-    """Return by how much the reward of learned leads differs, and how many times as often they are accepted."""
+    """Return by how much the reward of learned offers differs, and how many times as often they are accepted."""
     rewards = [[j.reward for j in mature if j.logged.arm in groups] for groups in (("learned",), _CONTROL)]
     learned, control = ([j.accepted for j in answered if j.logged.arm in groups] for groups in (("learned",), _CONTROL))
     compared = min(len(learned), len(control)) >= LEAST_GROUP and any(control)
@@ -185,7 +188,7 @@ def _against_fixed(answered: Sequence[Judged], mature: Sequence[Judged]) -> tupl
 
 
 def by_fixed_order(d: ev.DecisionLogged) -> list[float]:
-    """Return the probabilities with which the fixed order leads: the lowest instalment, then the lowest cost."""
+    """Return the probabilities with which the fixed order recommends: the lowest instalment, then the lowest cost."""
     first = min(d.shown, key=lambda o: (o.x[_BURDEN], o.x[_COST], o.option_id))
     return [1.0 if o is first else 0.0 for o in d.shown]
 
@@ -200,7 +203,7 @@ WAYS: dict[str, Callable[[ev.DecisionLogged], list[float]]] = {
 def _decision(j: Judged) -> Decision:
     names = [o.option_id for o in j.logged.shown]
     return Decision(
-        # The first feature is a constant and the last says what led; the estimator knows both.
+        # The first feature is a constant and the last says what was recommended; the estimator knows both.
         tuple(tuple(v / MILLI for v in o.x[1:-1]) for o in j.logged.shown),
         names.index(j.logged.chosen or ""),
         tuple(o.propensity for o in j.logged.shown),
@@ -247,16 +250,16 @@ def _options(answered: Sequence[Judged]) -> tuple[OptionShare, ...]:
             parts[option.option_id].append(j)
     found = []
     for name, part in sorted(parts.items()):
-        led = [j for j in part if j.logged.chosen == name]
-        rewards = [j.reward for j in led if j.mature]
+        recommended = [j for j in part if j.logged.chosen == name]
+        rewards = [j.reward for j in recommended if j.mature]
         plans = _plans([j for j in part if j.option == name])
         found.append(
             OptionShare(
                 name,
                 len(part),
-                len(led),
+                len(recommended),
                 sum(j.option == name for j in part),
-                _mean([j.option == name for j in led]),
+                _mean([j.option == name for j in recommended]),
                 len(rewards),
                 _mean(rewards),
                 len(plans),

@@ -48,17 +48,17 @@ def _parity(found: Sequence[tuple[dict[str, str], bool]]) -> tuple[Group, ...]:
     groups: list[Group] = []
     for attribute in ATTRIBUTES:
         counts: dict[str, tuple[int, int]] = {}
-        for traits, came in found:
+        for traits, counted in found:
             if attribute in traits:
                 count, of = counts.get(traits[attribute], (0, 0))
-                counts[traits[attribute]] = count + came, of + 1
+                counts[traits[attribute]] = count + counted, of + 1
         large = {name: (count, of) for name, (count, of) in counts.items() if of >= LEAST_GROUP}
         highest = max(large, key=lambda name: (large[name][0] / large[name][1], large[name][1], name), default=None)
         for name, (count, of) in sorted(counts.items()):
             if name not in large or highest is None:
                 groups.append(Group(attribute, name, of, None, None, "too small"))
             elif name == highest or not large[highest][0]:
-                # Where nothing came of any, all are alike.
+                # Where none of any group is counted, all are alike.
                 groups.append(Group(attribute, name, of, share(count, of), None, "highest"))
             else:
                 against = ratio(count, of, *large[highest])

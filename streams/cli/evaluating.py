@@ -1,4 +1,4 @@
-"""`reprieve evaluate`: what logged decisions say of the way options were led, and of other ways."""
+"""`reprieve evaluate`: what logged decisions say of the way options were recommended, and of other ways."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from streams.cli.writing import see_apart, write
 def evaluate_command(inputs: tuple[Path, ...], policy: str | None, html: Path | None, as_json: bool) -> None:
     """Judge logged decisions: off-policy estimates, acceptance and keeping, calibration, drift, groups.
 
-    Rewards and keeping are told of offers that are mature by the policy alone.
+    Rewards and keeping are reported of offers that are mature by the policy alone.
     """
     if html is not None:
         see_apart(html, [*inputs, *([policy] if policy else [])])
@@ -66,13 +66,13 @@ def _print(found: Report) -> None:
     )
     for note in found.notes:
         console.print(note)
-    shares = Table("lead chosen by", "answered", "accepted", "mature", "reward", "plans", "plans kept")
+    shares = Table("recommended by", "answered", "accepted", "mature", "reward", "plans", "plans kept")
     for s in found.groups:
         mature = f"{s.mature:,}", figure(s.reward), f"{s.plans:,}", percent(s.plans_kept)
         shares.add_row(s.name, f"{s.offers:,}", percent(s.accepted), *mature)
     console.print(shares)
     if found.estimates:
-        table = Table("had options been led by", "SNIPS", "doubly robust", "effective sample", title="Estimated reward")
+        table = Table("if recommended by", "SNIPS", "doubly robust", "effective sample", title="Estimated reward")
         for name, e in found.estimates.items():
             both = (f"{x.value:.3f} ({x.low:.3f} to {x.high:.3f})" for x in (e.snips, e.doubly_robust))
             table.add_row(name, *both, f"{e.effective_sample_size:,.1f}")
@@ -81,7 +81,7 @@ def _print(found: Report) -> None:
         if calibrated is not None:
             b = calibrated.overall
             console.print(
-                f"{what}: {percent(b.foretold)} foretold, {percent(b.came)} came, of {b.offers:,}; "
+                f"{what}: {percent(b.predicted)} predicted, {percent(b.observed)} observed, of {b.offers:,}; "
                 f"expected calibration error {calibrated.expected_error:.3f}"
             )
     for stability in found.drift:

@@ -82,7 +82,7 @@ def test_what_cannot_be_estimated_is_refused() -> None:
     one = Decision(((0.0,), (1.0,)), 0, (1.0, 0.0), 1.0)
     with pytest.raises(ValueError, match="at least two decisions"):
         estimate([one], [(1.0, 0.0)])
-    with pytest.raises(ValueError, match="decision 1 could never have led"):
+    with pytest.raises(ValueError, match="decision 1 could never have recommended"):
         estimate([one, one], [(1.0, 0.0), (0.0, 1.0)])
     with pytest.raises(ValueError, match="at least two values"):
         difference([1.0], [1.0, 2.0])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from evaluation.calibration import Foretold, acceptance, calibration, keeping
+from evaluation.calibration import Predicted, acceptance, calibration, keeping
 from evaluation.drift import reading_of, shift
 from evaluation.estimators import ratio, share
 from evaluation.joined import Ages, first_kept, joined
@@ -265,8 +265,8 @@ def test_the_report_says_what_it_rests_on(told: Any) -> None:
     ]
     assert told["acceptance_ratio"] is None
     assert told["notes"] == [
-        "Learned leads and the fixed order do not both have 30 answered offers, or nothing that the fixed order led "
-        "was accepted: acceptance is not compared."
+        "Learned and fixed recommendations do not both have 30 answered offers, or nothing that the fixed order "
+        "recommended was accepted: acceptance is not compared."
     ]
 
 
@@ -289,14 +289,24 @@ def test_acceptance_counts_answered_and_rewards_mature_offers(told: Any) -> None
 
 
 def test_options_count_as_shown_recommended_accepted_kept(told: Any) -> None:
-    names = ("name", "shown", "led", "chosen", "chosen_led", "mature_led", "reward_led", "plans", "plans_kept")
+    names = (
+        "name",
+        "shown",
+        "recommended",
+        "chosen",
+        "chosen_recommended",
+        "mature_recommended",
+        "reward_recommended",
+        "plans",
+        "plans_kept",
+    )
     assert [tuple(option[name] for name in names) for option in told["options"]] == [
         (A, 8, 5, 4, near(0.6), 5, near(0.46), 3, near(2 / 3)),
         (B, 7, 3, 2, near(2 / 3), 2, near(0.8), 1, 1.0),
     ]
 
 
-BIN = ("offers", "foretold", "came", "low", "high")
+BIN = ("offers", "predicted", "observed", "low", "high")
 
 
 def tuples(bins: Any) -> list[tuple[Any, ...]]:
@@ -319,7 +329,7 @@ def test_predicted_acceptance_is_set_against_what_happened(told: Any) -> None:
     ]
     assert found["expected_error"] == near(2 / 7)
     assert found["brier"] == near(0.68 / 7)
-    assert {m: (b["offers"], b["foretold"], b["came"]) for m, b in found["months"].items()} == {
+    assert {m: (b["offers"], b["predicted"], b["observed"]) for m, b in found["months"].items()} == {
         "2026-01": (2, near(0.45), 0.5),
         "2026-02": (4, near(0.55), 0.5),
         "2026-03": (1, near(0.9), 1.0),
@@ -330,7 +340,7 @@ def test_predicted_acceptance_is_set_against_what_happened(told: Any) -> None:
 
 def test_predicted_keeping_is_set_against_three_instalments(told: Any) -> None:
     found = told["keeping"]
-    assert (found["overall"]["offers"], found["overall"]["foretold"], found["overall"]["came"]) == (
+    assert (found["overall"]["offers"], found["overall"]["predicted"], found["overall"]["observed"]) == (
         3,
         near(2.2 / 3),
         near(2 / 3),
@@ -342,7 +352,7 @@ def test_predicted_keeping_is_set_against_three_instalments(told: Any) -> None:
     ]
     assert found["expected_error"] == near(1 / 3)
     assert found["brier"] == near(0.46 / 3)
-    assert {m: (b["offers"], b["foretold"], b["came"]) for m, b in found["months"].items()} == {
+    assert {m: (b["offers"], b["predicted"], b["observed"]) for m, b in found["months"].items()} == {
         "2026-01": (2, near(0.75), 0.5),
         "2026-02": (1, near(0.7), 1.0),
     }
@@ -361,8 +371,8 @@ def test_a_model_right_of_three_instalments_is_calibrated() -> None:
             said.append(moved(decision, date(2026, month, 6), A, kept=int(kept), missed=int(not kept)))
     found = report([*said, closed(END)], AGES).keeping
     assert found is not None
-    assert found.overall.foretold == near(0.512)
-    assert found.overall.came == near(64 / 125)
+    assert found.overall.predicted == near(0.512)
+    assert found.overall.observed == near(64 / 125)
     assert found.expected_error == near(0.0)
 
 
@@ -470,10 +480,10 @@ def test_the_page_shows_the_figures() -> None:
     shown = tables(html)
     # Worked out above.
     by_model = [e.doubly_robust for e in found.estimates.values()]
-    assert [row[3] for row in shown["Mean reward by way to lead"]] == [
+    assert [row[3] for row in shown["Mean reward by way to recommend"]] == [
         f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in by_model
     ]
-    assert shown["By how the lead was chosen"] == [
+    assert shown["By how the recommended option was chosen"] == [
         ["borrower", "1", "100.0%", "1", "1.000", "1", "100.0%", "3", "0"],
         ["fixed", "1", "0.0%", "1", "0.000", "0", "–", "0", "0"],
         ["holdout", "2", "100.0%", "2", "0.650", "1", "100.0%", "4", "0"],
@@ -485,12 +495,12 @@ def test_the_page_shows_the_figures() -> None:
         ["a", "8", "5", "4", "60.0%", "5", "0.460", "3", "66.7%"],
         ["b", "7", "3", "2", "66.7%", "2", "0.800", "1", "100.0%"],
     ]
-    assert [[row[0], row[1], row[2], row[4]] for row in shown["Mean reward by way to lead"]] == [
+    assert [[row[0], row[1], row[2], row[4]] for row in shown["Mean reward by way to recommend"]] == [
         ["as it was", "0.533 [-0.036, 1.103]", "0.533 [-0.036, 1.103]", "3.0 of 3"],
         ["fixed order", "0.417 [-0.400, 1.233]", "0.385 [-0.419, 1.188]", "1.9 of 3"],
         ["uniform", "0.408 [0.008, 0.809]", "0.467 [-0.072, 1.005]", "2.9 of 3"],
     ]
-    assert shown["Acceptance: by size of what was foretold, and by month of the offer"] == [
+    assert shown["Acceptance: by size of the prediction, and by month of the offer"] == [
         ["bin 1", "2", "25.0%", "0.0%", "0.0% to 65.8%"],
         ["bin 2", "1", "50.0%", "0.0%", "0.0% to 79.3%"],
         ["bin 3", "2", "65.0%", "100.0%", "34.2% to 100.0%"],
@@ -500,14 +510,16 @@ def test_the_page_shows_the_figures() -> None:
         ["2026-02", "4", "55.0%", "50.0%", "15.0% to 85.0%"],
         ["2026-03", "1", "90.0%", "100.0%", "20.7% to 100.0%"],
     ]
-    assert len(shown["Keeping: by size of what was foretold, and by month of the offer"]) == 5
+    assert len(shown["Keeping: by size of the prediction, and by month of the offer"]) == 5
     assert (
-        "Of 7 offers 57.1% were foretold and 57.1% came; expected calibration error 0.286, Brier score 0.097." in html
+        "Of 7 offers 57.1% were predicted and 57.1% observed; expected calibration error 0.286, Brier score 0.097."
+        in html
     )
     assert (
-        "Of 3 offers 73.3% were foretold and 66.7% came; expected calibration error 0.333, Brier score 0.153." in html
+        "Of 3 offers 73.3% were predicted and 66.7% observed; expected calibration error 0.333, Brier score 0.153."
+        in html
     )
-    assert "<title>2 offers: 0.650 foretold, 1.000 came</title>" in html
+    assert "<title>2 offers: 0.650 predicted, 1.000 observed</title>" in html
     assert "fixed order: mean reward +0.100 [" in html
     assert "10 decisions with options from 2026-01-10 to 2026-07-25, in a log that goes through 2026-07-31" in html
     assert "Of 8 offers the time to be answered is over" in html
@@ -640,7 +652,7 @@ def test_a_borrowers_proposal_counts_for_keeping_only() -> None:
     said, decision = decided("o", date(2026, 1, 5), "borrower", A, {A: 1.0}, {A: (5000, 7000)})
     judged = joined([*said, became(decision, date(2026, 1, 6), A, 1000, kept=3), closed(END)], AGES).judged
     assert acceptance(judged) == []
-    assert keeping(judged) == [Foretold("2026-01", 0.7, True)]
+    assert keeping(judged) == [Predicted("2026-01", 0.7, True)]
 
 
 def test_of_a_plan_over_two_accounts_six_instalments_are_first() -> None:
@@ -767,9 +779,9 @@ def test_a_shift_is_cut_at_quantiles_and_read_as_is_usual() -> None:
 
 
 def test_bins_do_not_part_what_was_foretold_alike() -> None:
-    found = calibration([Foretold("2026-01", 0.5, n % 2 == 0) for n in range(10)])
+    found = calibration([Predicted("2026-01", 0.5, n % 2 == 0) for n in range(10)])
     assert found is not None
-    assert [(b.offers, b.foretold, b.came) for b in found.bins] == [(10, 0.5, 0.5)]
+    assert [(b.offers, b.predicted, b.observed) for b in found.bins] == [(10, 0.5, 0.5)]
     assert calibration([]) is None
 
 
@@ -808,7 +820,7 @@ def test_the_command_tells_maturity_by_the_policy(tmp_path: Path) -> None:
     shown = CliRunner().invoke(cli, ["evaluate", "--input", str(log), "--policy", "learning_on"])
     assert shown.exit_code == 0
     assert "8 offers answered, 7 of them mature (150 days)" in " ".join(shown.output.split())
-    assert "keeping: 73.3% foretold, 66.7% came, of 3; expected calibration error 0.333" in " ".join(
+    assert "keeping: 73.3% predicted, 66.7% observed, of 3; expected calibration error 0.333" in " ".join(
         shown.output.split()
     )
 
