@@ -1,8 +1,8 @@
 """`python -m bench.guardrails [--runs N]`: how often chance alone trips a guardrail, and how soon what goes wrong does.
 
 Days of offers are drawn with known shares, the hold-out has the house's share of them, and guardrails are looked at
-each day as the learner does it. First nothing is wrong for three years; then, after a good year, of learned leads none
-is accepted, eight times as many plans break, or one in five offers meets a complaint.
+each day as the learner does it. First nothing is wrong for three years; then, after a good year, none of
+the learned recommendations is accepted, eight times as many plans break, or one in five offers meets a complaint.
 """
 
 from __future__ import annotations

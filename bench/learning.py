@@ -1,7 +1,7 @@
 """`python -m bench.learning [--seeds N] [--offers N] [--plot FILE]`: what learning is worth, against a known truth.
 
-By seed the same offers are led by uniform choice, by the fixed order, by what was learned, and by the best lead in
-truth. Regret is the reward that was to be expected less than under the best leads. Estimates from logged decisions are
+By seed options are recommended by uniform choice, by the fixed order, by what was learned, and by the best in
+truth. Regret is the reward that was to be expected less than under the best. Estimates from logged decisions are
 held against the truth, and two shares of borrowers that are treated alike are compared, where nothing may be found.
 """
 
@@ -29,7 +29,7 @@ WAYS = ("uniform", "fixed order", "learned", "best")
 
 
 class Trial(NamedTuple):
-    """What one seed gave, by way to lead."""
+    """What one seed gave, by way to recommend."""
 
     regrets: dict[str, list[float]]
     rewards: dict[str, float]
@@ -43,7 +43,7 @@ def given(seed: int, offers: int) -> list[Opportunity]:
 
 
 def trial(seed: int, offers: int) -> Trial:
-    """Let a seed's offers be led in each way."""
+    """Recommend options of a seed's offers in each way."""
     chances = given(seed, offers)
     played = {
         "uniform": play(chances, Uniform()),
@@ -54,8 +54,14 @@ def trial(seed: int, offers: int) -> Trial:
     return Trial(
         {way: list(accumulate(p.regrets)) for way, p in played.items()},
         {way: sum(p.rewards) / MILLI / offers for way, p in played.items()},
-        {way: mean(c.recovered(lead) for c, lead in zip(chances, p.leads, strict=True)) for way, p in played.items()},
-        {way: mean(c.cured(lead) for c, lead in zip(chances, p.leads, strict=True)) for way, p in played.items()},
+        {
+            way: mean(c.recovered(option) for c, option in zip(chances, p.recommended, strict=True))
+            for way, p in played.items()
+        },
+        {
+            way: mean(c.cured(option) for c, option in zip(chances, p.recommended, strict=True))
+            for way, p in played.items()
+        },
     )
 
 
@@ -63,26 +69,26 @@ def decisions(chances: Sequence[Opportunity], played: Played) -> list[Decision]:
     """Return what a log holds of offers."""
     return [
         Decision(
-            # Without the constant and the lead, of which the estimator has its own.
+            # Without the constant and the recommendation, of which the estimator has its own.
             tuple(tuple(v / MILLI for v in row_of(o, c.context, recommended=False)[1:-1]) for o in c.context.options),
-            lead,
+            recommended,
             tuple(propensities),
             reward / MILLI,
         )
-        for c, lead, propensities, reward in zip(
-            chances, played.leads, played.propensities, played.rewards, strict=True
+        for c, recommended, propensities, reward in zip(
+            chances, played.recommended, played.propensities, played.rewards, strict=True
         )
     ]
 
 
 def by_fixed_order(chance: Opportunity) -> list[float]:
-    """Return the probabilities with which the fixed order leads: certainty."""
-    lead = FixedOrder().rank(chance.context).recommended
-    return [1.0 if o.option_id == lead else 0.0 for o in chance.context.options]
+    """Return the probabilities with which the fixed order recommends: certainty."""
+    recommended = FixedOrder().rank(chance.context).recommended
+    return [1.0 if o.option_id == recommended else 0.0 for o in chance.context.options]
 
 
 def judged(seed: int, offers: int) -> tuple[OffPolicy, float]:
-    """Return what is estimated of the fixed order from leads by chance, and the truth."""
+    """Return what is estimated of the fixed order from recommendations by chance, and the truth."""
     chances = given(seed, offers)
     target = [by_fixed_order(c) for c in chances]
     truth = sum(c.expected(t.index(1.0)) for c, t in zip(chances, target, strict=True)) / offers
@@ -140,7 +146,9 @@ def main() -> None:
         nulls = list(pool.map(partial(alike, offers=1_000), range(200, 200 + asked.judged)))
     uniform = statistics.fmean(t.regrets["uniform"][-1] for t in trials)
     print(f"{asked.seeds} seeds of {asked.offers:,} offers\n")
-    print("| lead by | cumulative regret | of uniform's | reward an offer | recovered by plans | cured by plans |")
+    print(
+        "| recommended by | cumulative regret | of uniform's | reward an offer | recovered by plans | cured by plans |"
+    )
     print("|---|---|---:|---|---|---|")
     for way in WAYS:
         regret = statistics.fmean(t.regrets[way][-1] for t in trials)

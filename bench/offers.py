@@ -69,11 +69,11 @@ def main() -> None:
             f"{count} debts: median {statistics.median(times):.2f} ms, p95 {times[len(times) * 95 // 100]:.2f} ms, "
             f"{plans} of {borrowers} with a plan; target < 5 ms"
         )
-    learned_leads(borrowers)
+    learned_recommendations(borrowers)
 
 
-def learned_leads(offers: int) -> None:
-    """Measure the choice of a lead by what was learned from as many offers before, with its propensities."""
+def learned_recommendations(offers: int) -> None:
+    """Measure a recommendation by what was learned from as many offers before, with its propensities."""
     chances = list(opportunities(2 * offers, 1, default_book().policy_for("CN", "personal_loan")))
     ranker = learned(Posterior(play(chances[:offers], learned).statistics))
     times = []
@@ -82,7 +82,8 @@ def learned_leads(offers: int) -> None:
         ranker.rank(chance.context)
         times.append((time.perf_counter() - began) * 1000)
     times.sort()
-    print(f"a learned lead: median {statistics.median(times):.2f} ms, p95 {times[len(times) * 95 // 100]:.2f} ms more")
+    median, p95 = statistics.median(times), times[len(times) * 95 // 100]
+    print(f"a learned recommendation: median {median:.2f} ms, p95 {p95:.2f} ms more")
 
 
 if __name__ == "__main__":

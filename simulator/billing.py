@@ -7,7 +7,7 @@ from datetime import date
 
 from schemas import events as ev
 from simulator.chance import keyed, unit
-from simulator.envelope import SOURCE, at
+from simulator.envelope import envelope
 from simulator.population import Account, Borrower, Population
 from simulator.truth import Shock, means_of
 
@@ -18,9 +18,7 @@ PURPOSE = "repayment_planning"
 def opened(people: Population, borrower: Borrower, account: Account) -> ev.AccountOpened:
     """Return the opening of an account; a card's principal is its usual balance."""
     return ev.AccountOpened(
-        event_id=f"open-{account.account_id}",
-        occurred_at=at(people.start, 0),
-        source=SOURCE,
+        **envelope(f"open-{account.account_id}", people.start, 0),
         account_id=account.account_id,
         borrower_id=borrower.borrower_id,
         product=account.product,
@@ -36,9 +34,7 @@ def opened(people: Population, borrower: Borrower, account: Account) -> ev.Accou
 def statement(borrower: Borrower, account: Account, asked: ev.Instalment, today: date) -> ev.InstalmentBilled:
     """Return a card's statement, sent today."""
     return ev.InstalmentBilled(
-        event_id=f"bill-{account.account_id}-{asked.number}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"bill-{account.account_id}-{asked.number}", today, borrower.place.hour),
         account_id=account.account_id,
         number=asked.number,
         due_on=asked.due_on,
@@ -51,9 +47,7 @@ def statement(borrower: Borrower, account: Account, asked: ev.Instalment, today:
 def closed(borrower: Borrower, account: Account, reason: str, today: date) -> ev.AccountClosed:
     """Return the end of an account."""
     return ev.AccountClosed(
-        event_id=f"close-{account.account_id}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"close-{account.account_id}", today, borrower.place.hour),
         account_id=account.account_id,
         reason=reason,
         closed_on=today,
@@ -68,11 +62,8 @@ def profile(
     Bureaus know debts and a score but no income; borrowers round, and those who declare forget a little.
     """
     consent_id = f"consent-{borrower.borrower_id}-{kind}"
-    when = at(today, borrower.place.hour)
     yield ev.ConsentGranted(
-        event_id=f"grant-{borrower.borrower_id}-{kind}-{occasion}",
-        occurred_at=when,
-        source=SOURCE,
+        **envelope(f"grant-{borrower.borrower_id}-{kind}-{occasion}", today, borrower.place.hour),
         borrower_id=borrower.borrower_id,
         consent_id=consent_id,
         purpose=PURPOSE,
@@ -81,9 +72,7 @@ def profile(
     noise = 0.97 + 0.06 * unit(borrower.key, NOISE, len(occasion))
     told = kind != "bureau"
     yield ev.ProfileReported(
-        event_id=f"profile-{borrower.borrower_id}-{kind}-{occasion}",
-        occurred_at=when,
-        source=SOURCE,
+        **envelope(f"profile-{borrower.borrower_id}-{kind}-{occasion}", today, borrower.place.hour),
         borrower_id=borrower.borrower_id,
         kind=kind,
         as_of=today,

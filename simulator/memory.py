@@ -121,8 +121,6 @@ class Memory:
                     held = self.offers.get(said.borrower_id)
                     if held is not None and held.offer.offer_id == said.offer_id:
                         del self.offers[said.borrower_id]
-                case _:
-                    pass
         return acted
 
     def forget_calm(self) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas import events as ev
-from simulator.envelope import SOURCE, at
+from simulator.envelope import SOURCE, envelope
 from simulator.population import Account, Borrower, Population
 
 # Instalments of before the start; those that come are numbered after them.
@@ -46,9 +46,7 @@ def taken_over(people: Population, borrower: Borrower, account: Account, bits: i
     paid = past[: EARLIER - len(unpaid)]
     as_of = people.start - timedelta(days=1)
     event = ev.OpeningPosition(
-        event_id=f"position-{account.account_id}",
-        occurred_at=at(people.start, 0),
-        source=SOURCE,
+        **envelope(f"position-{account.account_id}", people.start, 0),
         account_id=account.account_id,
         borrower_id=borrower.borrower_id,
         product=account.product,

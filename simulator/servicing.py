@@ -72,8 +72,6 @@ class ServicedWorld(World):
                 case ev.AccountRestored() | ev.InputNotApplied(code="closed_with_balance"):
                     self._ended.discard(said.account_id)
                     self._later(today, CLOSE_AGAIN_DAYS, partial(self._close_again, *self._account(said.account_id)))
-                case _:
-                    pass
         for event in super().day(today, outputs):
             yield from self._serviced(event, today)
 
@@ -128,8 +126,6 @@ class ServicedWorld(World):
                 yield from self._waive_interest(event, today)
             case ev.AccountClosed(reason="repaid"):
                 self._return_last_payment(event, today)
-            case _:
-                pass
 
     # -- how accounts begin
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from msgspec.structs import replace
 
 from schemas import events as ev
-from simulator.envelope import SOURCE, at
+from simulator.envelope import at, envelope
 from simulator.population import Account, Borrower
 
 
@@ -30,9 +30,7 @@ def debit_fee(borrower: Borrower, account: Account, asked: ev.Instalment, today:
     """Return the fee for a debit that was returned, put on the instalment that it was for."""
     name = f"{account.account_id}-{asked.number}"
     return ev.InstalmentAdjusted(
-        event_id=f"fee-{name}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"fee-{name}", today, borrower.place.hour),
         adjustment_id=f"F-{name}",
         account_id=account.account_id,
         number=asked.number,
@@ -48,9 +46,7 @@ def goodwill(
     """Return a waiver of a quarter of an instalment's interest, after a contact `lag` days past its due date."""
     name = f"{account.account_id}-{asked.number}-{lag}"
     return ev.InstalmentAdjusted(
-        event_id=f"goodwill-{name}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"goodwill-{name}", today, borrower.place.hour),
         adjustment_id=f"W-{name}",
         account_id=account.account_id,
         number=asked.number,
@@ -63,9 +59,7 @@ def goodwill(
 def adjustment_reversed(borrower: Borrower, adjusted: ev.InstalmentAdjusted, today: date) -> ev.AdjustmentReversed:
     """Return the withdrawal of an adjustment."""
     return ev.AdjustmentReversed(
-        event_id=f"{adjusted.event_id}-reversed",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"{adjusted.event_id}-reversed", today, borrower.place.hour),
         adjustment_id=adjusted.adjustment_id,
         account_id=adjusted.account_id,
         reversed_on=today,
@@ -91,9 +85,7 @@ def _reversed(
     borrower: Borrower, paid: ev.PaymentReceived, event_id: str, reason: str, today: date
 ) -> ev.PaymentReversed:
     return ev.PaymentReversed(
-        event_id=event_id,
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(event_id, today, borrower.place.hour),
         payment_id=paid.payment_id,
         account_id=paid.account_id,
         reversed_on=today,
@@ -106,9 +98,7 @@ def revised(
 ) -> ev.ScheduleRevised:
     """Return the first revision of a loan's schedule. What is prepaid is an instalment of its own."""
     return ev.ScheduleRevised(
-        event_id=f"revise-{account.account_id}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"revise-{account.account_id}", today, borrower.place.hour),
         account_id=account.account_id,
         revision=1,
         effective_on=today,
@@ -132,9 +122,7 @@ def moved(borrower: Borrower, promise: ev.PromiseMade, today: date) -> ev.Promis
 def reopened(borrower: Borrower, account: Account, reason: str, today: date) -> ev.AccountReopened:
     """Return the reopening of a closed account."""
     return ev.AccountReopened(
-        event_id=f"reopen-{account.account_id}-{today.isoformat()}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"reopen-{account.account_id}-{today.isoformat()}", today, borrower.place.hour),
         account_id=account.account_id,
         reopened_on=today,
         reason=reason,
@@ -144,9 +132,7 @@ def reopened(borrower: Borrower, account: Account, reason: str, today: date) -> 
 def joined(borrower: Borrower, account: Account, role: ev.PartyRole, today: date) -> ev.PartyChanged:
     """Return that somebody who is no borrower of the population answers for an account too."""
     return ev.PartyChanged(
-        event_id=f"party-{account.account_id}",
-        occurred_at=at(today, borrower.place.hour),
-        source=SOURCE,
+        **envelope(f"party-{account.account_id}", today, borrower.place.hour),
         account_id=account.account_id,
         borrower_id=f"{borrower.borrower_id}-{role}",
         from_on=today,

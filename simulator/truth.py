@@ -8,7 +8,7 @@ here was estimated from answers to offers, since no public data has any; the sig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import exp
 
 from msgspec import Struct
@@ -39,14 +39,14 @@ class Deal(Struct, frozen=True, gc=False):
     """What an option asks for and gives.
 
     instalment: the largest, minor units a month. rate_cut: share of the contract rate that is cut, 0 to 1.
-    waived: share of what is owed that is forgiven, 0 to 1. lead: whether it is the first one shown.
+    waived: share of what is owed that is forgiven, 0 to 1. recommended: whether it is the one recommended.
     """
 
     instalment: int
     term_months: int
     rate_cut: float = 0.0
     waived: float = 0.0
-    lead: bool = False
+    recommended: bool = False
 
 
 class Situation(Struct, frozen=True, gc=False):
@@ -103,7 +103,7 @@ def burden(instalment: int, surplus: int) -> float:
 def appeal(deal: Deal, of: Situation) -> float:
     """Return the odds of a deal against doing nothing.
 
-    exp(1.6 − 2.4·burden − 0.015·months + 0.8·rate cut + 1.5·waived + 0.5 if it leads) · (0.3 + 0.7·willingness)
+    exp(1.6 − 2.4·burden − 0.015·months + 0.8·rate cut + 1.5·waived + 0.5 if recommended) · (0.3 + 0.7·willingness)
     """
     score = (
         1.6
@@ -111,7 +111,7 @@ def appeal(deal: Deal, of: Situation) -> float:
         - 0.015 * deal.term_months
         + 0.8 * deal.rate_cut
         + 1.5 * deal.waived
-        + (0.5 if deal.lead else 0.0)
+        + (0.5 if deal.recommended else 0.0)
     )
     return exp(score) * (0.3 + 0.7 * of.willingness)
 
@@ -138,10 +138,12 @@ def keeping(deal: Deal, of: Situation) -> float:
     return (0.8 + 0.2 * of.willingness) / (1 + exp(-score))
 
 
-def deals_of(offer: ev.OfferPublished, contract_rate_bps: int, owed: int) -> tuple[Deal, ...]:
-    """Return the deals of an offer's options. owed: all that is outstanding, minor units."""
+def deals_of(
+    options: Iterable[ev.Option], recommended_id: str | None, contract_rate_bps: int, owed: int
+) -> tuple[Deal, ...]:
+    """Return options as deals. owed: all that is outstanding, minor units."""
     deals = []
-    for option in offer.options:
+    for option in options:
         waived = option.waived.principal + option.waived.interest + option.waived.fees + option.waived.penalty
         deals.append(
             Deal(
@@ -149,7 +151,7 @@ def deals_of(offer: ev.OfferPublished, contract_rate_bps: int, owed: int) -> tup
                 term_months=option.term_months,
                 rate_cut=_share(contract_rate_bps - option.annual_rate_bps, contract_rate_bps),
                 waived=_share(waived, owed),
-                lead=option.option_id == offer.recommended_option_id,
+                recommended=option.option_id == recommended_id,
             )
         )
     return tuple(deals)

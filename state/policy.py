@@ -305,18 +305,18 @@ class Parties(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Learning(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is learned from answers, and how far it may decide which option leads.
+    """What is learned from answers, and how far it may decide which option is recommended.
 
-    mode: `off` learns nothing; `shadow` learns, and the fixed order leads; `on` lets what was learned lead.
-    exploration_bps: share of leads that are left to chance, so that every propensity is known and positive.
-    holdout_bps: share of borrowers for whom the fixed order always leads, by which the others are measured.
-    challenger, challenger_bps: another way to lead, for a further share of borrowers.
+    mode: `off` learns nothing; `shadow` learns, and the fixed order recommends; `on` lets what was learned recommend.
+    exploration_bps: share of recommendations that are left to chance, so that every propensity is known and positive.
+    holdout_bps: share of borrowers for whom the fixed order always recommends, by which the others are measured.
+    challenger, challenger_bps: another way to recommend, for a further share of borrowers.
     fade_bps: what is kept of all evidence from one day to the next. maturity_days: how long after an offer what
     becomes of its plan still counts.
-    least_acceptance_bps: the guardrail trips where the acceptance of learned leads falls below this share of that of
-    the fixed order; most_broken_bps, most_complaints_bps: where more of learned leads' plans break for the instalments
-    that fell due, or offers meet complaints, than this share of the fixed order's. guardrail_offers: of each, before it
-    is looked at. guardrail_days: how far back it looks, or further where there are fewer offers than that.
+    least_acceptance_bps: the guardrail trips where the acceptance of learned recommendations falls below this share of
+    that of the fixed order; most_broken_bps, most_complaints_bps: where more of learned offers' plans break for the
+    instalments that fell due, or offers meet complaints, than this share of the fixed order's. guardrail_offers: of
+    each, before it is looked at. guardrail_days: how far back it looks, or further where there are fewer offers.
     guardrail_deviations: by how many standard deviations of chance the two have to differ.
     guardrail_reset_id: a number above all earlier ones lets what was learned decide again after a breach.
     """

@@ -1,8 +1,8 @@
 """The learner agent: adds up what offers have taught, and tells all planners once a day.
 
 Evidence only adds up, so its order does not matter and what several workers gathered is one model. At a day's close
-what is old fades, guardrails are looked at, and what was learned is told to every partition; planners decide by it from
-the next business date on, wherever they run.
+what is old fades, guardrails are looked at, and what was learned is published to every partition; planners decide by
+it from the next business date on, wherever they run.
 """
 
 from __future__ import annotations

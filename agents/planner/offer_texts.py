@@ -225,7 +225,7 @@ class DisclosedTerms(Struct, frozen=True):
 def disclosures_of(
     keys: Iterable[str], terms: DisclosedTerms, messages: Messages, *, agreed: bool = False
 ) -> dict[str, str]:
-    """Return what the policy's keys want stated, of the leading option of an offer or of what was agreed.
+    """Return what the policy's keys want stated, of the recommended option of an offer or of what was agreed.
 
     A key that has no text is stated by name, so that it is seen to be missing and not left out.
     """

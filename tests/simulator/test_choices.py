@@ -22,10 +22,10 @@ CHANCES = list(opportunities(COUNT, 11, default_book().policy_for("CN", "persona
 def test_what_comes_of_offers_is_what_is_expected_of_them() -> None:
     rewards, expected = [], []
     for n, chance in enumerate(CHANCES):
-        lead = n % len(chance.accepted)
-        assert sum(chance.accepted[lead]) < 1
-        rewards.append(chance.outcome(lead)[1] / MILLI)
-        expected.append(chance.expected(lead))
+        recommended = n % len(chance.accepted)
+        assert sum(chance.accepted[recommended]) < 1
+        rewards.append(chance.outcome(recommended)[1] / MILLI)
+        expected.append(chance.expected(recommended))
     error = float(np.std(np.array(rewards) - np.array(expected))) / COUNT**0.5
     assert abs(fmean(rewards) - fmean(expected)) < 3 * error
 
@@ -35,7 +35,7 @@ def test_the_best_recommendation_has_no_regret_and_sells_more() -> None:
     for chance in CHANCES[:50]:
         for option in range(len(chance.kept)):
             assert chance.accepted[option][option] == max(
-                chance.accepted[lead][option] for lead in range(len(chance.kept))
+                chance.accepted[recommended][option] for recommended in range(len(chance.kept))
             )
 
 
@@ -76,12 +76,12 @@ def of_mabwiser(chances: list[Opportunity]) -> float:
     for number, chance in enumerate(chances):
         context = _context(chance)
         expected = mab.predict_expectations([context])
-        lead = max(range(len(chance.kept)), key=expected.__getitem__)
-        waiting.append((lead, chance.outcome(lead)[1] / MILLI, context))
+        recommended = max(range(len(chance.kept)), key=expected.__getitem__)
+        waiting.append((recommended, chance.outcome(recommended)[1] / MILLI, context))
         if number % 20 == 19 and len(waiting) > 50:
             told, waiting = waiting[:-50], waiting[-50:]
             mab.partial_fit([a for a, _, _ in told], [r for _, r, _ in told], [c for _, _, c in told])
-        regret += max(map(chance.expected, range(len(chance.kept)))) - chance.expected(lead)
+        regret += max(map(chance.expected, range(len(chance.kept)))) - chance.expected(recommended)
     return regret
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UsageError
-from simulator.datasets import Wheel, cache_folder, fetched, member
-from simulator.frames import read_frame
+from simulator.datasets import Wheel, cache_folder, fetched, member, read_frame
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ deals = st.builds(
     term_months=st.integers(1, 120),
     rate_cut=st.floats(0, 1),
     waived=st.floats(0, 1),
-    lead=st.booleans(),
+    recommended=st.booleans(),
 )
 situations = st.builds(Situation, surplus=st.integers(-(10**6), 10**7), willingness=st.floats(0, 1))
 shares = st.floats(0, 1)
@@ -69,7 +69,7 @@ def test_more_surplus_never_makes_a_deal_harder(deal: Deal, of: Situation, extra
 @repeatable
 @given(deals, situations, shares)
 def test_the_lead_and_the_willing_are_accepted_more(deal: Deal, of: Situation, willing: float) -> None:
-    assert appeal(changed(deal, lead=True), of) > appeal(changed(deal, lead=False), of)
+    assert appeal(changed(deal, recommended=True), of) > appeal(changed(deal, recommended=False), of)
     low, high = sorted((of.willingness, willing))
     assert appeal(deal, Situation(of.surplus, low)) <= appeal(deal, Situation(of.surplus, high))
 
