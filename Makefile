@@ -91,13 +91,13 @@ chaos: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-# The compiled core, and all tests of it on what was built.
+# The compiled readers, and the tests of all that reads by them.
 compiled: $(VENV)/.dev
 	rm -rf build/compiled && mkdir -p build/compiled
 	REPRIEVE_COMPILED=1 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w build/compiled .
 	$(BIN)/python -m zipfile -e build/compiled/*.whl build/compiled
-	cp -r tests bench pyproject.toml build/compiled
-	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest -n $(WORKERS) tests/agents tests/state $(ARGS)
+	cp -r tests bench pyproject.toml setup.py README.md LICENSE build/compiled
+	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest -n $(WORKERS) tests/schemas tests/streams $(ARGS)
 
 # Pins every package with its hashes, for every platform from Python 3.11 on; names no index.
 lock: $(VENV)/.python

@@ -1,4 +1,4 @@
-"""Avro's binary encoding of our records: readers and writers compiled from schemas, one Python function a record.
+"""Avro's binary encoding of our records: readers made from plans, writers from schemas, a Python function a record.
 
 A reader takes the bytes and a position and returns the struct and the position after it. It checks every
 range on the way. Anything out of the ordinary makes it raise one of `REFUSALS`, and then
@@ -17,26 +17,20 @@ bytes end too early.
 
 from __future__ import annotations
 
-import re
 import struct
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from schemas import read_plan as plans
 from schemas.events import Event
 from schemas.validation import ID_PATTERN
 
 Reader = Callable[[bytes, int], tuple[Event, int]]
 Writer = Callable[[Event], bytes]
 REFUSALS = (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, struct.error)
-# In a fitted schema: why no value can be taken that has this type.
-REFUSED = "refused"
-# By logical type, how many of its units are a millisecond, to which an instant is cut.
-PER_MILLISECOND = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
@@ -145,7 +139,6 @@ def bytes_of_instant(value: datetime) -> bytes:
     return bytes_of_long(millis_of(value))
 
 
-_KEPT_NAMES = 4_096
 _INFINITY = float("inf")
 
 # A number of one, two or three bytes in line, since calling costs more than reading.
@@ -190,11 +183,22 @@ while True:
     for _ in range(m{d}):"""
 
 
+_LEAVES = {
+    "text": f"{_SLICE}\n{{v}} = str(data[i:j], 'utf-8')\ni = j",
+    # Stricter than the pattern, and far quicker; what differs is left to the plain reader.
+    "id": f"{_SLICE}\n{{v}} = str(data[i:j], 'utf-8')\ni = j\n"
+    "if not (0 < len({v}) <= 64 and {v}.isprintable() and ' ' not in {v}):\n    raise ValueError",
+    "bytes": f"{_SLICE}\n{{v}} = data[i:j]\ni = j",
+    "boolean": "{v} = booleans[data[i]]\ni += 1",
+    "double": "{v} = double(data, i)[0]\ni += 8\nif not -infinity < {v} < infinity:\n    raise ValueError",
+    "date": "{v} = days.get(data[i : i + 3])\nif {v} is None:\n    {v}, i = day(data, i)\nelse:\n    i += 3",
+}
+
+
 class _Source:
     """Writes and compiles functions, a record each."""
 
-    def __init__(self, names: Mapping[str, Any]) -> None:
-        self._names = names
+    def __init__(self) -> None:
         self.scope: dict[str, Any] = {}
 
     def _bind(self, stem: str, value: object) -> str:
@@ -203,45 +207,18 @@ class _Source:
         return name
 
 
-class UnsupportedSchemaError(Exception):
-    """A schema that is read plainly: its types differ from the struct's in kind, or a field is missing."""
-
-
-def compile_reader(schema: Any, names: Mapping[str, Any], event: type[Event]) -> Reader:
-    """Return the reader of a writer's record into an event type.
-
-    schema, names: as `contracts.parsed` gives them. Fields that the event type does not know are
-    read over; fields that the writer does not know take the event's defaults.
-    Raises UnsupportedSchemaError.
-    """
-    source = _ReaderSource(names)
-    reader: Reader = source.scope[source.record(schema, msgspec.inspect.type_info(event))]
+def reader_of(plan: plans.Record) -> Reader:
+    """Return the reader of a plan, in Python."""
+    source = _ReaderSource()
+    reader: Reader = source.scope[source.record(plan)]
     return reader
 
 
-def kept(check: Callable[[str], bool]) -> tuple[dict[bytes, str], Callable[[bytes], str]]:
-    """Return a table of checked strings that come again and again, and the function that fills it.
-
-    A currency, a source or a channel is so decoded and checked once, and exists once.
-    """
-    table: dict[bytes, str] = {}
-
-    def name(raw: bytes) -> str:
-        text = raw.decode()
-        if not check(text):
-            raise ValueError
-        if len(table) < _KEPT_NAMES:
-            table[raw] = text
-        return text
-
-    return table, name
-
-
 class _ReaderSource(_Source):
-    """Writes and compiles the functions that read one writer's schema."""
+    """Writes and compiles the functions that read by one plan."""
 
-    def __init__(self, names: Mapping[str, Any]) -> None:
-        super().__init__(names)
+    def __init__(self) -> None:
+        super().__init__()
         self.scope |= {
             "unsigned": unsigned,
             "long": long,
@@ -251,178 +228,71 @@ class _ReaderSource(_Source):
             "instant": instant,
             "instant_of": instant_of,
             "double": struct.Struct("<d").unpack_from,
+            "booleans": {0: False, 1: True},
             "infinity": _INFINITY,
         }
-        self._functions: dict[tuple[str, object], str] = {}
+        self._functions: dict[int, str] = {}
 
-    def record(self, schema: Any, kind: Any) -> str:
+    def record(self, plan: plans.Record) -> str:
         """Compile a record's function into the scope and return its name."""
-        if kind is not None and not isinstance(kind, msgspec.inspect.StructType):
-            raise UnsupportedSchemaError
-        cls = None if kind is None else kind.cls
-        done = self._functions.get((schema["name"], cls))
-        if done is not None:
-            return done
-        attributes = {} if kind is None else {f.encode_name: f for f in kind.fields}
-        # Known before its body is made, so that a record may hold itself.
-        name = self._functions[schema["name"], cls] = f"read_{len(self._functions)}"
+        if id(plan) in self._functions:
+            return self._functions[id(plan)]
         body: list[str] = []
         arguments: list[str] = []
-        for number, field in enumerate(schema["fields"]):
-            known = attributes.pop(field["name"], None)
-            variable = f"v{number}"
-            body += self._lines(field["type"], None if known is None else known.type, variable, 0)
-            if known is not None:
-                arguments.append(f"{known.name}={variable}")
-        if any(f.required for f in attributes.values()):
-            raise UnsupportedSchemaError
-        made = "None" if cls is None else f"{self._bind(cls.__name__, cls)}({', '.join(arguments)})"
+        for number, (attribute, part) in enumerate(plan.fields):
+            body += self._lines(part, f"v{number}", 0)
+            if attribute is not None:
+                arguments.append(f"{attribute}=v{number}")
+        made = "None" if plan.cls is None else f"{self._bind(plan.cls.__name__, plan.cls)}({', '.join(arguments)})"
+        name = self._functions[id(plan)] = f"read_{len(self.scope)}"
         lines = [f"def {name}(data, i):", *_indented(body), f"    return {made}, i"]
         # Only names of ours and numbers are in the lines: what a foreign schema calls things is bound as a value.
-        exec(compile("\n".join(lines), f"<reader of {schema['name']}>", "exec"), self.scope)  # nosec B102
+        exec(compile("\n".join(lines), f"<reader of {plan.cls and plan.cls.__name__}>", "exec"), self.scope)  # nosec B102
         return name
 
-    def _lines(self, schema: Any, kind: Any, v: str, depth: int) -> list[str]:
-        """Return the lines that read a value into the variable `v`; `kind` None reads over it."""
-        if isinstance(schema, str) and schema in self._names:
-            schema = self._names[schema]
-        if isinstance(schema, list):
-            return self._union(schema, kind, v, depth)
-        if isinstance(schema, dict) and REFUSED in schema:
-            raise UnsupportedSchemaError
-        type_ = schema if isinstance(schema, str) else schema["type"]
-        logical = None if isinstance(schema, str) else schema.get("logicalType")
-        match type_:
-            case "record":
-                return [f"{v}, i = {self.record(schema, kind)}(data, i)"]
-            case "enum":
-                return self._enum(schema, kind, v)
-            case "array":
-                return self._array(schema, kind, v, depth)
-            case "map":
-                return self._map(schema, kind, v, depth)
-            case "string":
-                return self._string(kind, v)
-            case "bytes" if kind is None or isinstance(kind, msgspec.inspect.BytesType):
-                return [*_SLICE.split("\n"), f"{v} = data[i:j]", "i = j"]
-            case "boolean" if kind is None or isinstance(kind, msgspec.inspect.BoolType):
-                return [f"{v} = {self._bind('booleans', {0: False, 1: True})}[data[i]]", "i += 1"]
-            case "double" if kind is None or isinstance(kind, msgspec.inspect.FloatType):
+    def _lines(self, plan: plans.Plan, v: str, depth: int) -> list[str]:
+        """Return the lines that read a value into the variable `v`."""
+        match plan:
+            case plans.Record():
+                return [f"{v}, i = {self.record(plan)}(data, i)"]
+            case plans.Optional(null, value):
                 return [
-                    f"{v} = double(data, i)[0]",
-                    "i += 8",
-                    f"if not -infinity < {v} < infinity:",
+                    "n = data[i]",
+                    "i += 1",
+                    f"if n == {2 * null}:",
+                    f"    {v} = None",
+                    f"elif n == {2 * (1 - null)}:",
+                    *_indented(self._lines(value, v, depth)),
+                    "else:",
                     "    raise ValueError",
                 ]
-            case "int" if logical == "date" and isinstance(kind, msgspec.inspect.DateType):
-                return [
-                    f"{v} = days.get(data[i : i + 3])",
-                    f"if {v} is None:",
-                    f"    {v}, i = day(data, i)",
-                    "else:",
-                    "    i += 3",
-                ]
-            case "long" if (
-                logical in PER_MILLISECOND
-                and logical != "timestamp-millis"
-                and isinstance(kind, msgspec.inspect.DateTimeType)
-            ):
-                return [*_NUMBER.format(v=v).split("\n"), f"{v} = instant_of({v} // {PER_MILLISECOND[logical]})"]
-            case "long" if logical == "timestamp-millis" and isinstance(kind, msgspec.inspect.DateTimeType):
+            case plans.Array(item):
+                body = [*self._lines(item, f"item{depth}", depth + 1), f"items{depth}.append(item{depth})"]
+                return [f"items{depth} = []", *_blocks(depth), *_indented(body, 8), f"{v} = tuple(items{depth})"]
+            case plans.Map(value):
+                key = self._lines(plans.Leaf("text"), f"key{depth}", depth + 1)
+                body = [*key, *self._lines(value, f"item{depth}", depth + 1), f"items{depth}[key{depth}] = item{depth}"]
+                return [f"items{depth} = {{}}", *_blocks(depth), *_indented(body, 8), f"{v} = items{depth}"]
+            case plans.Enum(symbols):
+                table = {2 * index: symbol for index, symbol in enumerate(symbols) if symbol is not None}
+                return [f"{v} = {self._bind('symbols', table)}[data[i]]", "i += 1"]
+            case plans.Integer(low, high):
+                return [*_NUMBER.format(v=v).split("\n"), *_within(v, low, high)]
+            case plans.Instant(1):
                 return [f"{v}, i = instant(data, i)"]
-            case "int" | "long" if kind is None or (isinstance(kind, msgspec.inspect.IntType) and logical is None):
-                return self._integer(type_, kind, v)
-        raise UnsupportedSchemaError
-
-    def _integer(self, type_: str, kind: Any, v: str) -> list[str]:
-        lines = _NUMBER.format(v=v).split("\n")
-        bits = 31 if type_ == "int" else 63
-        low, high = -(2**bits), 2**bits - 1
-        if kind is not None:
-            low = low if kind.ge is None else max(low, kind.ge)
-            high = high if kind.le is None else min(high, kind.le)
-        if high == 2**63 - 1:
-            return lines if low == -(2**63) else [*lines, f"if {v} < {low}:", "    raise ValueError"]
-        return [*lines, f"if not {low} <= {v} <= {high}:", "    raise ValueError"]
-
-    def _string(self, kind: Any, v: str) -> list[str]:
-        lines = _SLICE.split("\n")
-        if kind is None:
-            return [*lines, f"{v} = str(data[i:j], 'utf-8')", "i = j"]
-        if not isinstance(kind, msgspec.inspect.StrType):
-            raise UnsupportedSchemaError
-        if kind.pattern == ID_PATTERN:
-            # Stricter than the pattern, and far quicker; what differs is left to the plain reader.
-            return [
-                *lines,
-                f"{v} = str(data[i:j], 'utf-8')",
-                "i = j",
-                f"if not (0 < len({v}) <= 64 and {v}.isprintable() and ' ' not in {v}):",
-                "    raise ValueError",
-            ]
-        if kind.pattern is None and kind.max_length is None:
-            return [*lines, f"{v} = str(data[i:j], 'utf-8')", "i = j"]
-        table, fill = kept(_check_of(kind))
-        known, name = self._bind("kept", table.get), self._bind("name", fill)
-        return [*lines, "raw = data[i:j]", f"{v} = {known}(raw) or {name}(raw)", "i = j"]
-
-    def _enum(self, schema: Any, kind: Any, v: str) -> list[str]:
-        symbols = schema["symbols"]
-        if kind is not None and not isinstance(kind, msgspec.inspect.LiteralType | msgspec.inspect.StrType):
-            raise UnsupportedSchemaError
-        allowed = kind.values if isinstance(kind, msgspec.inspect.LiteralType) else symbols
-        table = {2 * index: symbol for index, symbol in enumerate(symbols[:64]) if kind is None or symbol in allowed}
-        return [f"{v} = {self._bind('symbols', table)}[data[i]]", "i += 1"]
-
-    def _union(self, branches: list[Any], kind: Any, v: str, depth: int) -> list[str]:
-        if "null" not in branches or len(branches) != 2:
-            raise UnsupportedSchemaError
-        null = branches.index("null")
-        inner = None
-        if kind is not None:
-            if not isinstance(kind, msgspec.inspect.UnionType) or len(kind.types) != 2:
-                raise UnsupportedSchemaError
-            (inner,) = (t for t in kind.types if not isinstance(t, msgspec.inspect.NoneType))
-        return [
-            "n = data[i]",
-            "i += 1",
-            f"if n == {2 * null}:",
-            f"    {v} = None",
-            f"elif n == {2 * (1 - null)}:",
-            *_indented(self._lines(branches[1 - null], inner, v, depth)),
-            "else:",
-            "    raise ValueError",
-        ]
-
-    def _array(self, schema: Any, kind: Any, v: str, depth: int) -> list[str]:
-        inner = None
-        if kind is not None:
-            if not isinstance(kind, msgspec.inspect.VarTupleType):
-                raise UnsupportedSchemaError
-            inner = kind.item_type
-        item, items = f"item{depth}", f"items{depth}"
-        body = [*self._lines(schema["items"], inner, item, depth + 1), f"{items}.append({item})"]
-        return [f"{items} = []", *_blocks(depth), *_indented(body, 8), f"{v} = tuple({items})"]
-
-    def _map(self, schema: Any, kind: Any, v: str, depth: int) -> list[str]:
-        inner = None
-        if kind is not None:
-            if not isinstance(kind, msgspec.inspect.DictType):
-                raise UnsupportedSchemaError
-            inner = kind.value_type
-        key, item, items = f"key{depth}", f"item{depth}", f"items{depth}"
-        body = [
-            *self._string(None, key),
-            *self._lines(schema["values"], inner, item, depth + 1),
-            f"{items}[{key}] = {item}",
-        ]
-        return [f"{items} = {{}}", *_blocks(depth), *_indented(body, 8), f"{v} = {items}"]
+            case plans.Instant(units):
+                return [*_NUMBER.format(v=v).split("\n"), f"{v} = instant_of({v} // {units})"]
+            case plans.Name(table, fill):
+                known, name = self._bind("kept", table.get), self._bind("name", fill)
+                return [*_SLICE.split("\n"), "raw = data[i:j]", f"{v} = {known}(raw) or {name}(raw)", "i = j"]
+            case plans.Leaf(kind):
+                return _LEAVES[kind].format(v=v).split("\n")
 
 
-def _check_of(kind: msgspec.inspect.StrType) -> Callable[[str], bool]:
-    least, most = kind.min_length or 0, sys.maxsize if kind.max_length is None else kind.max_length
-    search = re.compile(kind.pattern or "").search
-    return lambda text: least <= len(text) <= most and search(text) is not None
+def _within(v: str, low: int, high: int) -> list[str]:
+    if high < 2**63 - 1:
+        return [f"if not {low} <= {v} <= {high}:", "    raise ValueError"]
+    return [f"if {v} < {low}:", "    raise ValueError"] if low > -(2**63) else []
 
 
 def _blocks(depth: int) -> list[str]:
@@ -461,7 +331,8 @@ class _WriterSource(_Source):
     """Writes and compiles the functions that write one contract."""
 
     def __init__(self, names: Mapping[str, Any]) -> None:
-        super().__init__(names)
+        super().__init__()
+        self._names = names
         self._texts: dict[str, bytes] = {}
         self.scope |= {
             "text": bytes_of_text,

@@ -26,24 +26,20 @@ from typing import Any, TypeVar
 import msgspec
 
 from schemas import contracts
-from schemas.binary_encoding import (
-    PER_MILLISECOND,
-    REFUSALS,
-    REFUSED,
-    Reader,
-    UnsupportedSchemaError,
-    compile_reader,
-    date_of,
-    instant_of,
-    long,
-)
+from schemas.binary_encoding import REFUSALS, Reader, date_of, instant_of, long
 from schemas.errors import InvalidEventError
 from schemas.events import EVENT_TYPES, FIELD_ALIASES, RECORD_ALIASES, Event
+from schemas.read_plan import MAX_DEPTH, PER_MILLISECOND, REFUSED, UnsupportedSchemaError, plan_of
 from schemas.validation import typed, unknown_type
+
+try:
+    # Where it was built, which is optional.
+    from schemas.avro_reader import reader_of
+except ImportError:
+    from schemas.binary_encoding import reader_of
 
 Schema = Any
 T = TypeVar("T")
-MAX_DEPTH = 64
 _UNITS = dict(zip(PER_MILLISECOND, ("milliseconds", "microseconds", "nanoseconds"), strict=True))
 REMEDY = "Check that the producer wrote it with the schema that its header names, and that nothing cut it short."
 _INSTANT = "timestamp-millis"
@@ -448,7 +444,7 @@ def reading_of(writer: Any, names: Mapping[str, Any]) -> Reading:
             "unknown_schema", f"The schema of {name} is nested too deeply. Write it flatter."
         ) from error
     try:
-        return Reading(event, Plain(writer, names), compile_reader(writer, names, event))
+        return Reading(event, Plain(writer, names), reader_of(plan_of(writer, names, event)))
     except (UnsupportedSchemaError, SyntaxError, RecursionError):
         # Python compiles no code that is nested as deeply as a schema may be.
         return Reading(event, Plain(writer, names), None)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support import compiled_readers as compiled
+
 IN_CI = os.environ.get("CI") == "true"
 
 # A broker that lives for a minute is not worth what the JVM's second compiler takes: a third of its time on two cores.
@@ -34,6 +36,16 @@ def pytest_runtest_makereport(
 def repository() -> Path:
     """Return the root of the source tree."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def compiled_readers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder below which the compiled readers of this tree were built."""
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler (cc)")
+    folder = tmp_path_factory.mktemp("compiled")
+    compiled.build(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

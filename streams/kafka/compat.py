@@ -23,6 +23,14 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 from aiokafka.structs import OffsetAndMetadata
 
+# Where it was built, which is optional, records are read without their headers (`streams/kafka/record_reader.pyx`).
+LightRecord: Any
+try:
+    from streams.kafka.record_reader import Record as LightRecord
+    from streams.kafka.record_reader import read_records
+except ImportError:
+    LightRecord = read_records = None  # type: ignore[assignment]
+
 # -- bytes of records that are damaged
 #
 # aiokafka raises CorruptRecordException where a checksum is wrong. Of bytes that no checksum guards, or that a producer
@@ -99,6 +107,9 @@ class _LenientOnDemand:
             return self._read()
 
     def _read(self) -> Iterator[Any]:
+        light = None if read_records is None else read_records(self._data)
+        if light is not None:
+            return iter(light)
         try:
             return iter(list(self._batch))
         except (UnicodeDecodeError, CorruptRecordException) as error:
@@ -152,6 +163,17 @@ def _set_first_error(self: fetcher.Fetcher, tp: TopicPartition, error: BaseExcep
         _set_error(self, tp, error)
 
 
+_consumer_record = fetcher.PartitionRecords._consumer_record
+
+
+def _light_record(self: fetcher.PartitionRecords, tp: TopicPartition, record: Any) -> Any:
+    """Hand a light record over as it is: aiokafka's own is made of its headers."""
+    if type(record) is not LightRecord:
+        return _consumer_record(self, tp, record)
+    record.topic, record.partition = tp
+    return record
+
+
 def fetcher_error(consumer: AIOKafkaConsumer) -> BaseException | None:
     """Return what ended a consumer's fetcher: `getmany` does not raise it, and waits for what nobody fetches."""
     found = consumer._fetcher
@@ -162,6 +184,7 @@ def patch_fetchers() -> None:
     """Let all consumers of this process read records with such headers, and outlive a second error."""
     fetcher.MemoryRecords = LenientRecords
     fetcher.Fetcher._set_error = _set_first_error
+    fetcher.PartitionRecords._consumer_record = _light_record
 
 
 # -- consumers: positions, offsets with metadata, members of a group
