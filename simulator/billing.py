@@ -70,20 +70,20 @@ def profile(
     )
     income, expenses = means_of(borrower, shock)
     noise = 0.97 + 0.06 * unit(borrower.key, NOISE, len(occasion))
-    told = kind != "bureau"
+    stated = kind != "bureau"
     yield ev.ProfileReported(
         **envelope(f"profile-{borrower.borrower_id}-{kind}-{occasion}", today, borrower.place.hour),
         borrower_id=borrower.borrower_id,
         kind=kind,
         as_of=today,
         consent_id=consent_id,
-        monthly_income=round(income * noise) // 1_000 * 1_000 if told else None,
-        monthly_expenses=expenses * (95 if kind == "declared" else 100) // 100_000 * 1_000 if told else None,
+        monthly_income=round(income * noise) // 1_000 * 1_000 if stated else None,
+        monthly_expenses=expenses * (95 if kind == "declared" else 100) // 100_000 * 1_000 if stated else None,
         other_debt_payments=borrower.other_debt,
-        household_size=borrower.household if told else None,
+        household_size=borrower.household if stated else None,
         region=borrower.place.jurisdiction,
-        credit_score=None if told else borrower.credit_score,
-        employment=(shock.kind if shock else "employed") if told else None,
+        credit_score=None if stated else borrower.credit_score,
+        employment=(shock.kind if shock else "employed") if stated else None,
         currency=borrower.place.currency,
         time_zone=borrower.place.time_zone,
         locale=borrower.place.locale,

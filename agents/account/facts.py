@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
@@ -260,141 +261,77 @@ def _not_folded(d: DayFold, fact: ev.Event) -> None:
 def _register(
     kind: type[F],
     prefix: str,
-    natural_id: Callable[[F], str],
+    natural_id: str | Callable[[F], str],
+    own_date: str | None,
     *,
-    own_date: Callable[[F], date | None],
     apply: Callable[[DayFold, F], None],
     check: Callable[[F, AccountState, Rules], None] = _fits,
     effective_date: Callable[[F, Rules], date] | None = None,
     before_accrual: bool = False,
 ) -> None:
+    """Add a type of fact to FACTS; its natural id and its own date may be given as the names of its fields."""
+    named = [name for name in (natural_id, own_date) if isinstance(name, str)]
+    if unknown := set(named).difference(kind.__struct_fields__):
+        raise AttributeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
+    id_of = attrgetter(natural_id) if isinstance(natural_id, str) else natural_id
+    date_of: Callable[[F], date | None] = attrgetter(own_date) if own_date else lambda event: None
+
     def stated_or_occurred(event: F, rules: Rules) -> date:
-        return own_date(event) or _occurred(event, rules)
+        return date_of(event) or _occurred(event, rules)
 
     dated = effective_date or stated_or_occurred
-    FACTS[kind] = FactType(len(FACTS), prefix, natural_id, own_date, dated, check, apply, before_accrual)
+    FACTS[kind] = FactType(len(FACTS), prefix, id_of, date_of, dated, check, apply, before_accrual)
 
 
-# In the order in which facts of one day are folded.
-_register(ev.AccountOpened, "account", lambda e: "", own_date=lambda e: e.opened_on, apply=_not_folded)
-_register(ev.OpeningPosition, "position", lambda e: "", own_date=lambda e: e.as_of, apply=_not_folded)
+# In the order in which facts of one day are folded. Whose a hold is depends on who is a party, and a hold pauses the
+# interest of the very day on which it starts: these count before the day's interest accrues.
+_register(ev.AccountOpened, "account", lambda e: "", "opened_on", apply=_not_folded)
+_register(ev.OpeningPosition, "position", lambda e: "", "as_of", apply=_not_folded)
 _register(
     ev.PartyChanged,
     "party",
     lambda e: f"{e.borrower_id}/{e.from_on}",
-    own_date=lambda e: e.from_on,
-    check=_check_party,
+    "from_on",
     apply=change_party,
-    # Whose a hold is depends on who is a party.
+    check=_check_party,
     before_accrual=True,
 )
-_register(
-    ev.AccountReopened,
-    "reopened",
-    lambda e: f"{e.reopened_on}",
-    own_date=lambda e: e.reopened_on,
-    apply=reopen_account,
-)
-_register(
-    ev.ScheduleRevised,
-    "schedule",
-    lambda e: f"{e.revision:09d}",
-    own_date=lambda e: e.effective_on,
-    apply=revise_schedule,
-)
+_register(ev.AccountReopened, "reopened", lambda e: f"{e.reopened_on}", "reopened_on", apply=reopen_account)
+_register(ev.ScheduleRevised, "schedule", lambda e: f"{e.revision:09d}", "effective_on", apply=revise_schedule)
 _register(
     ev.InstalmentBilled,
     "bill",
     lambda e: f"{e.number:09d}",
-    own_date=lambda e: e.billed_on,
-    effective_date=lambda e, rules: billed_from((e,), rules),
-    check=_check_bill,
+    "billed_on",
     apply=bill_instalment,
+    check=_check_bill,
+    effective_date=lambda e, rules: billed_from((e,), rules),
 )
-_register(
-    ev.InstalmentAdjusted,
-    "adjustment",
-    lambda e: e.adjustment_id,
-    own_date=lambda e: e.effective_on,
-    apply=adjust_instalment,
-)
-_register(
-    ev.AdjustmentReversed,
-    "adjustment_reversal",
-    lambda e: e.adjustment_id,
-    own_date=lambda e: e.reversed_on,
-    apply=_not_folded,
-)
-_register(
-    ev.HoldPlaced,
-    "hold",
-    lambda e: e.hold_id,
-    own_date=lambda e: e.from_on,
-    check=_check_hold,
-    apply=_place_hold,
-    # A hold pauses the interest of the very day on which it starts.
-    before_accrual=True,
-)
-_register(
-    ev.HoldReleased,
-    "release",
-    lambda e: e.hold_id,
-    own_date=lambda e: e.released_on,
-    apply=_release_hold,
-    before_accrual=True,
-)
-_register(
-    ev.PlanActivated,
-    "plan",
-    lambda e: e.plan_id,
-    own_date=lambda e: e.activated_on,
-    check=_check_currency,
-    apply=activate,
-)
+_register(ev.InstalmentAdjusted, "adjustment", "adjustment_id", "effective_on", apply=adjust_instalment)
+_register(ev.AdjustmentReversed, "adjustment_reversal", "adjustment_id", "reversed_on", apply=_not_folded)
+_register(ev.HoldPlaced, "hold", "hold_id", "from_on", apply=_place_hold, check=_check_hold, before_accrual=True)
+_register(ev.HoldReleased, "release", "hold_id", "released_on", apply=_release_hold, before_accrual=True)
+_register(ev.PlanActivated, "plan", "plan_id", "activated_on", apply=activate, check=_check_currency)
 _register(
     ev.PlanReviewRequested,
     "plan_review",
     lambda e: f"{e.plan_id}/{e.requested_on}",
-    own_date=lambda e: None,
-    effective_date=lambda e, rules: e.requested_on,
+    None,
     apply=request_review,
+    effective_date=lambda e, rules: e.requested_on,
 )
-_register(
-    ev.PaymentReceived,
-    "payment",
-    lambda e: e.payment_id,
-    own_date=lambda e: e.value_on,
-    check=_check_payment,
-    apply=post_payment,
-)
+_register(ev.PaymentReceived, "payment", "payment_id", "value_on", apply=post_payment, check=_check_payment)
 _register(
     ev.PaymentReversed,
     "reversal",
     lambda e: f"{e.payment_id}/{e.reversal_id}" if e.reversal_id else e.payment_id,
-    own_date=lambda e: e.reversed_on,
+    "reversed_on",
     apply=_not_folded,
 )
+_register(ev.PaymentFailed, "failure", "payment_id", "failed_on", apply=report_failed_payment)
+_register(ev.ContactAttempted, "contact", "attempt_id", None, apply=_count_attempt)
+_register(ev.PromiseMade, "promise", "promise_id", None, apply=_note_promise)
+_register(ev.BadDebtReviewed, "review", "review_id", None, apply=_note_review, check=_check_ground)
 _register(
-    ev.PaymentFailed,
-    "failure",
-    lambda e: e.payment_id,
-    own_date=lambda e: e.failed_on,
-    apply=report_failed_payment,
-)
-_register(ev.ContactAttempted, "contact", lambda e: e.attempt_id, own_date=lambda e: None, apply=_count_attempt)
-_register(ev.PromiseMade, "promise", lambda e: e.promise_id, own_date=lambda e: None, apply=_note_promise)
-_register(
-    ev.BadDebtReviewed,
-    "review",
-    lambda e: e.review_id,
-    own_date=lambda e: None,
-    check=_check_ground,
-    apply=_note_review,
-)
-_register(
-    ev.AccountClosed,
-    "closed",
-    lambda e: f"{e.closed_on or e.occurred_at.date()}",
-    own_date=lambda e: e.closed_on,
-    apply=close_account,
+    ev.AccountClosed, "closed", lambda e: f"{e.closed_on or e.occurred_at.date()}", "closed_on", apply=close_account
 )

@@ -332,10 +332,10 @@ def _tell(update: BorrowerUpdate, account: str, policies: PolicyBook) -> None:
         reason = "hold"
     contact = _contact(s, case, policy, update.today, allowed=not reason)
     said = [*contact.channels, *(f"{millis(w.not_before)}-{millis(w.not_after)}" for w in contact.windows)]
-    told = hash_of("|".join((case.role, reason, *said)))
-    if told == case.told or (not case.number and reason):
+    digest = hash_of("|".join((case.role, reason, *said)))
+    if digest == case.told or (not case.number and reason):
         return
-    s.parties = {**s.parties, account: replace(case, told=told, number=case.number + 1)}
+    s.parties = {**s.parties, account: replace(case, told=digest, number=case.number + 1)}
     changed = ev.PartyContactChanged(
         **update.header(derived_id(f"{s.borrower_id}/{account}", "PartyContactChanged", case.number + 1)),
         account_id=account,
