@@ -73,8 +73,8 @@ class CacheLoader:
 
     async def run(self) -> None:
         """Load what is committed. Raises FatalError where continuing would be wrong; waits while the broker is away."""
-        await retry_until_available(self._settings, "following topics for the console", self._reader.start)
         try:
+            await retry_until_available(self._settings, "following topics for the console", self._reader.start)
             with cache_faults(self._cache.path):
                 await self._begin()
                 while True:

@@ -18,6 +18,8 @@ IN_CI = os.environ.get("CI") == "true"
 
 # A broker that lives for a minute is not worth what the JVM's second compiler takes: a third of its time on two cores.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+# Programs are started hundreds of times: without bytecode that is kept, each start compiles all modules of ours.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(wrapper=True)

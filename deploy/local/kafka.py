@@ -292,9 +292,14 @@ async def group_offsets(bootstrap: str, group: str) -> dict[TopicPartition, int]
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     try:
         await admin.start()
-        found = await admin.list_consumer_group_offsets(group)
+        return await offsets_of(admin, group)
     except KafkaError:
         return {}
     finally:
         await admin.close()
+
+
+async def offsets_of(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
+    """Return how far a group has committed. Raises KafkaError while it has no coordinator, or the broker is away."""
+    found = await admin.list_consumer_group_offsets(group)
     return {place: at.offset for place, at in found.items()}

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.errors import FatalError
 from streams.kafka.changelog_format import row_checksum
-from streams.kafka.compat import cluster_of, patch_fetchers
+from streams.kafka.compat import cluster_of, connected, learn_topics, patch_fetchers
 from streams.kafka.isolating_fetcher import Fetched, PartitionIsolatingFetcher, partition_name
 from streams.settings import Settings
 
@@ -155,9 +155,12 @@ async def high_watermarks(settings: Settings, tps: Sequence[TopicPartition]) -> 
     A reader that stops at the last stable offset may therefore miss what was committed just before it began; one that
     reads up to here waits for the markers, at most worker.transaction_timeout_seconds.
     """
-    async with AIOKafkaConsumer(
-        **settings.kafka.client_options(), enable_auto_commit=False, isolation_level="read_uncommitted"
+    async with connected(
+        AIOKafkaConsumer(
+            **settings.kafka.client_options(), enable_auto_commit=False, isolation_level="read_uncommitted"
+        )
     ) as consumer:
+        await learn_topics(consumer, {tp.topic for tp in tps})
         return dict(await consumer.end_offsets(tps))
 
 

@@ -11,10 +11,11 @@ import contextlib
 import gzip
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, SupportsIndex, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import OffsetResetStrategy
 from aiokafka.errors import CorruptRecordException, IllegalOperation, KafkaError
@@ -30,6 +31,8 @@ try:
     from streams.kafka.record_reader import read_records
 except ImportError:
     LightRecord = read_records = None  # type: ignore[assignment]
+
+Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
 # -- bytes of records that are damaged
 #
@@ -187,7 +190,20 @@ def patch_fetchers() -> None:
     fetcher.PartitionRecords._consumer_record = _light_record
 
 
-# -- consumers: positions, offsets with metadata, members of a group
+# -- clients that cannot start
+
+
+@contextlib.asynccontextmanager
+async def connected(client: Client) -> AsyncIterator[Client]:
+    """Start a client and stop it in the end, also where it cannot start: its own `async with` then leaves it open."""
+    try:
+        await client.start()
+        yield client
+    finally:
+        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+
+
+# -- consumers: topics, positions, offsets with metadata, members of a group
 
 
 def assignment_of(consumer: AIOKafkaConsumer) -> Any:
@@ -254,6 +270,11 @@ async def committed_with_metadata(
     """
     found: dict[TopicPartition, OffsetAndMetadata] = await consumer._coordinator.fetch_committed_offsets(list(tps))
     return found
+
+
+async def learn_topics(consumer: AIOKafkaConsumer, topics: Collection[str]) -> None:
+    """Ask for topics at once: a consumer that is assigned nothing asks for each by itself, once it needs it."""
+    await consumer._client.set_topics(topics)
 
 
 async def cluster_of(consumer: AIOKafkaConsumer) -> Any:

@@ -37,12 +37,13 @@ async def publish(
     try:
         await producer.start()
         count = 0
+        cluster = await producer.client.fetch_all_metadata()
         partitions: dict[str, list[int]] = {}
         under_way: list[tuple[ev.Event, str, asyncio.Future[Any]]] = []
         for event in events:
             topic, key = settings.topics.prefix + TOPIC_OF[type(event)].name, key_of(event)
             if topic not in partitions:
-                partitions[topic] = partitions_in(await producer.client.fetch_all_metadata(), topic)
+                partitions[topic] = partitions_in(cluster, topic)
             value, headers = codec.encode(event, topic), headers_for(event)
             if key is None:
                 await _delivered(under_way)

@@ -127,7 +127,11 @@ class TaskManager:
     async def _open(self, actives: Iterable[int], standbys: Iterable[int]) -> None:
         if self._probe is None:
             probe = OffsetClient(self._settings)
-            await retry_until_available(self._settings, "connecting", probe.start)
+            try:
+                await retry_until_available(self._settings, "connecting", probe.start)
+            except BaseException:
+                await probe.stop()
+                raise
             self._probe = probe
         if self.verified is not None:
             await self.verified(0)

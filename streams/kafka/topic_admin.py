@@ -112,8 +112,8 @@ def _plan(settings: Settings, name: str, config: dict[str, str], partitions: int
 async def find_differences(settings: Settings) -> list[TopicDifference]:
     """Return what differs on the cluster. Raises what aiokafka raises while the broker is away."""
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
-    await admin.start()
     try:
+        await admin.start()
         return await _differences(admin, topic_specs(settings), worker_topics(settings))
     finally:
         await admin.close()
@@ -126,8 +126,8 @@ async def apply_topics(settings: Settings) -> list[str]:
     key belongs, so their number is never changed, and which brokers keep replicas is for operators to say.
     """
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
-    await admin.start()
     try:
+        await admin.start()
         return await _apply(admin, topic_specs(settings), worker_topics(settings))
     finally:
         await admin.close()

@@ -88,8 +88,12 @@ class Projector:
         self._ids = TopicIds(settings)
 
     async def __aenter__(self) -> Projector:
-        self._vault = await vault_for(self._settings)
-        await retry_until_available(self._settings, "following changelogs", self._reader.start)
+        try:
+            self._vault = await vault_for(self._settings)
+            await retry_until_available(self._settings, "following changelogs", self._reader.start)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

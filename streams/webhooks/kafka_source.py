@@ -79,8 +79,12 @@ class KafkaSource:
         self._seen_at = float("-inf")
 
     async def __aenter__(self) -> KafkaSource:
-        for reader in (self._context, self._said):
-            await retry_until_available(self._settings, "following offers", reader.start)
+        try:
+            for reader in (self._context, self._said):
+                await retry_until_available(self._settings, "following offers", reader.start)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.kafka import KafkaCluster
+from streams.kafka.compat import connected
 
 # Its assertions are told as those of a test.
 pytest.register_assert_rewrite("tests.support.worker_cluster")
@@ -38,5 +41,13 @@ def kafka(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def workers(kafka: KafkaCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WorkerCluster]:
     """Topics, a group and folders for one test, whose workers are ended with it."""
     # Topics of two tests must differ, however long their names are.
-    with WorkerCluster(kafka.bootstrap, tmp_path, f"{request.node.originalname[:40]}-{next(_numbers)}") as made:
+    name = f"{request.node.originalname[:40]}-{next(_numbers)}"
+    with WorkerCluster(kafka.bootstrap, tmp_path, name) as made:
         yield made
+    # Whoever asks a broker for all of its topics would pay for those of every test before.
+    asyncio.run(_forget(kafka.bootstrap, name))
+
+
+async def _forget(bootstrap: str, name: str) -> None:
+    async with connected(AIOKafkaAdminClient(bootstrap_servers=bootstrap)) as admin:
+        await admin.delete_topics([topic for topic in await admin.list_topics() if topic.startswith(name)])

@@ -23,6 +23,7 @@ from simulator.runs import simulate
 from streams.kafka.changelog_format import ParkedRecord, changelog_topic
 from streams.kafka.committed_reader import read_committed
 from streams.kafka.committer import OffsetClient, TransactionalCommitter
+from streams.kafka.compat import connected
 from streams.kafka.publishing import consume
 from streams.kafka.restore import ChangelogReader
 from streams.kafka.rocksdb_store import RocksDBStore
@@ -77,8 +78,8 @@ async def reads_on(workers: WorkerCluster, store: RocksDBStore) -> None:
     """See that a store is gone on with where it is, not read back."""
     tp = TopicPartition(changelog_topic(workers.settings(), "account"), 0)
     reader = ChangelogReader(workers.settings())
-    await reader.start()
     try:
+        await reader.start()
         places = {tp: store}
         ends = await workers.end_offsets([tp])
         await reader.assign(places, ends)
@@ -107,7 +108,9 @@ def test_readers_that_stop_wait_for_what_is_being_committed(workers: WorkerClust
         return [workers.codec.decode(record.value) async for record in read_committed(settings, ["payments"])]
 
     async def scene() -> None:
-        async with AIOKafkaProducer(bootstrap_servers=workers.bootstrap, transactional_id=workers.prefix) as producer:
+        async with connected(
+            AIOKafkaProducer(bootstrap_servers=workers.bootstrap, transactional_id=workers.prefix)
+        ) as producer:
             async with producer.transaction():
                 await producer.send_and_wait(f"{workers.prefix}payments", workers.codec.encode(paid), partition=1)
                 readers = {asyncio.create_task(consumed()), asyncio.create_task(listed())}

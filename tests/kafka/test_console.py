@@ -35,6 +35,7 @@ from simulator.world import START
 from state.policy_packs.loader import default_book, files_of
 from streams.cli import cli
 from streams.engine.dead_letters import REPLAY_HEADER
+from streams.kafka.compat import connected
 from streams.kafka.dead_letters import read_dead_letters, redrive
 from streams.local.runtime import LocalRuntime
 from streams.security.vault_factory import vault_of
@@ -365,8 +366,10 @@ def again(workers: WorkerCluster) -> list[Any]:
     """Return the records of payments that say that they were sent in again."""
 
     async def read() -> list[Any]:
-        async with AIOKafkaConsumer(
-            bootstrap_servers=workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+        async with connected(
+            AIOKafkaConsumer(
+                bootstrap_servers=workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+            )
         ) as consumer:
             tps = [TopicPartition(f"{workers.prefix}payments", part) for part in range(workers.partitions)]
             consumer.assign(tps)

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas import events as ev
 from streams.kafka.committed_reader import read_committed
+from streams.kafka.compat import connected
 from streams.kafka.topic_admin import DEPLOYMENT_TOPIC, topic_specs
 from tests.support import topics
 from tests.support.deployments import adopt, halves, history, ran, refused, reprieve
@@ -126,7 +127,7 @@ def test_a_copy_of_all_topics_continues_once_adopted(workers: WorkerCluster) -> 
         }
 
     async def put(copies: dict[str, list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]]]) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=workers.bootstrap, linger_ms=5) as producer:
+        async with connected(AIOKafkaProducer(bootstrap_servers=workers.bootstrap, linger_ms=5)) as producer:
             for name, records in copies.items():
                 for part, key, value, headers in records:
                     await producer.send(workers.prefix + name, value, key=key, partition=part, headers=headers)

@@ -38,8 +38,8 @@ def cluster(kafka_parts: None, tmp_path: Path) -> Iterator[KafkaCluster]:
 async def leaders(workers: WorkerCluster, group: str) -> tuple[int, int]:
     """Return which broker leads the first partition of the clock, and which coordinates a group, by their node ids."""
     admin = AIOKafkaAdminClient(bootstrap_servers=workers.bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         (topic,) = await admin.describe_topics([workers.prefix + "clock"])
         (leader,) = (found["leader"] for found in topic["partitions"] if found["partition"] == 0)
         return leader, await admin.find_coordinator(group)

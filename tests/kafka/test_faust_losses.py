@@ -36,6 +36,7 @@ from faust.types import TP
 from intervaltree import IntervalTree
 
 from deploy.local.kafka import group_offsets
+from streams.kafka.compat import connected
 from tests.support.worker_cluster import WorkerCluster
 
 PROGRAM = Path(__file__).parents[1] / "support" / "programs" / "counting_faust.py"
@@ -57,8 +58,8 @@ class Plain:
 
     async def _make(self, names: dict[str, int]) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.workers.bootstrap)
-        await admin.start()
         try:
+            await admin.start()
             await admin.create_topics([NewTopic(self.prefix + name, count, 1) for name, count in names.items()])
         finally:
             await admin.close()
@@ -86,7 +87,7 @@ class Plain:
         """Publish payments of one account."""
 
         async def send() -> None:
-            async with AIOKafkaProducer(bootstrap_servers=self.workers.bootstrap) as producer:
+            async with connected(AIOKafkaProducer(bootstrap_servers=self.workers.bootstrap)) as producer:
                 for value in values:
                     await producer.send_and_wait(
                         f"{self.prefix}payments", value, b"A1", partition=partition, headers=headers
@@ -104,8 +105,12 @@ class Plain:
 
         async def read() -> list[int]:
             place = TopicPartition(f"{self.prefix}said", 0)
-            async with AIOKafkaConsumer(
-                bootstrap_servers=self.workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+            async with connected(
+                AIOKafkaConsumer(
+                    bootstrap_servers=self.workers.bootstrap,
+                    isolation_level="read_committed",
+                    auto_offset_reset="earliest",
+                )
             ) as consumer:
                 consumer.assign([place])
                 end = (await self.workers.end_offsets([place]))[place]
@@ -194,8 +199,8 @@ def test_a_disk_ahead_of_the_changelog_keeps_it_from_starting(workers: WorkerClu
 
     async def forget() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=workers.bootstrap)
-        await admin.start()
         try:
+            await admin.start()
             await admin.delete_topics([changelog])
         finally:
             await admin.close()
@@ -281,7 +286,7 @@ def test_the_end_of_a_changelog_is_unknown_before_a_fetch(workers: WorkerCluster
     place = TopicPartition(f"{workers.prefix}payments", 0)
 
     async def ask() -> tuple[int | None, int]:
-        async with AIOKafkaConsumer(bootstrap_servers=workers.bootstrap) as consumer:
+        async with connected(AIOKafkaConsumer(bootstrap_servers=workers.bootstrap)) as consumer:
             consumer.assign([place])
             return consumer.last_stable_offset(place), (await consumer.end_offsets([place]))[place]
 

@@ -15,6 +15,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from schemas import events as ev
 from simulator.runs import simulate
+from streams.kafka.compat import connected
 from tests.support import topics
 from tests.support.worker_cluster import WorkerCluster
 
@@ -29,8 +30,8 @@ def history() -> tuple[ev.Event, ...]:
 async def delete(workers: WorkerCluster, topic: str) -> None:
     """Delete the records of a topic, as retention would."""
     admin = AIOKafkaAdminClient(bootstrap_servers=workers.bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         places = [TopicPartition(workers.prefix + topic, part) for part in range(workers.partitions)]
         await admin.delete_records({tp: RecordsToDelete(before_offset=-1) for tp in places})
     finally:
@@ -87,7 +88,7 @@ def test_offsets_that_no_record_has_are_no_loss(workers: WorkerCluster) -> None:
 
     async def put(abort: bool) -> None:
         name = f"{workers.group}-outside"
-        async with AIOKafkaProducer(bootstrap_servers=workers.bootstrap, transactional_id=name) as producer:
+        async with connected(AIOKafkaProducer(bootstrap_servers=workers.bootstrap, transactional_id=name)) as producer:
             for number in range(12):
                 await producer.begin_transaction()
                 for part in range(workers.partitions):

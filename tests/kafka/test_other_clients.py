@@ -28,6 +28,7 @@ from simulator.runs import simulate
 from streams.cli import cli
 from streams.engine.partitioning import partition_of
 from streams.kafka.audit import KafkaAudit
+from streams.kafka.compat import connected
 from streams.registry import ConfluentRegistry, register_all
 from streams.settings import RegistrySettings
 from tests.support.canaries import erasure
@@ -206,8 +207,10 @@ def test_the_cloudevents_sdk_reads_every_record_of_a_run(
             [(who, ["means.region"])], "li.wei", "hotline"
         )
         found: dict[str, list[Any]] = {}
-        async with AIOKafkaConsumer(
-            bootstrap_servers=workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+        async with connected(
+            AIOKafkaConsumer(
+                bootstrap_servers=workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+            )
         ) as consumer:
             tps = [
                 TopicPartition(workers.prefix + topic, part) for topic in TOPICS for part in range(workers.partitions)

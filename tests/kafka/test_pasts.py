@@ -20,6 +20,7 @@ from schemas import events as ev
 from schemas.codec import Codec
 from simulator.runs import simulate
 from streams.kafka.changelog_format import LEGACY_FENCE
+from streams.kafka.compat import connected
 from streams.kafka.restore import ChangelogReader, open_store
 from streams.kafka.rocksdb_store import RocksDBStore
 from streams.kafka.sealing import vault_for
@@ -39,7 +40,7 @@ def history() -> tuple[ev.Event, ...]:
 
 
 async def put(workers: WorkerCluster, topic: str, *transactions: Rows) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=workers.bootstrap, transactional_id=topic) as producer:
+    async with connected(AIOKafkaProducer(bootstrap_servers=workers.bootstrap, transactional_id=topic)) as producer:
         for rows in transactions:
             async with producer.transaction():
                 for key, value in rows:
@@ -50,8 +51,8 @@ async def followed(workers: WorkerCluster, topic: str, store: RocksDBStore) -> R
     """Bring a store to the end of its changelog, and return what it is then."""
     tp = TopicPartition(topic, 0)
     reader = ChangelogReader(workers.settings())
-    await reader.start()
     try:
+        await reader.start()
         places = {tp: store}
         ends = await workers.end_offsets([tp])
         await reader.assign(places, ends)
@@ -80,8 +81,8 @@ def test_a_store_of_another_past_is_read_back(workers: WorkerCluster, past: str)
 
     async def scene() -> dict[bytes, bytes]:
         admin = AIOKafkaAdminClient(bootstrap_servers=workers.bootstrap)
-        await admin.start()
         try:
+            await admin.start()
             await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"cleanup.policy": "compact"})])
             await put(workers, topic, *OLD)
             store = await followed(workers, topic, open_store(workers.folder / "store"))
@@ -123,8 +124,8 @@ def test_a_store_whose_last_row_is_a_workers_mark_is_known_too(workers: WorkerCl
 
     async def read(store: RocksDBStore) -> RocksDBStore:
         reader, tp = ChangelogReader(workers.settings()), TopicPartition(topic, 0)
-        await reader.start()
         try:
+            await reader.start()
             places = {tp: store}
             ends = await reader._reader.consumer.end_offsets([tp])
             await reader.assign(places, ends, await ids())

@@ -62,8 +62,8 @@ def rows_of(workers: WorkerCluster) -> dict[str, bytes]:
         name = changelog_topic(workers.settings(), "planner")
         consumer = AIOKafkaConsumer(bootstrap_servers=workers.bootstrap, isolation_level="read_committed")
         found: dict[str, bytes] = {}
-        await consumer.start()
         try:
+            await consumer.start()
             tps = [TopicPartition(name, part) for part in range(workers.partitions)]
             consumer.assign(tps)
             await consumer.seek_to_beginning(*tps)

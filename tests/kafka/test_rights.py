@@ -34,6 +34,7 @@ from streams.cli import cli
 from streams.cli.cluster import asked
 from streams.kafka.acls import ROLES, grant, kafka_acls_commands, librdkafka_options, principals
 from streams.kafka.audit import KafkaAudit
+from streams.kafka.compat import connected
 from streams.kafka.publishing import publish
 from streams.kafka.topic_admin import apply_topics, topic_specs
 from streams.security.audit_chain import breaks
@@ -159,7 +160,7 @@ def topics(cluster: KafkaCluster, folder: Path) -> list[str]:
     names = [plan.name for plan in topic_specs(settings)]
 
     async def fill() -> None:
-        async with AIOKafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+        async with connected(AIOKafkaProducer(bootstrap_servers=cluster.bootstrap)) as producer:
             for name in names:
                 await producer.send_and_wait(name, b"x", key=b"k")
 
@@ -185,7 +186,7 @@ def test_each_reads_and_writes_what_is_his_and_nothing_else(
 async def _read(settings: Settings, topics: list[str]) -> dict[str, bool]:
     """Return of each topic whether its record came; one that is not even seen is refused too."""
     found = dict.fromkeys(topics, False)
-    async with AIOKafkaConsumer(**settings.kafka.client_options()) as consumer:
+    async with connected(AIOKafkaConsumer(**settings.kafka.client_options())) as consumer:
         seen = await consumer._client.fetch_all_metadata()
         places = {t: Place(f"{NAME}.{t}", 0) for t in topics if seen.partitions_for_topic(f"{NAME}.{t}")}
         consumer.assign(list(places.values()))
@@ -244,7 +245,7 @@ def test_an_audit_chain_is_whole_though_writes_were_refused(
             await audit.record(shown, "li.wei", "hotline")
         audit._settings = allowed
         await audit.record(shown, "li.wei", "complaint")
-        async with AIOKafkaConsumer(**allowed.kafka.client_options()) as consumer:
+        async with connected(AIOKafkaConsumer(**allowed.kafka.client_options())) as consumer:
             consumer.assign([place := Place(f"{NAME}.audit", 0)])
             await consumer.seek_to_beginning(place)
             end = (await consumer.end_offsets([place]))[place]

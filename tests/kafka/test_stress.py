@@ -20,6 +20,7 @@ from schemas.codec import Codec
 from schemas.topics import key_of
 from simulator.runs import simulate
 from streams.engine.partitioning import partition_of
+from streams.kafka.compat import connected
 from streams.security.dead_letters import open_dead_letter
 from streams.security.key_file import FileKeys
 from streams.security.vault import Vault
@@ -116,11 +117,13 @@ def test_large_records_odd_headers_and_bad_batches_are_answered(workers: WorkerC
     async def send() -> None:
         name = workers.prefix + "collections"
         # One of its own: an idempotent producer that was refused a record has a gap in its count.
-        async with AIOKafkaProducer(bootstrap_servers=workers.bootstrap, max_request_size=8 * 2**20) as producer:
+        async with connected(
+            AIOKafkaProducer(bootstrap_servers=workers.bootstrap, max_request_size=8 * 2**20)
+        ) as producer:
             with pytest.raises(MessageSizeTooLargeError):
                 await producer.send_and_wait(name, b"\xff" * (2 * 2**20 + 1), key=key, partition=place)
-        async with AIOKafkaProducer(
-            bootstrap_servers=workers.bootstrap, enable_idempotence=True, max_request_size=8 * 2**20
+        async with connected(
+            AIOKafkaProducer(bootstrap_servers=workers.bootstrap, enable_idempotence=True, max_request_size=8 * 2**20)
         ) as producer:
             await producer.send_and_wait(name, codec.encode(call), key=key, partition=place)
             # The largest that the topic takes, of no sense, becomes the largest dead letter.

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from schemas import events as ev
 from schemas.topics import TOPIC_OF, TOPICS, key_of
 from streams.engine.partitioning import partition_of
+from streams.kafka.compat import connected
 from tests.support import topics
 from tests.support.deployments import CHANGELOGS, adopt, halves, history, ran, refused, reprieve
 from tests.support.worker_cluster import WorkerCluster
@@ -79,7 +80,7 @@ def test_records_with_their_producers_time_are_not_taken(workers: WorkerCluster)
     topics.configure(workers, "payments", {"message.timestamp.type": "CreateTime"})
 
     async def pay(events: Sequence[ev.Event]) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=workers.bootstrap) as producer:
+        async with connected(AIOKafkaProducer(bootstrap_servers=workers.bootstrap)) as producer:
             for event in events:
                 topic, key = workers.prefix + TOPIC_OF[type(event)].name, (key_of(event) or "").encode()
                 value = workers.codec.encode(event, topic)
@@ -124,8 +125,10 @@ def test_the_last_row_of_each_transaction_is_unlike_any_other(workers: WorkerClu
 
     async def rows() -> list[tuple[TopicPartition, bytes, bytes]]:
         found = []
-        async with AIOKafkaConsumer(
-            bootstrap_servers=workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+        async with connected(
+            AIOKafkaConsumer(
+                bootstrap_servers=workers.bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
+            )
         ) as consumer:
             tps = [TopicPartition(workers.prefix + name, part) for name in CHANGELOGS for part in range(3)]
             consumer.assign(tps)

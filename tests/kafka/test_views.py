@@ -34,6 +34,7 @@ from state.policy_packs.loader import default_book
 from streams.cli import cli
 from streams.kafka.changelog_format import STATE, changelog_topic
 from streams.kafka.committed_reader import high_watermarks
+from streams.kafka.compat import connected
 from streams.kafka.metrics import VIEWS_AWAY
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
@@ -284,8 +285,8 @@ def test_while_redis_is_away_nothing_stops_and_nothing_is_lost(
 async def rows_of_states(settings: Settings, begin: Mapping[bytes, bytes]) -> list[str]:
     """Return the names of states that were written to the changelogs behind the places where views stand."""
     found = []
-    async with AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka.bootstrap_servers, isolation_level="read_committed"
+    async with connected(
+        AIOKafkaConsumer(bootstrap_servers=settings.kafka.bootstrap_servers, isolation_level="read_committed")
     ) as consumer:
         names = {
             TopicPartition(changelog_topic(settings, agent), part): kind

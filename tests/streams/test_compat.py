@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, ProducerFenced
+from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError, ProducerFenced
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.structs import OffsetAndMetadata
@@ -186,3 +186,16 @@ def test_no_other_module_uses_private_parts_of_aiokafka(repository: Path) -> Non
         if private.search(path.read_text("utf-8"))
     }
     assert found == {"streams/kafka/compat.py"}
+
+
+@pytest.mark.parametrize("kind", [AIOKafkaConsumer, AIOKafkaProducer])
+def test_a_client_that_cannot_start_is_closed(kind: type[AIOKafkaConsumer] | type[AIOKafkaProducer]) -> None:
+    async def scene() -> None:
+        client = kind(bootstrap_servers="127.0.0.1:1")
+        with pytest.raises(KafkaConnectionError):
+            async with compat.connected(client):
+                pass
+        # Otherwise it warns once it is collected, in whatever runs by then.
+        assert client._closed
+
+    asyncio.run(scene())

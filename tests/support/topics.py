@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from streams.kafka.compat import connected
 from streams.kafka.topic_admin import apply_topics, topic_specs
 from streams.kafka.topic_ids import TopicIds
 from tests.support.worker_cluster import WorkerCluster
@@ -99,7 +100,7 @@ def ends(workers: WorkerCluster, topic: str) -> list[int]:
     """Return where a topic's partitions end."""
 
     async def run() -> list[int]:
-        async with AIOKafkaConsumer(bootstrap_servers=workers.bootstrap) as consumer:
+        async with connected(AIOKafkaConsumer(bootstrap_servers=workers.bootstrap)) as consumer:
             tps = [TopicPartition(workers.prefix + topic, part) for part in range(workers.partitions)]
             found = await consumer.end_offsets(tps)
             return [found[tp] for tp in tps]

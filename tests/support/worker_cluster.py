@@ -13,15 +13,18 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deploy.local.kafka import group_offsets
+from deploy.local.kafka import group_offsets, offsets_of
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPICS
@@ -30,7 +33,7 @@ from state.storage import unpack
 from streams.engine.agents import all_agents
 from streams.kafka.changelog_format import STATE, changelog_topic, packed_state
 from streams.kafka.committed_reader import high_watermarks, read_committed
-from streams.kafka.compat import patch_fetchers
+from streams.kafka.compat import connected, learn_topics, patch_fetchers
 from streams.kafka.publishing import consume, publish
 from streams.kafka.topic_admin import apply_topics
 from streams.local.runtime import LocalRuntime
@@ -44,6 +47,8 @@ INPUT_TOPICS = [t.name for t in TOPICS.values() if t.inbound]
 INTERNAL_TOPICS = ["plans", "workout-requests", "evidence", "learning", "barriers"]
 # Seconds that a condition may take on a slow machine.
 TIMEOUT = 90.0
+# Seconds between two looks whether workers are idle, the first and the longest.
+_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 Headers = Sequence[tuple[str, bytes]]
 # States by agent and key.
@@ -61,6 +66,63 @@ def expected_outputs_and_states(events: Sequence[ev.Event], policy: str = "defau
         said = runtime.feed(events)
         kept = [(agent.name, key) for agent, _ in all_agents() for key in runtime.keys(agent.name)]
         return said, {(agent, key): runtime.state(agent, key) for agent, key in kept}
+
+
+# By topic and partition: how far it was read or committed, and where it ends.
+Behind = dict[tuple[str, int], tuple[int, int]]
+
+
+def reader(bootstrap: str, isolation: str = "read_committed") -> AIOKafkaConsumer:
+    """Return a consumer of no group that is not connected yet."""
+    patch_fetchers()
+    return AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation)
+
+
+class Watch:
+    """Asks how far a group has come, by clients that are kept for as long as somebody waits."""
+
+    def __init__(self, bootstrap: str, group: str) -> None:
+        self._bootstrap = bootstrap
+        self._group = group
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Watch:
+        async with AsyncExitStack() as stack:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+            self._admin = await stack.enter_async_context(connected(admin))
+            self._stable = await stack.enter_async_context(connected(reader(self._bootstrap)))
+            self._last = await stack.enter_async_context(connected(reader(self._bootstrap, "read_uncommitted")))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def behind(self, everything: Sequence[TopicPartition], read: Sequence[TopicPartition]) -> Behind:
+        """Return what is not committed to its end of all partitions, or not read to its end of those to be read."""
+        try:
+            found = await offsets_of(self._admin, self._group)
+        except KafkaError:
+            # A group that nobody was of has no coordinator yet.
+            found = {}
+        for consumer in (self._last, self._stable):
+            await learn_topics(consumer, {tp.topic for tp in everything})
+        ends = await self._last.end_offsets(everything)
+        stable = await self._stable.end_offsets(everything)
+        behind = {(tp.topic, tp.partition): (stable[tp], ends[tp]) for tp in everything if stable[tp] < ends[tp]}
+        if behind:
+            return behind
+        unread = [tp for tp in read if found.get(tp, 0) < ends[tp]]
+        # Behind the last record there may be markers of transactions, which nobody reads. By a consumer of its own: one
+        # that is kept would fetch on.
+        async with connected(reader(self._bootstrap)) as consumer:
+            consumer.assign(unread)
+            for tp in unread:
+                consumer.seek(tp, found.get(tp, 0))
+            while any([await consumer.position(tp) < ends[tp] for tp in unread]):
+                if await consumer.getmany(timeout_ms=100):
+                    return {(tp.topic, tp.partition): (found.get(tp, 0), ends[tp]) for tp in unread}
+        return {}
 
 
 class WorkerCluster:
@@ -93,7 +155,6 @@ class WorkerCluster:
         self.replicas = replicas
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.codec = Codec()
-        self._behind: dict[tuple[str, int], tuple[int, int]] = {}
         # The address of a schema registry, where there is one.
         self.registry: str | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +264,9 @@ class WorkerCluster:
 
         async def send() -> None:
             # A record that is sent twice would be refused twice, and rightly.
-            async with AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True) as producer:
+            async with connected(
+                AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True)
+            ) as producer:
                 more = {"key": key, "partition": partition, "headers": list(headers)}
                 await producer.send_and_wait(self.prefix + topic, value, **more)
 
@@ -237,50 +300,47 @@ class WorkerCluster:
         deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
-                logs = "\n".join(
-                    f"--- {name} {self.http_get('/livez', name)}\n{self.log(name)[-3000:]}" for name in self.processes
-                )
-                raise AssertionError(f"{what} did not come within {patience:.0f} s\n{logs}")
+                raise AssertionError(self._did_not_come(what, patience))
             time.sleep(pause)
+
+    def _did_not_come(self, what: str, patience: float) -> str:
+        logs = "\n".join(
+            f"--- {name} {self.http_get('/livez', name)}\n{self.log(name)[-3000:]}" for name in self.processes
+        )
+        return f"{what} did not come within {patience:.0f} s\n{logs}"
 
     def wait_until_idle(self, patience: float = TIMEOUT) -> None:
         """Wait until workers have processed all that was published, and all that came of it."""
-        try:
-            self.wait(lambda: asyncio.run(self._settled()), "the end of the work", patience)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\nnot read to the end: {self._behind}") from None
+        behind = asyncio.run(self._idle(time.monotonic() + patience))
+        assert not behind, f"{self._did_not_come('the end of the work', patience)}\nnot read to the end: {behind}"
+
+    async def _idle(self, deadline: float) -> Behind:
+        """Wait until workers are idle; returns what is not read to the end by the deadline."""
+        while True:
+            try:
+                async with Watch(self.bootstrap, self.group) as watch:
+                    return await self._watched(watch, deadline)
+            except (KafkaError, OSError):
+                # A broker that ends, or begins: all clients are made anew.
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_PAUSE)
+
+    async def _watched(self, watch: Watch, deadline: float) -> Behind:
+        read = self._tps(INPUT_TOPICS + INTERNAL_TOPICS)
+        changelogs = [changelog_topic(self.settings(), agent.name) for agent, _ in all_agents()]
+        written = {*OUTPUT_TOPICS, *(name.removeprefix(self.prefix) for name in changelogs)}
+        everything = self._tps(sorted({*INPUT_TOPICS, *INTERNAL_TOPICS, *written}))
+        pause = _PAUSE
+        while (behind := await watch.behind(everything, read)) and time.monotonic() < deadline:
+            # What asks takes the processor from those who are asked for.
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return behind
 
     def committed(self) -> dict[TopicPartition, int]:
         """Return the group's offsets."""
         return asyncio.run(group_offsets(self.bootstrap, self.group))
-
-    async def _settled(self) -> bool:
-        patch_fetchers()
-        found = await group_offsets(self.bootstrap, self.group)
-        changelogs = [
-            changelog_topic(self.settings(), agent.name).removeprefix(self.prefix) for agent, _ in all_agents()
-        ]
-        tps = self._tps(sorted({*INPUT_TOPICS, *INTERNAL_TOPICS, *OUTPUT_TOPICS, *changelogs}))
-        ends = await self.end_offsets(tps)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
-        await consumer.start()
-        try:
-            stable = await consumer.end_offsets(tps)
-            self._behind = {(tp.topic, tp.partition): (stable[tp], ends[tp]) for tp in tps if stable[tp] < ends[tp]}
-            if self._behind:
-                return False
-            behind = [tp for tp in self._tps(INPUT_TOPICS + INTERNAL_TOPICS) if found.get(tp, 0) < ends[tp]]
-            self._behind = {(tp.topic, tp.partition): (found.get(tp, 0), ends[tp]) for tp in behind}
-            # Behind the last record there may be markers of transactions, which nobody reads.
-            consumer.assign(behind)
-            for tp in behind:
-                consumer.seek(tp, found.get(tp, 0))
-            while any([await consumer.position(tp) < ends[tp] for tp in behind]):
-                if await consumer.getmany(timeout_ms=100):
-                    return False
-            return True
-        finally:
-            await consumer.stop()
 
     async def end_offsets(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offsets behind the last records, those of open transactions too."""

@@ -10,6 +10,8 @@ import sys
 
 from aiokafka import AIOKafkaProducer
 
+from streams.kafka.compat import connected
+
 
 class Name(str):
     """A name whose bytes are others."""
@@ -22,7 +24,7 @@ class Name(str):
 async def main(server: str, topic: str, partition: str, key: str, value: str) -> None:
     """Publish it, with another header before it."""
     headers = [("plain", b"1"), (Name("odd"), b"2")]
-    async with AIOKafkaProducer(bootstrap_servers=server) as producer:
+    async with connected(AIOKafkaProducer(bootstrap_servers=server)) as producer:
         await producer.send_and_wait(topic, bytes.fromhex(value), bytes.fromhex(key), int(partition), headers=headers)
 
 
