@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +37,8 @@ _KEPT_DAYS = {
 # Kafka deletes whole segments, so the first record of one lives as much longer as the segment took to fill.
 _SEGMENTS, _MOST_SEGMENT_DAYS = 30, 7
 _MIB = 1024 * 1024
+# Seconds until brokers must tell of topics that were made.
+_PATIENCE = 30
 # What this deployment is made of (`streams.kafka.deployment`), in one partition.
 DEPLOYMENT_TOPIC = "deployment"
 # Settings of topics that may be larger than asked for, those without which a worker would lose or double something,
@@ -226,6 +230,7 @@ async def _apply(admin: AIOKafkaAdminClient, wanted: list[TopicSpec], read: froz
         for name, code, reason, *_ in answer.topic_errors:
             if code:
                 raise FatalError(f"Kafka did not make the topic {name}: {for_code(code).__name__} {reason or ''}.")
+        await _told_of(admin, fresh)
         done += [f"{plan.name} made with {plan.partitions} partitions" for plan in fresh]
     unlike = {d.topic for d in found if d.mendable} & there.keys()
     configs = await _configs(admin, sorted(unlike))
@@ -242,6 +247,15 @@ async def _apply(admin: AIOKafkaAdminClient, wanted: list[TopicSpec], read: froz
                     raise FatalError(f"Kafka did not set {plan.name}: {for_code(code).__name__} {reason or ''}.")
             done.append(f"{plan.name} set to {', '.join(f'{k}={plan.config[k]}' for k in plan.config if k in mended)}")
     return done
+
+
+async def _told_of(admin: AIOKafkaAdminClient, made: list[TopicSpec]) -> None:
+    """Wait until brokers tell of topics: the controller knows of them before brokers do."""
+    deadline = time.monotonic() + _PATIENCE
+    while (await _partitions(admin, made)).keys() < {plan.name for plan in made}:
+        if time.monotonic() > deadline:
+            raise FatalError(f"Kafka made topics and does not tell of them after {_PATIENCE} seconds. Ask it again.")
+        await asyncio.sleep(0.05)
 
 
 async def _partitions(admin: AIOKafkaAdminClient, wanted: list[TopicSpec]) -> dict[str, list[int]]:
