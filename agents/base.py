@@ -7,7 +7,7 @@ the key's history are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha1
@@ -125,15 +125,55 @@ class Step(Generic[S]):
     erased: bool = False
 
 
+class WaitingFact(Protocol):
+    """A fact that waits for the close of the day (proleptic ordinal) from which it counts."""
+
+    @property
+    def day(self) -> int:
+        """Return that day."""
+        ...
+
+    @property
+    def fact(self) -> Event:
+        """Return the fact, which is stored under its fact key."""
+        ...
+
+
+class WaitingFacts(Protocol[S]):
+    """How a state holds the facts that wait for their day. A runtime stores these as rows of their own."""
+
+    def of(self, state: S) -> Sequence[WaitingFact]:
+        """Return the facts that wait, a tuple that stays the same while none comes or goes."""
+        ...
+
+    def without(self, state: S) -> S:
+        """Return the state without the facts that wait. The state itself is not changed."""
+        ...
+
+    def joined(self, state: S, facts: Iterable[tuple[int, Event]]) -> S:
+        """Return a state that was stored without them with the facts that wait, each with its day."""
+        ...
+
+    def has_folded(self, state: S, day: int) -> bool:
+        """Return whether the facts of a day are in the state, so that none of them waits."""
+        ...
+
+
 class Agent(Protocol[S]):
     """A stateful agent. `S` is a msgspec.Struct: the runtime stores it with `state.storage`.
 
-    daily: its states are folded day by day, so that a change of policy may concern any of them.
+    waiting: how its states hold the facts that wait for their day; None where none does. daily: its states are folded
+    day by day, so that a change of policy may concern any of them.
     """
 
     name: str
     daily: bool
     accepts: frozenset[type[Event]]
+
+    @property
+    def waiting(self) -> WaitingFacts[S] | None:
+        """Return how its states hold the facts that wait for their day."""
+        ...
 
     def fact_key(self, event: Event) -> str:
         """Return the event's identity within its key, by its natural id (payment_id, hold_id, …)."""

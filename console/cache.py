@@ -27,10 +27,10 @@ from schemas.codec import Codec
 from schemas.errors import FatalError, InvalidEventError
 from schemas.topics import TOPIC_OF
 from state.profile import millis
-from streams.engine.agent_store import read_fact
 from streams.engine.output import Record
 from streams.engine.policies import is_of_rules
 from streams.engine.state_store import SEPARATOR
+from streams.engine.stored_facts import read_fact
 from streams.folder_lock import lock_folder
 from streams.kafka.changelog_format import COMMIT_MARKER as READ
 from streams.kafka.changelog_format import FACT, META, STATE, packed_state, row_checksum

@@ -16,14 +16,17 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import InvalidEventError
 from state.storage import unpack
-from streams.engine.agent_store import read_fact
+from streams.engine.agent_store import join
 from streams.engine.agents import all_agents
+from streams.engine.stored_facts import read_fact
 from streams.local.beside import FILE, ReadTables
 from streams.local.store import faults_of_data
 from streams.security.sealed_rows import SEALED, ReadRows, open_state
 from streams.security.vault import Vault
 
 KINDS: dict[str, type[Struct]] = {agent.name: kind for agent, kind in all_agents()}
+# How states hold the facts that wait for their day, of agents that have such facts.
+WAITING = {agent.name: agent.waiting for agent, _ in all_agents() if agent.waiting is not None}
 
 
 class ReadStore(ReadTables):
@@ -45,8 +48,17 @@ class ReadStore(ReadTables):
 
     def state(self, agent: str, key: str) -> Struct | None:
         """Return an agent's state of a key, None where there is none."""
-        found = dict(self.states(agent, [key])).get(key)
-        return None if found is None else unpack(open_state(self.vault, agent, key, found), KINDS[agent])
+        # State and facts as of one moment: together they are the state.
+        self.db.execute("BEGIN")
+        try:
+            found = dict(self.states(agent, [key])).get(key)
+            waited = self.waited(agent, key) if agent in WAITING else []
+        finally:
+            self.db.execute("COMMIT")
+        if found is None:
+            return None
+        state = unpack(open_state(self.vault, agent, key, found), KINDS[agent])
+        return join(WAITING[agent], state, waited) if waited else state
 
     def history(self, agent: str, key: str) -> list[tuple[str, ev.Event]]:
         """Return the facts of a key by name: inbound events, and those that the agent emitted."""

@@ -8,12 +8,14 @@ already folded.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from struct import Struct as Packing
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from schemas import events as ev
 from state.account_layouts import with_both_views
-from state.storage import stored
+from state.storage import appended, stored
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -213,7 +215,40 @@ class Pending(Struct, frozen=True, array_like=True, gc=False):
     fact: AccountFact
 
 
-@stored(version=2, upgrades={1: with_both_views})
+class AccountTerms(NamedTuple):
+    """What is known of an account without reading its state; it does not depend on the facts that wait.
+
+    folded_through, opened_on: as in the state. entries: receivables, holds, releases, promises, reversals and parties,
+    at most 65,535 counted. plain: payments are only recorded before their day is closed: the account is current, it has
+    no plan, and no reversal waits. currency: "" where it has not three letters.
+    """
+
+    folded_through: int
+    opened_on: int
+    entries: int
+    plain: bool
+    currency: str
+
+    @staticmethod
+    def of(terms: bytes) -> AccountTerms:
+        """Return the terms that bytes hold."""
+        folded_through, opened_on, entries, plain, currency = _TERMS.unpack(terms)
+        return AccountTerms(folded_through, opened_on, entries, bool(plain), currency.rstrip(b"\0").decode())
+
+
+_TERMS = Packing(">IIHB3s")
+
+
+def terms_of(s: AccountState) -> bytes:
+    """Return the terms of an account, as they stand before its stored state."""
+    kept = (s.receivables, s.holds, s.releases, s.promises, s.reversals, s.parties, s.party_holds)
+    plain = s.bucket == "current" and s.plan is None and not s.reversals
+    currency = s.currency.encode() if len(s.currency) == 3 else b""
+    return _TERMS.pack(s.folded_through, s.opened_on, min(sum(map(len, kept)), 0xFFFF), plain, currency)
+
+
+# Since layout 3 the facts that wait are rows of their own, and `pending` is empty in the bytes.
+@stored(version=3, upgrades={1: with_both_views, 2: appended}, terms=terms_of, terms_since=3)
 class AccountState(Struct, array_like=True, kw_only=True):
     """One account.
 

@@ -10,6 +10,16 @@ are read through all steps in between, and written back in the new layout when t
 
     @stored(version=3, upgrades={1: appended, 2: with_shares_in_bps})
 
+A state may have terms: a few bytes that follow from it and stand before the MessagePack, so that something is known of
+it without reading it. The first four are the day (ordinal, big-endian) through which facts are in the state:
+
+| bytes | of a layout without terms | with terms |
+|---|---|---|
+| 1 | version | version |
+| 1 | | how many bytes the terms have |
+| n | | the terms |
+| the rest | MessagePack | MessagePack |
+
 With `array_like=True` a field has no name in the bytes, so fields may only be appended, with defaults
 (`appended`); any other change needs a function from the plain value of the old layout, a list in the
 order of the fields, to that of the next. `state.layout` keeps each layout in a file, and a test holds
@@ -38,10 +48,15 @@ _plain = msgspec.msgpack.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The version that a Struct is written in, 1..255, and for each version before it the step to the next."""
+    """The version that a Struct is written in, 1..255, and for each version before it the step to the next.
+
+    terms: makes the terms of a state, of at most 255 bytes; None for none. terms_since: the first version with terms.
+    """
 
     version: int = 1
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
+    terms: Callable[[Any], bytes] | None = None
+    terms_since: int = 256
 
 
 LAYOUTS: dict[type[Struct], Layout] = {}
@@ -54,7 +69,13 @@ def appended(value: Any) -> Any:
     return value
 
 
-def stored(version: int, upgrades: Mapping[int, Upgrade] | None = None) -> Callable[[type[S]], type[S]]:
+def stored(
+    version: int,
+    upgrades: Mapping[int, Upgrade] | None = None,
+    *,
+    terms: Callable[[Any], bytes] | None = None,
+    terms_since: int = 256,
+) -> Callable[[type[S]], type[S]]:
     """Name the layout of a Struct that is stored; used as a decorator.
 
     Raises FatalError where the version is not in 1..255, or a version before it has no upgrade.
@@ -68,7 +89,7 @@ def stored(version: int, upgrades: Mapping[int, Upgrade] | None = None) -> Calla
             raise FatalError(
                 f"{kind.__name__} is in layout {version} and needs an upgrade from each of 1..{version - 1}."
             )
-        LAYOUTS[kind] = Layout(version, steps)
+        LAYOUTS[kind] = Layout(version, steps, terms, terms_since)
         return kind
 
     return register
@@ -76,7 +97,26 @@ def stored(version: int, upgrades: Mapping[int, Upgrade] | None = None) -> Calla
 
 def pack(state: Struct) -> bytes:
     """Return the bytes of a state. Equal states made in the same order give equal bytes."""
-    return _prefix(type(state)) + _encode(state)
+    version, terms_of = _writer(type(state))
+    if terms_of is None:
+        return version + _encode(state)
+    terms = terms_of(state)
+    return version + len(terms).to_bytes(1, "big") + terms + _encode(state)
+
+
+def is_present(data: bytes, kind: type[Struct]) -> bool:
+    """Return whether bytes hold a state in the present layout of its kind."""
+    return data[:1] == _writer(kind)[0]
+
+
+def terms_in(data: bytes) -> bytes:
+    """Return the terms of a state whose layout has terms."""
+    return data[2 : 2 + data[1]]
+
+
+def day_in(data: bytes) -> int:
+    """Return the day (ordinal) through which facts are in a state whose layout has terms."""
+    return int.from_bytes(data[2:6], "big")
 
 
 def unpack(data: bytes, kind: type[S]) -> S:
@@ -85,16 +125,17 @@ def unpack(data: bytes, kind: type[S]) -> S:
     Raises FatalError where the layout is newer than this release knows, or the bytes are damaged: going on
     without the state would lose it.
     """
-    decode, version = _decoder(kind)
+    decode, version, has_terms = _decoder(kind)
     try:
         if data[:1] != version:
             return _upgraded(data, kind)
+        body = memoryview(data)[2 + data[1] if has_terms else 1 :]
         try:
-            made: S = decode(memoryview(data)[1:])
+            made: S = decode(body)
         except msgspec.ValidationError:
             # Events in it may have names of an earlier release.
-            made = _decoded(_plain(memoryview(data)[1:]), kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            made = _decoded(_plain(body), kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise FatalError(
             f"A stored {kind.__name__} cannot be read: {error}. Restore it from a backup or the log."
         ) from error
@@ -102,13 +143,15 @@ def unpack(data: bytes, kind: type[S]) -> S:
 
 
 @cache
-def _prefix(kind: type[Struct]) -> bytes:
-    return bytes([LAYOUTS.get(kind, _FIRST).version])
+def _writer(kind: type[Struct]) -> tuple[bytes, Callable[[Any], bytes] | None]:
+    layout = LAYOUTS.get(kind, _FIRST)
+    return bytes([layout.version]), layout.terms
 
 
 @cache
-def _decoder(kind: type[S]) -> tuple[Callable[[memoryview], S], bytes]:
-    return msgspec.msgpack.Decoder(kind).decode, _prefix(kind)
+def _decoder(kind: type[S]) -> tuple[Callable[[memoryview], S], bytes, bool]:
+    version, terms = _writer(kind)
+    return msgspec.msgpack.Decoder(kind).decode, version, terms is not None
 
 
 def _upgraded(data: bytes, kind: type[S]) -> S:
@@ -120,7 +163,7 @@ def _upgraded(data: bytes, kind: type[S]) -> S:
             f"A stored {kind.__name__} is in layout {data[0]}; this release knows 1..{layout.version}. "
             "Run the release that wrote it, or a newer one."
         )
-    value = _plain(memoryview(data)[1:])
+    value = _plain(memoryview(data)[2 + data[1] if data[0] >= layout.terms_since else 1 :])
     for version in range(data[0], layout.version):
         value = layout.upgrades[version](value)
     return _decoded(value, kind)

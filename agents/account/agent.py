@@ -50,6 +50,7 @@ from agents.account.opening import (
 from agents.account.parties import party_signals
 from agents.account.rules import Rules
 from agents.account.signals import contact_signals, opening_signals, plan_signals, plan_taken_over, workout_signal
+from agents.account.waiting import WAITING
 from agents.base import EPOCH, DecisionContext, Refusal, Step
 from agents.contradictions import remedy
 from schemas import events as ev
@@ -73,6 +74,7 @@ class AccountAgent:
 
     name = "account"
     daily = True
+    waiting = WAITING
     accepts: frozenset[type[ev.Event]] = frozenset(FACTS)
 
     def __init__(self) -> None:

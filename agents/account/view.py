@@ -17,6 +17,7 @@ from agents.account.closure import ERROR, PAID
 from agents.account.day import outstanding_on
 from agents.account.fold import advance
 from agents.account.rules import Rules
+from agents.account.waiting import WAITING
 from schemas import events as ev
 from state.account import AccountState, Hold, Receivable
 from state.delinquency import Measures, is_material
@@ -113,13 +114,13 @@ class Aging(Struct, frozen=True, array_like=True):
 
 
 def aging(state: AccountState, rules: Rules) -> Aging:
-    """Return how the measures of a state go on until it is visited next."""
+    """Return how the measures of a state go on until it is visited next; facts that wait count at that visit."""
     since = state.folded_through
     if state.closed_on:
         owed = outstanding_on(as_closed(state), state.closed_on)
         return Aging(since, 0, 0, 0, 0, 0, owed.interest, owed.fees)
     # Without arrears there are none until the day on which there are some is visited.
-    tomorrow = as_of(state, rules, since + 1) if state.overdue_since else state
+    tomorrow = as_of(WAITING.without(state), rules, since + 1) if state.overdue_since else state
     owed = outstanding_on(state, since)
     # On the day on which it is visited there are new terms.
     until = state.next_fold_on or date.max.toordinal()

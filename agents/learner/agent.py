@@ -34,6 +34,7 @@ class LearnerAgent:
 
     name = "learner"
     daily = False
+    waiting = None
     accepts: frozenset[type[ev.Event]] = frozenset({ev.OfferOutcomeReported})
 
     def fact_key(self, event: ev.Event) -> str:

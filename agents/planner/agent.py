@@ -99,6 +99,7 @@ class PlannerAgent:
 
     name = "planner"
     daily = False
+    waiting = None
     accepts: frozenset[type[ev.Event]] = frozenset(NATURAL_ID)
 
     def __init__(self, ranker: Ranker | None = None, estimate: Estimate | None = None) -> None:

@@ -13,22 +13,19 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from agents.base import Agent, DecisionContext, Step
+from agents.base import Agent, DecisionContext, Step, WaitingFact, WaitingFacts
 from schemas import events as ev
-from schemas import resolution
 from state.learning import ModelSnapshot
 from state.policy import PolicyBook
-from state.storage import pack, unpack
+from state.storage import is_present, pack, unpack
 from streams.engine.quarantine import AgentError, close_of, is_of_agent
-from streams.engine.state_store import StateRows, StateStore, fact_id
+from streams.engine.state_store import SEPARATOR, StateRows, StateStore, fact_id
+from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
 from streams.redaction import redacted
 from streams.security.sealed_rows import SEALED, SealedRows
 from streams.security.vault import Vault
 
 S = TypeVar("S", bound=Struct)
-
-_encode = msgspec.msgpack.Encoder().encode
-read_fact = resolution.aliased_decoder(msgspec.msgpack.Decoder(ev.AnyEvent).decode, msgspec.msgpack.decode, _encode)
 
 
 def encode_model(update: ev.ModelUpdated) -> str:
@@ -41,8 +38,19 @@ def decode_model(text: str) -> ModelSnapshot:
     return ModelSnapshot(msgspec.json.decode(text, type=ev.ModelUpdated))
 
 
+def join(waiting: WaitingFacts[S], state: S, facts: Iterable[bytes]) -> S:
+    """Return a state that was stored without the facts that wait with those of its stored facts that do."""
+    dated = ((waiting_day(value), value) for value in facts)
+    left = [(day, read_fact(value)) for day, value in dated if day and not waiting.has_folded(state, day)]
+    return waiting.joined(state, left) if left else state
+
+
 class AgentStateStore(Generic[S]):
     """An agent with its part of the store. States live in a bounded cache, the least recently used leave.
+
+    A state in memory has the facts that wait for their day (`agents.base.WaitingFacts`). In the store these are rows
+    of their own, each with its day, so that one more leaves the state's row as it is. That is written where something
+    else of the state changed.
 
     vault: seals the rows of agents that keep personal data; None leaves them in the clear.
     """
@@ -66,7 +74,12 @@ class AgentStateStore(Generic[S]):
         self.faults = store.faults
         self._cached = cached
         self._states: OrderedDict[str, S] = OrderedDict()
-        self._dirty: dict[str, S] = {}
+        # Keys of which the batch made another state, with the state that is stored, None where none is.
+        self._changed: dict[str, S | None] = {}
+        # Keys whose state is written whether it changed or not.
+        self._rewritten: set[str] = set()
+        # Keys in the cache whose stored state is in an older layout: the facts that wait are in it, and have no day.
+        self._outdated: set[str] = set()
         # Keys that the batch asked for and that have no state.
         self._absent: set[str] = set()
         # Facts that the batch recorded, by key and fact key. The store does not have them before the flush.
@@ -104,9 +117,26 @@ class AgentStateStore(Generic[S]):
     def _read_states(self, keys: Iterable[str]) -> None:
         # Not a difference of sets: that visits every state in the cache, where these are a few.
         missing = sorted({key for key in keys if key not in self._states})
-        for key, value in self._store.states(self.agent.name, missing):
-            self._states[key] = unpack(value, self._kind)
+        self._cache(self._store.states(self.agent.name, missing))
         self._absent.update(key for key in missing if key not in self._states)
+
+    def _cache(self, rows: Iterable[tuple[str, bytes]]) -> None:
+        """Take up stored states, each with its facts that wait."""
+        present = []
+        for key, value in rows:
+            self._states[key] = unpack(value, self._kind)
+            if is_present(value, self._kind):
+                present.append(key)
+            else:
+                self._outdated.add(key)
+        waiting = self.agent.waiting
+        if waiting is None or not present:
+            return
+        facts: dict[str, list[bytes]] = {}
+        for name, value in self._store.waiting(self.agent.name, present):
+            facts.setdefault(name.partition(SEPARATOR)[0], []).append(value)
+        for key, values in facts.items():
+            self._states[key] = join(waiting, self._states[key], values)
 
     def decide(self, key: str, event: ev.Event, closed_through: date | None, name: str | None = None) -> Step[S]:
         """Return the agent's step on an event, taken down. name: its fact id, where that is known."""
@@ -125,43 +155,41 @@ class AgentStateStore(Generic[S]):
         so a close that ends between pages is taken up where it was. Raises AgentError where the agent fails.
         """
         self.flush()
-        through = day.business_date.toordinal()
-        opened = closed_through.toordinal() if closed_through else 0
-        due = self._store.due(self.agent.name, through)
-        if held:
-            due = [key for key in due if key not in held]
-        keys, others = due, self._policies.changes_between(opened, through) and self.agent.daily
-        known = set(due) if others else set()
+        name, through = self.agent.name, day.business_date.toordinal()
+        others = self._is_refolded(closed_through, through)
+        keys = self._store.due(name, through)
         if others:
-            keys = [key for key in self._store.keys(self.agent.name) if key not in held]
+            keys = self._store.keys(name)
+        if held:
+            keys = [key for key in keys if key not in held]
         for start in range(0, len(keys), page):
             here = keys[start : start + page]
             self._read_states(here)
-            steps = [
-                (key, step)
-                for key in here
-                if (step := self._close(key, day, closed_through, is_due=not others or key in known)) is not None
-            ]
+            found = [(key, self._close(key, day, closed_through, others=others)) for key in here]
             self.flush()
-            yield steps
+            self._store.visited(name, here)
+            yield [(key, step) for key, step in found if step is not None]
+
+    def _is_refolded(self, closed_through: date | None, through: int) -> bool:
+        """Return whether policies change by a day (ordinal), so that keys may be looked at that are not due."""
+        opened = closed_through.toordinal() if closed_through else 0
+        return self.agent.daily and self._policies.changes_between(opened, through)
 
     def close_key(self, key: str, day: ev.DayClosed, closed_through: date | None) -> Step[S] | None:
         """Let the agent close a day for one key, as `close_day` does; None where it does not matter for it."""
-        state, through = self.state(key), day.business_date.toordinal()
-        if state is None:
+        if self.state(key) is None:
             return None
-        due = self.agent.due(state)
-        is_due = due is not None and due <= through
-        opened = closed_through.toordinal() if closed_through else 0
-        if not is_due and not (self._policies.changes_between(opened, through) and self.agent.daily):
-            return None
-        return self._close(key, day, closed_through, is_due=is_due)
+        others = self._is_refolded(closed_through, day.business_date.toordinal())
+        return self._close(key, day, closed_through, others=others)
 
-    def _close(self, key: str, day: ev.DayClosed, closed_through: date | None, *, is_due: bool) -> Step[S] | None:
-        """Let the agent close a day for a key that is due, or that a change of policy concerns; None for others."""
-        state = self._states[key]
+    def _close(self, key: str, day: ev.DayClosed, closed_through: date | None, *, others: bool) -> Step[S] | None:
+        """Let the agent close a day for a key that is due, or (others) that a change of policy concerns; else None."""
+        state, through = self._states[key], day.business_date.toordinal()
         try:
-            if not is_due and not self.agent.needs_policy_refold(state, self._policies, day.business_date.toordinal()):
+            due = self.agent.due(state)
+            if (due is None or due > through) and not (
+                others and self.agent.needs_policy_refold(state, self._policies, through)
+            ):
                 return None
             step = self.agent.close(state, day, self._context(key, closed_through))
         except Exception as error:
@@ -196,14 +224,17 @@ class AgentStateStore(Generic[S]):
             old = self._sealed.outdated(name, keys[start : start + page])
             if old:
                 self._read_states(old)
-                self._dirty.update((key, self._states[key]) for key in old)
+                self._rewritten.update(old)
                 self.flush()
                 yield
 
     def _note(self, key: str, step: Step[S]) -> None:
+        before = self._states.get(key)
         if self.watch is not None:
-            self.watch(self._states.get(key), step.state)
-        self._states[key] = self._dirty[key] = step.state
+            self.watch(before, step.state)
+        if step.state is not before:
+            self._changed.setdefault(key, before)
+            self._states[key] = step.state
         for fact_key, event in step.facts:
             self._facts.setdefault(key, {})[fact_key] = event
         if step.erased:
@@ -238,10 +269,8 @@ class AgentStateStore(Generic[S]):
         """Return a key's state, None where it has none."""
         state = self._states.get(key)
         if state is None and key not in self._absent:
-            row = next(self._store.states(self.agent.name, [key]), None)
-            if row is None:
-                return None
-            state = self._states[key] = unpack(row[1], self._kind)
+            self._cache(self._store.states(self.agent.name, [key]))
+            state = self._states.get(key)
         return state
 
     def history(self, key: str) -> list[tuple[str, ev.Event]]:
@@ -254,30 +283,40 @@ class AgentStateStore(Generic[S]):
         name = self.agent.name
         for key in sorted(self.erased):
             self._renew(key)
-        if self._dirty:
-            self._store.put_states(self._state_rows())
-            for key in self._dirty:
-                self._states.move_to_end(key)
-            self._dirty = {}
-        if self._facts:
-            self._store.put_facts(
-                (name, fact_id(key, fact_key), _encode(event))
-                for key, facts in sorted(self._facts.items())
-                for fact_key, event in facts.items()
-            )
-            self._facts = {}
-        self._stored = {}
-        self._absent = set()
-        self.erased = set()
+        self._rewritten |= self.erased
+        changed = sorted({*self._changed, *self._rewritten})
+        written = [key for key in changed if self._is_written(key)]
+        if written:
+            self._store.put_states(self._state_rows(written))
+        if self._facts or self._changed:
+            ended: list[tuple[int, str]] = []
+            self._store.put_facts(self._fact_rows(ended))
+            if ended:
+                self._store.end_waiting(name, ended)
+        self._outdated.difference_update(written)
+        for key in changed:
+            self._states.move_to_end(key)
+        self._changed, self._facts, self._stored = {}, {}, {}
+        self._rewritten, self._absent, self.erased = set(), set(), set()
         while len(self._states) > self._cached:
-            self._states.popitem(last=False)
+            key, _ = self._states.popitem(last=False)
+            self._outdated.discard(key)
 
-    def _state_rows(self) -> Iterator[tuple[str, str, bytes, int | None]]:
-        """Yield the rows of states that changed. Raises AgentError where a state cannot be stored."""
-        name, due = self.agent.name, self.agent.due
-        for key, state in sorted(self._dirty.items()):
+    def _is_written(self, key: str) -> bool:
+        """Return whether a state has to be written: something changed of it beside the facts that wait."""
+        before, waiting = self._changed.get(key), self.agent.waiting
+        if before is None or waiting is None or key in self._rewritten or key in self._outdated:
+            return True
+        return waiting.without(before) != waiting.without(self._states[key])
+
+    def _state_rows(self, keys: Iterable[str]) -> Iterator[tuple[str, str, bytes, int | None]]:
+        """Yield the rows of states. Raises AgentError where a state cannot be stored."""
+        name, due, waiting = self.agent.name, self.agent.due, self.agent.waiting
+        for key in keys:
+            state = self._states[key]
             try:
-                row = (name, key, pack(state), due(state))
+                bare = state if waiting is None else waiting.without(state)
+                row = (name, key, pack(bare), due(bare))
             except Exception as error:
                 if not is_of_agent(error, self.faults):
                     raise
@@ -285,11 +324,57 @@ class AgentStateStore(Generic[S]):
                 raise AgentError(name, key, None, error, f"{words} Nothing of its batch was kept.") from error
             yield row
 
+    def _fact_rows(self, ended: list[tuple[int, str]]) -> Iterator[tuple[str, str, bytes]]:
+        """Yield the rows of facts that were recorded, or that wait for another day than is stored.
+
+        ended: takes those, by day and id, that wait for a day no more.
+        """
+        name, waiting = self.agent.name, self.agent.waiting
+        for key in sorted(self._facts.keys() | self._changed.keys()):
+            written = self._facts.get(key, {})
+            days: dict[str, int] = {}
+            if waiting is not None:
+                days, written, gone = self._waiting_days(waiting, key, written)
+                ended += [(day, fact_id(key, fact_key)) for fact_key, day in gone]
+            for fact_key, event in written.items():
+                yield name, fact_id(key, fact_key), encode_fact(event, days.get(fact_key, 0))
+
+    def _waiting_days(
+        self, waiting: WaitingFacts[S], key: str, recorded: dict[str, ev.Event]
+    ) -> tuple[dict[str, int], dict[str, ev.Event], list[tuple[str, int]]]:
+        """Return what a batch changes of the facts of a key that wait.
+
+        First the day of each that is written; then the facts that are written: those recorded, and those that wait for
+        another day than is stored, or for none; then those that wait no more for the day under which they are stored.
+        """
+        after, fact_key = self._states[key], self.agent.fact_key
+        before = self._changed.get(key, after)
+        now = waiting.of(after)
+        was: Sequence[WaitingFact] = () if before is None or key in self._outdated else waiting.of(before)
+        stored = {id(item) for item in was}
+        moved = [item for item in now if id(item) not in stored]
+        names = {id(event): name for name, event in recorded.items()}
+        new = {names.get(id(item.fact)) or fact_key(item.fact): item for item in moved}
+        days = {name: item.day for name, item in new.items()}
+        if len(now) > len(moved) and not recorded.keys() <= days.keys():
+            days |= {fact_key(item.fact): item.day for item in now}
+        written = recorded if recorded.keys() >= new.keys() else {n: item.fact for n, item in new.items()} | recorded
+        if len(now) == len(was) + len(moved):
+            return days, written, []
+        left, gone = {id(item) for item in now}, []
+        for item in was:
+            name = "" if id(item) in left else fact_key(item.fact)
+            if name and days.get(name) != item.day:
+                gone.append((name, item.day))
+                if name not in days and not waiting.has_folded(after, item.day):
+                    written = {name: item.fact} | written
+        return days, written, gone
+
     def forget(self) -> None:
         """Drop what a batch decided that is abandoned; agents may have changed any state that is in memory."""
         self._states.clear()
-        self._dirty, self._facts, self._stored = {}, {}, {}
-        self._absent, self.erased = set(), set()
+        self._changed, self._facts, self._stored = {}, {}, {}
+        self._rewritten, self._outdated, self._absent, self.erased = set(), set(), set(), set()
         if self._sealed is not None:
             self._sealed.forget()
 

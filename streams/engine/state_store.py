@@ -39,8 +39,19 @@ class StateRows(Protocol):
         """Yield the stored states of keys; those that have none are left out."""
         ...
 
+    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the stored facts of keys that wait for a day, by id; some may be of days that are folded."""
+        ...
+
     def due(self, agent: str, through: int) -> list[str]:
-        """Return the keys that are due by a day, sorted; it costs what is due, not what is stored."""
+        """Return the keys that are due by a day or have a fact that waits for one, sorted; some may be due no more.
+
+        It costs what is due, not what is stored.
+        """
+        ...
+
+    def visited(self, agent: str, keys: Sequence[str]) -> None:
+        """Note that of keys which `due` has returned none is due any more."""
         ...
 
     def keys(self, agent: str) -> list[str]:
@@ -61,6 +72,10 @@ class StateRows(Protocol):
 
     def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
         """Record facts by agent and id; one that exists is replaced."""
+        ...
+
+    def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
+        """Note that facts, by day and id, wait for these days no more."""
         ...
 
 

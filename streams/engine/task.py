@@ -360,11 +360,14 @@ class StreamTask:
         """
         if agent_task.has_closed(day.business_date):
             return
-        held = self._hold_back_close(agent_task, record, day)
+        held, waits = self._hold_back_close(agent_task, record, day), 0
         for steps in agent_task.store.close_day(day, agent_task.closed_through, page, held):
             for key, step in steps:
                 self._emit_close(step, key, agent_task, record, day)
-            if len(steps) == page:
+            # Some keys of a page may turn out not to be due.
+            waits += len(steps)
+            if waits >= page:
+                waits = 0
                 yield
         if self._vault is not None and agent_task.name in SEALED and needs_rewrap(agent_task.rows, self._vault):
             # The first close under a new master key: once all rows are wrapped by it, an older one can be given up.

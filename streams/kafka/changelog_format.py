@@ -4,17 +4,33 @@ A row's key begins with a letter for its kind:
 
 | row | key | value |
 |---|---|---|
-| state | `s` key | the day when it is due (4 bytes big-endian, proleptic ordinal, 0 for never), the packed state |
-| fact | `f` key 0x1F fact key | the event as MessagePack |
+| state | `s` key | the day when it is due by itself (4 bytes big-endian, proleptic ordinal, 0 for never), the state |
+| fact | `f` key 0x1F fact key | the day for which it waits, where it does, the event |
 | parked record | `p` key 0x1F topic/partition/offset | the record and its deadline as MessagePack |
 | quarantine | `q` number (8 bytes big-endian) | a row of `streams.engine.quarantine` as MessagePack |
 | meta | `m` name | text |
 
-RocksDB has four kinds more, which no changelog carries, since they follow from the others: the due index
-(`d`, the day in 4 bytes, the key), the place in the changelog up to which all rows are in (`o`: the offset
-behind the last row in 8 bytes, a CRC-32 of that row), and of which erasure the files have been cleared (`x`: the
-value of the meta row `erased`, which has a word made up for the batch and the borrowers whom it erased), and the id of
-the topic that it follows (`i`). An entry of the index may be stale; the state's own day is what counts.
+`state.storage` has the bytes of a state, which begin with its layout and its terms, and `streams.engine.stored_facts`
+those of a fact. The meta row `erased` has a word made up for a batch and the borrowers whom it erased.
+
+RocksDB has rows of five kinds more, which no changelog carries, since they follow from the others:
+
+| row | key | value |
+|---|---|---|
+| due | `d` day (4 bytes) key | of a state: nothing |
+| waiting | `w` day (4 bytes) key 0x1F fact key | of a fact that waits: nothing |
+| position | `o` | the offset behind the last row of the changelog that is in (8 bytes), a CRC-32 of that row |
+| cleared | `x` | of which erasure the files have been cleared: the value of the meta row `erased` |
+| topic | `i` | the id of the topic that it follows |
+
+An entry of either index may be stale. What counts is the state's own day, and of a fact its own day as long as its
+state has not folded it. A fact that waits does not change the state's row, so a key is due by both indexes together.
+A restore writes an entry for each fact that ever waited; those whose day was folded are swept at its end
+(`RocksDBStore.sweep`).
+
+Earlier releases had the facts that wait in the state, up to layout 2 of an account, and no day before any fact. Such
+rows are read as they are and take the present form when their key is written next. An earlier release that meets a row
+of the present form stops: it does not know layout 3.
 """
 
 from __future__ import annotations
@@ -28,9 +44,10 @@ from streams.engine.state_store import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.settings import Settings
 
 STATE, FACT, PARKED, META, DUE, POSITION, CLEARED, TOPIC_ID = b"s", b"f", b"p", b"m", b"d", b"o", b"x", b"i"
-QUARANTINE = b"q"
+QUARANTINE, WAITING = b"q", b"w"
 ERASED = META + b"erased"
-_STATE = STATE[0]
+_STATE, _FACT = STATE[0], FACT[0]
+_SEPARATOR = SEPARATOR.encode()
 # Days are before the year 11,000,000, so an index entry has a fixed width.
 _DAY = 4
 # The first key behind every one that begins with such bytes: keys are UTF-8 and never hold 0xFF.
@@ -76,31 +93,44 @@ def state_row(key: str, value: bytes, due: int | None) -> tuple[bytes, bytes]:
     return STATE + key.encode(), (due or 0).to_bytes(_DAY, "big") + value
 
 
-def due_day(value: bytes) -> int:
-    """Return the day when the state of a state row is due, 0 for never."""
-    return int.from_bytes(value[:_DAY], "big")
-
-
 def packed_state(value: bytes) -> bytes:
     """Return the packed state of a state row."""
     return value[_DAY:]
 
 
-def due_entry(row_key: bytes, value: bytes) -> bytes | None:
-    """Return the entry of the due index that follows from a row, None where there is none."""
+def index_entry(row_key: bytes, value: bytes) -> bytes | None:
+    """Return the entry of the due or the waiting index that follows from a row, None where there is none."""
+    # The day of a fact that waits begins with a zero byte, and an event does not.
+    if row_key[0] == _FACT:
+        return None if value[0] else waiting_entry(row_key, value[:_DAY])
     if row_key[0] != _STATE or value[:_DAY] == b"\0\0\0\0":
         return None
     return DUE + value[:_DAY] + row_key[1:]
 
 
-def due_bound(day: int) -> bytes:
-    """Return the first key of the due index behind a day."""
-    return DUE + (day + 1).to_bytes(_DAY, "big")
+def waiting_entry(row_key: bytes, day: bytes) -> bytes:
+    """Return the entry of the waiting index for the row of a fact and a day (4 bytes)."""
+    return WAITING + day + row_key[1:]
+
+
+def day_bytes(day: int) -> bytes:
+    """Return a day (ordinal) as it stands in rows."""
+    return day.to_bytes(_DAY, "big")
+
+
+def index_bound(index: bytes, day: int) -> bytes:
+    """Return the first key of an index behind a day."""
+    return index + day_bytes(day + 1)
+
+
+def fact_row_of(entry: bytes) -> bytes:
+    """Return the row of the fact that an entry of the waiting index names."""
+    return FACT + entry[1 + _DAY :]
 
 
 def key_of_entry(entry: bytes) -> str:
-    """Return the key that an entry of the due index names."""
-    return entry[1 + _DAY :].decode()
+    """Return the key that an entry of either index names."""
+    return entry[1 + _DAY :].partition(_SEPARATOR)[0].decode()
 
 
 def parked_key(key: str, record: ParkedRecord) -> bytes:

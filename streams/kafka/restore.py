@@ -126,13 +126,16 @@ class ChangelogReader:
         """Read until all before `ends` is in; returns the rows read."""
         rows = 0
         behind = set(self._stores)
-        while True:
+        while behind:
             for tp in list(behind):
                 if not await self._reader.is_behind({tp: ends[tp]}):
                     behind.discard(tp)
-            if not behind:
-                return rows
-            rows += await self.read(*behind)
+            if behind:
+                rows += await self.read(*behind)
+        for store in self._stores.values():
+            for _ in store.sweep():
+                await asyncio.sleep(0)
+        return rows
 
     async def read(self, *tps: TopicPartition) -> int:
         """Read what is there, at most for a moment; returns the rows read."""

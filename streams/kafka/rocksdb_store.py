@@ -8,7 +8,10 @@ behind that position is read again.
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,14 +29,37 @@ from rocksdict import (
 )
 
 from schemas.errors import FatalError
+from state.storage import day_in
 from streams.engine.state_store import SEPARATOR
-from streams.kafka.changelog_format import CLEARED, ERASED, POSITION, TOPIC_ID, due_entry, key_ranges, position_row
+from streams.kafka.changelog_format import (
+    CLEARED,
+    ERASED,
+    META,
+    POSITION,
+    STATE,
+    TOPIC_ID,
+    UPPER_BOUND,
+    WAITING,
+    day_bytes,
+    index_bound,
+    index_entry,
+    key_of_entry,
+    key_ranges,
+    packed_state,
+    position_row,
+)
 from streams.storage_faults import Cause, fault_of, is_marked, mark_damaged
 
 log: Any = structlog.get_logger(__name__)
 
 # Bytes that a partition may hold unwritten; it is read again from the changelog after a crash.
 _MEMTABLE = 16 * 1024 * 1024
+# Where the day of an entry of the waiting index ends.
+_DAY_END = 5
+# Entries of the waiting index that are swept together.
+_SWEPT = 10_000
+# The last business date that the agent has closed.
+_CLOSED_THROUGH = META + b"closed_through"
 # One cache for all partitions of a worker.
 _cache: Cache | None = None
 
@@ -113,6 +139,52 @@ class RocksDBStore:
                 return
             yield key, found.value()
             found.next()
+        self._check(found)
+
+    def scan_keys(self, first: bytes, behind: bytes) -> Iterator[bytes]:
+        """Yield the keys of rows as `scan` does, without reading their values."""
+        found = self._db.iter()
+        found.seek(first)
+        while found.valid():
+            key = found.key()
+            if key >= behind:
+                return
+            yield key
+            found.next()
+        self._check(found)
+
+    def waiting(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """Yield the entries of the waiting index of keys.
+
+        The index stands by day, and has few days at a time. One iterator goes through them, and within each day from
+        key to key: whichever is behind, the wanted or the found one, leaps to the other.
+        """
+        wanted = sorted((key + SEPARATOR).encode() for key in keys)
+        found = self._db.iter()
+        found.seek(WAITING)
+        entry = _key(found)
+        while wanted and entry[:1] == WAITING:
+            day, at = entry[:_DAY_END], 0
+            while at < len(wanted):
+                if entry < day + wanted[at]:
+                    found.seek(day + wanted[at])
+                    entry = _key(found)
+                if entry[:_DAY_END] != day:
+                    break
+                if entry.startswith(wanted[at], _DAY_END):
+                    yield entry
+                    found.next()
+                    entry = _key(found)
+                else:
+                    # On to the last wanted key that is not behind the found one.
+                    at = max(at + 1, bisect_right(wanted, entry[_DAY_END:], at) - 1)
+            if entry[:_DAY_END] == day:
+                found.seek(index_bound(WAITING, int.from_bytes(day[1:], "big")))
+                entry = _key(found)
+        self._check(found)
+
+    def _check(self, found: Any) -> None:
+        """Raise what ended an iterator, where it is not the end of the rows."""
         try:
             found.status()
         except Exception as error:
@@ -124,24 +196,47 @@ class RocksDBStore:
         offset: int,
         drop: Iterable[bytes] = (),
     ) -> None:
-        """Write rows (None deletes), the due entries that follow, and the changelog's offset behind them, at once.
+        """Write rows (None deletes), the entries of indexes that follow, and the changelog's offset, at once.
 
-        drop: stale entries of the due index.
+        drop: stale entries of indexes; those that follow from the rows stay.
         """
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
         key, value = b"", None
-        for entry in drop:
-            delete(entry)
+        for stale in drop:
+            delete(stale)
         for key, value in rows:
             if value is None:
                 delete(key)
                 continue
             put(key, value)
-            due = due_entry(key, value)
-            if due is not None:
-                put(due, b"")
+            entry = index_entry(key, value)
+            if entry is not None:
+                put(entry, b"")
         put(POSITION, position_row(offset, key, value))
+        self._commit(batch)
+
+    def sweep(self) -> Iterator[None]:
+        """Drop the entries of the waiting index that a restore has left, of facts that are folded; yields in between.
+
+        It costs what there is of days that are closed, which is nothing but after a restore.
+        """
+        closed = self.get(_CLOSED_THROUGH)
+        if closed is None:
+            return
+        entries = self.scan_keys(WAITING, index_bound(WAITING, date.fromisoformat(closed.decode()).toordinal()))
+        while part := list(islice(entries, _SWEPT)):
+            batch = WriteBatch(raw_mode=True)
+            keys = sorted({key_of_entry(entry) for entry in part})
+            states = zip(keys, self.get_many([STATE + key.encode() for key in keys]), strict=True)
+            folded = {key: b"" if row is None else day_bytes(day_in(packed_state(row))) for key, row in states}
+            for entry in part:
+                if entry[1:_DAY_END] <= folded[key_of_entry(entry)]:
+                    batch.delete(entry)
+            self._commit(batch)
+            yield
+
+    def _commit(self, batch: WriteBatch) -> None:
         try:
             self._db.write(batch, self._write)
         except Exception as error:
@@ -192,6 +287,11 @@ class RocksDBStore:
                 f"{fault_of(error, folder).message}: this store is to be made anew, and cannot be removed. Remove the "
                 "folder, and start the worker again; the changelog has all that was in it."
             ) from error
+
+
+def _key(found: Any) -> bytes:
+    """Return the key at which an iterator stands, at its end one behind all others."""
+    return cast(bytes, found.key()) if found.valid() else UPPER_BOUND
 
 
 def _options() -> Options:

@@ -10,6 +10,7 @@ from msgspec import msgpack
 
 from streams.engine.output import Record
 from streams.engine.state_store import AFTER_SEPARATOR, SEPARATOR, fact_id
+from streams.engine.stored_facts import waiting_day
 from streams.kafka.changelog_format import (
     DUE,
     ERASED,
@@ -19,20 +20,21 @@ from streams.kafka.changelog_format import (
     QUARANTINE,
     STATE,
     UPPER_BOUND,
+    WAITING,
     ParkedRecord,
-    due_bound,
-    due_day,
+    day_bytes,
+    fact_row_of,
+    index_bound,
+    index_entry,
     key_of_entry,
     packed_state,
     parked_key,
     parked_record,
     quarantine_key,
     state_row,
+    waiting_entry,
 )
 from streams.kafka.rocksdb_store import RocksDBStore
-
-# How many states are looked at together for the day when they are due.
-_READ = 10_000
 
 # What a transaction held at a place to which it may go back.
 Savepoint = tuple[dict[bytes, bytes | None], list[bytes], dict[str, list[bytes]], set[str]]
@@ -50,7 +52,7 @@ class StoreTransaction:
     def __init__(self, store: RocksDBStore) -> None:
         self.store = store
         self._written: dict[bytes, bytes | None] = {}
-        # Entries of the due index: those that go with the batch, and by key those that go when it is next written.
+        # Entries of indexes: those that go with the batch, and by key those that go when it was visited.
         self._stale: list[bytes] = []
         self._due: dict[str, list[bytes]] = {}
         # The row keys of facts that the batch wrote, and of all parked records, by key.
@@ -126,20 +128,34 @@ class StoreTransaction:
         for key, value in self._get([STATE + key.encode() for key in keys]):
             yield key[1:].decode(), packed_state(value)
 
+    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the facts of keys that wait for a day, by id; those of days that are folded may be among them."""
+        rows = {fact_row_of(entry) for entry in self.store.waiting(keys)}
+        if self._facts:
+            rows.update(row for key in keys for row in self._facts.get(key, ()))
+        for row, value in self._get(sorted(rows)):
+            if waiting_day(value):
+                yield row[1:].decode(), value
+
     def due(self, agent: str, through: int) -> list[str]:
-        """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
-        entries: dict[str, list[bytes]] = {key[1:].decode(): [] for key in self._written if key[:1] == STATE}
-        for entry, _ in self.store.scan(DUE, due_bound(through)):
-            entries.setdefault(key_of_entry(entry), []).append(entry)
-        keys = sorted(entries)
-        due: list[str] = []
-        for start in range(0, len(keys), _READ):
-            found = self._get([STATE + key.encode() for key in keys[start : start + _READ]])
-            due += sorted(key[1:].decode() for key, value in found if 0 < due_day(value) <= through)
-        # An entry stays until its key is written behind it: a close may end before it comes to that key.
-        self._due = {key: entries.pop(key) for key in due}
-        self._stale += [entry for stale in entries.values() for entry in stale]
-        return due
+        """Return the keys that are due by a day or have a fact that waits for one, sorted; some may be due no more.
+
+        It costs what is due, not what is kept.
+        """
+        bounds = tuple((index, index_bound(index, through)) for index in (DUE, WAITING))
+        entries: dict[str, list[bytes]] = {}
+        for index, bound in bounds:
+            for entry in self.store.scan_keys(index, bound):
+                entries.setdefault(key_of_entry(entry), []).append(entry)
+        # An entry stays until its key was visited: a close may end before it comes to that key.
+        self._due = entries
+        written = (index_entry(row, value) for row, value in self._written.items() if value)
+        return sorted({*entries, *(key_of_entry(x) for x in written if x and any(i <= x < b for i, b in bounds))})
+
+    def visited(self, agent: str, keys: Sequence[str]) -> None:
+        """Note that of keys which `due` has returned none is due any more."""
+        for key in keys:
+            self._stale += self._due.pop(key, ())
 
     def keys(self, agent: str) -> list[str]:
         """Return all keys that have a state, sorted."""
@@ -153,12 +169,9 @@ class StoreTransaction:
 
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
         """Store states, with the day when each is due; the latest of a key stands."""
-        written, entries = self._written, self._due
         for _, key, value, due in rows:
             row, stored = state_row(key, value, due)
-            written[row] = stored
-            if entries:
-                self._stale += entries.pop(key, ())
+            self._written[row] = stored
 
     def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield those facts that are recorded, by id."""
@@ -179,6 +192,10 @@ class StoreTransaction:
             row = FACT + name.encode()
             self._written[row] = value
             self._facts.setdefault(name.partition(SEPARATOR)[0], []).append(row)
+
+    def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
+        """Note that facts, by day and id, wait for these days no more."""
+        self._stale += [waiting_entry(FACT + name.encode(), day_bytes(day)) for day, name in facts]
 
     # -- parked records
 

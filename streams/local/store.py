@@ -1,5 +1,8 @@
 """One SQLite file holds all that a local runtime knows: the log, states, facts, parked records, its position.
 
+A state's row has the day when it is due by itself, a fact's value the day for which it waits
+(`streams.engine.stored_facts`); the table `waiting` has the facts that wait now, by day.
+
 A batch is one transaction, so the file is always as if each batch had happened wholly or not at all.
 `synchronous=FULL` makes that true across a power cut, not only across a crash.
 """
@@ -16,7 +19,8 @@ from msgspec import json, msgpack
 
 from schemas.errors import FatalError
 from streams.engine.output import Record
-from streams.engine.state_store import AFTER_SEPARATOR, fact_id
+from streams.engine.state_store import AFTER_SEPARATOR, SEPARATOR, fact_id
+from streams.engine.stored_facts import waiting_day
 from streams.folder_lock import lock_folder
 from streams.security.sealed_log import LogSeal
 from streams.storage_faults import faults_of
@@ -36,6 +40,9 @@ CREATE INDEX IF NOT EXISTS state_due ON state (agent, due) WHERE due IS NOT NULL
 CREATE TABLE IF NOT EXISTS fact (
     agent TEXT NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL, UNIQUE (agent, id)
 );
+CREATE TABLE IF NOT EXISTS waiting (
+    agent TEXT NOT NULL, day INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (agent, day, id)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parked (position INTEGER PRIMARY KEY, key TEXT NOT NULL, deadline INTEGER);
 CREATE INDEX IF NOT EXISTS parked_by_key ON parked (key);
 CREATE TABLE IF NOT EXISTS quarantine (number INTEGER PRIMARY KEY, value BLOB NOT NULL);
@@ -118,6 +125,11 @@ class Tables:
             marks = ",".join("?" * len(part))
             query = f"SELECT key, value FROM state WHERE agent = ? AND key IN ({marks})"  # nosec B608
             yield from self.db.execute(query, (agent, *part))
+
+    def waited(self, agent: str, key: str) -> list[bytes]:
+        """Return the facts of a key that wait for a day, or have waited for one."""
+        query = "SELECT value FROM fact WHERE agent = ? AND id >= ? AND id < ? AND substr(value, 1, 1) = x'00'"
+        return [value for (value,) in self.db.execute(query, (agent, fact_id(key, ""), key + AFTER_SEPARATOR))]
 
     def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
         """Return all facts of a key by fact key, in the order of these."""
@@ -232,10 +244,36 @@ class Store(Tables):
 
     # -- states and facts
 
+    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the facts of keys that wait for a day, by id."""
+        day: int | None = -1
+        while (day := self._next_waiting_day(agent, day or 0)) is not None:
+            yield from self.db.execute(
+                "SELECT fact.id, fact.value FROM json_each(?1) asked "
+                "CROSS JOIN waiting ON waiting.agent = ?2 AND waiting.day = ?3 "
+                "AND waiting.id > asked.value || ?4 AND waiting.id < asked.value || ?5 "
+                "CROSS JOIN fact ON fact.agent = ?2 AND fact.id = waiting.id",
+                (json.encode(keys), agent, day, SEPARATOR, AFTER_SEPARATOR),
+            )
+
+    def _next_waiting_day(self, agent: str, day: int) -> int | None:
+        query = "SELECT MIN(day) FROM waiting WHERE agent = ? AND day > ?"
+        found: int | None = self.db.execute(query, (agent, day)).fetchone()[0]
+        return found
+
     def due(self, agent: str, through: int) -> list[str]:
-        """Return the keys that are due by a day, sorted; it costs what is due, not what is kept."""
-        query = "SELECT key FROM state INDEXED BY state_due WHERE agent = ? AND due <= ?"
-        return sorted(key for (key,) in self.db.execute(query, (agent, through)))
+        """Return the keys that are due by a day or have a fact that waits for one, sorted.
+
+        It costs what is due, not what is kept.
+        """
+        states = "SELECT key FROM state INDEXED BY state_due WHERE agent = ? AND due <= ?"
+        facts = "SELECT id FROM waiting WHERE agent = ? AND day <= ?"
+        found = {key for (key,) in self.db.execute(states, (agent, through))}
+        found.update(name.partition(SEPARATOR)[0] for (name,) in self.db.execute(facts, (agent, through)))
+        return sorted(found)
+
+    def visited(self, agent: str, keys: Sequence[str]) -> None:
+        """Do nothing: the tables have no entries of keys that are due no more."""
 
     def keys(self, agent: str) -> list[str]:
         """Return all keys that have a state, sorted."""
@@ -259,9 +297,17 @@ class Store(Tables):
 
     def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
         """Record facts by agent and id; one that exists is replaced."""
+        given = list(rows)
         self.db.executemany(
-            "INSERT INTO fact VALUES (?, ?, ?) ON CONFLICT (agent, id) DO UPDATE SET value = excluded.value", rows
+            "INSERT INTO fact VALUES (?, ?, ?) ON CONFLICT (agent, id) DO UPDATE SET value = excluded.value", given
         )
+        waiting = ((agent, day, name) for agent, name, value in given if (day := waiting_day(value)))
+        self.db.executemany("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?)", waiting)
+
+    def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
+        """Note that facts, by day and id, wait for these days no more."""
+        ended = ((agent, day, name) for day, name in facts)
+        self.db.executemany("DELETE FROM waiting WHERE agent = ? AND day = ? AND id = ?", ended)
 
     def erase(self, key: str) -> None:
         """Do nothing more: what is written over is overwritten in the file."""

@@ -38,8 +38,20 @@ class Readable(Protocol):
 class Rows(Readable, Protocol):
     """What is wrapped: see `streams.engine.agent_store.Keeping`."""
 
+    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield facts that wait."""
+        ...
+
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due."""
+        ...
+
+    def visited(self, agent: str, keys: Sequence[str]) -> None:
+        """Note that keys are not due any more."""
+        ...
+
+    def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
+        """Note that facts wait no more."""
         ...
 
     def keys(self, agent: str) -> list[str]:
@@ -126,9 +138,21 @@ class SealedRows(ReadRows):
         super().__init__(rows, vault, cached)
         self._rows = rows
 
+    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the facts of keys that wait for a day, by id; no sealed agent has any."""
+        return self._rows.waiting(agent, keys)
+
     def due(self, agent: str, through: int) -> list[str]:
-        """Return the keys that are due by a day."""
+        """Return the keys that may be due by a day."""
         return self._rows.due(agent, through)
+
+    def visited(self, agent: str, keys: Sequence[str]) -> None:
+        """Note that of keys which `due` has returned none is due any more."""
+        self._rows.visited(agent, keys)
+
+    def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
+        """Note that facts, by day and id, wait no more."""
+        self._rows.end_waiting(agent, facts)
 
     def keys(self, agent: str) -> list[str]:
         """Return all keys that have a state."""

@@ -20,7 +20,7 @@ from schemas.errors import InvalidEventError
 from schemas.jsonlines import from_line, read_events, to_line
 from state.account import AccountState
 from state.storage import pack, unpack
-from streams.engine.agent_store import read_fact
+from streams.engine.stored_facts import read_fact
 from tests.support.file_registry import FileRegistry
 
 AT = datetime(2026, 3, 1, 17, tzinfo=UTC)

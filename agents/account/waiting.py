@@ -1,0 +1,40 @@
+"""The facts of an account that wait for their day: a part of the state that a runtime stores as rows of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import cast
+
+from agents.account.facts import pending_order
+from schemas import events as ev
+from state.account import AccountFact, AccountState, Pending
+
+
+class WaitingAccountFacts:
+    """`agents.base.WaitingFacts` of accounts: `pending` of the state."""
+
+    def of(self, state: AccountState) -> Sequence[Pending]:
+        """Return the facts that wait, in the order in which they are folded."""
+        return state.pending
+
+    def without(self, state: AccountState) -> AccountState:
+        """Return the state without the facts that wait. The state itself is not changed."""
+        if not state.pending:
+            return state
+        bare = copy(state)
+        bare.pending = ()
+        return bare
+
+    def joined(self, state: AccountState, facts: Iterable[tuple[int, ev.Event]]) -> AccountState:
+        """Return a state that was stored without them with the facts that wait, each with its day."""
+        whole = copy(state)
+        whole.pending = tuple(sorted((Pending(day, cast(AccountFact, fact)) for day, fact in facts), key=pending_order))
+        return whole
+
+    def has_folded(self, state: AccountState, day: int) -> bool:
+        """Return whether the facts of a day are in the state, so that none of them waits."""
+        return day <= state.folded_through
+
+
+WAITING = WaitingAccountFacts()
