@@ -30,6 +30,7 @@ class Counting:
 
     name = "counting"
     daily = False
+    waiting = None
     accepts: frozenset[type[ev.Event]] = frozenset({ev.EducationCompleted})
 
     def fact_key(self, event: ev.Event) -> str:
@@ -71,6 +72,15 @@ class Rows:
 
     def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         return iter([(key, self.kept[key][0]) for key in keys if key in self.kept])
+
+    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        return iter(())
+
+    def visited(self, agent: str, keys: Sequence[str]) -> None:
+        pass
+
+    def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
+        assert not list(facts)
 
     def due(self, agent: str, through: int) -> list[str]:
         return sorted(key for key, (_, due) in self.kept.items() if due is not None and due <= through)

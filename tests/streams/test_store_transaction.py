@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import FatalError
 from streams.engine.state_store import fact_id
+from streams.engine.stored_facts import waiting_day
 from streams.kafka.changelog_format import ParkedRecord
 from streams.kafka.rocksdb_store import CorruptStoreError, RocksDBStore
 from streams.kafka.store_transaction import StoreTransaction
@@ -18,8 +20,13 @@ from streams.kafka.store_transaction import StoreTransaction
 KEYS = st.sampled_from(["a", "ab", "b", "账户"])
 DAYS = st.one_of(st.none(), st.integers(1, 30))
 PUT = st.tuples(st.just("put"), KEYS, st.binary(min_size=1, max_size=8), DAYS)
+# An event's first byte is not zero; a fact that waits has its day before it.
+EVENTS = st.binary(min_size=1, max_size=8).map(lambda value: b"\x8a" + value)
 FACT = st.tuples(
-    st.just("fact"), KEYS, st.sampled_from(["pay:1", "pay:2", "hold:1"]), st.binary(min_size=1, max_size=8)
+    st.just("fact"),
+    KEYS,
+    st.sampled_from(["pay:1", "pay:2", "hold:1"]),
+    st.one_of(EVENTS, st.tuples(st.integers(1, 30), EVENTS).map(lambda x: x[0].to_bytes(4, "big") + x[1])),
 )
 PARK = st.tuples(st.just("park"), KEYS, st.integers(0, 3), st.none())
 UNPARK = st.tuples(st.just("unpark"), KEYS, st.none(), st.none())
@@ -49,7 +56,7 @@ def record(offset: int) -> ParkedRecord:
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.lists(st.one_of(PUT, FACT, PARK, UNPARK, COMMIT, CLOSE), max_size=25))
 def test_rows_equal_a_dictionary_through_batches_and_restarts(
-    steps: list[tuple[str, str, object, object]],
+    steps: list[tuple[str, str, Any, Any]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = RocksDBStore(Path(folder) / "p")
@@ -59,6 +66,9 @@ def test_rows_equal_a_dictionary_through_batches_and_restarts(
                 rows.put_states([("agent", key, what, value)])
                 now.states[key] = (what, value)
             elif kind == "fact":
+                before = waiting_day(now.facts.get((key, str(what)), b"\x8a"))
+                if before and before != waiting_day(value):
+                    rows.end_waiting("agent", [(before, fact_id(key, str(what)))])
                 rows.put_facts([("agent", fact_id(key, str(what)), value)])
                 now.facts[key, str(what)] = value
             elif kind == "park":
@@ -68,12 +78,26 @@ def test_rows_equal_a_dictionary_through_batches_and_restarts(
                 rows.unpark(key)
                 now.parked = {p for p in now.parked if p[0] != key}
             elif kind == "close":
-                due = rows.due("agent", value)
-                assert due == sorted(k for k, (_, day) in now.states.items() if day is not None and day <= value)
-                # What was due is visited, and is due later.
+                found = rows.due("agent", value)
+                due = {k for k, (_, day) in now.states.items() if day is not None and day <= value}
+                folded = [(day, k, f) for (k, f), v in now.facts.items() if 0 < (day := waiting_day(v)) <= value]
+                assert found == sorted(set(found))
+                assert due | {k for _, k, _ in folded} <= set(found)
+                # What was due is visited, and is due later; what waited is in the state.
                 for name in due:
                     now.states[name] = (now.states[name][0], value + 40)
                 rows.put_states([("agent", name, now.states[name][0], now.states[name][1]) for name in due])
+                rows.end_waiting("agent", [(day, fact_id(k, f)) for day, k, f in folded])
+                for _, k, f in folded:
+                    now.facts[k, f] = now.facts[k, f][4:]
+                    rows.put_facts([("agent", fact_id(k, f), now.facts[k, f])])
+                rows.visited("agent", found)
+                if not now.parked:
+                    offset += 1
+                    rows.apply(offset)
+                    committed = now.copy()
+                    # No key is looked at twice for what it was due once.
+                    assert rows.due("agent", value) == []
             elif kind == "apply":
                 offset += 1
                 rows.apply(offset)
@@ -92,6 +116,10 @@ def test_rows_equal_a_dictionary_through_batches_and_restarts(
             for name in ("a", "ab", "b", "账户"):
                 assert rows.facts("agent", name) == sorted((f, v) for (k, f), v in now.facts.items() if k == name)
                 assert sorted(r.offset for r, _ in rows.parked(name)) == sorted(o for k, o in now.parked if k == name)
+            waits = {fact_id(k, f): v for (k, f), v in now.facts.items() if waiting_day(v)}
+            assert dict(rows.waiting("agent", ["a", "ab", "b", "never", "账户"])) == waits
+            only = {name: v for name, v in waits.items() if name.startswith("ab\x1f")}
+            assert dict(rows.waiting("agent", ["ab"])) == only
             ids = [fact_id(k, f) for k, f in now.facts]
             assert dict(rows.known("agent", ids)) == {fact_id(k, f): v for (k, f), v in now.facts.items()}
         store.close()

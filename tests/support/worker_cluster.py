@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -30,8 +30,11 @@ from schemas.codec import Codec
 from schemas.topics import TOPICS
 from state.policy_packs.loader import book_for
 from state.storage import unpack
+from streams.engine.agent_store import join
 from streams.engine.agents import all_agents
-from streams.kafka.changelog_format import STATE, changelog_topic, packed_state
+from streams.engine.state_store import SEPARATOR
+from streams.engine.stored_facts import waiting_day
+from streams.kafka.changelog_format import FACT, STATE, changelog_topic, packed_state
 from streams.kafka.committed_reader import high_watermarks, read_committed
 from streams.kafka.compat import connected, learn_topics, patch_fetchers
 from streams.kafka.publishing import consume, publish
@@ -361,14 +364,20 @@ class WorkerCluster:
 
         async def read() -> None:
             for agent, kind in all_agents():
-                rows = {}
                 name = changelog_topic(settings, agent.name).removeprefix(self.prefix)
-                async for record in read_committed(settings, [name]):
-                    if record.key[:1] == STATE:
-                        rows[record.key[1:].decode()] = record.value
-                for key, value in rows.items():
-                    if value is not None:
-                        found[agent.name, key] = unpack(open_state(vault, agent.name, key, packed_state(value)), kind)
+                rows = {r.key: r.value async for r in read_committed(settings, [name]) if r.key[:1] in (STATE, FACT)}
+                waited = defaultdict(list)
+                for row, value in rows.items():
+                    if row[:1] == FACT and value and waiting_day(value):
+                        waited[row[1:].decode().partition(SEPARATOR)[0]].append(value)
+                for row, value in rows.items():
+                    if row[:1] == STATE and value is not None:
+                        key = row[1:].decode()
+                        state = unpack(open_state(vault, agent.name, key, packed_state(value)), kind)
+                        facts = waited.get(key)
+                        if facts and agent.waiting is not None:
+                            state = join(agent.waiting, state, facts)
+                        found[agent.name, key] = state
 
         asyncio.run(read())
         return found

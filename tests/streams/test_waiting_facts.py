@@ -1,0 +1,255 @@
+"""Facts that wait are rows of their own: states read back whole, rows of earlier releases, what restores leave."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from agents.account.waiting import WAITING as HELD
+from schemas import events as ev
+from schemas.jsonlines import from_line
+from schemas.topics import TOPIC_OF
+from simulator.runs import simulate
+from state.account import AccountState, AccountTerms
+from state.storage import is_present, pack, terms_in, unpack
+from streams.engine.agent_store import join
+from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
+from streams.engine.task import StreamTask
+from streams.kafka.changelog_format import FACT, META, STATE, WAITING, packed_state
+from streams.kafka.rocksdb_store import RocksDBStore
+from streams.kafka.store_transaction import TaskStores
+from tests.support.in_memory_cluster import AGENTS, record_of, stream_task
+from tests.support.strategies import any_event
+
+ACCOUNTS = [pair for pair in AGENTS if pair[0].name == "account"]
+START = date(2026, 1, 5)
+PAGE = 3
+
+
+class AccountTask:
+    """The account agent's part of a partition. rows: the changelog, its last rows by key."""
+
+    def __init__(self, folder: Path, cached: int) -> None:
+        self.store = RocksDBStore(folder)
+        self.rows: dict[bytes, bytes] = {}
+        self.outputs: list[tuple[str, bytes | None, bytes | None]] = []
+        self._offset = 0
+        self.begin(cached)
+
+    def begin(self, cached: int) -> None:
+        """Begin with what is stored."""
+        made: tuple[StreamTask, TaskStores] = stream_task({"account": self.store}, ACCOUNTS, cached=cached)
+        self.task, self._stores = made
+
+    def take(self, events: Sequence[ev.Event]) -> Iterator[set[bytes]]:
+        """Process events, each with a commit of its own; yields the rows that each one wrote."""
+        for number, event in enumerate(events):
+            record, written = record_of(event, number), set[bytes]()
+            if isinstance(event, ev.DayClosed):
+                for _ in self.task.close(self.task.agent_tasks[0], record, event, PAGE):
+                    written |= self.commit()
+            else:
+                self.task.process_batch({TOPIC_OF[type(event)].name: [record]})
+            yield written | self.commit()
+
+    def commit(self) -> set[bytes]:
+        """Commit what was decided; returns the rows that were written."""
+        self.outputs += [(r.topic, r.key, r.value) for r in self.task.prepare_commit().records]
+        written = dict(self._stores.task.written)
+        self.rows |= {key: value for key, value in written.items() if value is not None}
+        self._offset += 1
+        self._stores.apply({"account": self._offset})
+        self.task.post_commit()
+        return set(written)
+
+    def states(self) -> dict[str, Any]:
+        """Return all states as the task has them."""
+        agent_task = self.task.agent_tasks[0]
+        return {key: agent_task.store.state(key) for key in agent_task.rows.keys("account")}
+
+    def entries(self) -> list[bytes]:
+        """Return the entries of the waiting index."""
+        return list(self.store.scan_keys(WAITING, WAITING + b"\xff"))
+
+
+def stored_states(rows: dict[bytes, bytes]) -> dict[str, AccountState]:
+    """Return the states that rows hold, by nothing but the rows: the facts that wait joined to each."""
+    found = {}
+    for row, value in rows.items():
+        if row[:1] == STATE:
+            key = row[1:].decode()
+            facts = [fact for name, fact in rows.items() if name.startswith(FACT + row[1:] + b"\x1f")]
+            found[key] = join(HELD, unpack(packed_state(value), AccountState), facts)
+    return found
+
+
+def history(seed: int) -> list[ev.Event]:
+    """Return a population's events for the account agent, some of them repeated."""
+    dice = random.Random(seed)
+    kinds: tuple[type[ev.Event], ...] = (*ACCOUNTS[0][0].accepts, ev.DayClosed)
+    events = [event for event in simulate(accounts=8, days=70, seed=seed, start=START) if isinstance(event, kinds)]
+    for _ in range(10):
+        at = dice.randrange(len(events))
+        events.insert(dice.randrange(at, len(events)), events[at])
+    return events
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_states_are_read_from_rows_as_they_were_in_memory(seed: int, tmp_path: Path) -> None:
+    events = history(seed)
+    warm, cold = AccountTask(tmp_path / "warm", 1_000), AccountTask(tmp_path / "cold", 0)
+    waited, before = 0, dict[str, AccountState]()
+    for number, written in enumerate(warm.take(events)):
+        states = warm.states()
+        bare = {key: HELD.without(state) for key, state in states.items()}
+        # A state's row is written where something else of it changed than the facts that wait, and nowhere else.
+        changed = {STATE + key.encode() for key, state in bare.items() if before.get(key) != state}
+        assert {row for row in written if row[:1] == STATE} == changed
+        waited += not changed and any(row[:1] == FACT for row in written)
+        before = bare
+        if number % 20 == 0:
+            assert stored_states(warm.rows) == states
+    for _ in cold.take(events):
+        pass
+    assert waited > 10
+    assert cold.outputs == warm.outputs
+    assert cold.rows == warm.rows
+    assert cold.states() == warm.states() == stored_states(cold.rows)
+    # What waits is in the index, and nothing else.
+    waiting = {(key, item.day) for key, state in warm.states().items() for item in state.pending}
+    for task in (warm, cold):
+        named = {(e[5:].split(b"\x1f")[0].decode(), int.from_bytes(e[1:5], "big")) for e in task.entries()}
+        assert named == waiting
+        task.store.close()
+
+
+def old_rows(release: str, repository: Path) -> tuple[dict[bytes, bytes], list[ev.Event], list[ev.Event]]:
+    """Return rows as a release wrote them, the events that made them, and those that follow."""
+    text = (repository / "tests" / "data" / "rows_of_releases.json").read_bytes()
+    found = msgspec.json.decode(text)
+    rows = {bytes.fromhex(key): bytes.fromhex(value) for key, value in found["rows"][release].items()}
+    before, after = ([from_line(line.encode()) for line in found[part]] for part in ("before", "after"))
+    return rows, before, after
+
+
+@pytest.mark.parametrize("release", ["58f09e1", "5109970"])
+@pytest.mark.parametrize("cached", [0, 100])
+def test_rows_of_an_earlier_release_go_on(release: str, cached: int, repository: Path, tmp_path: Path) -> None:
+    rows, before, after = old_rows(release, repository)
+    fresh = AccountTask(tmp_path / "fresh", cached)
+    for _ in fresh.take(before):
+        pass
+    fresh.outputs.clear()
+    old = AccountTask(tmp_path / "old", cached)
+    old.store.write(rows.items(), 1)
+    old.rows |= rows
+    old.begin(cached)
+    assert old.entries() == []
+    waiting = [{key: state.pending for key, state in task.states().items()} for task in (old, fresh)]
+    assert waiting[0] == waiting[1]
+    assert all(waiting[0].values())
+    for task in (old, fresh):
+        for _ in task.take(after):
+            pass
+    assert old.outputs == fresh.outputs
+    assert len(old.outputs) > 10
+    assert old.states() == fresh.states() == stored_states(old.rows)
+    # What was written again is in the present form, to the last byte.
+    states = {key: value for key, value in old.rows.items() if key[:1] == STATE}
+    assert all(is_present(packed_state(value), AccountState) for value in states.values())
+    assert states == {key: value for key, value in fresh.rows.items() if key[:1] == STATE}
+    for task in (old, fresh):
+        task.store.close()
+
+
+def test_a_payment_that_waits_takes_up_an_old_row(repository: Path, tmp_path: Path) -> None:
+    rows, _, after = old_rows("5109970", repository)
+    task = AccountTask(tmp_path / "p", 100)
+    task.store.write(rows.items(), 1)
+    task.begin(100)
+    paid = next(e for e in after if isinstance(e, ev.PaymentReceived) and e.payment_id == "P4-A1")
+    (written,) = task.take([paid])
+    # The state goes to the present form, and with it each fact that waits in it.
+    assert {key for key in written if key[:1] != META} >= {STATE + b"A1", FACT + b"A1\x1fpayment:P3-A1"}
+    assert STATE + b"A2" not in written
+    days = {key: waiting_day(value) for key, value in task.rows.items() if key[:1] == FACT}
+    assert days[FACT + b"A1\x1fpayment:P3-A1"] == date(2026, 1, 14).toordinal()
+    again = msgspec.structs.replace(paid, payment_id="P5", event_id="P5")
+    (written,) = task.take([again])
+    assert {key for key in written if key[:1] != META} == {FACT + b"A1\x1fpayment:P5"}
+    task.store.close()
+
+
+def test_entries_that_a_restore_leaves_are_swept(tmp_path: Path) -> None:
+    events = history(1)
+    closes = [number for number, event in enumerate(events) if isinstance(event, ev.DayClosed)]
+    task = AccountTask(tmp_path / "p", 100)
+    written: list[dict[bytes, bytes]] = []
+    before = dict(task.rows)
+    for _ in task.take(events[: closes[40] + 4]):
+        written.append({key: value for key, value in task.rows.items() if before.get(key) != value})
+        before = dict(task.rows)
+    # A store that reads the changelog from its beginning, as a standby and a restore do.
+    restored = AccountTask(tmp_path / "restored", 100)
+    for offset, rows in enumerate(written, 1):
+        restored.store.write(rows.items(), offset)
+    assert len(restored.entries()) > len(task.entries())
+    left = restored.entries()
+    restored.begin(100)
+    # They do no harm before they are swept.
+    assert restored.states() == task.states()
+    for _ in restored.store.sweep():
+        pass
+    assert restored.entries() == task.entries() != left
+    restored.begin(0)
+    assert restored.states() == task.states()
+    # Without being swept they go with the next close.
+    unswept = AccountTask(tmp_path / "unswept", 100)
+    for offset, rows in enumerate(written, 1):
+        unswept.store.write(rows.items(), offset)
+    unswept.begin(100)
+    rest = events[closes[40] + 4 : closes[45] + 1]
+    for each in (task, unswept, restored):
+        each.outputs.clear()
+        for _ in each.take(rest):
+            pass
+    assert unswept.outputs == restored.outputs == task.outputs
+    assert unswept.entries() == restored.entries() == task.entries()
+    for each in (task, unswept, restored):
+        each.store.close()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(any_event())
+def test_a_stored_fact_is_read_without_its_checks_as_with_them(event: ev.Event) -> None:
+    day = START.toordinal()
+    for value, waits in ((encode_fact(event), 0), (encode_fact(event, day), day)):
+        found = read_fact(value)
+        assert (found, type(found), waiting_day(value)) == (event, type(event), waits)
+    assert read_fact(msgspec.msgpack.encode(event)) == msgspec.msgpack.decode(
+        msgspec.msgpack.encode(event), type=ev.AnyEvent
+    )
+
+
+def test_terms_stand_before_a_state_and_say_the_same(tmp_path: Path) -> None:
+    task = AccountTask(tmp_path / "p", 100)
+    for _ in task.take(history(2)[:200]):
+        pass
+    seen = set()
+    for state in task.states().values():
+        terms = AccountTerms.of(terms_in(pack(state)))
+        plain = state.bucket == "current" and state.plan is None and not state.reversals
+        assert terms[:2] == (state.folded_through, state.opened_on)
+        assert (terms.plain, terms.currency) == (plain, state.currency)
+        # What waits is not among them: its rows come and go without the state's.
+        assert terms_in(pack(HELD.without(state))) == terms_in(pack(state))
+        seen.add(terms)
+    assert len(seen) > 1
+    task.store.close()
