@@ -154,6 +154,10 @@ class WaitingFacts(Protocol[S]):
         """Return a state that was stored without them with the facts that wait, each with its day."""
         ...
 
+    def is_same(self, state: S, other: S) -> bool:
+        """Return whether two states differ in nothing but the facts that wait."""
+        ...
+
     def has_folded(self, state: S, day: int) -> bool:
         """Return whether the facts of a day are in the state, so that none of them waits."""
         ...

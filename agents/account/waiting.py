@@ -32,6 +32,14 @@ class WaitingAccountFacts:
         whole.pending = tuple(sorted((Pending(day, cast(AccountFact, fact)) for day, fact in facts), key=pending_order))
         return whole
 
+    def is_same(self, state: AccountState, other: AccountState) -> bool:
+        """Return whether two states differ in nothing but the facts that wait."""
+        if state.folded_through != other.folded_through:
+            return False
+        alike = copy(state)
+        alike.pending = other.pending
+        return alike == other
+
     def has_folded(self, state: AccountState, day: int) -> bool:
         """Return whether the facts of a day are in the state, so that none of them waits."""
         return day <= state.folded_through

@@ -307,7 +307,7 @@ class AgentStateStore(Generic[S]):
         before, waiting = self._changed.get(key), self.agent.waiting
         if before is None or waiting is None or key in self._rewritten or key in self._outdated:
             return True
-        return waiting.without(before) != waiting.without(self._states[key])
+        return not waiting.is_same(before, self._states[key])
 
     def _state_rows(self, keys: Iterable[str]) -> Iterator[tuple[str, str, bytes, int | None]]:
         """Yield the rows of states. Raises AgentError where a state cannot be stored."""
@@ -351,6 +351,8 @@ class AgentStateStore(Generic[S]):
         before = self._changed.get(key, after)
         now = waiting.of(after)
         was: Sequence[WaitingFact] = () if before is None or key in self._outdated else waiting.of(before)
+        if now is was and not (now and recorded):
+            return {}, recorded, []
         stored = {id(item) for item in was}
         moved = [item for item in now if id(item) not in stored]
         names = {id(event): name for name, event in recorded.items()}

@@ -131,25 +131,22 @@ class RocksDBStore:
 
     def scan(self, first: bytes, behind: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield rows from a key on, up to one that is left out, in the order of keys."""
-        found = self._db.iter()
-        found.seek(first)
-        while found.valid():
-            key = found.key()
-            if key >= behind:
-                return
+        for key, found in self._range(first, behind):
             yield key, found.value()
-            found.next()
-        self._check(found)
 
     def scan_keys(self, first: bytes, behind: bytes) -> Iterator[bytes]:
         """Yield the keys of rows as `scan` does, without reading their values."""
+        for key, _ in self._range(first, behind):
+            yield key
+
+    def _range(self, first: bytes, behind: bytes) -> Iterator[tuple[bytes, Any]]:
         found = self._db.iter()
         found.seek(first)
         while found.valid():
             key = found.key()
             if key >= behind:
                 return
-            yield key
+            yield key, found
             found.next()
         self._check(found)
 

@@ -159,13 +159,13 @@ class StoreTransaction:
 
     def keys(self, agent: str) -> list[str]:
         """Return all keys that have a state, sorted."""
-        stored = (key for key, _ in self.store.scan(STATE, STATE + UPPER_BOUND))
+        stored = self.store.scan_keys(STATE, STATE + UPPER_BOUND)
         written = (key for key in self._written if key[:1] == STATE)
         return sorted({key[1:].decode() for source in (stored, written) for key in source})
 
     def first_keys(self, most: int) -> Iterator[str]:
         """Yield some keys that have a stored state, in the order of keys."""
-        return (key[1:].decode() for key, _ in islice(self.store.scan(STATE, STATE + UPPER_BOUND), most))
+        return (key[1:].decode() for key in islice(self.store.scan_keys(STATE, STATE + UPPER_BOUND), most))
 
     def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
         """Store states, with the day when each is due; the latest of a key stands."""
