@@ -7,6 +7,7 @@ others stay as they are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date
 
@@ -34,13 +35,17 @@ def reconcile(
         open_.setdefault(payload_of(e), []).append(e)
     new: list[ev.Event] = []
     identity = ""
-    for number, event in enumerate(emitted):
+    # Ids number a day's events of one type: which days are folded at once depends on which were visited before.
+    emitted_so_far: Counter[tuple[str, int]] = Counter()
+    for event in emitted:
+        kind, day = type(event).__name__, business_date_of(event)
+        number = emitted_so_far[kind, day]
+        emitted_so_far[kind, day] += 1
         if open_ and (same := open_.get(event)):
             same.pop()
             continue
         identity = identity or identity_of(cause)
-        day = business_date_of(event)
-        event_id = derived_id(identity, type(event).__name__, s.account_id, day, number)
+        event_id = derived_id(identity, kind, s.account_id, day, number)
         new.append(replace(event, event_id=event_id, occurred_at=cause.occurred_at, caused_by=cause.event_id))
     corrections = [
         ev.EventSuperseded(
