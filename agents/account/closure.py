@@ -91,7 +91,7 @@ def end_account(d: DayFold) -> None:
             offer_id=s.plan.offer_id if s.plan is not None else "",
         )
     )
-    s.closed_on, s.closed_reason, s.promises, s.next_fold_on = d.day, fact.reason, (), 0
+    s.closed_on, s.closed_reason, s.promises = d.day, fact.reason, ()
     s.days_past_due = s.days_past_due_material = s.missed = s.overdue_amount = s.materiality_since = 0
 
 

@@ -30,10 +30,10 @@ def next_fold_day(d: DayFold) -> int:
     It may name a day too early, never one too late: an account that is visited on every day says the same.
     """
     s, policy, day = d.s, d.policy, d.day
-    if s.closed_on:
-        return 0
-    if s.bad_debt == "terminated":
-        return min((p.due + 1 for p in s.promises), default=0)
+    if s.closed_on or s.bad_debt == "terminated":
+        # Who disputed it is offered ways to pay other debts once a hold has settled the dispute.
+        disputes = [h.end + 1 for h in s.holds if h.kind == "dispute" and h.end >= day]
+        return min((*disputes, *(p.due + 1 for p in s.promises)), default=0)
     rules = policy.delinquency
     days: list[int] = []
     overdue = False

@@ -39,7 +39,8 @@ def close_business_day(d: DayFold) -> None:
     if s.closed_on:
         for review in d.reviews:
             d.not_applied(review, review.review_id, "account_closed", "The account is closed. Reopen it first.")
-        s.next_fold_on = 0
+        _note_ended_disputes(s, d.day)
+        s.next_fold_on = next_fold_day(d)
         return
     if is_calm(s, d.day) and d.closing is None and not d.reviews and not d.renamed:
         drop_settled_instalments(d, d.day)
@@ -56,9 +57,10 @@ def close_business_day(d: DayFold) -> None:
         classify(d)
     _report_collection(d)
     _report_credit_standing(d)
+    _note_ended_disputes(s, d.day)
     _drop_past_arrears(d)
-    s.next_fold_on = next_fold_day(d)
     closure.end_account(d)
+    s.next_fold_on = next_fold_day(d)
 
 
 def _measure(d: DayFold) -> None:
@@ -314,14 +316,17 @@ def _probation_served(d: DayFold) -> bool:
     return arrears_free_for(d, d.policy.plans.probation_days) or not (s.arrears_free_since or s.overdue_since)
 
 
+def _note_ended_disputes(s: AccountState, day: int) -> None:
+    ends = [h.end + 1 for h in s.holds if h.kind == "dispute" and h.start <= h.end < day]
+    s.dispute_ended_on = max(s.dispute_ended_on, *ends) if ends else s.dispute_ended_on
+
+
 def _drop_past_arrears(d: DayFold) -> None:
     """Drop what earlier arrears left once nothing depends on it, so that a calm account is calm again.
 
     While a plan runs the arrears that it replaced may return, and with them the days that holds paused.
     """
     s = d.s
-    ends = [h.end + 1 for h in s.holds if h.kind == "dispute" and h.start <= h.end < d.day]
-    s.dispute_ended_on = max(s.dispute_ended_on, *ends) if ends else s.dispute_ended_on
     if not s.overdue_since and s.plan is None:
         s.failed_contact_attempts, s.bad_debt_evidence = 0, ()
         s.holds = tuple(h for h in s.holds if h.end == 0 or h.end >= d.day)

@@ -17,7 +17,7 @@ from state.borrower import NEVER
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 from tests.support.account_events import AccountEvents
-from tests.support.agent_driver import PlannerDriver, names, only
+from tests.support.agent_driver import AccountDriver, PlannerDriver, names, only
 from tests.support.borrower_events import BorrowerEvents, closes, day_of, instant_of
 
 START = date(2026, 1, 1)
@@ -259,3 +259,16 @@ def test_no_repayment_is_offered_during_any_dispute(drawn: list[tuple[int, str, 
         (day_of(since), accounts) for since, accounts in open_disputes
     }
     assert bool(driver.state.disputes) == bool(open_disputes)
+
+
+@pytest.mark.parametrize("how", ["closed", "terminated"])
+def test_a_dispute_of_an_account_that_ended_is_settled(how: str) -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    sold = ev.AccountClosed(
+        event_id="sold", occurred_at=story.reversed(12, "x").occurred_at, source="test", account_id="A1", reason="sold"
+    )
+    ended = [sold] if how == "closed" else [story.reviewed(11, "charge_off"), story.reviewed(12, "terminate")]
+    driver.feed(story.opened(5), *story.closes(0, 10), *ended, *story.closes(11, 20))
+    outputs = driver.feed(story.hold(21, 25), *story.closes(21, 40))
+    (told,) = only(outputs, ev.WorkoutEnded)
+    assert (told.business_date, told.dispute_ended_on) == (story.day(26), story.day(26))
