@@ -14,6 +14,7 @@ from schemas.events import Event
 from schemas.jsonlines import read_events, to_line
 from state.policy import PolicyBook
 from state.policy_packs.book_files import book_of
+from state.policy_packs.loader import DEFAULT_BOOK, is_book
 from streams.cli.common import Rejections, book_named, files_of_change, is_change, json_option, progress, say_json
 from streams.cli.writing import replacing
 from streams.local.replay import Difference, Outcome, replay
@@ -52,6 +53,12 @@ def replay_command(
     ours, theirs = Outcome(), Outcome()
     first = _book(policy)
     second = _book(compare) if compare else None
+    if compare and compare != DEFAULT_BOOK and not is_change(compare) and not is_book(compare):
+        click.echo(
+            f"{compare} is one pack, and is compared as the policy of every account. To compare it for some accounts, "
+            "give what `reprieve policy change` writes for them.",
+            err=True,
+        )
     with replacing(output, read=(*inputs, policy, compare)) as out, progress("replaying") as bar:
 
         def write(said: list[Event]) -> None:

@@ -61,10 +61,10 @@ def numbers_table(tally: Tally) -> Table:
 
 def offer_table(offer: ev.OfferPublished) -> Table:
     """Return the options of an offer side by side."""
-    title = f"Offer to {offer.borrower_id} ({offer.tone}), open until {offer.expires_on}"
+    title = f"Offer to {offer.borrower_id} ({offer.tone}), open until {offer.expires_on}; ● is recommended"
     table = Table(title=title, expand=True)
-    for column in ("option", "term", "a month", "rate", "waived", "total", "lead"):
-        table.add_column(column, justify="left" if column == "option" else "right")
+    for column in ("option", "term", "a month", "rate", "waived", "total", ""):
+        table.add_column(column, justify="left" if column == "option" else "right", overflow="fold")
     for option in offer.options:
         waived = option.waived.penalty + option.waived.interest + option.waived.fees + option.waived.principal
         table.add_row(

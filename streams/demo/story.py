@@ -86,14 +86,17 @@ class Stories:
             case ev.InstalmentCaughtUp():
                 return f"catches up instalment {event.number}, {event.days_late} days late", None
             case ev.DelinquencyChanged():
-                return f"is {event.days_past_due} days past due: {event.from_} -> {event.to}", None
+                days = "1 day" if event.days_past_due == 1 else f"{event.days_past_due} days"
+                return f"is {days} past due: {event.from_} -> {event.to}", None
             case ev.ContactAttempted(direction="outbound"):
                 return f"is contacted by {event.channel}: {event.outcome}", None
             case ev.BadDebtChanged():
                 return f"bad debt {event.from_} -> {event.to}: {'; '.join(event.reasons)}", _chapter(event.to)
             case ev.OfferPublished():
-                lead = next((o for o in event.options if o.option_id == event.recommended_option_id), None)
-                terms = f", lead {lead.term_months} × {money(lead.instalment_amount, event.currency)}" if lead else ""
+                best = next((o for o in event.options if o.option_id == event.recommended_option_id), None)
+                terms = ""
+                if best is not None:
+                    terms = f", recommended {best.term_months} × {money(best.instalment_amount, event.currency)}"
                 if not event.options:
                     return f"gets no plan, since none could be kept ({event.kind})", None
                 return f"is offered {len(event.options)} options{terms}", "offered"
@@ -108,7 +111,7 @@ class Stories:
                 return f"has a plan of {number} instalments for {event.account_id}; collection stops", "accepted"
             case ev.PlanScheduleAdjusted():
                 by = money(event.difference, currency)
-                return f"pays {len(event.instalments)} instalments, since the debt changed by {by}", None
+                return f"has {len(event.instalments)} plan instalments, since the debt changed by {by}", None
             case ev.PlanInstalmentKept():
                 return f"keeps plan instalment {event.number}", "kept"
             case ev.PlanInstalmentMissed():

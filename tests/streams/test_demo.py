@@ -5,12 +5,22 @@ from __future__ import annotations
 import sys
 import webbrowser
 from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
+from schemas import compatibility
+from schemas import events as ev
+from schemas.jsonlines import from_line
 from streams.demo import command
 from streams.demo.command import _opened, demo_command
+from streams.demo.screen import offer_table
+from streams.demo.story import Stories
+from tests.support.account_events import AccountEvents
+from tests.support.agent_driver import AccountDriver
 
 FEW = ["--days", "1", "--history", "1", "--accounts", "5"]
 
@@ -84,3 +94,26 @@ def test_a_demonstration_opens_its_page_at_a_terminal(
             demo_command.main([*FEW, *more], standalone_mode=False)
     assert len(shown) == opens
     assert all(url.startswith("http://127.0.0.1:") for url in shown)
+
+
+def test_an_offer_is_shown_whole_on_a_terminal_of_80_columns() -> None:
+    lines = (Path(compatibility.__file__).parent / "examples.jsonl").read_bytes().splitlines()
+    offer = next(e for e in map(from_line, lines) if isinstance(e, ev.OfferPublished))
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(offer_table(offer))
+    shown = console.export_text()
+    assert "● is recommended" in shown
+    assert "…" not in shown
+
+
+def test_a_story_counts_one_day_as_one() -> None:
+    story, driver = AccountEvents(), AccountDriver()
+    events = [story.opened(10), *story.closes(0, 41)]
+    driver.feed(*events)
+    stories = Stories()
+    stories.take([*events, *driver.outputs])
+    found = stories.best()
+    assert found is not None
+    lines = [line for _, line in found[1]]
+    assert "is 1 day past due: current -> dpd_1_30" in lines
+    assert "is 31 days past due: dpd_1_30 -> dpd_31_60" in lines

@@ -120,6 +120,9 @@ def test_a_change_is_compared_over_a_history_as_it_applies(mine: Path, tmp_path:
     replay = ["replay", "--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl"), "--json"]
     found = json.loads(CliRunner().invoke(cli, [*replay, "--compare", str(change)]).stdout)
     assert found["policies"] == ["default", "change.jsonl"]
+    pack = CliRunner().invoke(cli, [*replay, "--compare", str(mine)])
+    assert "is one pack, and is compared as the policy of every account" in pack.stderr
+    assert json.loads(pack.stdout)["bad_debts"].keys() == {"A0", "A1"}
     assert found["bad_debts"] == {"A0": ["none", "candidate"]}
     alone = json.loads(CliRunner().invoke(cli, [*replay, "--policy", str(change), "--compare", "default"]).stdout)
     assert alone["bad_debts"] == {"A0": ["candidate", "none"]}
