@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from console.learner_page import learner_page
 from console.offers import offers_of
 from console.overview_feed import CHECK_INTERVAL, OverviewFeed
 from console.permissions import RIGHTS
+from console.quarantine import quarantined
 from console.read_store import ReadStore
 from console.rulebook import rules_page
 from console.source import Source
@@ -36,6 +37,7 @@ from state.account import AccountState
 from state.borrower import BorrowerState
 from state.policy_packs.problems import PackError
 from streams.agreement import agreement, policy_of, recording_of, standing
+from streams.engine.quarantine import HeldKey
 from streams.http.auth.login_routes import LoginRoutes
 from streams.http.auth.middleware import BODY_BYTES, Authenticator
 from streams.http.auth.permissions import IDENTITY, SOMEBODY_HERE
@@ -203,16 +205,22 @@ class ConsoleApp:
         offers = offers_of(known, (e for _, e in store.history("planner", state.borrower_id)), key)
         history = store.history("account", key)
         await self._on_record(request, partial(self._source.audit.record, disclosed_fields_of(state)))
-        closed = self._closed(store)
-        shown, rules = self._as_of(store, state, closed)
+        closed, held = self._closed(store), store.held()
+        shown, rules = self._as_of(store, state, closed, held)
         book = self._source.policies(store).in_force_on(closed + 1)
         by_default = book.is_by_default(state.jurisdiction, state.product)
-        return _json(account_page(shown, rules, history, offers, closed, before, by_default=by_default))
+        page = account_page(shown, rules, history, offers, closed, before, by_default=by_default)
+        return _json(page | quarantined(held, ("account", key), ("planner", state.borrower_id)))
 
-    def _as_of(self, store: ReadStore, state: AccountState, closed: int) -> tuple[AccountState, Rules]:
-        """Return an account as of the last closed day (ordinal), visited on it or not, and its rules."""
+    def _as_of(
+        self, store: ReadStore, state: AccountState, closed: int, held: Mapping[tuple[str, str], HeldKey]
+    ) -> tuple[AccountState, Rules]:
+        """Return an account as of the last closed day (ordinal), visited on it or not, and its rules.
+
+        One in quarantine stays as it was: its payments wait, and what fails on it is not to fail here.
+        """
         rules = self._accounts.rules(self._source.policies(store), state)
-        return as_of(state, rules, closed), rules
+        return state if ("account", state.account_id) in held else as_of(state, rules, closed), rules
 
     def _closed(self, store: ReadStore) -> int:
         """Return the last closed day (ordinal), 0 before the first."""
@@ -224,9 +232,9 @@ class ConsoleApp:
         state = store.state("planner", key)
         if not isinstance(state, BorrowerState):
             raise _absent(f"Nothing is known of a borrower {key}: none of their accounts has been in trouble.")
-        closed = self._closed(store)
+        closed, held = self._closed(store), store.held()
         found = (store.state("account", account) for account in active_accounts(state))
-        accounts = [self._as_of(store, account, closed) for account in found if isinstance(account, AccountState)]
+        accounts = [self._as_of(store, account, closed, held) for account in found if isinstance(account, AccountState)]
         policies = self._source.policies(store).in_force_on(closed + 1)
         # Nothing is shown before it is recorded.
         show = partial(
@@ -239,7 +247,8 @@ class ConsoleApp:
         )
         shown, history = await self._on_record(request, show)
         summaries = [account_summary(account, rules, closed) for account, rules in accounts]
-        return _json(borrower_page(shown, history, summaries, date.fromordinal(closed) if closed else None, before))
+        page = borrower_page(shown, history, summaries, date.fromordinal(closed) if closed else None, before)
+        return _json(page | quarantined(held, ("planner", key), *(("account", a.account_id) for a, _ in accounts)))
 
     async def _on_record(self, request: web.Request, record: Callable[..., T]) -> T:
         """Record who looks at whose data, and the purpose; nothing may be shown before that is acknowledged."""

@@ -29,11 +29,12 @@ from schemas.topics import TOPIC_OF
 from state.profile import millis
 from streams.engine.output import Record
 from streams.engine.policies import is_of_rules
+from streams.engine.quarantine import HeldKey, decode_row
 from streams.engine.state_store import SEPARATOR
 from streams.engine.stored_facts import read_fact
 from streams.folder_lock import lock_folder
 from streams.kafka.changelog_format import COMMIT_MARKER as READ
-from streams.kafka.changelog_format import FACT, META, STATE, packed_state, row_checksum
+from streams.kafka.changelog_format import FACT, META, QUARANTINE, STATE, packed_state, row_checksum
 from streams.local.store import NO_HEADERS, TABLES, atomically
 from streams.redaction import describe_error
 from streams.security.sealed_rows import asked, scope_of
@@ -42,7 +43,7 @@ from streams.storage_faults import Cause, StorageError, fault_of, faults_of, is_
 
 FILE = "console.db"
 # Increment when the tables or their content change: an older file is then rebuilt.
-_LAYOUT = "7"
+_LAYOUT = "8"
 _MORE = """
 CREATE TABLE IF NOT EXISTS place (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -61,6 +62,7 @@ _EMPTIED = (
     "log",
     "state",
     "fact",
+    "quarantine",
     "replayed",
     "meta",
     "place",
@@ -234,6 +236,8 @@ class Cache:
                 facts.append((name, value))
                 if value is not None and not self._has_fact(agent, name):
                     new.append((name, record.timestamp))
+            elif kind == QUARANTINE:
+                self._quarantine(partition, int.from_bytes(key[1:], "big"), value)
             elif kind == META and value is not None and _is_shown_value(name := key[1:].decode()):
                 self.db.execute(
                     "INSERT OR REPLACE INTO lane VALUES (?, ?, ?, ?, ?)",
@@ -242,6 +246,15 @@ class Cache:
         self._put("state", "key", agent, states)
         self._put("fact", "id", agent, facts)
         self._count(agent, new, [key for key, value in states if value is not None])
+
+    def _quarantine(self, partition: int, number: int, value: bytes | None) -> None:
+        """Store which keys are in quarantine, and nothing of what waits for them."""
+        # Each partition counts its rows.
+        number += partition << 40
+        if value is None:
+            self.db.execute("DELETE FROM quarantine WHERE number = ?", (number,))
+        elif isinstance(decode_row(value), HeldKey):
+            self.db.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?)", (number, value))
 
     def _put(self, table: str, column: str, agent: str, rows: list[tuple[str, bytes | None]]) -> None:
         self.db.executemany(

@@ -18,6 +18,7 @@ from schemas.errors import InvalidEventError
 from state.storage import unpack
 from streams.engine.agent_store import join
 from streams.engine.agents import all_agents
+from streams.engine.quarantine import HeldKey, held_in
 from streams.engine.stored_facts import read_fact
 from streams.local.beside import FILE, ReadTables
 from streams.local.store import faults_of_data
@@ -74,6 +75,10 @@ class ReadStore(ReadTables):
         """Return keys that begin with a text, in order."""
         query = "SELECT key FROM state WHERE agent = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"
         return [k for (k,) in self.db.execute(query, (agent, begins, begins + "\U0010ffff", limit))]
+
+    def held(self) -> dict[tuple[str, str], HeldKey]:
+        """Return the keys in quarantine, by agent and key."""
+        return {names: held.row for names, held in held_in(self.quarantined()).items()}
 
     def dead_letters(self, limit: int, before: int | None = None) -> Iterator[tuple[int, ev.DeadLetter]]:
         """Yield dead letters with their offsets, the latest first; before: only those before an offset."""

@@ -9,12 +9,16 @@ const comma = (...said) => said.filter(Boolean).join(spoken() === "zh" ? "，" :
 const reachable = (reason) => (reason ? `${t("not_contacted")}: ${t(reason)}` : t("may_be_contacted"));
 const listed = (codes) => comma(...codes.map(t)) || t("none");
 
+// Of keys in quarantine: that their figures stand still, and since which record.
+const held = (keys) => keys.map((q) => el("p.held", { role: "note" }, mark("bad", t("in_quarantine")), " ", t(`held_${q.agent}`).replace("{key}", q.key).replace("{since}", q.since).replace("{place}", q.place)));
+
 export function accountView(a) {
   const s = a.status;
   const before = (place) => askOnce(`/api/accounts/${encodeURIComponent(a.account)}?before=${encodeURIComponent(place)}`);
   const document_ = (p) => el("a", { href: `/api/accounts/${encodeURIComponent(a.account)}/agreements/${encodeURIComponent(p.plan)}?locale=${spoken()}`, target: "_blank", rel: "noopener" }, `${t("agreement")} ${p.day}`);
   return [
     el("h1", {}, `${t("account")} ${a.account} `, statusMark(s.bad_debt === "none" ? s.bucket : s.bad_debt)),
+    ...held(a.quarantine),
     grid(
       card(comma(t("status"), `${t("as_of")} ${a.through}`), pairs([
         [t("borrower"), link("borrower", a.borrower)], [t("product"), a.by_default ? [comma(t(a.product), a.jurisdiction), " ", mark("warn", t("by_default"))] : comma(t(a.product), a.jurisdiction)], [t("days_past_due"), number(s.days_past_due)], [t("missed_count"), number(s.missed)], [t("overdue"), money(s.overdue, a.currency)],
@@ -66,6 +70,7 @@ export function borrowerView(b) {
   const owing = [t("account"), t("owed"), t("overdue"), t("days_past_due"), t("next_due"), t("status"), t("holds")];
   return [
     el("h1", {}, `${t("borrower")} ${b.borrower} `, b.distressed ? mark("bad", t("distressed")) : null),
+    ...held(b.quarantine),
     grid(
       wide(comma(t("cases"), b.through ? `${t("as_of")} ${b.through}` : ""), table(owing, b.accounts.map((c) => [link("account", c.account), money(c.owed, c.currency), money(c.overdue, c.currency), number(c.days_past_due),
         c.next ? comma(c.next.due, money(c.next.amount, c.currency)) : t("none"), statusMark(c.bad_debt === "none" ? c.bucket : c.bad_debt), listed(c.holds)]), { 1: "n", 2: "n", 3: "n" })),

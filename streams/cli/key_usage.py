@@ -13,8 +13,10 @@ from pathlib import Path
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import InvalidEventError
+from streams.engine.quarantine import sealed_values
 from streams.kafka.changelog_format import META, STATE, changelog_topic, packed_state
 from streams.kafka.committed_reader import read_committed
+from streams.kafka.quarantine import quarantine_rows
 from streams.local.beside import ReadTables
 from streams.security.key_check import KEY_CHECK, wrapper_of_check_value
 from streams.security.master_keys import wrapper_of
@@ -24,6 +26,7 @@ from streams.security.vault import is_sealed, wrapped_of
 from streams.settings import Settings
 
 BORROWERS, LETTERS, LOG, WORDS = "borrowers", "dead letters", "records of the log", "words of the check"
+WAITING = "records in quarantine"
 
 
 class KeyUsage(Counter[tuple[str, str]]):
@@ -46,6 +49,7 @@ def usage_in_directory(folder: Path) -> KeyUsage:
         for agent in sorted(SEALED):
             rows = db.execute("SELECT value FROM state WHERE agent = ?", (agent,))
             asked.update(_of_rows((value for (value,) in rows), BORROWERS))
+        asked.update(_of_rows(sealed_values(tables.quarantined()), WAITING))
         marked = db.execute(
             "SELECT substr(value, ?) FROM log WHERE substr(value, 1, ?) = ?", (len(MARK) + 1, len(MARK), MARK)
         )
@@ -71,6 +75,8 @@ async def usage_on_kafka(settings: Settings, codec: Codec) -> KeyUsage:
             elif record.key[:1] == STATE and is_sealed(packed_state(record.value)):
                 last[place] = _wrapper(packed_state(record.value))
         asked.update((name, BORROWERS if key[:1] == STATE else WORDS) for (_, key), name in last.items())
+    for rows in await quarantine_rows(settings):
+        asked.update(_of_rows(sealed_values(rows), WAITING))
     async for record in read_committed(settings, ["dead-letters"]):
         asked.update(_of_letter(record.value, codec))
     return asked

@@ -8,7 +8,7 @@ before it, the policies, the model). A release repeats them, and comes to what a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -128,6 +128,14 @@ def held_in(rows: Iterable[tuple[int, bytes]]) -> dict[tuple[str, str], Held]:
     return found
 
 
+def sealed_values(rows: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
+    """Yield the values of records that wait, as far as they are sealed."""
+    for _, value in rows:
+        row = decode_row(value)
+        if isinstance(row, HeldItem) and row.sealed and row.record.value is not None:
+            yield row.record.value
+
+
 def items_of(rows: Iterable[tuple[int, bytes]], held: Held) -> list[HeldItem]:
     """Return what waits for a key, in order; a value that is sealed stays so."""
     numbers = set(held.numbers)
@@ -223,9 +231,7 @@ class Quarantine:
         """Let a record of a key wait, or the close of a day."""
         if model is not None and (self._model is None or self._model[1] != model):
             self._model = (self._put(HeldModel(model)), model)
-        value, sealed = record.value, False
-        if value is not None and self._vault is not None and agent in SEALED:
-            value, sealed = self._vault.seal(value, _scope(agent, key)), True
+        value, sealed = self._sealed(agent, key, record.value)
         item = HeldItem(
             agent,
             key,
@@ -246,25 +252,40 @@ class Quarantine:
         )
         self.held[agent, key].count(self._put(item), item)
 
-    def take(self, agent: str, key: str) -> list[tuple[HeldItem, str | None]]:
-        """Remove a key; returns what has waited for its release, in order, each with the text of its model."""
-        numbers = set(self.held.pop((agent, key)).numbers)
+    def items(self, agent: str, key: str) -> Iterator[tuple[HeldItem, str | None]]:
+        """Yield what waits for the release of a key, in order, each with the text of its model."""
+        numbers = set(self.held[agent, key].numbers)
         models: dict[int, str] = {}
-        items: list[tuple[HeldItem, str | None]] = []
-        used: set[int | None] = set()
         for number, value in list(self._store.quarantined()):
             row = decode_row(value)
             if isinstance(row, HeldModel):
                 models[number] = row.text
             elif isinstance(row, HeldItem) and number in numbers:
-                items.append((self._opened(row), None if row.model is None else models[row.model]))
-            elif isinstance(row, HeldItem):
-                used.add(row.model)
-        unused = models.keys() - used
+                yield self._opened(row), None if row.model is None else models[row.model]
+
+    def take(self, agent: str, key: str) -> list[tuple[HeldItem, str | None]]:
+        """Remove a key; returns what `items` yields of it."""
+        items = list(self.items(agent, key))
+        numbers = set(self.held.pop((agent, key)).numbers)
+        rows = {number: decode_row(value) for number, value in self._store.quarantined()}
+        used = {row.model for number, row in rows.items() if isinstance(row, HeldItem) and number not in numbers}
+        unused = {number for number, row in rows.items() if isinstance(row, HeldModel) and number not in used}
         if self._model is not None and self._model[0] in unused:
             self._model = None
         self._store.remove_quarantined(sorted(numbers | unused))
         return items
+
+    def change_values(self, agent: str, key: str, change: Callable[[StoredRecord], bytes | None]) -> None:
+        """Have the records that wait for a key hold other values, without the headers of before; None leaves one."""
+        numbers = set(self.held[agent, key].numbers)
+        for number, value in list(self._store.quarantined()):
+            row = decode_row(value)
+            if isinstance(row, HeldItem) and number in numbers and row.day is None:
+                changed = change(self._opened(row).record)
+                if changed is not None:
+                    stored, sealed = self._sealed(agent, key, changed)
+                    record = replace(row.record, value=stored, headers=())
+                    self._store.put_quarantined(number, _encode(replace(row, record=record, sealed=sealed)))
 
     def rewrap(self) -> None:
         """Have the data keys of what waits wrapped by the current master key."""
@@ -280,6 +301,12 @@ class Quarantine:
         number, self._next = self._next, self._next + 1
         self._store.put_quarantined(number, _encode(row))
         return number
+
+    def _sealed(self, agent: str, key: str, value: bytes | None) -> tuple[bytes | None, bool]:
+        """Return a value as it is stored, and whether it is sealed, each value under a data key of its own."""
+        if value is None or self._vault is None or agent not in SEALED:
+            return value, False
+        return self._vault.seal(value, _scope(agent, key)), True
 
     def _opened(self, item: HeldItem) -> HeldItem:
         value = item.record.value

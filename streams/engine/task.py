@@ -8,17 +8,21 @@ not; a driver with one partition hands outputs back by `process_output`, within 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from agents.base import Step
+from agents.planner.erasure import emptied
 from schemas import events as ev
 from schemas.codec import Codec, headers_for
 from schemas.errors import InvalidEventError, UnknownAccountError
 from schemas.topics import PERSONAL_TOPICS, TOPIC_OF, TOPICS, key_of
+from state.borrower import BorrowerState
 from state.learning import ModelSnapshot
 from state.policy import PolicyBook
 from state.portfolio import Portfolio
@@ -26,7 +30,7 @@ from streams.engine.agent_store import decode_model, encode_model
 from streams.engine.agent_task import AgentTask, topic_priority
 from streams.engine.dead_letters import QUARANTINED, dead_letter
 from streams.engine.deserializer import read_event
-from streams.engine.output import Erasure, OutputRecord, Record, TaskOutput, headers_of
+from streams.engine.output import Erasure, OutputRecord, Record, StoredRecord, TaskOutput, headers_of
 from streams.engine.partitioning import partition_of, wrong_partition
 from streams.engine.policies import Policies
 from streams.engine.portfolio import load_portfolio, store_portfolio
@@ -51,6 +55,8 @@ from streams.traceparent import Untraced
 log: Any = structlog.get_logger(__name__)
 
 _MODEL = "learned"
+# Those by which personal data go at once, also while their borrower's key is in quarantine.
+_ERASING = frozenset({ev.ErasureRequested, ev.ConsentWithdrawn})
 # Those for which records wait.
 _OPENING = frozenset({ev.AccountOpened, ev.OpeningPosition})
 
@@ -107,9 +113,6 @@ class StreamTask:
         self.tracer = tracer or Untraced()
         self.policies = Policies(book, store)
         self.quarantine = Quarantine(store, vault, quarantine_limit)
-        stored = store.meta(_MODEL)
-        # What the learner published last.
-        self.model = None if stored is None else decode_model(stored)
         self._codec = codec
         self._prefix = prefix
         self._source = source
@@ -126,8 +129,16 @@ class StreamTask:
         self.internal_topics = [topic for topic in topics if not TOPICS[topic].inbound]
         account = next((x for x in agent_tasks if x.name == "account"), None)
         self._counted = account if portfolio else None
-        self._load_portfolio()
+        self._load()
         self.committed_portfolio = self.portfolio.copy()
+
+    def _load(self) -> None:
+        """Go by what the stores have."""
+        stored, book = self.store.meta(_MODEL), self.policies.book
+        # What the learner published last.
+        self.model = None if stored is None else decode_model(stored)
+        # What the accounts come to, as it was last committed.
+        self.portfolio = Portfolio(book) if self._counted is None else load_portfolio(self._counted, self.store, book)
         self._decide_by_present()
 
     # -- records
@@ -218,7 +229,7 @@ class StreamTask:
             self._misplaced(record, key)
             return
         quarantine = self.quarantine
-        if (quarantine.held or quarantine.expected) and self._held_back(record, key, agent_task):
+        if (quarantine.held or quarantine.expected) and self._held_back(record, key, event, agent_task):
             return
         self._apply(record, key, event, agent_task, fact_id)
 
@@ -393,16 +404,49 @@ class StreamTask:
 
     # -- keys in quarantine
 
-    def _held_back(self, record: Record, key: str, agent_task: AgentTask) -> bool:
+    def _held_back(self, record: Record, key: str, event: ev.Event, agent_task: AgentTask) -> bool:
         """Let a record wait for the release of its key, which goes into quarantine here where its agent fails on it."""
         name = agent_task.name
+        error = self.quarantine.expected_at(name, key, place_of(record))
         if (name, key) not in self.quarantine.held:
-            error = self.quarantine.expected_at(name, key, place_of(record))
             if error is None:
                 return False
             self._hold(name, key, record, place_of(record), error)
+        elif error is None and type(event) in _ERASING:
+            self._overtake(record, key, event, agent_task)
+            return True
+        left = self._emptied(record, key, agent_task)
+        if left is not None:
+            place = (record.topic, record.partition, record.offset, record.key)
+            record = StoredRecord(*place, left, (), record.timestamp)
         self._add_held(record, key, agent_task)
         return True
+
+    def _overtake(self, record: Record, key: str, event: ev.Event, agent_task: AgentTask) -> None:
+        """Let an erasure or a withdrawal come before all that waits for its key, and empty what waits by it.
+
+        Where the agent fails on it too, it waits as well.
+        """
+        first = next(self.quarantine.items(agent_task.name, key), None)
+        with self._as_decided(agent_task):
+            if first is not None:
+                self._decide_as_of(agent_task, *first)
+            self._apply(record, key, event, agent_task)
+        self.quarantine.change_values(agent_task.name, key, lambda held: self._emptied(held, key, agent_task))
+        self.store.erase(key)
+
+    def _emptied(self, record: Record, key: str, agent_task: AgentTask) -> bytes | None:
+        """Return what may be stored of a record that waits after erasures and withdrawals; None where all of it may."""
+        state = agent_task.store.state(key)
+        topic = record.topic.removeprefix(self._prefix)
+        if not isinstance(state, BorrowerState) or topic not in PERSONAL_TOPICS:
+            return None
+        event = self.read(topic, record)
+        left = emptied(event, state)
+        if isinstance(event, ev.OfferAnswered) and isinstance(left, ev.OfferAnswered) and event.answer == "accepted":
+            # Whether the recording of an agreement is needed is decided with it.
+            left = replace(left, recording_ref=event.recording_ref)
+        return None if left == event else self._codec.encode(left, record.topic)
 
     def _hold_back_close(self, agent_task: AgentTask, record: Record, day: ev.DayClosed) -> Collection[str]:
         """Let a close wait for the release of keys; returns those in quarantine. Each close waits once."""
@@ -457,15 +501,12 @@ class StreamTask:
             return
         # Stores hold what the batch decided before: a fault of this key is of its release from here on.
         self.flush()
-        closed_through, book = agent_task.closed_through, self.policies.book
         try:
-            for item, model in self.quarantine.take(name, key):
-                through = None if item.closed_through is None else date.fromordinal(item.closed_through)
-                agent_task.closed_through = through
-                self.policies.book = self.policies.book_after(item.policies)
-                agent_task.store.decide_by(self.policies.book, None if model is None else decode_model(model))
-                self._repeat(agent_task, key, item)
-            agent_task.store.flush()
+            with self._as_decided(agent_task):
+                for item, model in self.quarantine.take(name, key):
+                    self._decide_as_of(agent_task, item, model)
+                    self._repeat(agent_task, key, item)
+                agent_task.store.flush()
             if name in SEALED:
                 self.store.erase(key)
         except AgentError as fault:
@@ -476,10 +517,23 @@ class StreamTask:
             if not is_of_agent(failure, agent_task.store.faults):
                 raise
             raise AgentError(name, key, place, failure, f"Releasing {key} failed.") from failure
+        log.info("quarantine_released", agent=name, key=key)
+
+    @contextmanager
+    def _as_decided(self, agent_task: AgentTask) -> Iterator[None]:
+        """Go by the present again behind it, whatever `_decide_as_of` did within."""
+        closed_through, book = agent_task.closed_through, self.policies.book
+        try:
+            yield
         finally:
             agent_task.closed_through, self.policies.book = closed_through, book
             self._decide_by_present()
-        log.info("quarantine_released", agent=name, key=key)
+
+    def _decide_as_of(self, agent_task: AgentTask, item: HeldItem, model: str | None) -> None:
+        """Let decisions go by the day, the policies and the model of when an item came."""
+        agent_task.closed_through = None if item.closed_through is None else date.fromordinal(item.closed_through)
+        self.policies.book = self.policies.book_after(item.policies)
+        agent_task.store.decide_by(self.policies.book, None if model is None else decode_model(model))
 
     def _repeat(self, agent_task: AgentTask, key: str, item: HeldItem) -> None:
         record = item.record
@@ -497,7 +551,7 @@ class StreamTask:
 
     # -- a batch that is abandoned
 
-    def rollback(self, output: TaskOutput, fault: AgentError) -> None:
+    def rollback(self, output: TaskOutput, fault: AgentError | None = None) -> None:
         """Go back to what a batch began with, and expect a fault where it is processed again.
 
         The rows of the stores are rolled back before. Raises FatalError where no more keys may be in quarantine.
@@ -505,14 +559,11 @@ class StreamTask:
         self.output = output
         for agent_task in self.agent_tasks:
             agent_task.forget()
+        self.policies.recall()
         self.quarantine.load()
-        self._load_portfolio()
-        self.quarantine.expect(fault)
-
-    def _load_portfolio(self) -> None:
-        # What the accounts come to, as it was last committed.
-        book = self.policies.book
-        self.portfolio = Portfolio(book) if self._counted is None else load_portfolio(self._counted, self.store, book)
+        self._load()
+        if fault is not None:
+            self.quarantine.expect(fault)
 
     # -- what goes out
 

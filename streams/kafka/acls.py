@@ -79,6 +79,7 @@ ROLES: dict[str, Role] = {
         reads=(*_INBOUND, *_SAID, "replayed", "@"),
         writes=(*(name for name in _INBOUND if name != "clock"), "replayed", "audit"),
     ),
+    "operator": Role("lists keys in quarantine, and releases them", reads=("@account",), writes=("clock",)),
     "views": Role("writes views of committed states to Redis", reads=("@account", "@planner")),
     "auditor": Role("reads everything", reads=(*_INBOUND, *_SAID, "replayed"), group=True),
     "admin": Role("makes topics and gives rights"),

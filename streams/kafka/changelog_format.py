@@ -82,10 +82,14 @@ def parked_record(record: Record, deadline: int | None) -> ParkedRecord:
     )
 
 
-def key_ranges(key: str) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-    """Return where the state and the facts of a key stand: from a row on, up to one that is left out."""
+def key_ranges(key: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return where the state and facts of a key stand, and what waits in quarantine: first rows, and those behind."""
     state = STATE + key.encode()
-    return (state, state + b"\0"), (FACT + fact_id(key, "").encode(), FACT + (key + AFTER_SEPARATOR).encode())
+    return (
+        (state, state + b"\0"),
+        (FACT + fact_id(key, "").encode(), FACT + (key + AFTER_SEPARATOR).encode()),
+        (QUARANTINE, QUARANTINE + UPPER_BOUND),
+    )
 
 
 def state_row(key: str, value: bytes, due: int | None) -> tuple[bytes, bytes]:

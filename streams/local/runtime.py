@@ -24,6 +24,7 @@ from streams.engine.agent_store import fewer_collections
 from streams.engine.agent_task import AgentTask
 from streams.engine.agents import Agents, all_agents
 from streams.engine.day_close import Action, Barriers, DayClose, Phase
+from streams.engine.output import TaskOutput
 from streams.engine.quarantine import LIMIT, AgentError, Held
 from streams.engine.task import StreamTask
 from streams.local.erasing import Erased, folded, note_erased, overwritten
@@ -65,15 +66,25 @@ class LocalRuntime:
         quarantine_limit: int = LIMIT,
     ) -> None:
         self._store = store
-        self._limit = quarantine_limit
         self.vault = vault
         store.seal = LogSeal(vault)
         self._codec = Codec()
         self._batch = batch
-        self._agents, self._book, self._cached = agents, book, cached
         owned(store, book)
         folded(store)
-        self._task = self._begin()
+        self._task = StreamTask(
+            0,
+            1,
+            [AgentTask(agent, kind, store, book, cached, vault) for agent, kind in agents],
+            store,
+            book,
+            self._codec,
+            prefix="",
+            source=SOURCE,
+            vault=vault,
+            portfolio=False,
+            quarantine_limit=quarantine_limit,
+        )
         rewrap(store, self._codec, vault, [x.store for x in self._task.agent_tasks], self._task.quarantine)
         self._journal = Journal(store, self._codec)
         self._done = int(store.meta("done") or 0)
@@ -111,24 +122,6 @@ class LocalRuntime:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
-
-    def _begin(self) -> StreamTask:
-        """Return the task as the store has it: a batch that did not happen leaves nothing in it."""
-        store, book = self._store, self._book
-        agent_tasks = [AgentTask(agent, kind, store, book, self._cached, self.vault) for agent, kind in self._agents]
-        return StreamTask(
-            0,
-            1,
-            agent_tasks,
-            store,
-            book,
-            self._codec,
-            prefix="",
-            source=SOURCE,
-            vault=self.vault,
-            portfolio=False,
-            quarantine_limit=self._limit,
-        )
 
     # -- what comes in
 
@@ -171,14 +164,13 @@ class LocalRuntime:
                 self._task.post_commit()
             except BaseException as error:
                 self._journal.reload()
-                expected = self._task.quarantine.expected
-                self._task, self._back = self._begin(), []
+                self._back.clear()
                 if not isinstance(error, AgentError):
+                    self._task.rollback(TaskOutput())
                     raise
                 # The same batch again, with one more key in quarantine.
                 del self._said[published:]
-                self._task.quarantine.expected = expected
-                self._task.quarantine.expect(error)
+                self._task.rollback(TaskOutput(), error)
                 continue
             finally:
                 self._erased = {}

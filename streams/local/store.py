@@ -137,6 +137,12 @@ class Tables:
         rows = self.db.execute(query, (agent, fact_id(key, ""), key + AFTER_SEPARATOR))
         return [(name[len(key) + 1 :], value) for name, value in rows]
 
+    def quarantined(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the rows of the quarantine by number, the lowest first."""
+        # A file that an earlier release wrote has no such table yet.
+        if self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'quarantine'").fetchone() is not None:
+            yield from self.db.execute("SELECT number, value FROM quarantine ORDER BY number")
+
 
 class Store(Tables):
     """The tables behind a local runtime. `folder` None keeps them in memory."""
@@ -345,10 +351,6 @@ class Store(Tables):
         return int(self.db.execute(query, (record.topic, record.offset)).fetchone()[0])
 
     # -- quarantine
-
-    def quarantined(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the rows of the quarantine by number, the lowest first."""
-        yield from self.db.execute("SELECT number, value FROM quarantine ORDER BY number")
 
     def put_quarantined(self, number: int, row: bytes) -> None:
         """Store a row of the quarantine; one that exists is replaced."""

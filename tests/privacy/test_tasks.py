@@ -16,6 +16,7 @@ from schemas.codec import Codec
 from schemas.errors import FatalError
 from schemas.topics import TOPIC_OF, key_of
 from streams.cli import cli
+from streams.engine.quarantine import AgentError, sealed_values
 from streams.kafka.changelog_format import META, STATE, packed_state
 from streams.kafka.rocksdb_store import RocksDBStore
 from streams.security.dead_letters import open_dead_letter
@@ -150,6 +151,45 @@ def test_an_erasure_removes_the_key_from_files_and_changelog(
         facts = two.agent_task.store.history("B1")
         assert {name.split(":")[0] for name, _ in facts} == {"grant", "profile", "erasure"}
         assert not seen(repr(facts).encode(), FORMS)
+
+
+def held(one: Driven, *events: ev.Event) -> list[bytes]:
+    """Let the planner fail on the first of events, which all wait then; returns the wrapped data keys of their rows."""
+    at = f"{TOPIC_OF[type(events[0])].name}/0/{len(one.changelog)}"
+    one.task.quarantine.expect(AgentError("planner", "B1", at, ZeroDivisionError(), "It failed."))
+    one.feed(*events)
+    return [wrapped_of(value, b"") for value in sealed_values(one.task.store.quarantined())]
+
+
+def test_an_erasure_removes_what_waits_from_files_and_changelog(tmp_path: Path) -> None:
+    with driven(tmp_path) as one:
+        one.feed(granted("B1", DAY), report("B1", DAY))
+        keys = held(one, report("B1", DAY, "more"), report("B1", DAY, "again"))
+        one.store._db.flush()
+        assert leaks(tmp_path, dict.fromkeys(keys, "key"))
+        one.feed(erasure("B1", DAY))
+        assert [type(e) for e in one.said] == [ev.DeadLetter, ev.PersonalDataErased]
+        assert list(one.task.quarantine.held) == [("planner", "B1")]
+        assert leaks(tmp_path, dict.fromkeys(keys, "key")) == {}
+        assert not any(key in (value or b"") for key in keys for value in dict(one.changelog).values())
+        records = [item.record.value or b"" for item, _ in one.task.quarantine.items("planner", "B1")]
+        assert len(records) == 2
+        assert not any(seen(value, FORMS) for value in records)
+
+
+def test_a_new_master_key_wraps_what_waits_at_the_next_close(tmp_path: Path) -> None:
+    with driven(tmp_path) as one:
+        one.feed(granted("B1", DAY))
+        assert held(one, report("B1", DAY))
+    both = Vault(MasterKeys({"k1": b"1" * 32, "k2": b"2" * 32}, "k2", "a test"))
+    alone = Vault(MasterKeys({"k2": b"2" * 32}, "k2", "a test"))
+    with driven(tmp_path, both) as two:
+        list(two.close(date(2026, 1, 6), 2))
+        keys = [wrapped_of(value, b"") for value in sealed_values(two.task.store.quarantined())]
+        assert {wrapper_of(key) for key in keys} == {"k2"}
+    with driven(tmp_path, alone) as three:
+        waiting = [item.record.value for item, _ in three.task.quarantine.items("planner", "B1")]
+        assert waiting[0] == Codec().encode(report("B1", DAY))
 
 
 def test_a_withdrawal_removes_the_key_from_files_and_changelog(tmp_path: Path) -> None:
