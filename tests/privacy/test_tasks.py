@@ -19,6 +19,7 @@ from streams.cli import cli
 from streams.engine.quarantine import AgentError, sealed_values
 from streams.kafka.changelog_format import META, STATE, packed_state
 from streams.kafka.rocksdb_store import RocksDBStore
+from streams.kafka.store_transaction import StoreTransaction
 from streams.security.dead_letters import open_dead_letter
 from streams.security.master_keys import MasterKeys, wrapper_of
 from streams.security.vault import Vault, wrapped_of
@@ -175,6 +176,21 @@ def test_an_erasure_removes_what_waits_from_files_and_changelog(tmp_path: Path) 
         records = [item.record.value or b"" for item, _ in one.task.quarantine.items("planner", "B1")]
         assert len(records) == 2
         assert not any(seen(value, FORMS) for value in records)
+
+
+def test_what_waited_leaves_the_files_of_another_store(tmp_path: Path) -> None:
+    # What waits for a borrower stands in the store of the accounts, which has no other row of theirs.
+    store, mark = RocksDBStore(tmp_path), b"canary-row"
+    rows = StoreTransaction(store)
+    rows.put_quarantined(0, mark)
+    rows.apply(1)
+    store._db.flush()
+    assert leaks(tmp_path, {mark: "row"})
+    rows.remove_quarantined([0])
+    rows.erase("B1")
+    rows.apply(2)
+    assert leaks(tmp_path, {mark: "row"}) == {}
+    store.close()
 
 
 def test_a_new_master_key_wraps_what_waits_at_the_next_close(tmp_path: Path) -> None:
