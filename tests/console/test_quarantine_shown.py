@@ -103,7 +103,7 @@ def test_pages_of_other_keys_say_nothing_of_a_quarantine(browser: Browser, halte
         page.close()
 
 
-def test_the_cache_has_which_keys_are_held_and_nothing_that_waits(tmp_path: Path) -> None:
+def test_the_cache_has_held_keys_and_nothing_that_waits(tmp_path: Path) -> None:
     topic = "reprieve.account-changelog"
     keys = [HeldKey("planner", f"B{n}", f"reprieve.profiles/{n}/7", "ZeroDivisionError", 1) for n in range(2)]
     value = b"what waits"
