@@ -8,6 +8,7 @@ from tests.recomputation.conduct import contacts, failures, holds, payments, pro
 from tests.recomputation.histories import Author, History
 from tests.recomputation.migrations import take_over
 from tests.recomputation.openings import opening, revise_schedule, statements
+from tests.recomputation.restated import FIRST_SEED, restate
 from tests.recomputation.several import join
 
 
@@ -37,4 +38,6 @@ def drawn(seed: int) -> History:
             write(a)
     contradict(a)
     join(a.history)
+    if seed >= FIRST_SEED:
+        restate(a.history)
     return a.history
