@@ -15,28 +15,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.local import START, closes, instant, payment
+from bench.measure import peak_mib
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
-from simulator.world import START
 from tests.support.worker_cluster import WorkerCluster
 
-AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
-# Payments of the account whose story is long, so many a day, since an account keeps no more than twice that of an open
-# one; and rounds of the latency.
+# Payments of the account whose history is long; so many a day, since an account keeps no more than twice that of an
+# open one; and rounds of the latency.
 LONG, A_DAY, ROUNDS = 10_000, 1_000, 20
 
 
-def opened(name: str) -> ev.AccountOpened:
+def undisturbed(name: str) -> ev.AccountOpened:
     """Return the opening of an account on which nothing is due for long."""
     due = START + timedelta(days=900)
     return ev.AccountOpened(
         event_id=f"open-{name}",
-        occurred_at=AT,
+        occurred_at=instant(START),
         source="bench",
         account_id=name,
         borrower_id=f"B{name}",
@@ -50,38 +50,18 @@ def opened(name: str) -> ev.AccountOpened:
     )
 
 
-def paid(name: str, number: int) -> ev.PaymentReceived:
-    """Return a payment."""
-    return ev.PaymentReceived(
-        event_id=f"{name}-{number}",
-        occurred_at=AT,
-        source="bench",
-        account_id=name,
-        payment_id=f"{name}-{number}",
-        amount=100,
-        currency="CNY",
-        value_on=START + timedelta(days=number // A_DAY),
-        channel="transfer",
-    )
-
-
 def history(accounts: int) -> Iterator[ev.Event]:
-    """Yield accounts with three payments each, and one with a long story."""
+    """Yield accounts with three payments each, and one with a long history."""
     for n in range(accounts):
-        yield opened(f"A{n:07d}")
+        yield undisturbed(f"A{n:07d}")
     for number in range(3):
         for n in range(accounts):
-            yield paid(f"A{n:07d}", number)
+            yield payment(f"A{n:07d}", f"A{n:07d}-{number}", 100, START)
     for number in range(3, LONG):
-        yield paid("A0000000", number)
+        day = START + timedelta(days=number // A_DAY)
+        yield payment("A0000000", f"A0000000-{number}", 100, day)
         if number % A_DAY == A_DAY - 1:
-            yield closed(number // A_DAY)
-
-
-def closed(number: int) -> ev.DayClosed:
-    """Return the close of a day, counted from the first."""
-    day, at = START + timedelta(days=number), AT + timedelta(days=number)
-    return ev.DayClosed(event_id=f"day-{number}", occurred_at=at, source="bench", business_date=day, calendar="none")
+            yield from closes(day, day)
 
 
 def asked(url: str, path: str) -> Any:
@@ -113,15 +93,8 @@ def begun(workers: WorkerCluster) -> tuple[subprocess.Popen[str], str, float]:
     return process, found[0], time.perf_counter() - began
 
 
-def peak_of(process: subprocess.Popen[str]) -> int:
-    """Return the largest resident memory of a process, MiB."""
-    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text("utf-8"))
-    assert peak is not None
-    return int(peak[1]) >> 10
-
-
 def measured(workers: WorkerCluster, accounts: int) -> None:
-    """Print what was measured on a workers."""
+    """Print what was measured on workers."""
     workers.start("one")
     began = time.perf_counter()
     workers.publish(history(accounts))
@@ -129,7 +102,7 @@ def measured(workers: WorkerCluster, accounts: int) -> None:
     print(f"published and processed in {time.perf_counter() - began:.0f} s", flush=True)
     process, _, took = begun(workers)
     size = sum(f.stat().st_size for f in (workers.folder / "console").iterdir())
-    print(f"caught up in {took:.1f} s, {size / 2**20:.0f} MiB, {peak_of(process)} MiB RSS", flush=True)
+    print(f"caught up in {took:.1f} s, {size / 2**20:.0f} MiB, {peak_mib(process.pid):.0f} MiB RSS", flush=True)
     # What it counted is written when it has caught up; then it is killed.
     time.sleep(10)
     process.kill()
@@ -137,16 +110,17 @@ def measured(workers: WorkerCluster, accounts: int) -> None:
     process, url, took = begun(workers)
     try:
         counted = json.loads(asked(url, "/api/overview"))["accounts"]
-        print(f"started again in {took:.1f} s, {peak_of(process)} MiB RSS, {counted:,} accounts counted", flush=True)
+        memory = peak_mib(process.pid)
+        print(f"started again in {took:.1f} s, {memory:.0f} MiB RSS, {counted:,} accounts counted", flush=True)
         began = time.perf_counter()
-        story = json.loads(asked(url, "/api/accounts/A0000000"))
-        print(f"{story['timeline']['count']} events of one account told in {time.perf_counter() - began:.2f} s")
+        shown = json.loads(asked(url, "/api/accounts/A0000000"))
+        print(f"{shown['timeline']['count']} events of one account told in {time.perf_counter() - began:.2f} s")
         delays = []
         for n in range(ROUNDS):
             name = f"Z{n:05d}"
             # Making a producer and closing it is in it, so this is the most that it can be.
             began = time.perf_counter()
-            workers.publish([opened(name)])
+            workers.publish([undisturbed(name)])
             while json.loads(asked(url, "/api/overview"))["accounts"] != accounts + n + 1:
                 time.sleep(0.01)
             delays.append(time.perf_counter() - began)

@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.learner.guardrails import breach_of, recent
 from bench.measure import machine
-from state.learning import LearnerState, Tally
+from state.learning import LearnerState, OfferOutcomes
 from state.policy import Learning
 from state.policy_packs.loader import default_book
 
@@ -37,10 +37,10 @@ def drawn(
     broken: float = BROKEN,
     complaints: float = COMPLAINTS,
     due: float = 0.0,
-) -> Tally:
+) -> OfferOutcomes:
     """Return a day of so many offers in the mean, with chance in all of it. due: the mean of what falls due."""
     offers, fell = int(chance.poisson(mean)), int(chance.poisson(due))
-    return Tally(
+    return OfferOutcomes(
         offers,
         int(chance.binomial(offers, accepted)),
         fell,

@@ -18,7 +18,7 @@ from statistics import fmean as mean
 from typing import NamedTuple
 
 from agents.learner.ranking import FixedOrder, Uniform, row_of
-from bench.measure import machine
+from bench.measure import chart, machine
 from evaluation.estimators import Decision, Estimated, OffPolicy, difference, estimate
 from simulator.choices import Opportunity, Played, best, learned, opportunities, play
 from state.learning import MILLI
@@ -110,25 +110,18 @@ def interval(values: Sequence[float]) -> str:
 
 def plot(trials: Sequence[Trial], file: Path) -> None:
     """Draw the regret, offer by offer: the mean over seeds and the range of the middle nine tenths."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "reprieve"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    offers = len(trials[0].regrets[WAYS[0]])
-    shown = range(0, offers, max(1, offers // _POINTS))
-    outside = len(trials) // 20
-    for way in WAYS[:3]:
-        curves = [sorted(t.regrets[way][n] for t in trials) for n in shown]
-        (line,) = axes.plot(shown, [statistics.fmean(c) for c in curves], label=way)
-        low, high = [c[outside] for c in curves], [c[-1 - outside] for c in curves]
-        axes.fill_between(shown, low, high, alpha=0.2, color=line.get_color())
-    axes.set_xlabel("offers")
-    axes.set_ylabel("cumulative regret (kept plans)")
-    axes.legend()
-    figure.savefig(file, metadata={"Date": None})
+    with chart(file, 4.5) as axes:
+        offers = len(trials[0].regrets[WAYS[0]])
+        shown = range(0, offers, max(1, offers // _POINTS))
+        outside = len(trials) // 20
+        for way in WAYS[:3]:
+            curves = [sorted(t.regrets[way][n] for t in trials) for n in shown]
+            (line,) = axes.plot(shown, [statistics.fmean(c) for c in curves], label=way)
+            low, high = [c[outside] for c in curves], [c[-1 - outside] for c in curves]
+            axes.fill_between(shown, low, high, alpha=0.2, color=line.get_color())
+        axes.set_xlabel("offers")
+        axes.set_ylabel("cumulative regret (kept plans)")
+        axes.legend()
 
 
 def main() -> None:

@@ -52,22 +52,27 @@ def opening(accounts: int) -> Iterator[ev.Event]:
         )
 
 
+def payment(account_id: str, payment_id: str, amount: int, day: date) -> ev.PaymentReceived:
+    """Return a payment of so many minor units."""
+    return ev.PaymentReceived(
+        event_id=f"paid-{payment_id}",
+        occurred_at=instant(day),
+        source="bench",
+        payment_id=payment_id,
+        account_id=account_id,
+        amount=amount,
+        currency="CNY",
+        value_on=day,
+        channel="transfer",
+    )
+
+
 def payments(accounts: int, month: int) -> Iterator[ev.Event]:
     """Yield a month's payments on the due day; one borrower in fifty pays nothing."""
     day = add_months(START, month)
     for n in range(accounts):
         if n % 50 != month % 50:
-            yield ev.PaymentReceived(
-                event_id=f"pay-{month}-{n}",
-                occurred_at=instant(day),
-                source="bench",
-                payment_id=f"P{month}-{n}",
-                account_id=f"A{n:07d}",
-                amount=106_619,
-                currency="CNY",
-                value_on=day,
-                channel="transfer",
-            )
+            yield payment(f"A{n:07d}", f"P{month}-{n}", 106_619, day)
 
 
 def closes(first: date, last: date) -> Iterator[ev.DayClosed]:

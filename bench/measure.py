@@ -6,13 +6,13 @@ import json
 import os
 import platform
 import random
-import resource
 import statistics
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -26,11 +26,6 @@ def spread(values: Sequence[float]) -> str:
     return f"median {statistics.median(values):,.1f} (min {min(values):,.1f}, max {max(values):,.1f}, n={len(values)})"
 
 
-def repeated(runs: int, measure: Callable[[], float]) -> list[float]:
-    """Return the measurements of so many runs."""
-    return [measure() for _ in range(runs)]
-
-
 def shuffled(items: Iterable[T], seed: int) -> list[T]:
     """Return items in a random order, the same for the same seed: senders do not go by the order of accounts."""
     found = list(items)
@@ -38,9 +33,24 @@ def shuffled(items: Iterable[T], seed: int) -> list[T]:
     return found
 
 
-def peak_mib() -> float:
-    """Return the peak resident memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_mib(pid: int | None = None) -> float:
+    """Return the peak resident memory of a process so far, in MiB; None is this one."""
+    lines = Path(f"/proc/{pid or 'self'}/status").read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+@contextmanager
+def chart(file: Path, height: float) -> Iterator[Any]:
+    """Draw into an SVG file, which has the same bytes for the same figures; yields the axes. height: inches."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "reprieve"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, height), layout="constrained")
+    yield axes
+    figure.savefig(file, metadata={"Date": None})
 
 
 def machine() -> str:

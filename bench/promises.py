@@ -36,7 +36,7 @@ KINDS = (
 CHUNK = 1_000
 
 
-class Case(Struct):
+class OfferCase(Struct):
     """What an offer is made for."""
 
     debts: list[ev.Debt]
@@ -44,7 +44,7 @@ class Case(Struct):
     policy: Policy
 
 
-def cases(offers: int, seed: int) -> Iterator[Case]:
+def offer_cases(offers: int, seed: int) -> Iterator[OfferCase]:
     """Yield so many borrowers in trouble."""
     dice, book = Random(seed), default_book()
     for _ in range(offers):
@@ -58,7 +58,7 @@ def cases(offers: int, seed: int) -> Iterator[Case]:
             max_term_months=dice.choice((None, None, 12, 24, 36)),
             credit_score=dice.choice((None, dice.randint(300, 850))),
         )
-        yield Case(debts, means, book.policy_for(jurisdiction, product))
+        yield OfferCase(debts, means, book.policy_for(jurisdiction, product))
 
 
 def _debt(dice: Random, number: int, jurisdiction: str, product: str, currency: str) -> ev.Debt:
@@ -88,7 +88,7 @@ def _debt(dice: Random, number: int, jurisdiction: str, product: str, currency: 
     )
 
 
-def broken(case: Case, found: OptionSet) -> list[str]:
+def broken(case: OfferCase, found: OptionSet) -> list[str]:
     """Return the promises that an offer breaks, each with what it found."""
     said = []
     if (found.kind == "plan") != bool(found.options) or len(found.options) > case.policy.options.max_published:
@@ -98,7 +98,7 @@ def broken(case: Case, found: OptionSet) -> list[str]:
     return said
 
 
-def _option(case: Case, option: ev.Option) -> Iterator[str]:
+def _option(case: OfferCase, option: ev.Option) -> Iterator[str]:
     means, policy, rules = case.means, case.policy, case.policy.options
     months: dict[date, int] = {}
     value = exposure = forgiven = 0.0
@@ -160,7 +160,7 @@ def check(offers: int, seed: int) -> tuple[Counter[str], list[str], list[float]]
     kinds: Counter[str] = Counter()
     said: list[str] = []
     times = []
-    for number, case in enumerate(cases(offers, seed)):
+    for number, case in enumerate(offer_cases(offers, seed)):
         began = time.perf_counter()
         found = build_options(case.debts, case.means, case.policy, DUE)
         times.append((time.perf_counter() - began) * 1_000)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.measure import machine, peak_mib, repeated, spread
+from bench.measure import machine, peak_mib, spread
 from schemas import events as ev
 from schemas.errors import UsageError
 from simulator.uci import uci_csv, uci_events
@@ -54,7 +54,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     events = list(uci_events(lines))
-    seconds = repeated(given.runs, lambda: timed(events, None) if given.memory else on_disk(events))
+    seconds = [timed(events, None) if given.memory else on_disk(events) for _ in range(given.runs)]
     rates = [len(events) / s for s in seconds]
     print(f"{machine()}; {len(events):,} events, {'in memory' if given.memory else 'on disk'}")
     print(f"seconds     {spread(seconds)}; target below {TARGET_SECONDS:.0f}")

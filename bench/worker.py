@@ -19,8 +19,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from bench.kafka import committed
-from bench.local import START, closes, instant, opening
-from bench.measure import machine, note
+from bench.local import START, closes, opening, payment
+from bench.measure import machine, note, peak_mib
 from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from schemas.codec import Codec
@@ -48,25 +48,19 @@ def spread_out(accounts: int) -> Iterator[ev.Event]:
         yield msgspec.structs.replace(event, instalments=schedules[late])
 
 
-def peak_mib_of(pid: int) -> float:
-    """Return the peak resident memory of a process, in MiB."""
-    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
 def close(workers: WorkerCluster, first: date, last: date) -> float:
     """Close days one by one; returns the seconds that the last took."""
     taken = 0.0
     for event in closes(first, last):
-        before = closed(workers)
+        before = closes_processed(workers)
         began = time.monotonic()
         workers.publish([event])
-        workers.wait(lambda before=before: closed(workers) > before, "a close", _PATIENCE, 0.02)  # type: ignore[misc]
+        workers.wait(lambda before=before: closes_processed(workers) > before, "a close", _PATIENCE, 0.02)  # type: ignore[misc]
         taken = time.monotonic() - began
     return taken
 
 
-def closed(workers: WorkerCluster) -> int:
+def closes_processed(workers: WorkerCluster) -> int:
     """Return how many closes all tasks have behind them."""
     return min((offset for place, offset in workers.committed().items() if place.topic.endswith("clock")), default=0)
 
@@ -100,19 +94,9 @@ async def latencies(settings: Settings, accounts: Sequence[int], day: date) -> l
         for number, n in enumerate(accounts):
             await asyncio.sleep(max(0.0, began + number / _RATE - time.monotonic()))
             account = f"A{n:07d}"
-            payment = ev.PaymentReceived(
-                event_id=f"late-{n}",
-                occurred_at=instant(day),
-                source="bench",
-                payment_id=f"late-{n}",
-                account_id=account,
-                amount=150_000,
-                currency="CNY",
-                value_on=day,
-                channel="transfer",
-            )
+            late = payment(account, f"late-{n}", 150_000, day)
             sent[account] = time.monotonic()
-            await producer.send(f"{prefix}payments", codec.encode(payment), key=account.encode())
+            await producer.send(f"{prefix}payments", codec.encode(late), key=account.encode())
         await asyncio.wait_for(reading, 60)
     return sorted((seen[account] - sent[account]) * 1000 for account in sent)
 
@@ -139,7 +123,7 @@ def main() -> None:
         taken = close(workers, due, due)
         print(f"close of a day on which {accounts // DAYS:,} of {accounts:,} fall due: {taken:.2f} s", flush=True)
         note(f"close on Kafka, {accounts // DAYS:,} of {accounts:,} accounts due", "s", [taken])
-        peak = peak_mib_of(worker.pid)
+        peak = peak_mib(worker.pid)
         print(f"peak resident memory of the worker: {peak:,.0f} MiB", flush=True)
         note(f"memory of a worker with {accounts:,} accounts", "MiB", [peak])
         late = list(range(0, accounts, DAYS))[: _RATE * _SECONDS]

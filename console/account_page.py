@@ -13,7 +13,7 @@ from agents.account.parties import why_not_contacted
 from agents.account.rules import Rules
 from agents.account.view import Condition, as_closed, next_instalment, next_steps
 from agents.amounts import PARTS, priced
-from console.timelines import Cursor, Named, story_order, timeline, transitions
+from console.timelines import Cursor, Named, timeline, timeline_order, transitions
 from console.words import Translated, describe, translated
 from schemas import events as ev
 from state.account import AccountState, Paid, Receivable
@@ -74,7 +74,7 @@ def delinquency_curve(s: AccountState, rules: Rules, events: Iterable[ev.Event])
 
     The state has no holds of earlier arrears; between their changes the curve is a straight line.
     """
-    changes = sorted((e for e in events if isinstance(e, ev.DelinquencyChanged)), key=story_order)
+    changes = sorted((e for e in events if isinstance(e, ev.DelinquencyChanged)), key=timeline_order)
     points = [(e.business_date.toordinal(), e.days_past_due) for e in changes]
     found: list[list[Any]] = []
     for n, (day, days) in enumerate(points):
@@ -235,7 +235,7 @@ def _in_order(steps: Iterable[ev.BadDebtChanged], begin: ev.BadDebtStatus) -> li
 
     begin: the status before the first.
     """
-    left, found = sorted(steps, key=story_order), list[ev.BadDebtChanged]()
+    left, found = sorted(steps, key=timeline_order), list[ev.BadDebtChanged]()
     while left:
         status = found[-1].to if found else begin
         same = [e for e in left if e.business_date == left[0].business_date]
@@ -306,7 +306,7 @@ def _instalment(r: Receivable, rules: Rules, day: int) -> dict[str, Any]:
 
 def _news(event: ev.Event, currency: str) -> dict[str, Any]:
     return {
-        "day": story_order(event)[0].isoformat(),
+        "day": timeline_order(event)[0].isoformat(),
         "type": type(event).__name__,
         "words": describe(event, currency),
     }

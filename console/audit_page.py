@@ -69,7 +69,7 @@ def audit_page(db: sqlite3.Connection, who: str = "") -> dict[str, Any]:
     return {
         "who": who,
         "count": count,
-        "records": [_row(_codec.decode(value)) for (value,) in db.execute(newest, (*names, RECORDS))],
+        "records": [_audit_row(_codec.decode(value)) for (value,) in db.execute(newest, (*names, RECORDS))],
         "chain_count": all_chains,
         "broken_count": broken,
         "chains": [
@@ -79,7 +79,7 @@ def audit_page(db: sqlite3.Connection, who: str = "") -> dict[str, Any]:
     }
 
 
-def _row(event: ev.Event) -> dict[str, Any]:
+def _audit_row(event: ev.Event) -> dict[str, Any]:
     assert isinstance(event, ev.PersonalDataRead | ev.PersonalDataErased)
     row = {"at": _moment(event.occurred_at), "borrower": event.borrower_id}
     if isinstance(event, ev.PersonalDataErased):

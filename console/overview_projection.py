@@ -21,7 +21,7 @@ from msgspec import Raw, Struct, field, msgpack
 from agents.account.parties import BUCKETS
 from agents.amounts import whole
 from console.recommendation_stats import RecommendationStats, StatsSnapshot
-from console.timelines import story_order
+from console.timelines import timeline_order
 from console.words import describe
 from schemas import events as ev
 from schemas.codec import Codec
@@ -93,7 +93,7 @@ class RecentEvents(Generic[E]):
 
     def add(self, event: E) -> None:
         """Store an event if it is among the latest; a repeated event is stored once."""
-        order = story_order(event)
+        order = timeline_order(event)
         if len(self._events) == self._limit and order < self._events[0][0]:
             return
         if any(order == known for known, _ in self._events):

@@ -1,8 +1,8 @@
 """Who may see and do what in the console: the table by which every request is judged.
 
-Hotline staff help one borrower at a time, so they read stories, and neither the rules by which offers are limited nor
-what was learned. Risk officers answer for rules and the learner, and read stories to judge them. Operators keep the
-machine running: they send dead letters in again, and need nobody's story for that. Auditors read everything and change
+Hotline staff help one borrower at a time, so they read cases, and neither the rules by which offers are limited nor
+what was learned. Risk officers answer for rules and the learner, and read cases to judge them. Operators keep the
+machine running: they send dead letters in again, and need nobody's case for that. Auditors read everything and change
 nothing.
 """
 
@@ -18,7 +18,7 @@ def _roles(*names: str) -> frozenset[str]:
 
 PERMISSIONS = {
     "portfolio": _roles("operator", "hotline", "risk", "auditor"),
-    "stories": _roles("hotline", "risk", "auditor"),
+    "cases": _roles("hotline", "risk", "auditor"),
     "rules": _roles("operator", "risk", "auditor"),
     "learner": _roles("risk", "auditor"),
     "letters": _roles("operator", "auditor"),
@@ -36,10 +36,10 @@ RIGHTS = Permissions(
         ("GET", "/readyz"): PUBLIC,
         ("GET", "/api/overview"): "portfolio",
         ("GET", "/api/changes"): "portfolio",
-        ("GET", "/api/search"): "stories",
-        ("GET", "/api/accounts/{id}"): "stories",
-        ("GET", "/api/accounts/{id}/agreements/{plan}"): "stories",
-        ("GET", "/api/borrowers/{id}"): "stories",
+        ("GET", "/api/search"): "cases",
+        ("GET", "/api/accounts/{id}"): "cases",
+        ("GET", "/api/accounts/{id}/agreements/{plan}"): "cases",
+        ("GET", "/api/borrowers/{id}"): "cases",
         ("GET", "/api/rules"): "rules",
         ("GET", "/api/learner"): "learner",
         ("GET", "/api/letters"): "letters",
@@ -48,8 +48,8 @@ RIGHTS = Permissions(
     },
     views={
         "": "portfolio",
-        "account": "stories",
-        "borrower": "stories",
+        "account": "cases",
+        "borrower": "cases",
         "rules": "rules",
         "learner": "learner",
         "letters": "letters",

@@ -215,7 +215,7 @@ class RecommendationStats:
         # An option that could not be recommended gives no evidence of preferences.
         rows = [(cell, counts) for cell, counts in rows if counts.recommended or counts.propensity]
         rows.sort(key=lambda r: (-per_account_kind[r[0][:4]], r[0][:4], -r[1].recommended, -r[1].shown, r[0]))
-        return {"count": len(rows), "rows": [_row(cell, counts) for cell, counts in rows[:ROWS]]}
+        return {"count": len(rows), "rows": [_cell_row(cell, counts) for cell, counts in rows[:ROWS]]}
 
 
 def kind_of(option: ev.Option) -> tuple[str, str, str]:
@@ -230,7 +230,7 @@ def bucket_of(arrears: int) -> str:
     return BUCKETS[bisect_left(_DAYS, days)]
 
 
-def _row(cell: Cell, counts: Counts) -> dict[str, Any]:
+def _cell_row(cell: Cell, counts: Counts) -> dict[str, Any]:
     trials = counts.accepted + counts.refused
     interval = wilson(counts.accepted, trials)
     names = ("jurisdiction", "product", "bucket", "arm", "term", "shape", "relief")

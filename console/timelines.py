@@ -22,7 +22,7 @@ TIMELINE, TRANSITIONS = 400, 100
 Named = tuple[str, ev.Event]
 
 
-def story_order(event: ev.Event) -> tuple[date, bool, str]:
+def timeline_order(event: ev.Event) -> tuple[date, bool, str]:
     """Return the day of which an event speaks, what came in before what was said of that day."""
     for field in _DAYS:
         day = getattr(event, field, None)
@@ -56,7 +56,7 @@ def _older(named: Named) -> str:
 
 
 def _cursor(named: Named) -> Cursor:
-    return Cursor(*story_order(named[1]), named[0])
+    return Cursor(*timeline_order(named[1]), named[0])
 
 
 def _page(events: Iterable[Named], before: Cursor | None, limit: int) -> tuple[list[Named], str | None]:
@@ -75,7 +75,7 @@ def timeline(events: Sequence[Named], currency: str, before: Cursor | None) -> d
         "count": len(events),
         "events": [
             {
-                "day": story_order(e)[0].isoformat(),
+                "day": timeline_order(e)[0].isoformat(),
                 "type": type(e).__name__,
                 "in": TOPIC_OF[type(e)].inbound,
                 "words": describe(e, currency),

@@ -82,10 +82,10 @@ def _opened() -> list[ev.Event]:
         instalments=instalments,
     )
     consent = ev.ConsentGranted(**_base("consent", 0), borrower_id="B1", consent_id="c1", purpose="repayment_planning")
-    return [account, consent, report("means", 0, monthly_income=800_000, monthly_expenses=420_000)]
+    return [account, consent, means_reported("means", 0, monthly_income=800_000, monthly_expenses=420_000)]
 
 
-def report(name: str, day: int, **means: Any) -> ev.ProfileReported:
+def means_reported(name: str, day: int, **means: Any) -> ev.ProfileReported:
     """Return what the borrower says of their means."""
     return ev.ProfileReported(
         **_base(name, day, 8),
@@ -128,7 +128,7 @@ def after(answer: Answer) -> tuple[ev.OfferPublished, list[ev.Event]]:
         )
         events: list[ev.Event] = [reply]
         if answer.report:
-            events.append(report("new-means", ANSWERED, **answer.report))
+            events.append(means_reported("new-means", ANSWERED, **answer.report))
         said = runtime.feed(events)
         for day in range(ANSWERED, ANSWERED + LOOKED_AHEAD):
             said += runtime.feed([_close(day)])
@@ -136,7 +136,7 @@ def after(answer: Answer) -> tuple[ev.OfferPublished, list[ev.Event]]:
     return offer, [e for e in said if isinstance(e, kinds)]
 
 
-def page() -> str:
+def answers_section() -> str:
     """Return the section."""
     first, _ = after(ANSWERS[0])
     lines = [
@@ -148,7 +148,7 @@ def page() -> str:
         "",
         "### The offer",
         "",
-        *_options(first),
+        *_option_rows(first),
         "",
         "### What follows each answer",
         "",
@@ -161,7 +161,7 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _options(offer: ev.OfferPublished) -> list[str]:
+def _option_rows(offer: ev.OfferPublished) -> list[str]:
     rows = ["| | months | a month, at most | in all | rate | forgiven | why |", "|---|---:|---:|---:|---:|---:|---|"]
     for number, o in enumerate(offer.options, 1):
         forgiven = o.waived.interest + o.waived.penalty
@@ -228,4 +228,4 @@ def _said_with(offer: ev.OfferPublished, found: Next) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    print(answers_section(), end="")

@@ -86,7 +86,7 @@ def shift(first: Sequence[Shown], now: Sequence[Shown]) -> Shift:
     chance = len(edges) * (1 / len(first) + 1 / len(now))
     if chance > _MOST_CHANCE:
         return Shift(len(now), None, chance, "too few")
-    psi = sum((b - a) * log(b / a) for a, b in zip(_shares(first, edges), _shares(now, edges), strict=True))
+    psi = sum((b - a) * log(b / a) for a, b in zip(_bin_shares(first, edges), _bin_shares(now, edges), strict=True))
     return Shift(len(now), psi, chance, reading_of(psi))
 
 
@@ -104,7 +104,7 @@ def _edges(first: Sequence[Shown]) -> list[float]:
     return sorted({values[(len(values) * n - 1) // bins] for n in range(1, bins)})
 
 
-def _shares(offers: Sequence[Shown], edges: Sequence[float]) -> list[float]:
+def _bin_shares(offers: Sequence[Shown], edges: Sequence[float]) -> list[float]:
     # Half an offer more in every bin, so that an empty one has a logarithm too.
     sums = [0.5] * (len(edges) + 1)
     for shown in offers:

@@ -76,15 +76,15 @@ def estimate(decisions: Sequence[Decision], target: Sequence[Sequence[float]]) -
     spread = [w * (r - value) / mean_weight if mean_weight else 0.0 for w, r in zip(weights, rewards, strict=True)]
     total = sum(weights)
     return OffPolicy(
-        ips=_interval(weighted),
+        ips=_interval_of_mean(weighted),
         snips=_around(value, spread),
-        doubly_robust=_interval(_doubly_robust(decisions, target, weights)),
+        doubly_robust=_interval_of_mean(_doubly_robust(decisions, target, weights)),
         effective_sample_size=total * total / sum(w * w for w in weights) if total else 0.0,
         decisions=len(decisions),
     )
 
 
-def _interval(values: Sequence[float]) -> Estimated:
+def _interval_of_mean(values: Sequence[float]) -> Estimated:
     mean = fmean(values)
     return _around(mean, [v - mean for v in values])
 
@@ -99,7 +99,7 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Estimated:
     """Return the difference of two means, `one` less `other`. Raises ValueError with less than two values of either."""
     if min(len(one), len(other)) < 2:
         raise ValueError("a difference needs at least two values on each side")
-    a, b = _interval(one), _interval(other)
+    a, b = _interval_of_mean(one), _interval_of_mean(other)
     half = sqrt((a.high - a.value) ** 2 + (b.high - b.value) ** 2)
     value = a.value - b.value
     return Estimated(value, value - half, value + half)

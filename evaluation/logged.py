@@ -22,7 +22,7 @@ _BY_CHANCE = ("learned", "challenger")
 _CONTROL = ("fixed", "holdout")
 
 
-class Share(Struct, frozen=True):
+class OfferResults(Struct, frozen=True):
     """Offers of one kind.
 
     offers: those whose time to be answered is over; accepted: the share of them of which any option was. mature: those
@@ -90,9 +90,9 @@ class Report(Struct, frozen=True):
     estimates: dict[str, OffPolicy]
     against_fixed: Estimated | None
     acceptance_ratio: Estimated | None
-    groups: tuple[Share, ...]
+    groups: tuple[OfferResults, ...]
     options: tuple[OptionShare, ...]
-    months: tuple[Share, ...]
+    months: tuple[OfferResults, ...]
     acceptance: Calibration | None
     acceptance_alone: Calibration | None
     keeping: Calibration | None
@@ -124,9 +124,9 @@ def report(events: Iterable[ev.Event], ages: Ages) -> Report:
         estimates=estimates,
         against_fixed=against,
         acceptance_ratio=accepted,
-        groups=_shares(judged, lambda j: j.logged.arm),
-        options=_options(answered),
-        months=_shares(judged, month_of),
+        groups=_results_by(judged, lambda j: j.logged.arm),
+        options=_option_shares(answered),
+        months=_results_by(judged, month_of),
         acceptance=calibration(acceptance(judged)),
         acceptance_alone=calibration(acceptance([j for j in judged if len(j.logged.shown) == 1])),
         keeping=calibration(keeping(judged)),
@@ -215,18 +215,18 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _shares(judged: Sequence[Judged], kind: Callable[[Judged], str]) -> tuple[Share, ...]:
+def _results_by(judged: Sequence[Judged], kind: Callable[[Judged], str]) -> tuple[OfferResults, ...]:
     parts: dict[str, list[Judged]] = defaultdict(list)
     for j in judged:
         parts[kind(j)].append(j)
-    return tuple(_share(name, part) for name, part in sorted(parts.items()))
+    return tuple(_results(name, part) for name, part in sorted(parts.items()))
 
 
-def _share(name: str, part: Sequence[Judged]) -> Share:
+def _results(name: str, part: Sequence[Judged]) -> OfferResults:
     answered = [j.accepted for j in part if j.answered]
     mature = [j for j in part if j.mature]
     plans = _plans(part)
-    return Share(
+    return OfferResults(
         name,
         len(answered),
         _mean(answered),
@@ -243,7 +243,7 @@ def _plans(part: Sequence[Judged]) -> list[bool]:
     return [j.first_kept for j in part if j.mature and j.accepted and j.first_kept is not None]
 
 
-def _options(answered: Sequence[Judged]) -> tuple[OptionShare, ...]:
+def _option_shares(answered: Sequence[Judged]) -> tuple[OptionShare, ...]:
     parts: dict[str, list[Judged]] = defaultdict(list)
     for j in answered:
         for option in j.logged.shown:

@@ -43,7 +43,7 @@ def figure(value: float | None) -> str:
     return _NONE if value is None else f"{value:.3f}"
 
 
-def _interval(e: Estimated | None, sign: str = "") -> str:
+def _interval_text(e: Estimated | None, sign: str = "") -> str:
     return _NONE if e is None else f"{e.value:{sign}.3f} [{e.low:.3f}, {e.high:.3f}]"
 
 
@@ -110,5 +110,11 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"count": "{:,}".format, "percent": percent, "figure": figure, "interval": _interval, "shift": _shift}
+_PAGES.filters |= {
+    "count": "{:,}".format,
+    "percent": percent,
+    "figure": figure,
+    "interval": _interval_text,
+    "shift": _shift,
+}
 _PAGES.globals |= {"reliability": _reliability, "over_months": _over_months, "named_bins": _named_bins}

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS offer (offer_id TEXT PRIMARY KEY, state TEXT NOT NULL
 STATES = {"OfferPublished": "open", "OfferWithdrawn": "over", "OfferExpired": "over"}
 
 
-class Book:
+class OfferBook:
     """What the partner knows, in one SQLite file."""
 
     def __init__(self, file: str) -> None:
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers webhooks."""
 
     webhook: Webhook
-    book: Book
+    book: OfferBook
 
     def do_POST(self) -> None:
         """Verify a message and take it."""
@@ -90,7 +90,7 @@ def main() -> None:
     secret = os.environ.get("WEBHOOK_SECRET")
     if not secret:
         sys.exit("Set WEBHOOK_SECRET to the secret that the lender gave you (whsec_…).")
-    Handler.webhook, Handler.book = Webhook(secret), Book(given.book)
+    Handler.webhook, Handler.book = Webhook(secret), OfferBook(given.book)
     server = ThreadingHTTPServer(("127.0.0.1", given.port), Handler)
     print(f"listening on {server.server_port}", flush=True)
     server.serve_forever()

@@ -19,7 +19,7 @@ from schemas import contracts
 from schemas.binary_encoding import REFUSALS, Writer, compile_writer
 from schemas.errors import InvalidEventError
 from schemas.events import EVENT_TYPES, Event
-from schemas.resolution import Reading, known_schemas, reading_of, unreadable
+from schemas.resolution import SchemaReader, known_schemas, reading_of, unreadable
 from schemas.validation import unexpected_type
 
 SINGLE_OBJECT = b"\xc3\x01"
@@ -54,7 +54,7 @@ class Codec:
     def __init__(self, registry: Registry | None = None) -> None:
         """Make a codec that writes Confluent framing with a registry, single-object framing without."""
         self._registry = registry
-        self._readings: dict[bytes, Reading] = {}
+        self._readings: dict[bytes, SchemaReader] = {}
         self._writers: dict[tuple[type[Event], str | None], tuple[bytes, Writer]] = {}
 
     def encode(self, event: Event, topic: str | None = None) -> bytes:
@@ -111,7 +111,7 @@ class Codec:
         with suppress(InvalidEventError):
             self._first_reading(data)
 
-    def _first_reading(self, data: bytes) -> Reading:
+    def _first_reading(self, data: bytes) -> SchemaReader:
         """Return the reading for a frame on first use."""
         schema: Any
         if data[:2] == SINGLE_OBJECT and len(data) >= _SINGLE_OBJECT_SIZE:

@@ -139,17 +139,17 @@ class _Comparison:
 
     def _types(self, old: Schema, new: Schema, field: str) -> None:
         if isinstance(old, list) or isinstance(new, list):
-            self._unions(_branches(old), _branches(new), field)
+            self._unions(_branches_by_name(old), _branches_by_name(new), field)
             return
-        was, now = _kind(old), _kind(new)
+        was, now = _branch_name(old), _branch_name(new)
         if was != now:
             backward = "" if now in PROMOTIONS.get(was, ()) else "what an old release wrote cannot be read"
             forward = "" if was in PROMOTIONS.get(now, ()) else "an old release cannot read what is written now"
             ways = ", and ".join(way for way in (backward, forward) if way)
             self._say(field, f"its type was {was} and is {now}: {ways}", KEEP)
             return
-        if _logical(old) != _logical(new):
-            self._say(field, f"its meaning was {_logical(old)} and is {_logical(new)}", KEEP)
+        if _logical_name(old) != _logical_name(new):
+            self._say(field, f"its meaning was {_logical_name(old)} and is {_logical_name(new)}", KEEP)
         for part in ("items", "values"):
             if was == {"items": "array", "values": "map"}[part]:
                 self._types(old[part], new[part], f"{field}[]")
@@ -169,16 +169,16 @@ def _identity(schema: Schema, former: str = "") -> str:
     return f"{schema['type']} {schema.get('namespace', '')}.{name}"
 
 
-def _kind(schema: Schema) -> str:
+def _branch_name(schema: Schema) -> str:
     return schema if isinstance(schema, str) else str(schema["type"])
 
 
-def _logical(schema: Schema) -> str:
+def _logical_name(schema: Schema) -> str:
     return "plain" if isinstance(schema, str) else str(schema.get("logicalType", "plain"))
 
 
-def _branches(schema: Schema) -> dict[str, Schema]:
-    return {_kind(branch): branch for branch in (schema if isinstance(schema, list) else [schema])}
+def _branches_by_name(schema: Schema) -> dict[str, Schema]:
+    return {_branch_name(branch): branch for branch in (schema if isinstance(schema, list) else [schema])}
 
 
 def main(arguments: list[str]) -> int:

@@ -17,11 +17,11 @@ from schemas import contracts
 from schemas.binary_encoding import long
 from schemas.errors import InvalidEventError, Rejected, rejected
 from schemas.events import Event
-from schemas.resolution import Plain, Reading, reading_of, unreadable
+from schemas.resolution import Plain, SchemaReader, reading_of, unreadable
 
 MAGIC = b"Obj\x01"
 _PIECE = 2**20
-_Branch = tuple[Plain, Reading | InvalidEventError]
+_Branch = tuple[Plain, SchemaReader | InvalidEventError]
 # Bytes of one block, compressed or not: a file of any size is read, a block is held in memory.
 MOST = 64 * 2**20
 
@@ -113,9 +113,9 @@ def read(stream: Ahead, name: str) -> Iterator[Event | Rejected]:
     """
     number = 1
     try:
-        about, sync = _header(stream)
+        about, sync = _file_header(stream)
         decompress = decompressor(about.get("avro.codec", b"null"))
-        branches, is_union = _branches(_schema(about.get("avro.schema", b"")))
+        branches, is_union = _readers_of(_schema(about.get("avro.schema", b"")))
         while stream.peek(1):
             count, size = _long(stream), _long(stream)
             if count < 0:
@@ -133,7 +133,7 @@ def read(stream: Ahead, name: str) -> Iterator[Event | Rejected]:
         yield rejected(name, number, InvalidEventError("unreadable", why), b"")
 
 
-def _header(stream: Ahead) -> tuple[dict[str, bytes], bytes]:
+def _file_header(stream: Ahead) -> tuple[dict[str, bytes], bytes]:
     """Return what a file says of itself, and the marker behind its blocks."""
     stream.read(len(MAGIC))
     about: dict[str, bytes] = {}
@@ -206,7 +206,7 @@ def _branch(data: bytes, at: int, count: int) -> tuple[int, int]:
     return branch, at
 
 
-def _branches(schema: Any) -> tuple[list[_Branch], bool]:
+def _readers_of(schema: Any) -> tuple[list[_Branch], bool]:
     """Return how to read, or why not to read, each record that a file may hold; and whether it is a union."""
     try:
         whole, names = contracts.parsed(schema)

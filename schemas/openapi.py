@@ -82,7 +82,7 @@ def document(version: str, examples: Mapping[str, ev.Event]) -> dict[str, Any]:
         "webhooks": {name: {"post": _told(name, examples.get(name))} for name in sorted(TOLD)},
         "components": {
             "schemas": schemas,
-            "parameters": {name: _header(name, about, schema) for name, about, schema in _SIGNATURE_HEADERS},
+            "parameters": {name: _header_parameter(name, about, schema) for name, about, schema in _SIGNATURE_HEADERS},
             "securitySchemes": {
                 "signature": {
                     "type": "apiKey",
@@ -309,7 +309,7 @@ def _told(name: str, example: ev.Event | None) -> dict[str, Any]:
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}}}
 
 
-def _header(name: str, about: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _header_parameter(name: str, about: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": True, "description": about, "schema": schema}
 
 

@@ -390,7 +390,7 @@ def _in_calendar(kind: str, logical: str | None, number: int, where: str) -> Any
     return number
 
 
-class Reading:
+class SchemaReader:
     """Reads what was written with one schema. `event` is the type that it reads."""
 
     __slots__ = ("_plain", "event", "fast")
@@ -428,7 +428,7 @@ def record_name(schema: Any) -> str | None:
     return name if name in EVENT_TYPES else None
 
 
-def reading_of(writer: Any, names: Mapping[str, Any]) -> Reading:
+def reading_of(writer: Any, names: Mapping[str, Any]) -> SchemaReader:
     """Return the reading of a writer's schema, as `contracts.parsed` gives it.
 
     Raises InvalidEventError (`unknown_schema`).
@@ -444,10 +444,10 @@ def reading_of(writer: Any, names: Mapping[str, Any]) -> Reading:
             "unknown_schema", f"The schema of {name} is nested too deeply. Write it flatter."
         ) from error
     try:
-        return Reading(event, Plain(writer, names), reader_of(plan_of(writer, names, event)))
+        return SchemaReader(event, Plain(writer, names), reader_of(plan_of(writer, names, event)))
     except (UnsupportedSchemaError, SyntaxError, RecursionError):
         # Python compiles no code that is nested as deeply as a schema may be.
-        return Reading(event, Plain(writer, names), None)
+        return SchemaReader(event, Plain(writer, names), None)
 
 
 @cache

@@ -93,7 +93,7 @@ def lending_club_events(table: Mapping[str, Column]) -> Iterator[ev.Event]:
     arriving: dict[date, list[ev.Event]] = defaultdict(list)
     for loan in read_loans(table):
         instalments = schedule(loan)
-        arriving[loan.issued] += [_opened(loan, instalments), *_profile(loan)]
+        arriving[loan.issued] += [_loan_opened(loan, instalments), *_profile(loan)]
         if loan.status == "Fully Paid":
             payoff = settlement(loan, instalments)
             revised_on = payoff.due_on - timedelta(days=1)
@@ -206,7 +206,7 @@ def _due(loan: Loan, number: int) -> date:
     return add_months(loan.issued, number)
 
 
-def _opened(loan: Loan, instalments: tuple[ev.Instalment, ...]) -> ev.AccountOpened:
+def _loan_opened(loan: Loan, instalments: tuple[ev.Instalment, ...]) -> ev.AccountOpened:
     return ev.AccountOpened(
         **envelope(f"lc-open-{loan.number}", loan.issued, 15, SOURCE),
         account_id=loan.account_id,

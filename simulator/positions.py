@@ -36,7 +36,7 @@ def taken_over(people: Population, borrower: Borrower, account: Account, bits: i
     past = _past(people, borrower, account)
     unpaid = past[EARLIER - UNPAID[kind] :]
     half = bits >> 4 & 3 == 0
-    owed = tuple(_owed(i, first=i is unpaid[0], half=half, billed=not account.months) for i in unpaid)
+    owed = tuple(_overdue_instalment(i, first=i is unpaid[0], half=half, billed=not account.months) for i in unpaid)
     to_come = tuple(
         ev.PositionInstalment(
             number=EARLIER + i.number, due_on=i.due_on, principal=i.principal, interest=i.interest, fees=0
@@ -94,7 +94,7 @@ def _past(people: Population, borrower: Borrower, account: Account) -> list[ev.I
     return found
 
 
-def _owed(asked: ev.Instalment, *, first: bool, half: bool, billed: bool) -> ev.PositionInstalment:
+def _overdue_instalment(asked: ev.Instalment, *, first: bool, half: bool, billed: bool) -> ev.PositionInstalment:
     """Return an instalment that is overdue. first: charges stand on the oldest, of which half may be paid."""
     return ev.PositionInstalment(
         number=asked.number,

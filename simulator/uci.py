@@ -82,7 +82,7 @@ def uci_events(lines: Iterable[str]) -> Iterator[ev.Event]:
     """Yield the data set as events in the order of arrival, the close of every day included (331,249 in all)."""
     cards = read_cards(lines)
     for card in cards:
-        yield _opened(card)
+        yield _card_opened(card)
     billed_on: dict[int, list[CardYear]] = {}
     for card in cards:
         billed_on.setdefault(21 + card.number % STATEMENT_DAYS, []).append(card)
@@ -111,7 +111,7 @@ def minimum_payment(bill: int) -> int:
     return min(bill, max(MINIMUM * CENTS, bill * MINIMUM_PERCENT // 100))
 
 
-def _opened(card: CardYear) -> ev.AccountOpened:
+def _card_opened(card: CardYear) -> ev.AccountOpened:
     return ev.AccountOpened(
         **envelope(f"uci-open-{card.number}", FIRST, 0, SOURCE),
         account_id=card.account_id,

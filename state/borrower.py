@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from schemas import events as ev
-from state.profile import Consent, Reading
+from state.profile import Consent, ReportedValue
 from state.storage import appended, stored
 
 OfferEnd = Literal["", "accepted", "declined", "countered", "expired", "withdrawn"]
@@ -199,7 +199,7 @@ class BorrowerState(Struct, array_like=True):
     """
 
     borrower_id: str
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[ReportedValue, ...] = ()
     consents: tuple[Consent, ...] = ()
     cases: dict[str, Case] = {}
     plans: dict[str, Commitment] = {}

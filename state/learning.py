@@ -334,7 +334,7 @@ class ModelSnapshot:
         return RepaymentModel({c.cell: (c.kept / unit, c.missed / unit) for c in self.update.cells})
 
 
-class Tally(Struct, frozen=True, array_like=True, gc=False):
+class OfferOutcomes(Struct, frozen=True, array_like=True, gc=False):
     """What became of offers of one kind; what is taken back counts against it.
 
     due: instalments of their plans that were kept or missed. broken: plans.
@@ -346,9 +346,9 @@ class Tally(Struct, frozen=True, array_like=True, gc=False):
     broken: int = 0
     complaints: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
+    def __add__(self, other: OfferOutcomes) -> OfferOutcomes:
         """Return both together."""
-        return Tally(
+        return OfferOutcomes(
             self.offers + other.offers,
             self.accepted + other.accepted,
             self.due + other.due,
@@ -356,9 +356,9 @@ class Tally(Struct, frozen=True, array_like=True, gc=False):
             self.complaints + other.complaints,
         )
 
-    def floored(self) -> Tally:
+    def floored(self) -> OfferOutcomes:
         """Return this with nothing below nothing: what was counted before may be taken back in a later time."""
-        return Tally(*(max(0, getattr(self, name)) for name in self.__struct_fields__))
+        return OfferOutcomes(*(max(0, getattr(self, name)) for name in self.__struct_fields__))
 
 
 @stored(version=1)
@@ -382,7 +382,7 @@ class LearnerState(Struct, array_like=True):
     through: int = 0
     publish_on: int = 0
     tripped: str = ""
-    learned: dict[int, Tally] = {}
-    control: dict[int, Tally] = {}
+    learned: dict[int, OfferOutcomes] = {}
+    control: dict[int, OfferOutcomes] = {}
     guardrail_reset_id: int = 1
     since: int = 0

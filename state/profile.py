@@ -52,7 +52,7 @@ CAUTIOUS: dict[Field, Callable[[Iterable[int]], int]] = {
 }
 
 
-class Reading(Struct, frozen=True, array_like=True, gc=False):
+class ReportedValue(Struct, frozen=True, array_like=True, gc=False):
     """What one source says of one field.
 
     origin: the partner, or else the system, that reports. as_of: ordinal of the date it speaks of.
@@ -96,7 +96,7 @@ class Known(Struct, frozen=True, gc=False):
     """A merged field with the reading that it was taken from. fresh: no older than the policy allows."""
 
     value: int | str
-    reading: Reading
+    reading: ReportedValue
     fresh: bool
 
 
@@ -121,13 +121,13 @@ def millis(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def readings_of(report: ev.ProfileReported) -> list[Reading]:
+def readings_of(report: ev.ProfileReported) -> list[ReportedValue]:
     """Return what a report says. Of spending only its sum is kept, since a decision needs no more."""
     said: dict[Field, int | str | None] = {name: getattr(report, name) for name in PLAIN}
     if report.spending:
         said["spending"] = min(max(0, sum(report.spending.values())), ev.MAX_LONG)
     return [
-        Reading(
+        ReportedValue(
             name,
             value,
             report.kind,
@@ -143,7 +143,7 @@ def readings_of(report: ev.ProfileReported) -> list[Reading]:
     ]
 
 
-def add_readings(held: Sequence[Reading], new: Iterable[Reading]) -> tuple[Reading, ...]:
+def add_readings(held: Sequence[ReportedValue], new: Iterable[ReportedValue]) -> tuple[ReportedValue, ...]:
     """Return the newest reading of every field, source and consent, in a fixed order."""
     newest = {r.source(): r for r in held}
     for reading in new:
@@ -193,7 +193,7 @@ def granted_ids(consents: Iterable[Consent], purposes: Sequence[str], erased: in
 
 
 def merge(
-    readings: Iterable[Reading],
+    readings: Iterable[ReportedValue],
     granted: frozenset[str],
     rules: Affordability,
     day: int,
@@ -209,7 +209,7 @@ def merge(
     home_currency: that of amounts reported without one. income_changed: ordinal of the day on which the
     borrower said that the income has changed; an income as of an earlier day no longer counts.
     """
-    usable: dict[Field, list[Reading]] = {}
+    usable: dict[Field, list[ReportedValue]] = {}
     for r in readings:
         if r.consent_id not in granted or r.kind not in rules.sources:
             continue
@@ -218,18 +218,18 @@ def merge(
         if r.field == "monthly_income" and r.as_of < income_changed:
             continue
         usable.setdefault(r.field, []).append(r)
-    return Profile({name: _settle(name, found, rules, day) for name, found in sorted(usable.items())})
+    return Profile({name: _merged(name, found, rules, day) for name, found in sorted(usable.items())})
 
 
-def _settle(name: Field, found: Sequence[Reading], rules: Affordability, day: int) -> Known:
+def _merged(name: Field, found: Sequence[ReportedValue], rules: Affordability, day: int) -> Known:
     fresh = [r for r in found if r.as_of >= day - rules.fresh_days]
     pool = fresh or found
     trust = min(rules.sources.index(r.kind) for r in pool)
     pool = [r for r in pool if rules.sources.index(r.kind) == trust]
-    newest: dict[str, Reading] = {}
-    for r in sorted(pool, key=Reading.age):
+    newest: dict[str, ReportedValue] = {}
+    for r in sorted(pool, key=ReportedValue.age):
         newest[r.origin] = r
-    rivals = sorted(newest.values(), key=Reading.age)
+    rivals = sorted(newest.values(), key=ReportedValue.age)
     cautious = CAUTIOUS.get(name) if fresh else None
     if cautious is None:
         chosen = rivals[-1]

@@ -184,7 +184,7 @@ def disclosure_id(key: str) -> str:
     return f"disclosure-{key.replace('_', '-')}"
 
 
-def written(message_id: str, pattern: str) -> str:
+def fluent_message(message_id: str, pattern: str) -> str:
     """Return a message as Fluent source; `line n` of the pattern is line n + 1 of it."""
     return f"{message_id} =\n" + "\n".join(f"    {line}" if line.strip() else "" for line in pattern.splitlines())
 

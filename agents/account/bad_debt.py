@@ -39,7 +39,7 @@ def decide_bad_debt(d: DayFold, stage: int) -> None:
     if s.bad_debt == "candidate" and not s.overdue_since and s.plan is None:
         change_bad_debt(d, "cured", ("all arrears paid",))
     for review in sorted(d.reviews, key=lambda r: (r.occurred_at, DECISIONS.index(r.decision), r.review_id)):
-        _review(d, review)
+        _apply_review(d, review)
     if s.bad_debt == "candidate":
         _recognise(d, stage)
     _charge_off_by_days(d)
@@ -79,7 +79,7 @@ def _candidate(d: DayFold) -> None:
     change_bad_debt(d, "candidate", tuple(reasons))
 
 
-def _review(d: DayFold, review: ev.BadDebtReviewed) -> None:
+def _apply_review(d: DayFold, review: ev.BadDebtReviewed) -> None:
     """Let a person's decision act from every status from which it may, or answer it."""
     s = d.s
     reasons = (f"review {review.review_id}: {review.ground}",)

@@ -296,7 +296,7 @@ def state_at_position(event: ev.OpeningPosition, history: Sequence[AccountFact],
             anchor=policy.due_days.anchor_of([i.due_on for i in plan.instalments]) if plan.instalments else 0,
         )
         s.receivables = _as_reported((_receivable(i, plan=True) for i in plan.instalments), rules, paused, day)
-    _measure(s, event, rules, paused)
+    _measure_position(s, event, rules, paused)
     s.collection_stopped = (
         plan is not None or s.bad_debt == "terminated" or any(h.covers(day) for h in holds) or event.collection_stopped
     )
@@ -309,7 +309,7 @@ def state_at_position(event: ev.OpeningPosition, history: Sequence[AccountFact],
     return s
 
 
-def _measure(s: AccountState, event: ev.OpeningPosition, rules: Rules, paused: Sequence[Span]) -> None:
+def _measure_position(s: AccountState, event: ev.OpeningPosition, rules: Rules, paused: Sequence[Span]) -> None:
     """Put the measures of the position's day into its state."""
     day, policy = s.folded_through, rules.in_force_on(s.folded_through).policy
     stages = policy.impairment

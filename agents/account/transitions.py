@@ -48,7 +48,7 @@ def close_business_day(d: DayFold) -> None:
         return
     terminated = s.bad_debt == "terminated"
     if not terminated:
-        _measure(d)
+        _measure_close(d)
     _settle_promises(d)
     stage = _measure_stage(d)
     decide_bad_debt(d, stage)
@@ -63,7 +63,7 @@ def close_business_day(d: DayFold) -> None:
     s.next_fold_on = next_fold_day(d)
 
 
-def _measure(d: DayFold) -> None:
+def _measure_close(d: DayFold) -> None:
     """Emit paid, missed and caught-up instalments of this close, and measure what is late."""
     if is_month_end(d.day) or d.closing is not None:
         d.post_penalty()

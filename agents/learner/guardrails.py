@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from schemas import events as ev
-from state.learning import LearnerState, Tally
+from state.learning import LearnerState, OfferOutcomes
 from state.policy import Learning
 
 BPS = 10_000
@@ -43,18 +43,18 @@ def count(s: LearnerState, event: ev.OfferOutcomeReported) -> None:
         return
     day = event.business_date.toordinal()
     for days, groups in ((s.learned, ("learned",)), (s.control, CONTROLS)):
-        moved = _tally(event.counts, groups)
-        if moved != Tally():
-            days[day] = days.get(day, Tally()) + moved
+        moved = _outcomes(event.counts, groups)
+        if moved != OfferOutcomes():
+            days[day] = days.get(day, OfferOutcomes()) + moved
 
 
-def recent(s: LearnerState, rules: Learning, today: int) -> tuple[Tally, Tally]:
+def recent(s: LearnerState, rules: Learning, today: int) -> tuple[OfferOutcomes, OfferOutcomes]:
     """Return what became of learned offers and of the fixed order's of late, and forget in place what is older.
 
     Of late is the policy's `guardrail_days` through today (an ordinal); where these hold fewer than `guardrail_offers`
     of one kind, as many days more as it takes.
     """
-    learned, control = Tally(), Tally()
+    learned, control = OfferOutcomes(), OfferOutcomes()
     first = today + 1
     for day in sorted(s.learned.keys() | s.control.keys(), reverse=True):
         enough = min(learned.offers, control.offers) >= rules.guardrail_offers
@@ -62,13 +62,14 @@ def recent(s: LearnerState, rules: Learning, today: int) -> tuple[Tally, Tally]:
             break
         first = day
         if day <= today:
-            learned, control = learned + s.learned.get(day, Tally()), control + s.control.get(day, Tally())
-    s.learned = {day: tally for day, tally in s.learned.items() if day >= first}
-    s.control = {day: tally for day, tally in s.control.items() if day >= first}
+            learned += s.learned.get(day, OfferOutcomes())
+            control += s.control.get(day, OfferOutcomes())
+    s.learned = {day: counts for day, counts in s.learned.items() if day >= first}
+    s.control = {day: counts for day, counts in s.control.items() if day >= first}
     return learned.floored(), control.floored()
 
 
-def breach_of(learned: Tally, control: Tally, rules: Learning) -> Breach | None:
+def breach_of(learned: OfferOutcomes, control: OfferOutcomes, rules: Learning) -> Breach | None:
     """Return the first guardrail that is breached, once there are enough offers of both kinds to say so.
 
     It is where a share is beyond the policy's limit, and by more than chance explains. Plans that break are counted by
@@ -106,5 +107,7 @@ def _beyond_chance(many: int, of_many: int, few: int, of_few: int, deviations: i
     return apart > 0 and apart**2 * of_both >= deviations**2 * both * max(0, of_both - both) * of_many * of_few
 
 
-def _tally(counts: Mapping[str, int], groups: tuple[str, ...]) -> Tally:
-    return Tally(*(sum(counts.get(f"{g}.{what}", 0) for g in groups) for what in Tally.__struct_fields__))
+def _outcomes(counts: Mapping[str, int], groups: tuple[str, ...]) -> OfferOutcomes:
+    return OfferOutcomes(
+        *(sum(counts.get(f"{g}.{what}", 0) for g in groups) for what in OfferOutcomes.__struct_fields__)
+    )

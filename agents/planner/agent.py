@@ -64,7 +64,7 @@ from schemas import events as ev
 from schemas.errors import InvalidEventError
 from state.borrower import NEVER, BorrowerState, LastOffer
 from state.policy import Policy, PolicyBook
-from state.profile import Consent, Reading, add_consent, add_readings, readings_of
+from state.profile import Consent, ReportedValue, add_consent, add_readings, readings_of
 
 NATURAL_ID: dict[type[ev.Event], tuple[str, Callable[[Any], str]]] = {
     ev.WorkoutRequested: ("workout", lambda e: e.event_id),
@@ -282,7 +282,9 @@ class PlannerAgent:
         erased = bool(gone) or late or isinstance(event, ev.ErasureRequested) or has_deleted(event, s)
         return Step(s, update.outputs, facts + gone + update.facts, erased=erased)
 
-    def _readings(self, s: BorrowerState, event: ev.ProfileReported, context: DecisionContext) -> tuple[Reading, ...]:
+    def _readings(
+        self, s: BorrowerState, event: ev.ProfileReported, context: DecisionContext
+    ) -> tuple[ReportedValue, ...]:
         """Return the readings with those of a report, without those of one that it contradicts."""
         if context.existing_fact is None:
             return add_readings(s.readings, readings_of(event))

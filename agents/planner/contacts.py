@@ -163,7 +163,7 @@ def record_contact(update: BorrowerUpdate, event: ev.ContactRecorded, today: dat
     add_contact(update.s, event, update.today)
     if len(update.s.contacts) > MOST_REMEMBERED:
         # Before the oldest go, without which the others could not be counted.
-        _review(update, update.s.contacts, policies)
+        _review_contacts(update, update.s.contacts, policies)
     drop_old_contacts(update.s, today)
 
 
@@ -208,10 +208,10 @@ def review_attempts(update: BorrowerUpdate, policies: PolicyBook) -> None:
     s = update.s
     if not s.review_on or s.review_on > update.today:
         return
-    _review(update, [c for c in s.contacts if c.review_on <= update.today], policies)
+    _review_contacts(update, [c for c in s.contacts if c.review_on <= update.today], policies)
 
 
-def _review(update: BorrowerUpdate, contacts: Sequence[ContactRecord], policies: PolicyBook) -> None:
+def _review_contacts(update: BorrowerUpdate, contacts: Sequence[ContactRecord], policies: PolicyBook) -> None:
     """Review contacts that were not reviewed yet, and once more the attempts behind the first of them."""
     s = update.s
     first = min((c.at for c in contacts if c.review_on), default=None)

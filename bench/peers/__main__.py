@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.kafka import committed, cpu_seconds, months_of
 from bench.local import opening
-from bench.measure import machine, note
+from bench.measure import chart, machine, note
 from bench.peers.engines import ENGINES, Engine, Run, environment
 from deploy.local.kafka import KafkaCluster
 from schemas.codec import Codec
@@ -62,7 +62,7 @@ def running(engine: Engine, run: Run) -> Iterator[tuple[subprocess.Popen[bytes],
             child.wait()
 
 
-def opened(engine: Engine, run: Run, settings: Settings, accounts: int) -> None:
+def take_loans(engine: Engine, run: Run, settings: Settings, accounts: int) -> None:
     """Let an engine take the loans: those that read several topics read them in no order."""
     with running(engine, run) as (child, log):
         deadline = time.monotonic() + _OPENED[0] + _OPENED[1] * accounts
@@ -100,7 +100,7 @@ def _stuck(engine: Engine, log: Path) -> SystemExit:
     return SystemExit(f"{engine.name} does not go on: {log.read_text('utf-8', 'replace')[-3000:]}")
 
 
-def table(rates: dict[str, list[float]], cpus: dict[str, list[float]], engines: Sequence[Engine]) -> str:
+def table_of_engines(rates: dict[str, list[float]], cpus: dict[str, list[float]], engines: Sequence[Engine]) -> str:
     """Return what was measured as a Markdown table."""
     ours = statistics.median(rates[engines[0].name])
     lines = [
@@ -120,20 +120,13 @@ def table(rates: dict[str, list[float]], cpus: dict[str, list[float]], engines: 
 
 def plot(rates: Mapping[str, Sequence[float]], file: Path) -> None:
     """Draw the median of each engine, and every round as a point."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "reprieve"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 3.2), layout="constrained")
-    names = sorted(rates, key=lambda name: statistics.median(rates[name]))
-    for place, name in enumerate(names):
-        axes.barh(place, statistics.median(rates[name]), color="#1f4e79" if "eprieve" in name else "#9db4c8")
-        axes.plot(rates[name], [place] * len(rates[name]), "o", color="#1b2430", markersize=4)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("payments a second, one process; bars are medians, points are rounds")
-    figure.savefig(file, metadata={"Date": None})
+    with chart(file, 3.2) as axes:
+        names = sorted(rates, key=lambda name: statistics.median(rates[name]))
+        for place, name in enumerate(names):
+            axes.barh(place, statistics.median(rates[name]), color="#1f4e79" if "eprieve" in name else "#9db4c8")
+            axes.plot(rates[name], [place] * len(rates[name]), "o", color="#1b2430", markersize=4)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("payments a second, one process; bars are medians, points are rounds")
 
 
 def main() -> None:
@@ -166,7 +159,7 @@ def main() -> None:
                     print(told, flush=True)
     for accounts in given.accounts:
         print(f"\n{accounts:,} accounts, {PARTITIONS} partitions, one process each, {given.rounds} rounds\n")
-        print(table(rates[accounts], cpus[accounts], engines))
+        print(table_of_engines(rates[accounts], cpus[accounts], engines))
         ours = engines[0].name
         for engine in engines:
             what, found = f"payments through {engine.name}, {accounts:,} accounts", rates[accounts][engine.name]
@@ -189,7 +182,7 @@ def _run(bootstrap: str, folder: Path, engine: Engine, accounts: int, wanted: in
     )
     asyncio.run(apply_topics(settings))
     loans = asyncio.run(publish(settings, Codec(), opening(accounts)))
-    opened(engine, run, settings, loans)
+    take_loans(engine, run, settings, loans)
     total = asyncio.run(publish(settings, Codec(), months_of(accounts, wanted)))
     return measured(engine, run, settings, loans, total)
 

@@ -14,7 +14,7 @@ from bench.peers.work import TOPICS, Work, flags
 SEPARATOR = "\x1f"
 
 
-class Rows:
+class FaustRows:
     """The rows of one key in a Faust table that holds those of all."""
 
     def __init__(self, table: Any, key: str) -> None:
@@ -56,7 +56,7 @@ def make_app(bootstrap: str, prefix: str, group: str, folder: str, partitions: i
         async for message in stream.events():
             key = message.key.decode()
             event = work.codec.decode(message.value)
-            for topic, name, value, headers in work.decide(key, event, Rows(table, key)):
+            for topic, name, value, headers in work.decide(key, event, FaustRows(table, key)):
                 if topic not in outputs:
                     outputs[topic] = app.topic(topic, **raw)
                 await outputs[topic].send(key=name, value=value, headers=headers)

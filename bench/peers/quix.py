@@ -9,7 +9,7 @@ from quixstreams import Application
 from bench.peers.work import TOPICS, Work, flags
 
 
-class Rows:
+class QuixRows:
     """The rows of the key that is at work, in its state."""
 
     def __init__(self, state: Any) -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 
     def decide(value: bytes, key: str, _time: int, _headers: Any, state: Any) -> list[tuple[bytes, bytes]]:
         event = work.codec.decode(value)
-        return [(key.encode(), said) for _, _, said, _ in work.decide(key, event, Rows(state))]
+        return [(key.encode(), said) for _, _, said, _ in work.decide(key, event, QuixRows(state))]
 
     # One state over all inputs of an account needs one stream.
     frame = app.dataframe(inputs[0])

@@ -25,7 +25,7 @@ from state.policy_packs.validation import zone_remedy
 ANY = "*"
 
 
-class Place(Struct, frozen=True):
+class PlaceFacts(Struct, frozen=True):
     """Facts of a jurisdiction: its currency, time zone, language and bank holidays; None leaves the packs' own."""
 
     currency: Currency | None = None
@@ -48,7 +48,7 @@ class Book(Struct, frozen=True):
     name: str
     version: int
     rows: tuple[Row, ...]
-    places: dict[str, Place]
+    places: dict[str, PlaceFacts]
     products: dict[str, tuple[str, ...]] = {}
 
     def packs_for(self, jurisdiction: str, product: str) -> tuple[str, ...]:
@@ -97,19 +97,19 @@ class Book(Struct, frozen=True):
             "the opening with one of these, or add the product to `products` of the policy book."
         )
 
-    def place_of(self, jurisdiction: str) -> Place:
+    def place_of(self, jurisdiction: str) -> PlaceFacts:
         """Return the facts of a jurisdiction, an empty place where the book has none."""
         for name in _and_country(jurisdiction):
             if name in self.places:
                 return self.places[name]
-        return Place()
+        return PlaceFacts()
 
 
-class _File(Struct):
+class _BookFile(Struct):
     book: Name
     version: Version
     rows: tuple[Row, ...]
-    places: dict[str, Place] = {}
+    places: dict[str, PlaceFacts] = {}
     products: dict[str, tuple[Text, ...]] = {}
 
 
@@ -122,7 +122,7 @@ def parse_book(text: str, file: str, packs: frozenset[str]) -> Book:
     root = read_yaml(text, file, problems)
     if root is None:
         raise PackError(problems)
-    said = conform(root, _File, "", file, problems)
+    said = conform(root, _BookFile, "", file, problems)
     if problems:
         raise PackError(problems)
     problems += _unknown(root, file, packs)
@@ -133,7 +133,7 @@ def parse_book(text: str, file: str, packs: frozenset[str]) -> Book:
         problems.append(at.fault(file, "rows", "No row takes any account.", remedy))
     if problems:
         raise PackError(problems)
-    places = {name: Place(**place) for name, place in said.get("places", {}).items()}
+    places = {name: PlaceFacts(**place) for name, place in said.get("places", {}).items()}
     products = {name: tuple(others) for name, others in said.get("products", {}).items()}
     return Book(said["book"], said["version"], rows, places, products)
 

@@ -57,7 +57,7 @@ def _book_of(files: tuple[tuple[str, str], ...]) -> PolicyBook:
         if pack.name != name:
             remedy = f"Name it {pack.name}, or write `pack: {name}`."
             raise PackError([PackProblem(name, 1, 1, "pack", f"The pack calls itself {pack.name}.", remedy)])
-    said = _said(texts)
+    said = _checked_catalogues(texts)
     for row in book.rows:
         # A pack that lacks what another one would bring is found here, not when the first account asks.
         for jurisdiction in row.jurisdictions:
@@ -71,7 +71,7 @@ def _book_of(files: tuple[tuple[str, str], ...]) -> PolicyBook:
     )
 
 
-def _said(texts: Mapping[str, str]) -> Localised:
+def _checked_catalogues(texts: Mapping[str, str]) -> Localised:
     for locale, file in CATALOGUES.items():
         # Those of this release are checked by its tests.
         if texts.get(file, PACKAGED.of(locale)) != PACKAGED.of(locale):
@@ -116,11 +116,11 @@ def laid_over(
             rows.append(replace(narrower, packs=tuple(dict.fromkeys((*row.packs, *added)))))
         if narrower is None or (narrower.jurisdictions, narrower.products) != (row.jurisdictions, row.products):
             rows.append(row)
-    text = written(replace(book, rows=tuple(rows)))
+    text = book_text(replace(book, rows=tuple(rows)))
     return {**files, **{name: texts[name] for name in (BASE_PACK, *added) if name in texts}, BOOK: text}
 
 
-def written(book: Book) -> str:
+def book_text(book: Book) -> str:
     """Return a book as the text of its file."""
     said = to_builtins(book)
     places = {n: {k: v for k, v in place.items() if v is not None} for n, place in said["places"].items()}

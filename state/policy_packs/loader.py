@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from state.policy import Policy, PolicyBook
 from state.policy_packs.book import ANY, Book, Row, parse_book
-from state.policy_packs.book_files import BOOK, CATALOGUES, book_of, laid_over, packs_in, read_book, written
+from state.policy_packs.book_files import BOOK, CATALOGUES, book_of, book_text, laid_over, packs_in, read_book
 from state.policy_packs.located_yaml import MAX_CHARACTERS
 from state.policy_packs.merge import BASE_PACK, resolve
 from state.policy_packs.pack import Pack, parse_pack
@@ -43,7 +43,7 @@ def load_pack(name_or_path: str) -> Pack:
     Raises `PackError` where there is none, or something is wrong with it.
     """
     if name_or_path in pack_names():
-        return _packaged(name_or_path)
+        return _packaged_pack(name_or_path)
     path = Path(name_or_path)
     if not path.is_file() and path.suffix not in (".yaml", ".yml"):
         raise PackError(
@@ -57,7 +57,7 @@ def load_packs(name_or_path: str) -> tuple[Pack, ...]:
     stack = [load_pack(name_or_path)]
     while (base := stack[0].extends) is not None and base not in (BASE_PACK, *(pack.name for pack in stack)):
         stack.insert(0, load_pack(base))
-    return tuple(stack) if stack[0].name == BASE_PACK else (_packaged(BASE_PACK), *stack)
+    return tuple(stack) if stack[0].name == BASE_PACK else (_packaged_pack(BASE_PACK), *stack)
 
 
 @lru_cache(maxsize=1)
@@ -102,7 +102,7 @@ def files_of(name_or_path: str) -> dict[str, str]:
     packs, ours = load_packs(name_or_path), load_book()
     row = Row((ANY,), (ANY,), tuple(p.name for p in packs))
     book = Book(packs[-1].name, packs[-1].version, (row,), ours.places, ours.products)
-    return {BOOK: written(book), **_texts(packs), **_catalogues()}
+    return {BOOK: book_text(book), **_texts(packs), **_catalogues()}
 
 
 def _catalogues() -> dict[str, str]:
@@ -152,7 +152,7 @@ def _texts(packs: Sequence[Pack]) -> dict[str, str]:
 
 
 def _is_packaged(pack: Pack) -> bool:
-    return pack.name in pack_names() and pack == _packaged(pack.name)
+    return pack.name in pack_names() and pack == _packaged_pack(pack.name)
 
 
 def _text_of(file: str) -> str:
@@ -164,13 +164,13 @@ def _by_book(book: Book) -> Callable[..., Policy]:
         names, place = book.packs_for(jurisdiction, product), book.place_of(jurisdiction)
         if currency:
             place = replace(place, currency=currency)
-        return resolve([_packaged(name) for name in names], "+".join(names), place)
+        return resolve([_packaged_pack(name) for name in names], "+".join(names), place)
 
     return policy
 
 
 @lru_cache(maxsize=64)
-def _packaged(name: str) -> Pack:
+def _packaged_pack(name: str) -> Pack:
     file = f"{name}.yaml"
     return parse_pack(_text_of(file), file)
 

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Struct
 
 from state.policy import Policy
-from state.policy_packs.book import Place
+from state.policy_packs.book import PlaceFacts
 from state.policy_packs.pack import Pack, Rule
 from state.policy_packs.problems import PackError, PackProblem
 from state.policy_packs.schema import BUSINESS, CLASSIFICATION, DEFAULT, TEXTS, is_money
 from state.policy_packs.validation import check_rules, other_form
-from state.texts import PACKAGED, Lender, Localised, disclosure_id, messages_of, written
+from state.texts import PACKAGED, Lender, Localised, disclosure_id, fluent_message, messages_of
 
 # The default policy, which has a value for every rule. Published policy versions and stored changes contain its name.
 BASE_PACK = "house"
@@ -39,7 +39,7 @@ class RuleMark(Struct, frozen=True):
     source: str
 
 
-def resolve(packs: Sequence[Pack], name: str, place: Place | None = None, texts: Localised = PACKAGED) -> Policy:
+def resolve(packs: Sequence[Pack], name: str, place: PlaceFacts | None = None, texts: Localised = PACKAGED) -> Policy:
     """Return the policy that packs make, the later ones changing the earlier ones.
 
     place: gives the currency for rules that have amounts by currency, and its own time zone (of
@@ -49,7 +49,7 @@ def resolve(packs: Sequence[Pack], name: str, place: Place | None = None, texts:
     Raises `PackError` where a section stays incomplete, a pack lacks the one that it extends, or rules of
     several packs do not fit together.
     """
-    place = place or Place()
+    place = place or PlaceFacts()
     _refuse_orphans(packs)
     merged = _merge(packs)
     _refuse_misfits(merged)
@@ -66,7 +66,7 @@ def resolve(packs: Sequence[Pack], name: str, place: Place | None = None, texts:
         if section == "bad_debt":
             sections[section]["policy"] = next(p.name for p in reversed(packs) if _speaks_of(p, section))
     sections.update(sections.pop(BUSINESS, {}))
-    _settle(sections, place)
+    _set_place_facts(sections, place)
     sections["texts"] = _worded(sections, texts)
     _refuse_undisclosed(merged, sections["texts"])
     content = {"name": name, "version": "", "classifications": list(classes.values()), **sections}
@@ -149,7 +149,7 @@ def _worded(sections: dict[str, Any], texts: Localised) -> dict[str, str]:
     """Return all messages by locale, the packs' own behind those whose place they take."""
     own = {locale: sections.pop(section, {}) for section, locale in TEXTS.items()}
     return {
-        locale: "\n".join([texts.of(locale), *(written(message, said) for message, said in own[locale].items())])
+        locale: "\n".join([texts.of(locale), *(fluent_message(message, said) for message, said in own[locale].items())])
         for locale in TEXTS.values()
     }
 
@@ -171,7 +171,7 @@ def _refuse_undisclosed(merged: dict[str, tuple[Pack, Rule]], texts: dict[str, s
         raise PackError(problems)
 
 
-def _settle(sections: dict[str, Any], place: Place) -> None:
+def _set_place_facts(sections: dict[str, Any], place: PlaceFacts) -> None:
     """Write the facts of a place over the packs' defaults."""
     if place.time_zone is not None and "contacts" in sections:
         sections["contacts"]["time_zone"] = place.time_zone

@@ -69,7 +69,7 @@ class Pack(Struct, frozen=True):
     title_zh: str | None = None
 
 
-class _File(Struct):
+class _PackFile(Struct):
     pack: Name
     version: Version
     title: Text
@@ -95,7 +95,7 @@ def parse_pack(text: str, file: str) -> Pack:
     root = read_yaml(text, file, problems)
     if root is None:
         raise PackError(problems)
-    head = conform(root, _File, "", file, problems)
+    head = conform(root, _PackFile, "", file, problems)
     rules: tuple[Rule, ...] = ()
     if isinstance(root.value, dict) and "sections" in root.value:
         rules = _rules(root.value["sections"], file, problems)

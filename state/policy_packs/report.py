@@ -21,14 +21,14 @@ def render_pack(pack: Pack) -> str:
     facts += [f"Extends: {pack.extends}"] if pack.extends else []
     unverified = sum(not rule.verified for rule in pack.rules) + sum(not each.verified for each in pack.manual)
     facts.append(f"Rules: {len(pack.rules) + len(pack.manual)}, of which {unverified} {UNVERIFIED}")
-    lines = [*facts, *_rules(provenance([pack]))]
+    lines = [*facts, *_rule_lines(provenance([pack]))]
     return "\n".join([*lines, *_by_people([(pack.name, statement) for statement in pack.manual])]) + "\n"
 
 
 def render_policy(packs: Sequence[Pack]) -> str:
     """Return the rules in force under several packs as text, each with the pack that says it, its source and mark."""
     stack = ", ".join(f"{pack.name} {pack.version}" for pack in packs)
-    lines = [f"Packs, in order: {stack}", *_rules(provenance(packs), with_pack=True)]
+    lines = [f"Packs, in order: {stack}", *_rule_lines(provenance(packs), with_pack=True)]
     return "\n".join([*lines, *_by_people([(p.name, s) for p in packs for s in p.manual], with_pack=True)]) + "\n"
 
 
@@ -68,7 +68,7 @@ def pack_to_json(pack: Pack) -> str:
     return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
 
 
-def _rules(marks: Sequence[RuleMark], with_pack: bool = False) -> list[str]:
+def _rule_lines(marks: Sequence[RuleMark], with_pack: bool = False) -> list[str]:
     lines: list[str] = []
     widest = max((len(mark.path.rsplit(".", 1)[1]) for mark in marks), default=0)
     last = ""

@@ -91,7 +91,7 @@ def conform(node: Node, kind: Any, path: str, file: str, problems: list[PackProb
         choices = get_args(base) if get_origin(base) is Literal else ()
         if isinstance(value, str) and choices:
             remedy = nearest(value, choices)
-        problems.append(node.fault(file, path, f"{_said(value)} is not valid.", remedy))
+        problems.append(node.fault(file, path, f"{_value_text(value)} is not valid.", remedy))
     return value
 
 
@@ -147,7 +147,7 @@ def describe(kind: Any) -> str:
 
 def _sequence(node: Node, kinds: tuple[Any, ...], path: str, file: str, problems: list[PackProblem]) -> Any:
     if not isinstance(node.value, list):
-        reason = f"{_said(node.plain())} is not a list."
+        reason = f"{_value_text(node.plain())} is not a list."
         problems.append(node.fault(file, path, reason, "Write it as [a, b, …]."))
         return node.plain()
     if kinds[-1] is Ellipsis:
@@ -195,11 +195,11 @@ def _record(node: Node, struct: type[Struct], path: str, file: str, problems: li
 def _is_mapping(node: Node, path: str, file: str, problems: list[PackProblem]) -> bool:
     if isinstance(node.value, dict):
         return True
-    reason = f"{_said(node.plain())} is not a mapping."
+    reason = f"{_value_text(node.plain())} is not a mapping."
     problems.append(node.fault(file, path, reason, "Write it as `name: value` lines."))
     return False
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

@@ -19,7 +19,19 @@ from fluent.syntax import ast as ftl
 from fluent.syntax import visitor
 
 from state.policy_packs.problems import PackError, PackProblem, nearest
-from state.texts import LOCALES, PACKAGED, Currency, Lender, Locale, Messages, Money, Rate, Value, parsed, written
+from state.texts import (
+    LOCALES,
+    PACKAGED,
+    Currency,
+    Lender,
+    Locale,
+    Messages,
+    Money,
+    Rate,
+    Value,
+    fluent_message,
+    parsed,
+)
 
 # Numbers that a text has to agree with. Among the samples is one of each plural form of the languages of Europe.
 COUNTS = frozenset({"count", "options", "months", "deferred", "missed"})
@@ -46,7 +58,7 @@ SAMPLES: dict[str, Callable[[], Value]] = {
 
 def message_ids() -> tuple[str, ...]:
     """Return the ids of all messages, in the order of the package's file."""
-    return tuple(_packaged("en"))
+    return tuple(_packaged_messages("en"))
 
 
 def patterns_of(source: str) -> dict[str, str]:
@@ -57,13 +69,13 @@ def patterns_of(source: str) -> dict[str, str]:
 
 def variables_of(message_id: str) -> frozenset[str]:
     """Return the variables that a message has to state: all that it has, or none of a disclosure of a lender's own."""
-    entry = _packaged("en").get(message_id)
+    entry = _packaged_messages("en").get(message_id)
     return frozenset(_Variables(entry).names) if entry is not None else frozenset()
 
 
 def is_own_disclosure(message_id: str) -> bool:
     """Say whether an id is of a disclosure, or its heading, that the package does not have and a lender may."""
-    return bool(_DISCLOSURE.fullmatch(message_id)) and message_id not in _packaged("en")
+    return bool(_DISCLOSURE.fullmatch(message_id)) and message_id not in _packaged_messages("en")
 
 
 def _may_state(message_id: str) -> frozenset[str]:
@@ -76,7 +88,7 @@ def _may_state(message_id: str) -> frozenset[str]:
 
 def check_pattern(message_id: str, pattern: str, locale: Locale, file: str, path: str, line: int) -> list[PackProblem]:
     """Return what is wrong with the wording of a message. line: of the file, on which the pattern begins."""
-    source = written(message_id, pattern)
+    source = fluent_message(message_id, pattern)
     last = line + source.count("\n") - 1
     return [
         PackProblem(file, min(last, line + max(0, source.count("\n", 0, at) - 1)), 1, path, reason, remedy)
@@ -97,7 +109,9 @@ def check_catalogue(source: str, locale: Locale, file: str, *, complete: bool = 
         at, found = _at(entry), list[Found]()
         if isinstance(entry, ftl.Junk):
             at, found = 0, list(_unreadable(entry))
-        elif isinstance(entry, ftl.Message) and (entry.id.name in _packaged("en") or is_own_disclosure(entry.id.name)):
+        elif isinstance(entry, ftl.Message) and (
+            entry.id.name in _packaged_messages("en") or is_own_disclosure(entry.id.name)
+        ):
             at = _at(entry.id)
             found = list(_found(entry.id.name, source[at : _end(entry)] + "\n", locale))
         elif isinstance(entry, ftl.Message | ftl.Term) and complete:
@@ -142,7 +156,7 @@ def samples_of(variables: Iterable[str]) -> Iterator[dict[str, Value]]:
 
 
 @lru_cache(maxsize=8)
-def _packaged(locale: Locale) -> Mapping[str, ftl.Message]:
+def _packaged_messages(locale: Locale) -> Mapping[str, ftl.Message]:
     body = parsed(PACKAGED.of(locale)).body
     return {entry.id.name: entry for entry in body if isinstance(entry, ftl.Message)}
 
@@ -278,8 +292,8 @@ class _Variables(visitor.Visitor):
 def unlike() -> Iterator[str]:
     """Yield the ids of messages that the locales of the package do not all have with the same variables."""
     for locale in LOCALES:
-        others = _packaged(locale)
+        others = _packaged_messages(locale)
         for message_id in {*others, *message_ids()}:
-            same = message_id in others and message_id in _packaged("en")
+            same = message_id in others and message_id in _packaged_messages("en")
             if not same or frozenset(_Variables(others[message_id]).names) != variables_of(message_id):
                 yield f"{locale}: {message_id}"

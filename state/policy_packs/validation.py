@@ -29,7 +29,7 @@ STEPS = tuple(
 Rules = Mapping[str, Any]
 
 
-class Finding(Struct, frozen=True):
+class RuleFault(Struct, frozen=True):
     """A rule at fault. inside: the place within its value, such as `[2].from_days`."""
 
     rule: str
@@ -38,10 +38,10 @@ class Finding(Struct, frozen=True):
     remedy: str
 
 
-Check = Callable[[Rules], Iterator[Finding]]
+Check = Callable[[Rules], Iterator[RuleFault]]
 
 
-def check_rules(rules: Rules) -> Iterator[Finding]:
+def check_rules(rules: Rules) -> Iterator[RuleFault]:
     """Yield what does not fit among rules (`section.key` -> value), each of which is valid on its own."""
     for needed, check in _CHECKS:
         if all(key in rules for key in needed):
@@ -49,12 +49,12 @@ def check_rules(rules: Rules) -> Iterator[Finding]:
 
 
 def _waterfall(key: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         yield from _repeated(key, rules[key], "step")
         missing = [step for step in STEPS if step not in rules[key]]
         if missing:
             reason = f"The waterfall lacks {', '.join(missing)}."
-            yield Finding(key, "", reason, f"Name each of the {len(STEPS)} steps once.")
+            yield RuleFault(key, "", reason, f"Name each of the {len(STEPS)} steps once.")
 
     return check
 
@@ -66,7 +66,7 @@ def _mixed(key: str) -> Check:
     timing are then one block, and what stands between them has no place.
     """
 
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         sweep, ended, before = rules["allocation.sweep"], set[str](), ""
         for index, step in enumerate(rules[key]):
             timing = step.partition(".")[0]
@@ -77,7 +77,7 @@ def _mixed(key: str) -> Check:
                 reason = f"{step} stands behind steps of {before}: {why} the steps of {timing} are paid as one block."
                 remedy = f"Write the steps of {timing} one behind the other"
                 remedy += "." if timing == "advance" else ", or set allocation.sweep to component."
-                yield Finding(key, f"[{index}]", reason, remedy)
+                yield RuleFault(key, f"[{index}]", reason, remedy)
                 return
             before = timing
 
@@ -88,95 +88,95 @@ def _unique(key: str, noun: str) -> Check:
     return lambda rules: _repeated(key, rules[key], noun)
 
 
-def _repeated(key: str, values: Sequence[Any], noun: str) -> Iterator[Finding]:
+def _repeated(key: str, values: Sequence[Any], noun: str) -> Iterator[RuleFault]:
     for index, value in enumerate(values):
         if value in values[:index]:
-            yield Finding(key, f"[{index}]", f"The {noun} {value} stands here twice.", "Keep one of the two.")
+            yield RuleFault(key, f"[{index}]", f"The {noun} {value} stands here twice.", "Keep one of the two.")
 
 
 def _ascending(key: str, noun: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         for index, (before, after) in enumerate(pairwise(rules[key]), 1):
             if after <= before:
                 reason = f"The {noun} {after} is not above {before}, which stands before it."
-                yield Finding(key, f"[{index}]", reason, "Write them in ascending order, each once.")
+                yield RuleFault(key, f"[{index}]", reason, "Write them in ascending order, each once.")
 
     return check
 
 
-def _thresholds(rules: Rules) -> Iterator[Finding]:
+def _thresholds(rules: Rules) -> Iterator[RuleFault]:
     key = "classification.thresholds"
     thresholds = rules[key]
     if not thresholds:
-        yield Finding(key, "", "There is no class.", "Name the best class with `from_days: 0`.")
+        yield RuleFault(key, "", "There is no class.", "Name the best class with `from_days: 0`.")
         return
     if thresholds[0]["from_days"] != 0:
         reason = f"The best class, {thresholds[0]['name']}, starts at {thresholds[0]['from_days']} days."
-        yield Finding(key, "[0].from_days", reason, "Start the best class at 0 days.")
+        yield RuleFault(key, "[0].from_days", reason, "Start the best class at 0 days.")
     for index, (before, after) in enumerate(pairwise(thresholds), 1):
         if after["from_days"] <= before["from_days"]:
             reason = f"{after['name']} starts at {after['from_days']} days, {before['name']} at {before['from_days']}."
-            yield Finding(key, f"[{index}].from_days", reason, "Write the classes best first, with ascending days.")
+            yield RuleFault(key, f"[{index}].from_days", reason, "Write the classes best first, with ascending days.")
     names = [threshold["name"] for threshold in thresholds]
     for finding in _repeated(key, names, "class"):
-        yield Finding(key, f"{finding.inside}.name", finding.reason, finding.remedy)
+        yield RuleFault(key, f"{finding.inside}.name", finding.reason, finding.remedy)
 
 
-def _distressed(rules: Rules) -> Iterator[Finding]:
+def _distressed(rules: Rules) -> Iterator[RuleFault]:
     key = "classification.distressed"
     worse = [threshold["name"] for threshold in rules["classification.thresholds"][1:]]
     if rules[key] and rules[key] not in worse:
         reason = f"{rules[key]!r} is no class below the best one."
-        yield Finding(key, "", reason, nearest(rules[key], worse) if worse else "Leave it out.")
+        yield RuleFault(key, "", reason, nearest(rules[key], worse) if worse else "Leave it out.")
 
 
 def _least(key: str, least: int) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         if rules[key] < least:
-            yield Finding(key, "", f"{rules[key]} is too small.", f"Give a whole number of at least {least}.")
+            yield RuleFault(key, "", f"{rules[key]} is too small.", f"Give a whole number of at least {least}.")
 
     return check
 
 
 def _most(key: str, most: int, why: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         if rules[key] > most:
-            yield Finding(key, "", f"{rules[key]} is too large: {why}.", f"Give a whole number of at most {most}.")
+            yield RuleFault(key, "", f"{rules[key]} is too large: {why}.", f"Give a whole number of at most {most}.")
 
     return check
 
 
 def _not_above(low: str, high: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         if rules[low] > rules[high]:
             reason = f"{rules[low]} is above {high}, which is {rules[high]}."
-            yield Finding(low, "", reason, f"Lower it, or raise {high}.")
+            yield RuleFault(low, "", reason, f"Lower it, or raise {high}.")
 
     return check
 
 
 def _below(low: str, high: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         if rules[low] >= rules[high]:
             reason = f"{rules[low]} is not below {high}, which is {rules[high]}."
-            yield Finding(low, "", reason, f"Lower it, or raise {high}.")
+            yield RuleFault(low, "", reason, f"Lower it, or raise {high}.")
 
     return check
 
 
-def _coverage(rules: Rules) -> Iterator[Finding]:
+def _coverage(rules: Rules) -> Iterator[RuleFault]:
     key = "impairment.coverage_bps"
     for index, (before, after) in enumerate(pairwise(rules[key]), 1):
         if after < before:
             reason = f"Stage {index + 1} is covered by {after} bps, stage {index} by {before}."
-            yield Finding(key, f"[{index}]", reason, "Cover a worse stage by no less.")
+            yield RuleFault(key, f"[{index}]", reason, "Cover a worse stage by no less.")
 
 
-def _some_term(rules: Rules) -> Iterator[Finding]:
+def _some_term(rules: Rules) -> Iterator[RuleFault]:
     terms, longest = rules["options.terms"], rules["plans.max_term_months"]
     if not terms or min(terms) > longest:
         reason = f"No term is within plans.max_term_months, which is {longest}."
-        yield Finding("options.terms", "", reason, f"Add a term of at most {longest} months.")
+        yield RuleFault("options.terms", "", reason, f"Add a term of at most {longest} months.")
 
 
 # Two forms of one rule: a pack sets one of them, and it stands in for both of an earlier pack.
@@ -195,23 +195,23 @@ def other_form(rule: str) -> str | None:
 
 
 def _one_form(key: str, other: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         if rules[key] and rules[other]:
             reason = f"This and {other} ({rules[other]}) are two forms of one rule, and both are set."
-            yield Finding(key, "", reason, f"Leave out {other}, or this.")
+            yield RuleFault(key, "", reason, f"Leave out {other}, or this.")
 
     return check
 
 
-def _floors(rules: Rules) -> Iterator[Finding]:
+def _floors(rules: Rules) -> Iterator[RuleFault]:
     key = "affordability.floors"
     places = [(floor["currency"], floor["region"]) for floor in rules[key]]
     for index, place in enumerate(places):
         if not (len(place[0]) == 3 and place[0].isascii() and place[0].isupper()):
-            yield Finding(key, f"[{index}].currency", f"{place[0]!r} is not a currency.", "Use an ISO 4217 code.")
+            yield RuleFault(key, f"[{index}].currency", f"{place[0]!r} is not a currency.", "Use an ISO 4217 code.")
         if place in places[:index]:
             reason = f"The floor of {place[0]} in region {place[1]} stands here twice."
-            yield Finding(key, f"[{index}]", reason, "Keep one of the two.")
+            yield RuleFault(key, f"[{index}]", reason, "Keep one of the two.")
 
 
 def zone_remedy(name: str) -> str:
@@ -223,26 +223,26 @@ def zone_remedy(name: str) -> str:
     return remedy if remedy.startswith("Did you mean") else "Use an IANA name such as Asia/Shanghai."
 
 
-def _zone(key: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+def _known_zone(key: str) -> Check:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         if remedy := zone_remedy(rules[key]):
-            yield Finding(key, "", f"{rules[key]!r} is not a time zone.", remedy)
+            yield RuleFault(key, "", f"{rules[key]!r} is not a time zone.", remedy)
 
     return check
 
 
-def _calendar(rules: Rules) -> Iterator[Finding]:
+def _known_calendar(rules: Rules) -> Iterator[RuleFault]:
     key = "business.holiday_calendar"
     if rules[key] is not None and not is_known(rules[key]):
         remedy = "Use a country (CN), one with its subdivision (DE-BY), a market (ECB), or null for weekdays only."
-        yield Finding(key, "", f"{rules[key]!r} is not a calendar.", remedy)
+        yield RuleFault(key, "", f"{rules[key]!r} is not a calendar.", remedy)
 
 
 def _lender(key: str) -> Check:
-    def check(rules: Rules) -> Iterator[Finding]:
+    def check(rules: Rules) -> Iterator[RuleFault]:
         for text in dict.fromkeys(rules[f"lender.{key}"].values()):
             if found := check_lender(key, text):
-                yield Finding(f"lender.{key}", "", *found)
+                yield RuleFault(f"lender.{key}", "", *found)
 
     return check
 
@@ -269,9 +269,9 @@ _CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (
         )
     ),
     (("contacts.channels",), _unique("contacts.channels", "channel")),
-    (("contacts.time_zone",), _zone("contacts.time_zone")),
-    (("business.business_time_zone",), _zone("business.business_time_zone")),
-    (("business.holiday_calendar",), _calendar),
+    (("contacts.time_zone",), _known_zone("contacts.time_zone")),
+    (("business.business_time_zone",), _known_zone("business.business_time_zone")),
+    (("business.holiday_calendar",), _known_calendar),
     (
         ("impairment.stage2_over_days", "impairment.stage3_from_days"),
         _below("impairment.stage2_over_days", "impairment.stage3_from_days"),

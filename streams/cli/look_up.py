@@ -19,7 +19,7 @@ from agents.account.view import as_of
 from agents.amounts import PARTS, money, priced
 from console.account_page import account_details, account_summary, iso
 from console.borrower_page import active_accounts, consent_purposes
-from console.timelines import story_order
+from console.timelines import timeline_order
 from console.words import describe, singular, translated
 from schemas import events as ev
 from schemas.errors import UsageError
@@ -124,7 +124,7 @@ def _account(runtime: LocalRuntime, key: str, closed: int) -> tuple[AccountState
 
 def _told(history: Iterable[tuple[str, ev.Event]]) -> list[ev.Event]:
     stands = (e for name, e in history if not (name.startswith(EMITTED) and isinstance(e, ev.EventSuperseded)))
-    return sorted(stands, key=story_order)
+    return sorted(stands, key=timeline_order)
 
 
 # -- for people
@@ -266,7 +266,7 @@ def _contact(reason: str) -> str:
 
 
 def _history(console: Console, events: Sequence[ev.Event], currency: str) -> None:
-    rows = ((story_order(e)[0], type(e).__name__, describe(e, currency)["en"]) for e in events)
+    rows = ((timeline_order(e)[0], type(e).__name__, describe(e, currency)["en"]) for e in events)
     _table(console, "History: what was received and what was published", ("day", "event", "what it says"), rows)
 
 

@@ -16,7 +16,7 @@ from agents.learner.agent import LearnerAgent
 from agents.learner.guardrails import LONGEST, breach_of, recent
 from agents.learner.ranking import ranker_for
 from schemas import events as ev
-from state.learning import LearnerState, ModelSnapshot, Tally
+from state.learning import LearnerState, ModelSnapshot, OfferOutcomes
 from state.policy import Learning, Policy, PolicyBook
 from state.policy_packs.loader import default_book
 from state.storage import pack, unpack
@@ -26,8 +26,8 @@ BOOK = default_book()
 HOUSE = BOOK.policy_for("", "")
 START = date(2026, 1, 1)
 LIMITS = Learning(guardrail_deviations=0)
-WELL = Tally(offers=1_000, accepted=500, due=2_000, broken=50, complaints=10)
-FIXED = Tally(offers=200, accepted=100, due=400, broken=10, complaints=2)
+WELL = OfferOutcomes(offers=1_000, accepted=500, due=2_000, broken=50, complaints=10)
+FIXED = OfferOutcomes(offers=200, accepted=100, due=400, broken=10, complaints=2)
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,18 @@ def test_a_guardrail_trips_where_learned_offers_do_worse(
     ("learned", "control", "guardrail"),
     [
         # Three in ten instead of four: of 200 offers that may be chance, of 2,000 it is not.
-        (Tally(200, 60), Tally(200, 80), None),
-        (Tally(2_000, 600), Tally(2_000, 800), "acceptance"),
+        (OfferOutcomes(200, 60), OfferOutcomes(200, 80), None),
+        (OfferOutcomes(2_000, 600), OfferOutcomes(2_000, 800), "acceptance"),
         # Four breaks instead of two say nothing; 400 instead of 200 do.
-        (Tally(200, 80, 200, 4), Tally(200, 80, 200, 2), None),
-        (Tally(9_000, 4_000, 20_000, 400), Tally(9_000, 4_000, 20_000, 200), "broken_plans"),
-        (Tally(200, 80, 200, 2, 5), Tally(200, 80, 200, 2, 1), None),
-        (Tally(9_000, 4_000, 9_000, 90, 250), Tally(9_000, 4_000, 9_000, 90, 50), "complaints"),
+        (OfferOutcomes(200, 80, 200, 4), OfferOutcomes(200, 80, 200, 2), None),
+        (OfferOutcomes(9_000, 4_000, 20_000, 400), OfferOutcomes(9_000, 4_000, 20_000, 200), "broken_plans"),
+        (OfferOutcomes(200, 80, 200, 2, 5), OfferOutcomes(200, 80, 200, 2, 1), None),
+        (OfferOutcomes(9_000, 4_000, 9_000, 90, 250), OfferOutcomes(9_000, 4_000, 9_000, 90, 50), "complaints"),
     ],
 )
-def test_what_chance_explains_trips_nothing(learned: Tally, control: Tally, guardrail: str | None) -> None:
+def test_what_chance_explains_trips_nothing(
+    learned: OfferOutcomes, control: OfferOutcomes, guardrail: str | None
+) -> None:
     breach = breach_of(learned, control, Learning())
     assert (breach and breach.guardrail) == guardrail
 
@@ -80,34 +82,34 @@ def test_chance_is_judged_by_the_pooled_two_proportion_test() -> None:
         z = (k2 / n2 - k1 / n1) / (pooled * (1 - pooled) * (1 / n1 + 1 / n2)) ** 0.5
         # Any lower acceptance is beyond the limit here, so chance alone decides.
         rules = Learning(least_acceptance_bps=10_000)
-        breach = breach_of(Tally(n1, k1), Tally(n2, k2), rules)
+        breach = breach_of(OfferOutcomes(n1, k1), OfferOutcomes(n2, k2), rules)
         assert (breach is not None) is (z >= 4)
 
 
 def test_more_retractions_than_counts_count_as_none() -> None:
-    state = LearnerState("lead", learned={5: Tally(300, 100)}, control={5: Tally(300, 100, 10, -1, -1)})
+    state = LearnerState("lead", learned={5: OfferOutcomes(300, 100)}, control={5: OfferOutcomes(300, 100, 10, -1, -1)})
     _, control = recent(state, Learning(), 5)
-    assert control == Tally(300, 100, 10)
+    assert control == OfferOutcomes(300, 100, 10)
 
 
 def test_guardrails_look_back_by_policy_or_for_enough_counts() -> None:
     rules = Learning(guardrail_days=10, guardrail_offers=20)
     state = LearnerState("lead")
-    state.learned = {day: Tally(5, 1) for day in range(1, 101)}
-    state.control = {day: Tally(3, 1) for day in range(1, 101)}
+    state.learned = {day: OfferOutcomes(5, 1) for day in range(1, 101)}
+    state.control = {day: OfferOutcomes(3, 1) for day in range(1, 101)}
     learned, control = recent(state, rules, 100)
     # Ten days have thirty of the fixed order.
     assert (learned.offers, control.offers) == (50, 30)
     assert min(state.learned) == min(state.control) == 91
-    state.learned = {day: Tally(5, 1) for day in range(1, 101)}
-    state.control = {day: Tally(1, 0) for day in range(1, 101)}
+    state.learned = {day: OfferOutcomes(5, 1) for day in range(1, 101)}
+    state.control = {day: OfferOutcomes(1, 0) for day in range(1, 101)}
     learned, control = recent(state, rules, 100)
     # Of both kinds the same days are counted.
     assert (learned.offers, control.offers, min(state.learned)) == (100, 20, 81)
 
 
 def test_guardrail_counts_end_where_nothing_is_recommended() -> None:
-    state = LearnerState("lead", control={day: Tally(1) for day in range(1, 3_000)})
+    state = LearnerState("lead", control={day: OfferOutcomes(1) for day in range(1, 3_000)})
     learned, control = recent(state, Learning(), 2_999)
     assert (learned.offers, control.offers, len(state.control)) == (0, LONGEST, LONGEST)
 
@@ -211,10 +213,10 @@ def test_good_histories_of_three_years_trip_nothing(a_day: int, accepted: float)
     chance = np.random.default_rng(11)
     state, rules = LearnerState("lead"), HOUSE.learning
 
-    def drawn(mean: float) -> Tally:
+    def drawn(mean: float) -> OfferOutcomes:
         offers = int(chance.poisson(mean))
         taken, due = int(chance.binomial(offers, accepted)), int(chance.poisson(3 * accepted * mean))
-        return Tally(offers, taken, due, int(chance.binomial(due, 0.03)), int(chance.binomial(offers, 0.01)))
+        return OfferOutcomes(offers, taken, due, int(chance.binomial(due, 0.03)), int(chance.binomial(offers, 0.01)))
 
     for day in range(1, 1_096):
         state.learned[day], state.control[day] = drawn(0.95 * a_day), drawn(0.05 * a_day)

@@ -10,6 +10,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_docs_show_what_follows_on_each_kind_of_answer() -> None:
-    said = answers.page()
+    said = answers.answers_section()
     assert said in (DOCS / "integration.md").read_text("utf-8"), "put in what `python -m evaluation.answers` prints"
     assert all(f"| {a.title} |" in said for a in answers.ANSWERS)

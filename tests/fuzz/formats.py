@@ -19,7 +19,7 @@ from schemas.containers import Ahead
 from schemas.containers import read as read_container
 from schemas.errors import FatalError, InvalidEventError, Rejected, UsageError
 from schemas.jsonlines import from_line, to_line
-from schemas.resolution import Reading, reading_of
+from schemas.resolution import SchemaReader, reading_of
 from schemas.topics import TOPICS, key_of
 from schemas.validation import check
 from state.account import AccountState
@@ -126,7 +126,7 @@ def resolved(data: bytes) -> None:
     ensure(_plainly(reading, body) == event, "the quick reader and the plain one differ")
 
 
-def _plainly(reading: Reading, body: bytes) -> ev.Event | None:
+def _plainly(reading: SchemaReader, body: bytes) -> ev.Event | None:
     try:
         event, end = reading._typed(body, 0)
     except (InvalidEventError, *REFUSALS):

@@ -17,7 +17,7 @@ from schemas.binary_encoding import REFUSALS
 from schemas.codec import Codec
 from schemas.errors import InvalidEventError
 from schemas.read_plan import UnsupportedSchemaError, plan_of
-from schemas.resolution import Plain, Reading, fitted, known_schemas, record_name
+from schemas.resolution import Plain, SchemaReader, fitted, known_schemas, record_name
 from tests.support.compiled_readers import load
 from tests.support.strategies import any_event
 
@@ -34,7 +34,7 @@ def compiled(compiled_readers: Path) -> Make:
     return make
 
 
-def twins(compiled: Make, schema: Any) -> list[Reading]:
+def twins(compiled: Make, schema: Any) -> list[SchemaReader]:
     """Return the readings of a writer's schema by either reader."""
     writer, names = contracts.parsed(schema)
     name = record_name(writer)
@@ -42,10 +42,10 @@ def twins(compiled: Make, schema: Any) -> list[Reading]:
     event = ev.EVENT_TYPES[name]
     writer = fitted(writer, names, *contracts.parsed(contracts.schema_of(name)))
     plan = plan_of(writer, names, event)
-    return [Reading(event, Plain(writer, names), make(plan)) for make in (binary_encoding.reader_of, compiled)]
+    return [SchemaReader(event, Plain(writer, names), make(plan)) for make in (binary_encoding.reader_of, compiled)]
 
 
-def found(reading: Reading, data: bytes) -> object:
+def found(reading: SchemaReader, data: bytes) -> object:
     """Return what a reading makes of bytes: an event, or the reason why there is none."""
     try:
         return reading.read_rest(data, BODY)
@@ -53,7 +53,7 @@ def found(reading: Reading, data: bytes) -> object:
         return error.code, error.field, error.message
 
 
-def fast(reading: Reading, data: bytes) -> object:
+def fast(reading: SchemaReader, data: bytes) -> object:
     """Return what the quick reader alone makes of bytes: an event and its end, None where it refuses them."""
     try:
         event, end = reading.fast(data, BODY)
@@ -62,10 +62,10 @@ def fast(reading: Reading, data: bytes) -> object:
     return (event, end) if end <= len(data) else None
 
 
-_TWINS: dict[str, list[Reading]] = {}
+_TWINS: dict[str, list[SchemaReader]] = {}
 
 
-def twins_of(compiled: Make, event: ev.Event) -> list[Reading]:
+def twins_of(compiled: Make, event: ev.Event) -> list[SchemaReader]:
     """Return the readings of an event's own schema."""
     name = type(event).__name__
     if name not in _TWINS:
@@ -130,7 +130,7 @@ def test_both_readers_read_numbers_to_their_ends(compiled: Make, number: int) ->
         # The reader in Python reads instants of six bytes at once, and leaves what ends earlier to the plain one.
         data = b"\0" * BODY + binary_encoding.bytes_of_long(number) + b"\0" * 6
         results = [
-            fast(Reading(kind, Plain(writer, names), make(plan)), data)
+            fast(SchemaReader(kind, Plain(writer, names), make(plan)), data)
             for make in (binary_encoding.reader_of, compiled)
         ]
         assert results[0] == results[1]

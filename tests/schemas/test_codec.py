@@ -104,7 +104,7 @@ def test_damaged_bytes_are_read_alike_by_both_readers(event: ev.Event, data: st.
                 damaged[at:at] = data.draw(st.binary(min_size=1, max_size=11))
     raw = bytes(damaged)
     schema, names = contracts.parsed(contracts.schema_of(type(event).__name__))
-    plain = resolution.Reading(type(event), resolution.Plain(schema, names), None)
+    plain = resolution.SchemaReader(type(event), resolution.Plain(schema, names), None)
     try:
         expected: object = plain.read_rest(raw, 10)
     except InvalidEventError as error:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from state.affordability import alpha_of, assess_affordability, floor_of, shorter_term
 from state.policy import Affordability, Floor
-from state.profile import Known, Profile, Reading
+from state.profile import Known, Profile, ReportedValue
 
 FLOORS = (Floor("CNY", "*", 150_000, 80_000), Floor("CNY", "31", 200_000, 90_000))
 RULES = Affordability(floors=FLOORS)
@@ -18,7 +18,7 @@ money = st.integers(0, 10**8)
 def profile(**fields: int | str) -> Profile:
     return Profile(
         {
-            name: Known(value, Reading(name, value, "interview", "crm", "c1", 1, 1, "e1"), True)  # type: ignore[arg-type]
+            name: Known(value, ReportedValue(name, value, "interview", "crm", "c1", 1, 1, "e1"), True)  # type: ignore[arg-type]
             for name, value in fields.items()
         }
     )

@@ -13,7 +13,7 @@ from msgspec.structs import fields, replace
 
 from state.calendars import is_known
 from state.policy import Classification, Policy
-from state.policy_packs.book import Place, parse_book
+from state.policy_packs.book import PlaceFacts, parse_book
 from state.policy_packs.book_files import book_of
 from state.policy_packs.loader import book_for, default_book, files_of, load_book, load_pack, load_packs, pack_names
 from state.policy_packs.merge import BASE_PACK, provenance, resolve
@@ -240,7 +240,7 @@ def test_a_version_names_the_packs_and_changes_with_any_value() -> None:
     assert one.version.startswith("house@2+mine@1#")
     assert one.version != other.version
     assert one.version == again.version
-    assert resolve([house, mild], "p", Place(time_zone="Asia/Taipei")).version != one.version
+    assert resolve([house, mild], "p", PlaceFacts(time_zone="Asia/Taipei")).version != one.version
     assert resolve([house, replace(mild, version=2)], "p").version.startswith("house@2+mine@2#")
 
 

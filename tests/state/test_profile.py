@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas import events as ev
 from state.policy import Affordability
-from state.profile import Consent, Profile, Reading, add_consent, add_readings, granted_ids, merge, readings_of
+from state.profile import Consent, Profile, ReportedValue, add_consent, add_readings, granted_ids, merge, readings_of
 
 TODAY = date(2026, 6, 30)
 RULES = Affordability(fresh_days=90)
@@ -59,8 +59,8 @@ def withdrawal(ago: int = 0, consent_id: str = "c1", purpose: str = "repayment_p
     )
 
 
-def held(*facts: Fact) -> tuple[tuple[Reading, ...], tuple[Consent, ...]]:
-    readings: tuple[Reading, ...] = ()
+def held(*facts: Fact) -> tuple[tuple[ReportedValue, ...], tuple[Consent, ...]]:
+    readings: tuple[ReportedValue, ...] = ()
     consents: tuple[Consent, ...] = ()
     for fact in facts:
         if isinstance(fact, ev.ProfileReported):
