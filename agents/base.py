@@ -151,7 +151,7 @@ class WaitingFacts(Protocol[S]):
         ...
 
     def joined(self, state: S, facts: Iterable[tuple[int, Event]]) -> S:
-        """Return a state that was stored without them with the facts that wait, each with its day."""
+        """Return the state with more facts that wait, each with its day."""
         ...
 
     def is_same(self, state: S, other: S) -> bool:
@@ -160,6 +160,13 @@ class WaitingFacts(Protocol[S]):
 
     def has_folded(self, state: S, day: int) -> bool:
         """Return whether the facts of a day are in the state, so that none of them waits."""
+        ...
+
+    def defers(self, state: S, waiting: int, event: Event, context: DecisionContext) -> int:
+        """Return the day (ordinal) for which an event merely waits, 0 where `handle` has to decide on it.
+
+        The event is new: no fact of its fact key is recorded. waiting: how many facts wait beside those in the state.
+        """
         ...
 
 

@@ -23,6 +23,7 @@ from agents import input_limits
 from agents.account.closure import ERROR
 from agents.account.corrections import EMITTED, emitted_facts, payload_of, reconcile
 from agents.account.day import business_date_of
+from agents.account.deferral import OPEN_DAYS
 from agents.account.facts import (
     FACTS,
     check_fact,
@@ -57,9 +58,6 @@ from schemas import events as ev
 from schemas.errors import InvalidEventError, UnknownAccountError
 from state.account import AccountFact, AccountState, Pending, Reversal
 from state.policy import PolicyBook
-
-# How far ahead of the last close a day may be to be open: a weekend and a holiday.
-OPEN_DAYS = 4
 
 ALWAYS_GOOD = (ev.CollectionStopped, ev.PlanInstalmentKept, ev.PlanCompleted)
 GOOD_WHEN_CLEAR = (*ALWAYS_GOOD, ev.InstalmentCaughtUp, ev.DelinquencyChanged)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import cast
 
-from agents.account.facts import pending_order
+from agents.account.deferral import deferred_to, terms_of
+from agents.account.facts import entries_stored, pending_order
+from agents.base import DecisionContext
 from schemas import events as ev
 from state.account import AccountFact, AccountState, Pending
 
@@ -27,9 +29,10 @@ class WaitingAccountFacts:
         return bare
 
     def joined(self, state: AccountState, facts: Iterable[tuple[int, ev.Event]]) -> AccountState:
-        """Return a state that was stored without them with the facts that wait, each with its day."""
+        """Return the state with more facts that wait, each with its day."""
         whole = copy(state)
-        whole.pending = tuple(sorted((Pending(day, cast(AccountFact, fact)) for day, fact in facts), key=pending_order))
+        more = (Pending(day, cast(AccountFact, fact)) for day, fact in facts)
+        whole.pending = tuple(sorted((*state.pending, *more), key=pending_order))
         return whole
 
     def is_same(self, state: AccountState, other: AccountState) -> bool:
@@ -43,6 +46,15 @@ class WaitingAccountFacts:
     def has_folded(self, state: AccountState, day: int) -> bool:
         """Return whether the facts of a day are in the state, so that none of them waits."""
         return day <= state.folded_through
+
+    def defers(self, state: AccountState, waiting: int, event: ev.Event, context: DecisionContext) -> int:
+        """Return the day (ordinal) for which a new fact merely waits, 0 where `handle` has to decide on it.
+
+        waiting: how many facts wait beside those in the state. Raises InvalidEventError.
+        """
+        book = context.policies.in_force_on(context.open_day)
+        most_ahead = book.policy_for(state.jurisdiction, state.product, state.currency).most_days_ahead
+        return deferred_to(terms_of(state, entries_stored(state) + waiting), event, context.open_day - 1, most_ahead)
 
 
 WAITING = WaitingAccountFacts()

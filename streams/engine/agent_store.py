@@ -84,16 +84,22 @@ class AgentStateStore(Generic[S]):
         self._absent: set[str] = set()
         # Facts that the batch recorded, by key and fact key. The store does not have them before the flush.
         self._facts: dict[str, dict[str, ev.Event]] = {}
+        # Facts that were deferred to their day (ordinal), by key, that are not in its state yet; by id, those of them
+        # that the store does not have before the flush.
+        self._arrived: dict[str, list[tuple[int, ev.Event]]] = {}
+        self._deferred: dict[str, tuple[int, ev.Event]] = {}
         # What the store had under fact ids that the batch asked for, None where it had nothing.
         self._stored: dict[str, ev.Event | None] = {}
         # Keys of which the batch erased what is personal.
         self.erased: set[str] = set()
         self._policies = book
         self._model: ModelSnapshot | None = None
+        # What is known where events are deferred.
+        self._deferring: DecisionContext | None = None
 
     def decide_by(self, book: PolicyBook, model: ModelSnapshot | None) -> None:
         """Let decisions go by a book, and by what the learner published last."""
-        self._policies, self._model = book, model
+        self._policies, self._model, self._deferring = book, model, None
 
     # -- a batch
 
@@ -137,6 +143,30 @@ class AgentStateStore(Generic[S]):
             facts.setdefault(name.partition(SEPARATOR)[0], []).append(value)
         for key, values in facts.items():
             self._states[key] = join(waiting, self._states[key], values)
+
+    def defer(self, key: str, event: ev.Event, closed_through: date | None, name: str) -> bool:
+        """Record an event of which nothing comes but that it waits for its day; return whether it is one.
+
+        name: its fact id. The state is not touched: it takes up the fact when it is next asked for.
+        """
+        state, waiting = self._states.get(key), self.agent.waiting
+        if waiting is None or state is None or key in self._outdated or self._stored.get(name, event) is not None:
+            return False
+        if key in self._facts and name[len(key) + 1 :] in self._facts[key]:
+            return False
+        if self._deferring is None or self._deferring.closed_through != closed_through:
+            self._deferring = DecisionContext(self._policies, closed_through)
+        try:
+            day = waiting.defers(state, len(self._arrived.get(key, ())), event, self._deferring)
+        except Exception:
+            # It comes again where the agent decides.
+            return False
+        if not day:
+            return False
+        self._arrived.setdefault(key, []).append((day, event))
+        self._deferred[name] = day, event
+        self._stored[name] = event
+        return True
 
     def decide(self, key: str, event: ev.Event, closed_through: date | None, name: str | None = None) -> Step[S]:
         """Return the agent's step on an event, taken down. name: its fact id, where that is known."""
@@ -184,7 +214,8 @@ class AgentStateStore(Generic[S]):
 
     def _close(self, key: str, day: ev.DayClosed, closed_through: date | None, *, others: bool) -> Step[S] | None:
         """Let the agent close a day for a key that is due, or (others) that a change of policy concerns; else None."""
-        state, through = self._states[key], day.business_date.toordinal()
+        state, through = self.state(key), day.business_date.toordinal()
+        assert state is not None
         try:
             due = self.agent.due(state)
             if (due is None or due > through) and not (
@@ -268,6 +299,8 @@ class AgentStateStore(Generic[S]):
     def state(self, key: str) -> S | None:
         """Return a key's state, None where it has none."""
         state = self._states.get(key)
+        if state is not None and key in self._arrived and self.agent.waiting is not None:
+            state = self._states[key] = self.agent.waiting.joined(state, self._arrived.pop(key))
         if state is None and key not in self._absent:
             self._cache(self._store.states(self.agent.name, [key]))
             state = self._states.get(key)
@@ -275,6 +308,7 @@ class AgentStateStore(Generic[S]):
 
     def history(self, key: str) -> list[tuple[str, ev.Event]]:
         """Return all facts recorded for a key, in the order of their fact keys."""
+        self._put_deferred()
         stored: dict[str, ev.Event] = {k: read_fact(v) for k, v in self._store.facts(self.agent.name, key)}
         return sorted((stored | self._facts.get(key, {})).items())
 
@@ -288,19 +322,29 @@ class AgentStateStore(Generic[S]):
         written = [key for key in changed if self._is_written(key)]
         if written:
             self._store.put_states(self._state_rows(written))
+        recent = {name.partition(SEPARATOR)[0] for name in self._deferred}
+        self._put_deferred()
         if self._facts or self._changed:
             ended: list[tuple[int, str]] = []
             self._store.put_facts(self._fact_rows(ended))
             if ended:
                 self._store.end_waiting(name, ended)
         self._outdated.difference_update(written)
-        for key in changed:
+        for key in (*recent, *changed):
             self._states.move_to_end(key)
         self._changed, self._facts, self._stored = {}, {}, {}
         self._rewritten, self._absent, self.erased = set(), set(), set()
         while len(self._states) > self._cached:
             key, _ = self._states.popitem(last=False)
             self._outdated.discard(key)
+            self._arrived.pop(key, None)
+
+    def _put_deferred(self) -> None:
+        """Have the store hold the facts that were deferred."""
+        if self._deferred:
+            agent, deferred = self.agent.name, sorted(self._deferred.items())
+            self._store.put_facts((agent, name, encode_fact(event, day)) for name, (day, event) in deferred)
+            self._deferred = {}
 
     def _is_written(self, key: str) -> bool:
         """Return whether a state has to be written: something changed of it beside the facts that wait."""
@@ -376,6 +420,7 @@ class AgentStateStore(Generic[S]):
         """Drop what a batch decided that is abandoned; agents may have changed any state that is in memory."""
         self._states.clear()
         self._changed, self._facts, self._stored = {}, {}, {}
+        self._arrived, self._deferred = {}, {}
         self._rewritten, self._outdated, self._absent, self.erased = set(), set(), set(), set()
         if self._sealed is not None:
             self._sealed.forget()

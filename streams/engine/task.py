@@ -220,6 +220,12 @@ class StreamTask:
         self, record: Record, key: str, event: ev.Event, agent_task: AgentTask, fact_id: str | None = None
     ) -> None:
         """Decide on an event. Raises AgentError, which names the record, where its agent fails."""
+        quarantine = self.quarantine
+        quiet = fact_id is not None and not quarantine.held and not quarantine.expected
+        if quiet and agent_task.store.defer(key, event, agent_task.closed_through, fact_id or ""):
+            # It is of a key that has a state, so it belongs here.
+            self.output.recorded.append(event)
+            return
         # A key that has a state was found to belong here when it came first.
         if (
             self.partitions > 1
@@ -228,7 +234,6 @@ class StreamTask:
         ):
             self._misplaced(record, key)
             return
-        quarantine = self.quarantine
         if (quarantine.held or quarantine.expected) and self._held_back(record, key, event, agent_task):
             return
         self._apply(record, key, event, agent_task, fact_id)
