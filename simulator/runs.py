@@ -25,17 +25,19 @@ def simulate(
     policy: str = "default",
     changes: Sequence[ev.PolicyChanged] = (),
     events: Events = "usual",
+    close_every: int = 1,
 ) -> Iterator[ev.Event]:
     """Yield a population's events in the order of arrival, each day's close included.
 
     events: rich for a world of `simulator.servicing`, in which lenders also correct, revise, sell and take over.
+    close_every: days from one close to the next, of a lender that does not close each day; the last day is closed.
 
     Up to 20,000 accounts the engine is in the loop, so there are answers to its offers and payments of its
-    plans; beyond that there are none, and no changes of policy. Such a change comes behind the close of the day before
-    the one from which it counts. The same arguments give the same events.
+    plans; beyond that there are none, no changes of policy, and each day is closed. Such a change comes behind the day
+    before the one from which it counts. The same arguments give the same events.
     """
     if accounts <= CLOSED_UP_TO:
-        yield from closed_loop(accounts, days, seed, start, policy, changes, events)
+        yield from closed_loop(accounts, days, seed, start, policy, changes, events, close_every)
     else:
         yield from open_loop(accounts, days, seed, start, events)
 
@@ -56,6 +58,7 @@ def closed_loop(
     policy: str = "default",
     changes: Sequence[ev.PolicyChanged] = (),
     events: Events = "usual",
+    close_every: int = 1,
 ) -> Iterator[ev.Event]:
     """Yield the events of a population that answers what the engine says of these very events, under a policy.
 
@@ -72,5 +75,7 @@ def closed_loop(
             said = runtime.feed(arrived)
             today = start + timedelta(days=n)
             arrived = list(world.day(today, said))
+            if (days - 1 - n) % close_every:
+                arrived = [event for event in arrived if not isinstance(event, ev.DayClosed)]
             arrived += [change for change in changes if change.effective_on == today + timedelta(days=1)]
         yield from arrived

@@ -32,7 +32,7 @@ WITHOUT = str(Path(__file__).parents[1] / "support" / "programs" / "without_cram
 
 @cache
 def history() -> tuple[ev.Event, ...]:
-    return tuple(simulate(accounts=25, days=24, seed=8, start=date(2026, 1, 5)))
+    return tuple(simulate(accounts=25, days=24, seed=8, start=date(2026, 1, 5), close_every=4))
 
 
 def feed(client: str, workers: WorkerCluster, lines: Sequence[Line], codec: str) -> None:

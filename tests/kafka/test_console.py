@@ -165,7 +165,7 @@ def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 
 def test_it_serves_what_the_local_runtime_does_after_any_kill(workers: WorkerCluster, tmp_path: Path) -> None:
-    events, dice = list(simulate(accounts=24, days=90, seed=11, changes=[CHANGE])), random.Random(3)
+    events, dice = list(simulate(accounts=24, days=90, seed=11, changes=[CHANGE], close_every=5)), random.Random(3)
     workers.start("one")
     half = len(events) // 2
     workers.publish(events[:half])
@@ -201,7 +201,7 @@ def test_it_serves_what_the_local_runtime_does_after_any_kill(workers: WorkerClu
 
 
 def test_an_auditor_sees_looks_across_restarts_and_forgeries(workers: WorkerCluster) -> None:
-    events = list(simulate(accounts=12, days=60, seed=11))
+    events = list(simulate(accounts=12, days=60, seed=11, close_every=5))
     workers.publish(events)
     workers.start("one")
     workers.wait_until_idle()
@@ -322,7 +322,7 @@ def _is_one_of(ids: list[str], letter: ev.DeadLetter) -> bool:
 
 
 def test_what_is_said_of_lag_and_workers_is_true(workers: WorkerCluster) -> None:
-    events = list(simulate(accounts=20, days=20, seed=4))
+    events = list(simulate(accounts=20, days=20, seed=4, close_every=4))
     workers.start("one")
     workers.stop("one")
     with console(workers) as program:
@@ -414,7 +414,7 @@ def _paid() -> ev.PaymentReceived:
 
 
 def test_what_was_counted_outlasts_sigterm(workers: WorkerCluster) -> None:
-    events = list(simulate(accounts=24, days=60, seed=11))
+    events = list(simulate(accounts=24, days=60, seed=11, close_every=5))
     workers.start("one")
     half = len(events) // 2
     for part in (events[:half], events[half:]):

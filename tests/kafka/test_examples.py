@@ -107,7 +107,7 @@ def test_a_notification_service_tells_each_open_offer_once(
     workers: WorkerCluster, tmp_path: Path, service: ModuleType
 ) -> None:
     workers.start()
-    workers.publish(list(simulate(accounts=150, days=120, seed=11)))
+    workers.publish(list(simulate(accounts=150, days=120, seed=11, close_every=5)))
     workers.wait_until_idle()
     said = workers.outputs()
     offers = {e.offer_id: e for e in said if isinstance(e, ev.OfferPublished)}

@@ -12,7 +12,7 @@ from tests.support.worker_cluster import WorkerCluster
 
 
 def test_a_worker_on_a_full_disk_keeps_stores_and_continues(workers: WorkerCluster, tmp_path: Path) -> None:
-    events = list(simulate(accounts=60, days=20, seed=2, start=date(2026, 1, 5)))
+    events = list(simulate(accounts=60, days=20, seed=2, start=date(2026, 1, 5), close_every=4))
     half = max(n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date.day == 12) + 1
     with mounted(tmp_path / "small") as disk:
         data = disk.path / "data"
@@ -48,7 +48,7 @@ def test_a_worker_on_a_full_disk_keeps_stores_and_continues(workers: WorkerClust
 
 
 def test_damage_that_shows_at_work_is_mended_by_the_next_start(workers: WorkerCluster) -> None:
-    events = list(simulate(accounts=300, days=40, seed=2, start=date(2026, 1, 5)))
+    events = list(simulate(accounts=300, days=40, seed=2, start=date(2026, 1, 5), close_every=4))
     half = max(n for n, e in enumerate(events) if isinstance(e, ev.DayClosed) and e.business_date.month == 1) + 1
     workers.start()
     workers.publish(events[:half])

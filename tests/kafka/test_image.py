@@ -171,7 +171,7 @@ def test_the_page_ends_in_order_when_its_container_is_stopped(box: Box, tmp_path
 def test_a_worker_and_the_views_work_in_it_and_end_in_order(
     image: Path, workers: WorkerCluster, tmp_path: Path
 ) -> None:
-    events = list(simulate(accounts=10, days=12, seed=3, start=date(2026, 1, 5)))
+    events = list(simulate(accounts=10, days=12, seed=3, start=date(2026, 1, 5), close_every=4))
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not here")
     worker, views = tmp_path / "worker.log", tmp_path / "views.log"

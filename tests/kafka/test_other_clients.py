@@ -90,7 +90,7 @@ def lines_of(workers: WorkerCluster, events: Sequence[ev.Event], codec: Codec) -
 @pytest.fixture(scope="module")
 def events() -> list[ev.Event]:
     """Two weeks of a small lender."""
-    return list(simulate(accounts=25, days=12, seed=8, start=date(2026, 1, 5)))
+    return list(simulate(accounts=25, days=12, seed=8, start=date(2026, 1, 5), close_every=4))
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def history() -> list[ev.Event]:
     """Return events of a few borrowers, in which all that they and others say of them is marked."""
     marked: list[ev.Event] = []
     known: set[str] = set()
-    for event in simulate(accounts=20, days=20, seed=11, start=date(2026, 1, 5)):
+    for event in simulate(accounts=20, days=20, seed=11, start=date(2026, 1, 5), close_every=2):
         marked.append(event)
         if isinstance(event, ev.ProfileReported) and event.borrower_id not in known:
             who, day = event.borrower_id, event.as_of
@@ -92,7 +92,7 @@ def soon(workers: WorkerCluster) -> None:
 def test_personal_data_stays_where_published_until_erasure(workers: WorkerCluster, kafka: KafkaCluster) -> None:
     events = history()
     ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
-    first, second, third = events[: ends[9]], events[ends[9] : ends[-3]], events[ends[-3] :]
+    first, second, third = events[: ends[4]], events[ends[4] : ends[-3]], events[ends[-3] :]
     days = [e for e in third if isinstance(e, ev.DayClosed)]
     who = next(e.borrower_id for e in first if isinstance(e, ev.ProfileReported))
     workers.health_settings = {"port": free_port()}
@@ -193,7 +193,7 @@ def test_personal_data_stays_where_published_until_erasure(workers: WorkerCluste
 def test_a_withdrawal_destroys_what_workers_have_of_the_reports(workers: WorkerCluster, kafka: KafkaCluster) -> None:
     events = history()
     ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
-    first = events[: ends[9]]
+    first = events[: ends[4]]
     reports = [e for e in first if isinstance(e, ev.ProfileReported) and e.monthly_income == INCOME]
     who, day = reports[0].borrower_id, reports[0].as_of
     mine = [e for e in reports if e.borrower_id == who]

@@ -40,7 +40,7 @@ def accounts(found: Counter[tuple[str, ...]]) -> int:
 
 
 def test_workers_say_what_is_so_of_them_through_a_take_over(workers: WorkerCluster) -> None:
-    events = list(simulate(accounts=ACCOUNTS, days=36, seed=11, start=date(2026, 1, 5)))
+    events = list(simulate(accounts=ACCOUNTS, days=36, seed=11, start=date(2026, 1, 5), close_every=4))
     workers.start("one")
     workers.wait(lambda: workers.http_get("/readyz")[0] == 200, "readiness")
     workers.publish(events)

@@ -26,7 +26,7 @@ from tests.support.worker_cluster import WorkerCluster
 
 @cache
 def history() -> tuple[ev.Event, ...]:
-    return tuple(simulate(accounts=25, days=24, seed=8, start=date(2026, 1, 5)))
+    return tuple(simulate(accounts=25, days=24, seed=8, start=date(2026, 1, 5), close_every=4))
 
 
 def reprieve(workers: WorkerCluster, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -101,7 +101,7 @@ def let_go(cluster: KafkaCluster, gone: AclBinding) -> None:
 @pytest.fixture(scope="module")
 def events() -> list[ev.Event]:
     """Ten days of a small lender."""
-    return list(simulate(accounts=15, days=10, seed=4, start=date(2026, 1, 5)))
+    return list(simulate(accounts=15, days=10, seed=4, start=date(2026, 1, 5), close_every=3))
 
 
 def by_password(cluster: KafkaCluster, folder: Path, **other: object) -> dict[str, object]:

@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @cache
 def history() -> tuple[ev.Event, ...]:
     """Return some months of a portfolio, to the last day on which an offer with options is open."""
-    events, until = list(simulate(accounts=80, days=100, seed=13)), 0
+    events, until = list(simulate(accounts=80, days=100, seed=13, close_every=3)), 0
     closes = [n for n, event in enumerate(events, 1) if isinstance(event, ev.DayClosed)]
     with LocalRuntime.open(None, default_book()) as runtime:
         for begin, end in pairwise([0, *closes]):

@@ -36,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def settings(workers: WorkerCluster, server: RedisServer) -> Settings:
     workers.start()
-    workers.publish(simulate(accounts=40, days=20, seed=3, start=date(2026, 1, 5)))
+    workers.publish(simulate(accounts=40, days=20, seed=3, start=date(2026, 1, 5), close_every=5))
     workers.wait_until_idle()
     assert workers.stop() == 0
     return with_url(workers, server.url, timeout_seconds=20)

@@ -60,7 +60,7 @@ def test_a_projector_ends_at_any_moment(
     broken: Callable[[Path], object], processes: int, workers: WorkerCluster, tmp_path: Path
 ) -> None:
     workers.start()
-    workers.publish(simulate(accounts=300, days=20, seed=3, start=date(2026, 1, 5)))
+    workers.publish(simulate(accounts=300, days=20, seed=3, start=date(2026, 1, 5), close_every=4))
     workers.wait_until_idle()
     assert workers.stop() == 0
     dice = random.Random(7)

@@ -53,6 +53,11 @@ def test_another_seed_gives_another_world() -> None:
     assert len(one & other) < 0.1 * len(one)
 
 
+def test_days_are_closed_as_seldom_as_asked() -> None:
+    closes = [e.business_date for e in simulate(20, 10, 3, START, close_every=4) if isinstance(e, ev.DayClosed)]
+    assert closes == [START + timedelta(days=n) for n in (1, 5, 9)]
+
+
 def test_a_borrower_lives_alike_in_any_size_of_population() -> None:
     few, many = 26, 260
     mine = range(18)

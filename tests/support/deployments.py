@@ -18,7 +18,8 @@ CHANGELOGS = [f"{agent.name}-changelog" for agent, _ in all_agents()]
 
 @cache
 def history() -> tuple[ev.Event, ...]:
-    return tuple(simulate(accounts=30, days=36, seed=11, start=date(2026, 1, 5)))
+    """Return events of a few borrowers over some weeks. Few closes, since each costs time."""
+    return tuple(simulate(accounts=30, days=36, seed=11, start=date(2026, 1, 5), close_every=4))
 
 
 def split_at_close(events: Sequence[ev.Event], at: int = 2) -> tuple[list[ev.Event], list[ev.Event]]:
