@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from statistics import fmean
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mabwiser.mab import MAB, LearningPolicy
 
 from agents.learner.ranking import Uniform, row_of
 from simulator.choices import Opportunity, best, fate, learned, opportunities, play
@@ -16,12 +16,17 @@ from state.learning import MILLI
 from state.policy_packs.loader import default_book
 
 COUNT = 1_500
-CHANCES = list(opportunities(COUNT, 11, default_book().policy_for("CN", "personal_loan")))
+
+
+# Not when this file is read, which each process of the suite does.
+@cache
+def chances() -> list[Opportunity]:
+    return list(opportunities(COUNT, 11, default_book().policy_for("CN", "personal_loan")))
 
 
 def test_what_comes_of_offers_is_what_is_expected_of_them() -> None:
     rewards, expected = [], []
-    for n, chance in enumerate(CHANCES):
+    for n, chance in enumerate(chances()):
         recommended = n % len(chance.accepted)
         assert sum(chance.accepted[recommended]) < 1
         rewards.append(chance.outcome(recommended)[1] / MILLI)
@@ -31,8 +36,8 @@ def test_what_comes_of_offers_is_what_is_expected_of_them() -> None:
 
 
 def test_the_best_recommendation_has_no_regret_and_sells_more() -> None:
-    assert play(CHANCES, Uniform(), best).regret() == 0
-    for chance in CHANCES[:50]:
+    assert play(chances(), Uniform(), best).regret() == 0
+    for chance in chances()[:50]:
         for option in range(len(chance.kept)):
             assert chance.accepted[option][option] == max(
                 chance.accepted[recommended][option] for recommended in range(len(chance.kept))
@@ -64,16 +69,19 @@ def test_the_fate_of_a_plan_is_the_sum_over_all_that_may_come(
     assert abs(whole - completed) < 1e-9
 
 
-def of_mabwiser(chances: list[Opportunity]) -> float:
+def of_mabwiser(given: list[Opportunity]) -> float:
     """Return the regret of mabwiser's linear Thompson sampling, which is told as often as ours: an arm a place."""
+    # It brings scikit-learn and pandas.
+    from mabwiser.mab import MAB, LearningPolicy
+
     arms = list(range(4))
     policy = LearningPolicy.LinTS(alpha=0.15)
     mab = MAB(arms, policy, seed=5)
-    start = [[0.0] * len(_context(chances[0]))] * len(arms)
+    start = [[0.0] * len(_context(given[0]))] * len(arms)
     mab.fit(arms, [0.0] * len(arms), start)
     waiting: list[tuple[int, float, list[float]]] = []
     regret = 0.0
-    for number, chance in enumerate(chances):
+    for number, chance in enumerate(given):
         context = _context(chance)
         expected = mab.predict_expectations([context])
         recommended = max(range(len(chance.kept)), key=expected.__getitem__)
@@ -92,4 +100,4 @@ def _context(chance: Opportunity) -> list[float]:
 
 
 def test_it_is_not_worse_than_another_librarys_learner() -> None:
-    assert play(CHANCES, learned).regret() <= of_mabwiser(CHANCES)
+    assert play(chances(), learned).regret() <= of_mabwiser(chances())
