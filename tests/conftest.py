@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support import compiled_readers as compiled
 
@@ -87,6 +87,8 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no chromium")
+    # Of a page, in milliseconds: as long as it may take on a machine that does much else.
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield made

@@ -107,7 +107,7 @@ def test_without_access_on_loopback_other_sites_change_nothing(lender: Path) -> 
             ({"Authorization": "Bearer none"}, 303),
             ({"Sec-Fetch-Site": "same-origin"}, 303),
         ):
-            connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+            connection = HTTPConnection(parts.hostname or "", parts.port, timeout=120)
             connection.request("POST", "/logout", headers=headers)
             assert connection.getresponse().status == status
             connection.close()
@@ -198,7 +198,7 @@ def test_a_stream_ends_in_time_and_with_the_right_to_it(lender: Path, tmp_path: 
     token = tokens.make("a", ["hotline"])
     with guarded(lender, settings, Clock()) as console:
         parts = urlsplit(console.url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=120)
         connection.request("GET", "/api/changes", headers={"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         tokens.revoke(token.split("_")[1])
@@ -273,7 +273,7 @@ def test_refusals_are_counted_in_metrics_and_not_on_the_page(lender: Path, tmp_p
         return float(found[1]) if found else 0.0
 
     def answer(url: str, path: str, **headers: str) -> tuple[int, str]:
-        connection = HTTPConnection(urlsplit(url).netloc, timeout=10)
+        connection = HTTPConnection(urlsplit(url).netloc, timeout=120)
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         said = response.status, response.read().decode()
@@ -313,13 +313,13 @@ def test_with_a_certificate_of_its_own_it_speaks_tls_alone(lender: Path, tmp_pat
     with ConsoleServer(lender, access=access, console=tls) as served:
         assert served.url.startswith("https://")
         parts = urlsplit(served.url)
-        connection = HTTPSConnection("127.0.0.1", parts.port, timeout=20, context=context)
+        connection = HTTPSConnection("127.0.0.1", parts.port, timeout=120, context=context)
         connection.request("GET", "/api/overview", headers={"Authorization": f"Bearer {token}"})
         answer = connection.getresponse()
         assert answer.status == 200
         assert answer.headers["Strict-Transport-Security"]
         connection.close()
-        plain = HTTPConnection("127.0.0.1", parts.port, timeout=20)
+        plain = HTTPConnection("127.0.0.1", parts.port, timeout=120)
         plain.request("GET", "/livez")
         with pytest.raises((BadStatusLine, ConnectionError)):
             plain.getresponse()

@@ -33,7 +33,7 @@ def disputed(tmp_path: Path) -> Path:
 
 
 def fetched(served: ConsoleServer, path: str) -> Any:
-    with urllib.request.urlopen(served.url + path, timeout=20) as answer:  # nosec B310
+    with urllib.request.urlopen(served.url + path, timeout=120) as answer:  # nosec B310
         return json.load(answer)
 
 

@@ -33,7 +33,7 @@ POISON = b"\xffnot Avro"
 def asked(url: str, path: str, host: str | None = None) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body of a page."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
     connection.request("GET", path, headers={"Host": host} if host else {})
     answer = connection.getresponse()
     found = answer.status, dict(answer.headers), answer.read()
@@ -274,7 +274,7 @@ def test_rules_show_verification_and_the_learner_certainty(ready: ConsoleServer)
 def posted(served: ConsoleServer, body: bytes, **headers: str) -> tuple[int, str]:
     """Ask for letters to be sent in again, as the page does unless headers say otherwise."""
     parts = urlsplit(served.url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
     connection.request("POST", "/api/letters/again", body, headers or {"Sec-Fetch-Site": "same-origin"})
     answer = connection.getresponse()
     found = answer.status, answer.read().decode()

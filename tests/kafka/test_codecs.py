@@ -24,7 +24,7 @@ from streams.kafka.topic_admin import topic_specs
 from tests.kafka.test_other_clients import Line, by_java, by_librdkafka, lines_of
 from tests.support import topics
 from tests.support.deployments import split_at_close
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 CODECS = ("gzip", "lz4", "snappy", "zstd")
 WITHOUT = str(Path(__file__).parents[1] / "support" / "programs" / "without_cramjam.py")
@@ -87,7 +87,7 @@ def test_without_the_library_a_worker_ends_and_passes_nothing(workers: WorkerClu
     feed("librdkafka", workers, lines_of(workers, second, Codec()), "zstd")
     for _ in range(2):
         worker = workers.processes.get("one") or workers.start()
-        assert worker.wait(60) == 1
+        assert worker.wait(TIMEOUT) == 1
         workers.processes.pop("one")
         last = workers.log().strip().splitlines()[-1]
         assert last.startswith("reprieve: Records are compressed in a way that cannot be read here")
@@ -110,7 +110,7 @@ def test_without_the_library_every_reader_says_so(workers: WorkerCluster) -> Non
 
     def told(*arguments: str) -> str:
         command = [sys.executable, WITHOUT, *arguments, "--config", str(workers.folder / "one.toml")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
         assert done.returncode == 1, done.stdout
         return done.stdout + done.stderr
 

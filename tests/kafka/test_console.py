@@ -40,7 +40,7 @@ from streams.kafka.dead_letters import read_dead_letters, redrive
 from streams.local.runtime import LocalRuntime
 from streams.security.vault_factory import vault_of
 from streams.settings import Settings
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 POISON = b"\xffnot Avro"
 CHANGE = ev.PolicyChanged(
@@ -57,7 +57,7 @@ AT = datetime(START.year, START.month, START.day, tzinfo=UTC)
 def asked(url: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
     """Return the status and the answer; a body makes it a change."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
     if body is None:
         connection.request("GET", path)
     else:
@@ -423,7 +423,7 @@ def test_what_was_counted_outlasts_sigterm(workers: WorkerCluster) -> None:
         try:
             caught_up(workers, program)
             program.process.terminate()
-            assert program.process.wait(30) == 0
+            assert program.process.wait(TIMEOUT) == 0
         finally:
             program.kill()
         with closing(sqlite3.connect(workers.folder / "console" / "console.db")) as db:

@@ -18,7 +18,7 @@ from streams.kafka.changelog_format import changelog_topic
 from streams.kafka.isolating_fetcher import PartitionIsolatingFetcher, unreadable_partitions
 from streams.kafka.restore import Standby, open_store
 from tests.support.damaged_log import damaged
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 
 @cache
@@ -63,7 +63,7 @@ def test_lasting_damage_ends_the_worker_with_a_sentence(workers: WorkerCluster, 
     workers.publish(history())
     workers.health_settings = {"stall_seconds": 1.5}
     with damaged(kafka, f"{workers.prefix}payments", 1):
-        assert workers.start().wait(60) == 1
+        assert workers.start().wait(TIMEOUT) == 1
         told = workers.log().strip().splitlines()[-1]
     assert told.startswith(f"reprieve: What Kafka has of {workers.prefix}payments/1 from offset 0 on cannot be read")
     workers.health_settings = {}
@@ -99,7 +99,7 @@ def test_a_standby_goes_on_beside_an_unreadable_changelog(workers: WorkerCluster
             store.close()
         return found
 
-    assert asyncio.run(asyncio.wait_for(scene(), 60)) == {0: 206, 1: 200, 2: 206}
+    assert asyncio.run(asyncio.wait_for(scene(), TIMEOUT)) == {0: 206, 1: 200, 2: 206}
     assert not failures
 
 
@@ -139,7 +139,7 @@ def test_damage_of_one_partition_loses_nothing_of_another(
         assert read == Counter({0: 100, 1: 100, 2: 100})
         assert all(some == sorted(set(some)) for some in offsets.values())
 
-    asyncio.run(asyncio.wait_for(scene(), 60))
+    asyncio.run(asyncio.wait_for(scene(), TIMEOUT))
 
 
 def test_lasting_damage_names_its_partition(workers: WorkerCluster, kafka: KafkaCluster) -> None:
@@ -167,4 +167,4 @@ def test_lasting_damage_names_its_partition(workers: WorkerCluster, kafka: Kafka
                 await read()
             fetching.close()
 
-    asyncio.run(asyncio.wait_for(scene(), 60))
+    asyncio.run(asyncio.wait_for(scene(), TIMEOUT))

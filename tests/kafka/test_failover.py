@@ -21,7 +21,7 @@ from simulator.runs import simulate
 from streams.kafka.deployment import deployment_topics
 from streams.kafka.topic_admin import find_differences
 from streams.kafka.topic_ids import TopicIds
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 log = logging.getLogger(__name__)
 # Else the measured time would not be shown.
@@ -117,7 +117,7 @@ def test_a_frozen_broker_holds_up_no_look_at_the_topics(cluster: KafkaCluster, t
                 for broker in range(3):
                     cluster.pause(broker)
                     try:
-                        found = await asyncio.wait_for(ids.ask(full), 60)
+                        found = await asyncio.wait_for(ids.ask(full), TIMEOUT)
                     finally:
                         cluster.resume(broker)
                     assert found

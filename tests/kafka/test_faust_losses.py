@@ -37,7 +37,7 @@ from intervaltree import IntervalTree
 
 from deploy.local.kafka import group_offsets
 from streams.kafka.compat import connected
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 PROGRAM = Path(__file__).parents[1] / "support" / "programs" / "counting_faust.py"
 TP0 = TP("payments", 0)
@@ -80,7 +80,7 @@ class Plain:
         """End it, as a crash would or in order."""
         if self.worker is not None:
             self.worker.send_signal(number)
-            self.worker.wait(30)
+            self.worker.wait(TIMEOUT)
             self.worker = None
 
     def pay(self, *values: bytes | None, partition: int = 0, headers: list[tuple[str, bytes]] | None = None) -> None:

@@ -20,7 +20,7 @@ from confluent_kafka import Consumer
 from deploy.local.kafka import KafkaCluster
 from streams.kafka.retry import permanent_error
 from streams.settings import Settings
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 LIMITS = {
     "group.min.session.timeout.ms": 4_000,
@@ -37,7 +37,7 @@ def strict(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def last_words(workers: WorkerCluster, **worker: object) -> str:
-    assert workers.start(**worker).wait(60) == 1
+    assert workers.start(**worker).wait(TIMEOUT) == 1
     workers.processes.pop("one")
     last = workers.log().strip().splitlines()[-1]
     assert last.startswith("reprieve: Kafka refuses this process (")

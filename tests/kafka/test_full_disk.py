@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas import events as ev
 from simulator.runs import simulate
 from tests.support.small_disk import mounted
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 
 def test_a_worker_on_a_full_disk_keeps_stores_and_continues(workers: WorkerCluster, tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_worker_on_a_full_disk_keeps_stores_and_continues(workers: WorkerClust
             workers.publish([])
             worker = workers.start(data_dir=str(data))
             if left < 200_000:
-                assert worker.wait(60) == 1
+                assert worker.wait(TIMEOUT) == 1
                 told = workers.log().strip().splitlines()[-1]
                 assert "is full" in told
                 assert "Make room" in told

@@ -17,7 +17,7 @@ from schemas import events as ev
 from simulator.runs import simulate
 from streams.kafka.compat import connected
 from tests.support import topics
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 
 @cache
@@ -56,13 +56,13 @@ def test_a_worker_that_was_slow_passes_over_nothing(workers: WorkerCluster, what
     else:
         topics.recreate(workers, "payments")
     worker.send_signal(signal.SIGCONT)
-    assert worker.wait(60) == 1
+    assert worker.wait(TIMEOUT) == 1
     last = workers.log().strip().splitlines()[-1]
     assert told in last
     assert f"{workers.prefix}payments" in last
     workers.processes.pop("one")
     if what == "deleted":
-        assert workers.start().wait(60) == 1
+        assert workers.start().wait(TIMEOUT) == 1
         assert told in workers.log().strip().splitlines()[-1]
 
 

@@ -33,7 +33,7 @@ from streams.registry import ConfluentRegistry, register_all
 from streams.settings import RegistrySettings
 from tests.support.canaries import erasure
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 # Topic, partition, key, value; None where all before it must have arrived.
 Line = tuple[str, int | None, str | None, bytes] | None
@@ -140,7 +140,7 @@ def test_a_worker_with_a_registry_uses_confluent_framing(
     workers.registry = known.url
     workers.start()
     workers.wait(lambda: "has no such schema under the subject" in workers.log(), "a word about the missing schemas")
-    assert workers.processes.pop("one").wait(30) == 1
+    assert workers.processes.pop("one").wait(TIMEOUT) == 1
     assert "Run `reprieve schemas register`" in workers.log().splitlines()[-1]
 
     command = ["schemas", "register", "--config", str(workers.folder / "one.toml")]

@@ -30,7 +30,7 @@ from streams.webhooks.outbox import Outbox
 from tests.support.webhook_processes import Endpoint, Process, config, wait
 from tests.support.webhook_receivers import SECRETS, partner
 from tests.support.webhook_senders import headers
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 EVENTS = sorted(set(TOLD) - {"ErasureRequested", "ConsentWithdrawn"})
 SENDS = {
@@ -178,7 +178,7 @@ def test_an_answer_by_http_comes_back_by_webhook_after_crashes(workers: WorkerCl
     outbox.set_place(f"{workers.prefix}offers", 0, 10**9)
     outbox.close()
     command = [sys.executable, "-m", "streams.cli", "webhooks", "run", "--config", str(settings)]
-    ahead = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ahead = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert ahead.returncode == 1
     assert "Kafka was restored to an earlier day" in ahead.stderr
     # A topic that was made anew and has grown past its old offsets is found by its id.
@@ -186,7 +186,7 @@ def test_an_answer_by_http_comes_back_by_webhook_after_crashes(workers: WorkerCl
     outbox.set_place(f"{workers.prefix}offers", 0, 0)
     outbox.set_topic_id(f"{workers.prefix}offers", "0" * 32)
     outbox.close()
-    other_topic = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    other_topic = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert other_topic.returncode == 1
     assert f"{workers.prefix}offers is another topic than the one in which the outbox's offsets" in other_topic.stderr
     plans = [e for e in said if isinstance(e, ev.PlanActivated) and e.offer_id == offer.offer_id]

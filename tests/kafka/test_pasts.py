@@ -28,7 +28,7 @@ from streams.kafka.topic_ids import TopicIds
 from streams.kafka.transactions import TransactionalProducer
 from streams.shutdown import cancel_and_wait
 from tests.support import topics
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 Rows = list[tuple[bytes, bytes]]
 
@@ -228,7 +228,7 @@ def test_a_cache_that_cannot_prove_its_history_is_emptied(workers: WorkerCluster
     workers.start()
     workers.publish(history()[:half])
     workers.wait_until_idle()
-    assert asyncio.run(asyncio.wait_for(follow(), 60)) == []
+    assert asyncio.run(asyncio.wait_for(follow(), TIMEOUT)) == []
     if past == "other":
         # As where a commit's marker has the place of what was the last row.
         with closing(sqlite3.connect(next(Path(folder).glob("*.db")))) as db, db:
@@ -236,6 +236,6 @@ def test_a_cache_that_cannot_prove_its_history_is_emptied(workers: WorkerCluster
             assert db.execute(f'UPDATE place SET "offset" = "offset" + 1 {where}').rowcount == 1
     workers.publish(history()[half:])
     workers.wait_until_idle()
-    told = asyncio.run(asyncio.wait_for(follow(), 60))
+    told = asyncio.run(asyncio.wait_for(follow(), TIMEOUT))
     assert len(told) == (past == "other")
     assert all(f"{workers.prefix}account-changelog/1 has nothing at" in cause for cause in told)

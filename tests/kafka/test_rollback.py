@@ -21,7 +21,7 @@ from streams.kafka.publishing import consume
 from streams.kafka.topic_admin import DEPLOYMENT_TOPIC
 from tests.support import topics
 from tests.support.deployments import split_at_close
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 
 @cache
@@ -31,7 +31,7 @@ def history() -> tuple[ev.Event, ...]:
 
 def reprieve(workers: WorkerCluster, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "streams.cli", *arguments, "--config", str(workers.folder / "one.toml")]
-    return subprocess.run(command, capture_output=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT)
 
 
 def known(workers: WorkerCluster) -> Deployment:
@@ -85,7 +85,7 @@ def test_a_deployments_record_that_is_not_understood_is_refused(
     workers: WorkerCluster, value: bytes, told: str
 ) -> None:
     workers.produce(DEPLOYMENT_TOPIC, 0, b"deployment", value)
-    assert workers.start().wait(60) == 1
+    assert workers.start().wait(TIMEOUT) == 1
     last = workers.log().strip().splitlines()[-1]
     assert told in last
     assert workers.prefix + DEPLOYMENT_TOPIC in last

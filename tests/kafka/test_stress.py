@@ -24,7 +24,7 @@ from streams.kafka.compat import connected
 from streams.security.dead_letters import open_dead_letter
 from streams.security.key_file import FileKeys
 from streams.security.vault import Vault
-from tests.support.worker_cluster import WorkerCluster, expected_outputs
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster, expected_outputs
 
 START = date(2026, 1, 5)
 HISTORY: list[ev.Event] = []
@@ -140,7 +140,7 @@ def test_large_records_odd_headers_and_bad_batches_are_answered(workers: WorkerC
     odd_headers = Path(__file__).parents[1] / "support" / "programs" / "odd_headers.py"
     program = [sys.executable, str(odd_headers), workers.bootstrap]
     odd_one = [workers.prefix + "collections", str(place), key.hex(), b"\xfc".hex()]
-    subprocess.run([*program, *odd_one], env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"}, check=True, timeout=60)
+    subprocess.run([*program, *odd_one], env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"}, check=True, timeout=TIMEOUT)
     workers.start()
     workers.wait_until_idle()
     workers.assert_running()

@@ -202,7 +202,7 @@ def test_views_miss_nothing_after_an_unreadable_changelog(
                     while not await written(redis, settings):
                         await asyncio.sleep(0.1)
                 assert not running.done()
-            await asyncio.wait_for(running, 60)
+            await asyncio.wait_for(running, TIMEOUT)
         async with Projector(clean, redis) as projector:
             await projector.catch_up()
         return await shown_in(redis, settings), await shown_in(redis, clean)
@@ -317,7 +317,7 @@ def test_a_subscriber_hears_of_its_view_and_of_no_other(workers: WorkerCluster, 
         async with Projector(settings, redis) as projector, redis.pubsub() as heard:
             await projector.catch_up()
             await heard.subscribe("heard:changes")
-            assert (await heard.get_message(timeout=10))["type"] == "subscribe"
+            assert (await heard.get_message(timeout=TIMEOUT))["type"] == "subscribe"
             begin = await redis.hgetall(Keys("heard:", 0).offsets)
             before = await written(redis, settings)
             await asyncio.to_thread(workers.publish, events[last : last + 1])

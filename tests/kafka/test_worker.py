@@ -24,7 +24,7 @@ from schemas.topics import TOPIC_OF, key_of
 from simulator.runs import simulate
 from streams.engine.agents import all_agents
 from streams.engine.partitioning import partition_of
-from tests.support.worker_cluster import WorkerCluster, expected_outputs
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster, expected_outputs
 
 HISTORY: list[ev.Event] = []
 # The changelogs of three partitions, of which each has a little to be read by whoever takes the partition.
@@ -83,7 +83,7 @@ def test_a_fault_beyond_the_quarantine_limit_ends_the_worker(workers: WorkerClus
     payment = [e for e in events if isinstance(e, ev.PaymentReceived)][-1]
     workers.publish(events)
     sound, workers.program = workers.program, ("-m", "tests.support.programs.faulty_agent", payment.account_id)
-    assert workers.start(quarantine_limit=0).wait(60) == 1
+    assert workers.start(quarantine_limit=0).wait(TIMEOUT) == 1
     told = workers.log().strip().splitlines()[-1]
     where = re.match(
         rf"reprieve: Processing PaymentReceived at {workers.prefix}payments/(\d)/(\d+) failed with ZeroDivisionError "
@@ -262,7 +262,7 @@ def test_a_second_worker_on_the_same_data_directory_is_refused(workers: WorkerCl
     workers.start("one")
     workers.wait(lambda: "tasks_open" in workers.log("one"), "the first worker")
     second = workers.start("two", data_dir=str(workers.data_dir("one")))
-    assert second.wait(60) == 1
+    assert second.wait(TIMEOUT) == 1
     assert "is in use by process" in workers.log("two")
 
 
@@ -277,7 +277,7 @@ def test_a_second_worker_on_the_same_data_directory_is_refused(workers: WorkerCl
 def test_a_worker_refuses_topics_that_do_not_fit(workers: WorkerCluster, asked: dict[str, int], sentence: str) -> None:
     for name, value in asked.items():
         setattr(workers, name, value)
-    assert workers.start().wait(60) == 1
+    assert workers.start().wait(TIMEOUT) == 1
     told = workers.log().strip().splitlines()[-1]
     assert told.startswith("reprieve: ")
     assert sentence in told
@@ -290,7 +290,7 @@ def test_the_commands_publish_to_kafka_and_print_what_was_said(workers: WorkerCl
 
     def reprieve(*arguments: str) -> bytes:
         command = [sys.executable, "-m", "streams.cli", *arguments, "--kafka", "--config", str(config)]
-        return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+        return subprocess.run(command, capture_output=True, check=True, timeout=TIMEOUT).stdout
 
     reprieve("publish", str(file))
     workers.wait_until_idle()

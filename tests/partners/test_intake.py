@@ -331,7 +331,7 @@ def test_a_body_that_does_not_come_is_not_waited_for() -> None:
                 b"POST /v1/events?source=employer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
                 b"content-length: 100\r\n\r\n{"
             )
-            assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
+            assert b" 408 " in await asyncio.wait_for(reader.readline(), 120)
             writer.close()
 
     played(play)

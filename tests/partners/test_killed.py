@@ -104,7 +104,7 @@ def test_events_that_come_in_survive_kills_at_random_points(tmp_path: Path) -> N
                 params={"source": "employer"},
                 data=body,
                 headers=headers(SECRETS[0], body, f"m-{number}"),
-                timeout=10,
+                timeout=120,
             )
         except requests.ConnectionError:
             # Nobody knows whether it was taken: it is sent again.

@@ -24,7 +24,7 @@ from streams.http.request_origin import networks
 from streams.http.server import HttpServer, listening
 from streams.settings import HttpSettings
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 GET = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n"
 PART = b"POST /echo HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100\r\n\r\n{"
 BIG = 32 * 1024 * 1024

@@ -45,7 +45,7 @@ def test_a_body_is_read_in_time_or_told_why_not(asked: str, leaves: bool) -> Non
                 writer.close()
                 await writer.wait_closed()
             left.set()
-            found = await asyncio.wait_for(met, 20)
+            found = await asyncio.wait_for(met, 120)
             writer.close()
             return found
         finally:

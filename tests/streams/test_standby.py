@@ -75,7 +75,7 @@ def test_what_ends_a_standby_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         assert REGISTRY.get_sample_value("reprieve_standbys") == 0
         await made.stop()
 
-    asyncio.run(asyncio.wait_for(scene(), 30))
+    asyncio.run(asyncio.wait_for(scene(), 120))
     assert failures == [full]
 
 
@@ -91,7 +91,7 @@ def test_a_standby_reads_on_from_its_stores_after_an_outage(monkeypatch: pytest.
         await made.stop()
         assert not made.at_work
 
-    asyncio.run(asyncio.wait_for(scene(), 30))
+    asyncio.run(asyncio.wait_for(scene(), 120))
     assert failures == []
 
 
@@ -131,5 +131,5 @@ def test_files_found_damaged_while_following_are_restored(tmp_path: Path, monkey
         await reader.stop()
         return found
 
-    assert asyncio.run(asyncio.wait_for(scene(), 30)) == {1: 9, 2: 9}
+    assert asyncio.run(asyncio.wait_for(scene(), 120)) == {1: 9, 2: 9}
     assert not damaged

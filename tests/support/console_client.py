@@ -71,7 +71,7 @@ class Client:
         body = None
         if form is not None:
             body, sent["Content-Type"] = urlencode(form), "application/x-www-form-urlencoded"
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
         try:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
@@ -102,7 +102,7 @@ class Guarded:
 
     def __enter__(self) -> Guarded:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(120)
         return self
 
     def __exit__(
@@ -161,7 +161,7 @@ def sign_in(client: Client, provider: Provider, person: str) -> Answer:
     assert left.status == 303, left.body
     asked = dict(part.split("=", 1) for part in urlsplit(left.headers["Location"]).query.split("&"))
     assert "code_challenge" in asked
-    connection = http.client.HTTPConnection("localhost", urlsplit(provider.issuer).port or 0, timeout=20)
+    connection = http.client.HTTPConnection("localhost", urlsplit(provider.issuer).port or 0, timeout=120)
     connection.request("GET", f"/authorize?{urlsplit(left.headers['Location']).query}&person={person}")
     back = connection.getresponse()
     location = back.headers["Location"]

@@ -11,7 +11,7 @@ from functools import cache
 from schemas import events as ev
 from simulator.runs import simulate
 from streams.engine.agents import all_agents
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 CHANGELOGS = [f"{agent.name}-changelog" for agent, _ in all_agents()]
 
@@ -45,7 +45,7 @@ def ran(workers: WorkerCluster, events: Sequence[ev.Event]) -> None:
 def refused(workers: WorkerCluster, **worker: object) -> str:
     """Return with what sentence a worker that is started, or runs, ends."""
     running = workers.processes.get("one") or workers.start(**worker)
-    assert running.wait(60) == 1
+    assert running.wait(TIMEOUT) == 1
     workers.processes.pop("one")
     last = workers.log().strip().splitlines()[-1]
     assert last.startswith("reprieve: ")
@@ -54,7 +54,7 @@ def refused(workers: WorkerCluster, **worker: object) -> str:
 
 def reprieve(workers: WorkerCluster, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "streams.cli", *arguments, "--config", str(workers.folder / "one.toml")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
 
 
 def adopt(workers: WorkerCluster, *arguments: str) -> str:

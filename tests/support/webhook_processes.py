@@ -56,7 +56,7 @@ class Process:
         """Ask it to end; returns its exit code."""
         assert self._running is not None
         self._running.terminate()
-        return self._running.wait(30)
+        return self._running.wait(120)
 
     def assert_at_work(self) -> None:
         assert self._running is not None
@@ -116,7 +116,7 @@ class Endpoint:
 
         thread = threading.Thread(target=asyncio.run, args=(run(),))
         thread.start()
-        assert began.wait(20)
+        assert began.wait(120)
         try:
             yield found[0]
         finally:

@@ -49,7 +49,7 @@ OUTPUT_TOPICS = [t.name for t in TOPICS.values() if not t.inbound and t.name != 
 INPUT_TOPICS = [t.name for t in TOPICS.values() if t.inbound]
 INTERNAL_TOPICS = ["plans", "workout-requests", "evidence", "learning", "barriers"]
 # Seconds that a condition may take on a slow machine.
-TIMEOUT = 90.0
+TIMEOUT = 240.0
 # Seconds between two looks whether workers are idle, the first and the longest.
 _PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
