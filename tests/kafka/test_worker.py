@@ -122,9 +122,9 @@ def test_killed_workers_lose_and_double_nothing(workers: WorkerCluster) -> None:
     workers.start("one")
     workers.start("two")
     for number, part in enumerate(parts):
+        before = sum(workers.committed().values())
         workers.publish(part)
         # In the middle of the work: some of it is committed, some is not.
-        before = sum(workers.committed().values())
         workers.wait(lambda before=before: sum(workers.committed().values()) > before, "progress")  # type: ignore[misc]
         if number < 3:
             name = ("one", "two", "one")[number]
