@@ -12,9 +12,10 @@ import gzip
 import struct
 import zlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, SupportsIndex, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, client
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import OffsetResetStrategy
@@ -191,16 +192,46 @@ def patch_fetchers() -> None:
 
 
 # -- clients that cannot start
+#
+# A client asks the first broker that it reaches for the others. Cancelled meanwhile, it forgets that connection, which
+# stays open. Only this first connection is made without `on_close`.
+
+_bootstrap, _create_conn = client.AIOKafkaClient.bootstrap, client.create_conn
+_first: ContextVar[list[Any]] = ContextVar("_first")
+
+
+async def _create_known_conn(*args: Any, **more: Any) -> Any:
+    made = await _create_conn(*args, **more)
+    if "on_close" not in more:
+        _first.get([]).append(made)
+    return made
+
+
+async def _bootstrap_or_close(self: client.AIOKafkaClient) -> None:
+    made: list[Any] = []
+    token = _first.set(made)
+    try:
+        await _bootstrap(self)
+    except BaseException:
+        for connection in made:
+            connection.close()
+        raise
+    finally:
+        _first.reset(token)
+
+
+client.create_conn = _create_known_conn
+client.AIOKafkaClient.bootstrap = _bootstrap_or_close
 
 
 @contextlib.asynccontextmanager
-async def connected(client: Client) -> AsyncIterator[Client]:
+async def connected(made: Client) -> AsyncIterator[Client]:
     """Start a client and stop it in the end, also where it cannot start: its own `async with` then leaves it open."""
     try:
-        await client.start()
-        yield client
+        await made.start()
+        yield made
     finally:
-        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+        await (made.close() if isinstance(made, AIOKafkaAdminClient) else made.stop())
 
 
 # -- consumers: topics, positions, offsets with metadata, members of a group

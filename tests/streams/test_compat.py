@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError, ProducerFenced
@@ -28,6 +29,7 @@ from streams.kafka.app import WorkerApp
 from streams.kafka.assignor import TaskAssignor
 from streams.kafka.tables import TaskRecovery, TaskTables
 from streams.kafka.transport import TaskConsumer, TaskConsumerThread
+from streams.shutdown import cancel_and_wait
 
 TP = TopicPartition("payments", 0)
 
@@ -197,5 +199,38 @@ def test_a_client_that_cannot_start_is_closed(kind: type[AIOKafkaConsumer] | typ
                 pass
         # Otherwise it warns once it is collected, in whatever runs by then.
         assert client._closed
+
+    asyncio.run(scene())
+
+
+def test_a_client_cancelled_as_it_begins_closes_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker takes the connection, tells its versions, and then says nothing."""
+    made: list[AIOKafkaConnection] = []
+
+    async def lookup(self: AIOKafkaConnection) -> None:
+        self._versions = {3: (0, 1)}
+        made.append(self)
+
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", lookup)
+
+    async def scene() -> None:
+        over = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            over.set()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{port}")
+            starting = asyncio.create_task(consumer.start())
+            while not made:
+                await asyncio.sleep(0)
+            await cancel_and_wait(starting)
+            await consumer.stop()
+            assert not made[0].connected()
+            await over.wait()
 
     asyncio.run(scene())
