@@ -17,7 +17,7 @@ from agents.base import Agent, DecisionContext, Step, WaitingFact, WaitingFacts
 from schemas import events as ev
 from state.learning import ModelSnapshot
 from state.policy import PolicyBook
-from state.storage import is_present, pack, unpack
+from state.storage import day_in, is_present, pack, unpack
 from streams.engine.quarantine import AgentError, close_of, is_of_agent
 from streams.engine.state_store import SEPARATOR, StateRows, StateStore, fact_id
 from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
@@ -128,18 +128,21 @@ class AgentStateStore(Generic[S]):
 
     def _cache(self, rows: Iterable[tuple[str, bytes]]) -> None:
         """Take up stored states, each with its facts that wait."""
-        present = []
+        waiting = self.agent.waiting
+        # The day through which each state has its facts.
+        present: dict[str, int] = {}
         for key, value in rows:
             self._states[key] = unpack(value, self._kind)
+            if waiting is None:
+                continue
             if is_present(value, self._kind):
-                present.append(key)
+                present[key] = day_in(value)
             else:
                 self._outdated.add(key)
-        waiting = self.agent.waiting
         if waiting is None or not present:
             return
         facts: dict[str, list[bytes]] = {}
-        for name, value in self._store.waiting(self.agent.name, present):
+        for name, value in self._store.waiting(self.agent.name, list(present), min(present.values())):
             facts.setdefault(name.partition(SEPARATOR)[0], []).append(value)
         for key, values in facts.items():
             self._states[key] = join(waiting, self._states[key], values)

@@ -39,8 +39,8 @@ class StateRows(Protocol):
         """Yield the stored states of keys; those that have none are left out."""
         ...
 
-    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the stored facts of keys that wait for a day, by id; some may be of days that are folded."""
+    def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the stored facts of keys that wait for a day behind `after` (ordinal), by id; some may be folded."""
         ...
 
     def due(self, agent: str, through: int) -> list[str]:

@@ -150,15 +150,16 @@ class RocksDBStore:
             found.next()
         self._check(found)
 
-    def waiting(self, keys: Iterable[str]) -> Iterator[bytes]:
-        """Yield the entries of the waiting index of keys.
+    def waiting(self, keys: Iterable[str], after: int) -> Iterator[bytes]:
+        """Yield the entries of the waiting index of keys, of days behind `after` (ordinal).
 
         The index stands by day, and has few days at a time. One iterator goes through them, and within each day from
         key to key: whichever is behind, the wanted or the found one, leaps to the other.
         """
         wanted = sorted((key + SEPARATOR).encode() for key in keys)
         found = self._db.iter()
-        found.seek(WAITING)
+        # Not from its beginning: there lie the marks of entries that were deleted.
+        found.seek(index_bound(WAITING, after))
         entry = _key(found)
         while wanted and entry[:1] == WAITING:
             day, at = entry[:_DAY_END], 0

@@ -128,9 +128,9 @@ class StoreTransaction:
         for key, value in self._get([STATE + key.encode() for key in keys]):
             yield key[1:].decode(), packed_state(value)
 
-    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the facts of keys that wait for a day, by id; those of days that are folded may be among them."""
-        rows = {fact_row_of(entry) for entry in self.store.waiting(keys)}
+    def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the facts of keys that wait for a day behind `after` (ordinal), by id; some may be folded."""
+        rows = {fact_row_of(entry) for entry in self.store.waiting(keys, after)}
         if self._facts:
             rows.update(row for key in keys for row in self._facts.get(key, ()))
         for row, value in self._get(sorted(rows)):

@@ -250,9 +250,9 @@ class Store(Tables):
 
     # -- states and facts
 
-    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the facts of keys that wait for a day, by id."""
-        day: int | None = -1
+    def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the facts of keys that wait for a day behind `after` (ordinal), by id."""
+        day: int | None = after
         while (day := self._next_waiting_day(agent, day or 0)) is not None:
             yield from self.db.execute(
                 "SELECT fact.id, fact.value FROM json_each(?1) asked "

@@ -38,7 +38,7 @@ class Readable(Protocol):
 class Rows(Readable, Protocol):
     """What is wrapped: see `streams.engine.agent_store.Keeping`."""
 
-    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
         """Yield facts that wait."""
         ...
 
@@ -138,9 +138,9 @@ class SealedRows(ReadRows):
         super().__init__(rows, vault, cached)
         self._rows = rows
 
-    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the facts of keys that wait for a day, by id; no sealed agent has any."""
-        return self._rows.waiting(agent, keys)
+    def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the facts of keys that wait for a day behind another, by id; no sealed agent has any."""
+        return self._rows.waiting(agent, keys, after)
 
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that may be due by a day."""

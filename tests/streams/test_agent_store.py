@@ -73,7 +73,7 @@ class Rows:
     def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         return iter([(key, self.kept[key][0]) for key in keys if key in self.kept])
 
-    def waiting(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
         return iter(())
 
     def visited(self, agent: str, keys: Sequence[str]) -> None:

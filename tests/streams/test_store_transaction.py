@@ -117,9 +117,11 @@ def test_rows_equal_a_dictionary_through_batches_and_restarts(
                 assert rows.facts("agent", name) == sorted((f, v) for (k, f), v in now.facts.items() if k == name)
                 assert sorted(r.offset for r, _ in rows.parked(name)) == sorted(o for k, o in now.parked if k == name)
             waits = {fact_id(k, f): v for (k, f), v in now.facts.items() if waiting_day(v)}
-            assert dict(rows.waiting("agent", ["a", "ab", "b", "never", "账户"])) == waits
+            assert dict(rows.waiting("agent", ["a", "ab", "b", "never", "账户"], 0)) == waits
             only = {name: v for name, v in waits.items() if name.startswith("ab\x1f")}
-            assert dict(rows.waiting("agent", ["ab"])) == only
+            assert dict(rows.waiting("agent", ["ab"], 0)) == only
+            later = {name for name, v in waits.items() if waiting_day(v) > 15}
+            assert later <= dict(rows.waiting("agent", ["a", "ab", "b", "never", "账户"], 15)).keys() <= waits.keys()
             ids = [fact_id(k, f) for k, f in now.facts]
             assert dict(rows.known("agent", ids)) == {fact_id(k, f): v for (k, f), v in now.facts.items()}
         store.close()
