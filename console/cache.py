@@ -30,7 +30,6 @@ from state.profile import millis
 from streams.engine.output import Record
 from streams.engine.policies import is_of_rules
 from streams.engine.quarantine import HeldKey, decode_row
-from streams.engine.state_store import SEPARATOR
 from streams.engine.stored_facts import read_fact
 from streams.folder_lock import lock_folder
 from streams.kafka.changelog_format import COMMIT_MARKER as READ
@@ -39,6 +38,7 @@ from streams.local.store import NO_HEADERS, TABLES, atomically
 from streams.redaction import describe_error
 from streams.security.sealed_rows import SEALED, asked, scope_of
 from streams.security.vault import Vault, is_sealed, open_part
+from streams.state_rows import SEPARATOR
 from streams.storage_faults import Cause, StorageError, fault_of, faults_of, is_marked, mark_damaged
 
 FILE = "console.db"

@@ -19,11 +19,12 @@ from state.learning import ModelSnapshot
 from state.policy import PolicyBook
 from state.storage import day_in, is_present, pack, unpack
 from streams.engine.quarantine import AgentError, close_of, is_of_agent
-from streams.engine.state_store import SEPARATOR, StateRows, StateStore, fact_id
+from streams.engine.state_store import StateStore
 from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
 from streams.redaction import redacted
 from streams.security.sealed_rows import SEALED, SealedRows
 from streams.security.vault import Vault
+from streams.state_rows import SEPARATOR, StateRows, fact_id
 
 S = TypeVar("S", bound=Struct)
 

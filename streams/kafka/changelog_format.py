@@ -40,8 +40,8 @@ from zlib import crc32
 from msgspec import Struct, json
 
 from streams.engine.output import Record, StoredRecord, headers_of
-from streams.engine.state_store import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.settings import Settings
+from streams.state_rows import AFTER_SEPARATOR, SEPARATOR, fact_id
 
 STATE, FACT, PARKED, META, DUE, POSITION, CLEARED, TOPIC_ID = b"s", b"f", b"p", b"m", b"d", b"o", b"x", b"i"
 QUARANTINE, WAITING = b"q", b"w"

@@ -77,7 +77,6 @@ class HasExecutors(Protocol):
 
     def running(self) -> list[TaskExecutor]:
         """Return the executors of the tasks that run."""
-        ...
 
 
 class TaskGauges(Collector):

@@ -30,7 +30,6 @@ from rocksdict import (
 
 from schemas.errors import FatalError
 from state.storage import day_in
-from streams.engine.state_store import SEPARATOR
 from streams.kafka.changelog_format import (
     CLEARED,
     ERASED,
@@ -48,6 +47,7 @@ from streams.kafka.changelog_format import (
     packed_state,
     position_row,
 )
+from streams.state_rows import SEPARATOR
 from streams.storage_faults import Cause, fault_of, is_marked, mark_damaged
 
 log: Any = structlog.get_logger(__name__)

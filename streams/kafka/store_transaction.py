@@ -9,7 +9,6 @@ from os import urandom
 from msgspec import msgpack
 
 from streams.engine.output import Record
-from streams.engine.state_store import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.engine.stored_facts import waiting_day
 from streams.kafka.changelog_format import (
     DUE,
@@ -35,6 +34,7 @@ from streams.kafka.changelog_format import (
     waiting_entry,
 )
 from streams.kafka.rocksdb_store import RocksDBStore
+from streams.state_rows import AFTER_SEPARATOR, SEPARATOR, fact_id
 
 # What a transaction held at a place to which it may go back.
 Savepoint = tuple[dict[bytes, bytes | None], list[bytes], dict[str, list[bytes]], set[str]]

@@ -36,11 +36,9 @@ class Committer(Protocol):
 
     async def commit(self, output: TaskOutput, stores: TaskStores) -> dict[str, int]:
         """Commit a batch, its records and its rows, however long it takes; returns the changelogs' ends by agent."""
-        ...
 
     async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return the offsets behind the last records of topics, uncommitted ones too."""
-        ...
 
 
 class TaskExecutor:

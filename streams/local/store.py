@@ -19,10 +19,10 @@ from msgspec import json, msgpack
 
 from schemas.errors import FatalError
 from streams.engine.output import Record
-from streams.engine.state_store import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.engine.stored_facts import waiting_day
 from streams.folder_lock import lock_folder
 from streams.security.sealed_log import LogSeal
+from streams.state_rows import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.storage_faults import faults_of
 
 # Values stand in tables of their own order, and slim indexes lead to them: a key that is not there, as most new

@@ -39,7 +39,6 @@ class Audit(Protocol):
 
         Raises FatalError where that cannot be done, UsageError for a purpose that is none.
         """
-        ...
 
 
 def operator() -> str:

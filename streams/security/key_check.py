@@ -6,26 +6,13 @@ sealed beside the rows. Beside it stands under which master key all of them have
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from schemas.errors import FatalError
 from streams.security.master_keys import wrapper_of
 from streams.security.vault import Vault, wrapped_of
+from streams.state_rows import NamedValues
 
 KEY_CHECK, REWRAPPED = "sealed", "rewrapped"
 _SCOPE, _KEY_CHECK_VALUE = b"check", b"reprieve"
-
-
-class NamedValues(Protocol):
-    """Where named values are kept."""
-
-    def meta(self, name: str) -> str | None:
-        """Return a named value, None where there is none."""
-        ...
-
-    def set_meta(self, name: str, value: str) -> None:
-        """Keep a named value."""
-        ...
 
 
 def check_keys(rows: NamedValues, vault: Vault | None) -> None:

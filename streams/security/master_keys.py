@@ -30,7 +30,6 @@ class KeyProvider(Protocol):
 
         Raises FatalError where they are missing, wrong or denied, RetryableError where whoever has them is away.
         """
-        ...
 
 
 class MasterKeys:

@@ -11,70 +11,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
 from schemas.errors import FatalError
 from streams.security.master_keys import wrapper_of
 from streams.security.vault import DataKey, Vault, is_sealed, open_part, seal_part, wrapped_of
+from streams.state_rows import SEPARATOR, ReadableRows, StateRows
 
 # The agents whose rows are about persons. An account's rows are its ledger, under opaque ids.
 SEALED = frozenset({"planner"})
 _CACHED = 50_000
-_SEPARATOR = "\x1f"
-
-
-class Readable(Protocol):
-    """Rows for whoever may only read them."""
-
-    def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield stored states."""
-        ...
-
-    def facts(self, agent: str, key: str) -> list[tuple[str, bytes]]:
-        """Return a key's facts."""
-        ...
-
-
-class Rows(Readable, Protocol):
-    """What is wrapped: see `streams.engine.agent_store.Keeping`."""
-
-    def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
-        """Yield facts that wait."""
-        ...
-
-    def due(self, agent: str, through: int) -> list[str]:
-        """Return the keys that are due."""
-        ...
-
-    def visited(self, agent: str, keys: Sequence[str]) -> None:
-        """Note that keys are not due any more."""
-        ...
-
-    def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
-        """Note that facts wait no more."""
-        ...
-
-    def keys(self, agent: str) -> list[str]:
-        """Return all keys that have a state."""
-        ...
-
-    def put_states(self, rows: Iterable[tuple[str, str, bytes, int | None]]) -> None:
-        """Store states."""
-        ...
-
-    def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield recorded facts by id."""
-        ...
-
-    def put_facts(self, rows: Iterable[tuple[str, str, bytes]]) -> None:
-        """Record facts."""
-        ...
 
 
 class ReadRows:
     """Rows of sealed agents, opened."""
 
-    def __init__(self, rows: Readable, vault: Vault | None, cached: int = _CACHED) -> None:
+    def __init__(self, rows: ReadableRows, vault: Vault | None, cached: int = _CACHED) -> None:
         self._readable = rows
         self._vault = vault
         self._cached = cached
@@ -93,7 +44,7 @@ class ReadRows:
         found = self._readable.facts(agent, key)
         if any(is_sealed(value) for _, value in found):
             self._fetch(agent, [key])
-        return [(name, self._opened_fact(agent, key + _SEPARATOR + name, value)) for name, value in found]
+        return [(name, self._opened_fact(agent, key + SEPARATOR + name, value)) for name, value in found]
 
     def _fetch(self, agent: str, keys: Iterable[str]) -> None:
         """Take up the data keys of stored states."""
@@ -126,7 +77,7 @@ class ReadRows:
     def _opened_fact(self, agent: str, name: str, value: bytes) -> bytes:
         if not is_sealed(value):
             return value
-        key = name.split(_SEPARATOR)[0]
+        key = name.split(SEPARATOR)[0]
         asked(self._vault, agent, key)
         return open_part(value, scope_of(agent, name), self._held(agent, key))
 
@@ -134,7 +85,7 @@ class ReadRows:
 class SealedRows(ReadRows):
     """Rows of sealed agents, sealed and opened. Without a vault (`privacy.mode = "off"`) new rows stay in the clear."""
 
-    def __init__(self, rows: Rows, vault: Vault | None, cached: int = _CACHED) -> None:
+    def __init__(self, rows: StateRows, vault: Vault | None, cached: int = _CACHED) -> None:
         super().__init__(rows, vault, cached)
         self._rows = rows
 
@@ -161,7 +112,7 @@ class SealedRows(ReadRows):
     def known(self, agent: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield those facts that are recorded, by id."""
         found = list(self._rows.known(agent, ids))
-        self._fetch(agent, [name.split(_SEPARATOR)[0] for name, value in found if is_sealed(value)])
+        self._fetch(agent, [name.split(SEPARATOR)[0] for name, value in found if is_sealed(value)])
         for name, value in found:
             yield name, self._opened_fact(agent, name, value)
 
@@ -187,9 +138,9 @@ class SealedRows(ReadRows):
             return
         given = list(rows)
         for agent in {row[0] for row in given}:
-            self._fetch(agent, [row[1].split(_SEPARATOR)[0] for row in given])
+            self._fetch(agent, [row[1].split(SEPARATOR)[0] for row in given])
         self._rows.put_facts(
-            (agent, name, seal_part(value, scope_of(agent, name), self._held(agent, name.split(_SEPARATOR)[0])))
+            (agent, name, seal_part(value, scope_of(agent, name), self._held(agent, name.split(SEPARATOR)[0])))
             for agent, name, value in given
         )
 
@@ -231,7 +182,7 @@ def open_fact(vault: Vault | None, agent: str, name: str, value: bytes, state: b
     """Return a stored fact's bytes. name: the fact's id. state: the stored state of its key, which has the data key."""
     if not is_sealed(value):
         return value
-    key = name.split(_SEPARATOR)[0]
+    key = name.split(SEPARATOR)[0]
     found = asked(vault, agent, key).key_of(state, scope_of(agent, key))
     return open_part(value, scope_of(agent, name), found)
 
@@ -248,4 +199,4 @@ def asked(vault: Vault | None, agent: str, key: str) -> Vault:
 
 def scope_of(agent: str, name: str) -> bytes:
     """Return what a row is for: its agent, and its key or its fact's id."""
-    return f"{agent}{_SEPARATOR}{name}".encode()
+    return f"{agent}{SEPARATOR}{name}".encode()

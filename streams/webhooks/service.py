@@ -38,7 +38,6 @@ class EventSource(Protocol):
 
     async def run(self) -> None:
         """Take what is committed, for ever."""
-        ...
 
 
 class Webhooks:

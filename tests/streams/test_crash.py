@@ -17,9 +17,9 @@ import pytest
 
 from schemas.jsonlines import to_line
 from simulator import simulate
-from streams.engine.state_store import SEPARATOR
 from streams.security.sealed_rows import open_fact, open_state
 from streams.security.vault_factory import local_vault
+from streams.state_rows import SEPARATOR
 
 KILLS = 12
 SEED = 20261124

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import FatalError
-from streams.engine.state_store import fact_id
 from streams.engine.stored_facts import waiting_day
 from streams.kafka.changelog_format import ParkedRecord
 from streams.kafka.rocksdb_store import CorruptStoreError, RocksDBStore
 from streams.kafka.store_transaction import StoreTransaction
+from streams.state_rows import fact_id
 
 KEYS = st.sampled_from(["a", "ab", "b", "账户"])
 DAYS = st.one_of(st.none(), st.integers(1, 30))

@@ -32,7 +32,6 @@ from state.policy_packs.loader import book_for
 from state.storage import unpack
 from streams.engine.agent_store import join
 from streams.engine.agents import all_agents
-from streams.engine.state_store import SEPARATOR
 from streams.engine.stored_facts import waiting_day
 from streams.kafka.changelog_format import FACT, STATE, changelog_topic, packed_state
 from streams.kafka.committed_reader import high_watermarks, read_committed
@@ -44,6 +43,7 @@ from streams.security.key_file import FileKeys, make
 from streams.security.sealed_rows import open_state
 from streams.security.vault import Vault
 from streams.settings import Settings
+from streams.state_rows import SEPARATOR
 
 OUTPUT_TOPICS = [t.name for t in TOPICS.values() if not t.inbound and t.name != "barriers"]
 INPUT_TOPICS = [t.name for t in TOPICS.values() if t.inbound]
