@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas import events as ev
-from streams.cli.cluster import asked, config_option, settings_of
-from streams.cli.common import Unreadable, data_option, json_option, say_json
-from streams.cli.flow import kafka_option
+from streams.cli.cluster import asked, config_option, kafka_option, settings_of
+from streams.cli.common import Unreadable, data_option, json_option, opened, say_json
 from streams.security.audit import PURPOSES, file_records, operator
 from streams.security.audit_chain import Head, breaks, heads
 
@@ -85,7 +84,6 @@ def _records(data: Path, kafka: bool, config: Path | None) -> Iterable[ev.Event]
         from streams.registry import codec_for
 
         settings = settings_of(config)
-
         unreadable = Unreadable()
 
         async def run() -> list[ev.Event]:
@@ -95,12 +93,6 @@ def _records(data: Path, kafka: bool, config: Path | None) -> Iterable[ev.Event]
         records = asked(run(), settings)
         unreadable.exit_code()
         return records
-    return _local(data)
-
-
-def _local(data: Path) -> list[ev.Event]:
-    from streams.cli.common import opened
-
     with opened(data) as runtime:
         erased: list[ev.Event] = [event for _, event in runtime.outputs("audit")]
     return [*erased, *file_records(data)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from schemas.errors import FatalError
+from schemas.errors import FatalError, UsageError
 from streams.shutdown import run_until_signal
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ T = TypeVar("T")
 config_option = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), default=None, help="A settings file (TOML)."
 )
+kafka_option = click.option("--kafka", is_flag=True, help="On Kafka, by the settings, and not in a data directory.")
 health_port_option = click.option(
     "--health-port",
     type=click.IntRange(0, 65535),
@@ -38,6 +39,13 @@ def settings_of(config: Path | None, **flags: Any) -> Settings:
     from streams.settings import Settings
 
     return Settings.load(config, **flags)
+
+
+def kafka_settings(kafka: bool, config: Path | None) -> Settings | None:
+    """Return the settings of a deployment where a command is for Kafka, None where it is for a data directory."""
+    if config is not None and not kafka:
+        raise UsageError("--config is for Kafka. Add --kafka, or leave it out.")
+    return settings_of(config) if kafka else None
 
 
 def asked(question: Coroutine[Any, Any, T], settings: Settings, *, graceful: bool = False) -> T:

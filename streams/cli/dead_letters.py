@@ -11,7 +11,7 @@ import click
 
 from schemas import events as ev
 from schemas.errors import UsageError
-from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.cluster import asked, config_option, kafka_option, kafka_settings
 from streams.cli.common import data_option, json_option, opened, say_json
 from streams.engine.dead_letters import QUARANTINED, DeadLetterEntry, can_be_sent_again
 from streams.local.letters import letters, send_again
@@ -19,7 +19,6 @@ from streams.local.letters import letters, send_again
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-kafka_option = click.option("--kafka", is_flag=True, help="Of a deployment on Kafka.")
 code_option = click.option("--code", default=None, help="Only those of one error code.")
 id_option = click.option("--id", "name", default=None, help="Only the one with this event id.")
 
@@ -46,7 +45,7 @@ def list_command(
 ) -> None:
     """List rejected events: id, topic and offset, code; and below it the reason and the remedy."""
     wanted = _wanted(code, name)
-    with _found(data, _settings(kafka, config)) as found:
+    with _found(data, kafka_settings(kafka, config)) as found:
         chosen = [x for x in found if (everything or not x.resolved) and wanted(x.letter)]
         if as_json:
             for x in chosen:
@@ -72,7 +71,7 @@ def replay_letters_command(data: Path, kafka: bool, config: Path | None, code: s
     """Publish rejected events again, as they came; one that is rejected again becomes a new dead letter."""
     if code == QUARANTINED:
         raise UsageError("What is in quarantine goes on by its release: reprieve quarantine release.")
-    wanted, settings = _wanted(code, name), _settings(kafka, config)
+    wanted, settings = _wanted(code, name), kafka_settings(kafka, config)
     if settings is not None:
         from streams.kafka import dead_letters as on_kafka
         from streams.registry import codec_for
@@ -104,12 +103,6 @@ def _none(code: str | None, name: str | None) -> None:
         raise UsageError(f"There is no dead letter {name}{of_code}. `reprieve dead-letters list --all` names all.")
     if code is not None:
         click.echo(f"There is no dead letter{of_code}; `reprieve dead-letters list` has the codes.", err=True)
-
-
-def _settings(kafka: bool, config: Path | None) -> Settings | None:
-    if config is not None and not kafka:
-        raise UsageError("--config is for Kafka. Add --kafka, or leave it out.")
-    return settings_of(config) if kafka else None
 
 
 @contextmanager

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from schemas.errors import InvalidEventError
 from schemas.events import Event
 from schemas.jsonlines import to_line
-from schemas.topics import TOPICS
-from streams.cli.cluster import config_option, settings_of
-from streams.cli.common import Rejections, data_option, opened, policy_option, progress
-from streams.cli.on_kafka import consume_on_kafka, publish_on_kafka
+from schemas.topics import TOPIC_OF, TOPICS
+from streams.cli.cluster import asked, config_option, kafka_option, settings_of
+from streams.cli.common import Rejections, Unreadable, data_option, opened, policy_option, progress
 from streams.security.field_encryption import sealer
 
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
 CHUNK = 10_000
-kafka_option = click.option("--kafka", is_flag=True, help="On Kafka, by the settings, and not in a data directory.")
-
-
-def chunks(events: Iterator[Event], size: int = CHUNK) -> Iterator[list[Event]]:
-    """Yield events in lists of at most `size`."""
-    while chunk := list(islice(events, size)):
-        yield chunk
 
 
 @click.command("publish")
@@ -63,11 +60,12 @@ def publish_command(
     process them.
     """
     if kafka:
-        raise SystemExit(publish_on_kafka(files, settings_of(config), seal))
+        raise SystemExit(_publish_on_kafka(files, settings_of(config), seal))
     rejections = Rejections(None if seal is None else sealer(seal))
     read = outputs = rejected = 0
     with opened(data, policy, create=True) as runtime, progress("publishing") as bar:
-        for events in chunks(rejections.events(files), chunk):
+        given = rejections.events(files)
+        while events := list(islice(given, chunk)):
             read += runtime.publish(events)
             if not no_run:
                 summary = runtime.run()
@@ -94,10 +92,56 @@ def consume_command(
     if kafka:
         if start:
             raise click.UsageError("--from is for a data directory: on Kafka each partition has offsets of its own.")
-        raise SystemExit(consume_on_kafka(topic, limit, follow, settings_of(config)))
+        raise SystemExit(_consume_on_kafka(topic, limit, follow, settings_of(config)))
     if follow:
         raise click.UsageError("--follow is for Kafka; a data directory changes only when something is published.")
     out = click.get_binary_stream("stdout")
     with opened(data) as runtime:
         for _, event in islice(runtime.outputs(topic, start - 1), limit):
             out.write(to_line(event))
+
+
+def _publish_on_kafka(files: tuple[Path, ...], settings: Settings, seal: Path | None) -> int:
+    """Publish events from files to Kafka; returns the exit code. seal: the public key to seal personal fields with."""
+    from streams.kafka.publishing import publish
+    from streams.registry import codec_for
+
+    rejections = Rejections(None if seal is None else sealer(seal), see_that_it_comes_in)
+    with progress("publishing") as bar:
+        advance = partial(bar.advance, bar.task_ids[0])
+        sent = asked(publish(settings, codec_for(settings), rejections.events(files), advance), settings)
+    click.echo(f"{sent} events published, {rejections}", err=True)
+    return rejections.exit_code()
+
+
+def see_that_it_comes_in(event: Event) -> None:
+    """Raise InvalidEventError for an event of a topic that only the engine writes."""
+    topic = TOPIC_OF[type(event)]
+    if not topic.inbound:
+        names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
+        raise InvalidEventError(
+            "unknown_topic",
+            f"{type(event).__name__} belongs to {topic.name}, which Reprieve alone writes. Leave it out: what comes in "
+            f"goes to {names}.",
+        )
+
+
+def _consume_on_kafka(topic: str, limit: int | None, follow: bool, settings: Settings) -> int:
+    """Print a topic's events as JSON lines, and name the records that cannot be read; returns the exit code."""
+    from streams.kafka.publishing import consume
+    from streams.registry import codec_for
+
+    out = click.get_binary_stream("stdout")
+    unreadable = Unreadable()
+
+    async def run() -> None:
+        printed = 0
+        async for event in consume(settings, codec_for(settings), [topic], follow=follow, skip=unreadable.skip):
+            out.write(to_line(event))
+            out.flush()
+            printed += 1
+            if printed == limit:
+                return
+
+    asked(run(), settings)
+    return unreadable.exit_code()

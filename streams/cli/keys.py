@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.errors import FatalError
-from streams.cli.cluster import asked, config_option, settings_of
-from streams.cli.flow import kafka_option
+from streams.cli.cluster import asked, config_option, kafka_option, settings_of
 from streams.cli.writing import replacing, written_or_told
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from schemas import events as ev
 from schemas.errors import FatalError, UsageError
-from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.cluster import asked, config_option, kafka_option, kafka_settings
 from streams.cli.common import data_option, json_option, opened, say_json
 from streams.engine.quarantine import Held, HeldItem, held_in, items_of, place_of
 from streams.security.audit import operator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # The rows of one partition's quarantine, by number.
 Rows = Sequence[tuple[int, bytes]]
 
-kafka_option = click.option("--kafka", is_flag=True, help="Of a deployment on Kafka.")
 agent_option = click.option("--agent", default=None, help="Only the keys of one agent.")
 
 
@@ -41,7 +40,7 @@ def quarantine_group() -> None:
 @json_option
 def list_command(data: Path, kafka: bool, config: Path | None, as_json: bool) -> None:
     """List the keys in quarantine, since which record, why, and what waits."""
-    found = [held for rows in _rows(data, _settings(kafka, config)) for held in held_in(rows).values()]
+    found = [held for rows in _rows(data, kafka_settings(kafka, config)) for held in held_in(rows).values()]
     if as_json:
         for held in found:
             say_json(_shown(held))
@@ -65,7 +64,7 @@ def list_command(data: Path, kafka: bool, config: Path | None, as_json: bool) ->
 def show_command(key: str, data: Path, kafka: bool, config: Path | None, agent: str | None, as_json: bool) -> None:
     """Show a key in quarantine, and the records and closes that wait, in order."""
     shown = False
-    for rows in _rows(data, _settings(kafka, config)):
+    for rows in _rows(data, kafka_settings(kafka, config)):
         for held in _chosen(held_in(rows).values(), key, agent):
             shown = True
             items = [_item(item) for item in items_of(rows, held)]
@@ -106,7 +105,7 @@ def release_command(
     """
     if (key is None) != everything:
         raise click.UsageError("Name a key, or release all with --all.")
-    settings = _settings(kafka, config)
+    settings = kafka_settings(kafka, config)
     found = [held for rows in _rows(data, settings) for held in held_in(rows).values()]
     chosen = _chosen(found, key, agent)
     if not chosen:
@@ -173,12 +172,6 @@ def _item(item: HeldItem) -> dict[str, str | None]:
     through = None if item.closed_through is None else date.fromordinal(item.closed_through).isoformat()
     what = place_of(item.record) if item.day is None else f"close of {date.fromordinal(item.day)}"
     return {"what": what, "closed_through": through}
-
-
-def _settings(kafka: bool, config: Path | None) -> Settings | None:
-    if config is not None and not kafka:
-        raise UsageError("--config is for Kafka. Add --kafka, or leave it out.")
-    return settings_of(config) if kafka else None
 
 
 def _rows(data: Path, settings: Settings | None) -> Sequence[Rows]:

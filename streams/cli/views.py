@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from streams.settings import Settings
+    from streams.views.reading import Views
 
 T = TypeVar("T")
 AGENTS = {"account": "account", "borrower": "planner"}
@@ -36,32 +37,27 @@ def views_group() -> None:
 @health_port_option
 def run_command(config: Path | None, health_port: int | None) -> None:
     """Write what is committed on Kafka to Redis, as it comes."""
+    from streams.http.health import health
+    from streams.logs import set_up_logging
+    from streams.views.projector import Projector
 
     async def run(settings: Settings, redis: Redis) -> None:
-        from streams.http.health import health
-        from streams.logs import set_up_logging
-        from streams.views.projector import Projector
-
         set_up_logging(settings.worker.log_level, settings.worker.log_format)
         projector = Projector(settings, redis)
         async with health(settings.health, projector.health_status), projector:
             click.echo(f"writing views to {_address(settings)}; Ctrl-C ends it", err=True)
             await projector.run()
 
-    _on_both(config, run, **health_flags(health_port))
+    _with_redis(config, run, **health_flags(health_port))
 
 
 @views_group.command("rebuild")
 @config_option
 def rebuild_command(config: Path | None) -> None:
     """Make all views anew from Kafka, beside the old ones, and let readers go by them once they are whole."""
+    from streams.views.rebuilding import rebuild
 
-    async def run(settings: Settings, redis: Redis) -> int:
-        from streams.views.rebuilding import rebuild
-
-        return await rebuild(settings, redis)
-
-    click.echo(f"{_on_both(config, run):,} rows read; the views are made anew")
+    click.echo(f"{_with_redis(config, rebuild):,} rows read; the views are made anew")
 
 
 @views_group.command("show")
@@ -71,13 +67,7 @@ def rebuild_command(config: Path | None) -> None:
 @json_option
 def show_command(what: str, key: str, config: Path | None, as_json: bool) -> None:
     """Show the view of an account or a borrower."""
-
-    async def run(settings: Settings, redis: Redis) -> dict[str, str] | None:
-        from streams.views.reading import Views
-
-        return await Views(redis, settings.redis.prefix).view(AGENTS[what], key)
-
-    found = _on_both(config, run)
+    found = _read(config, lambda views: views.view(AGENTS[what], key))
     if found is None:
         raise UsageError(f"There is no view of {what} {key}. Check the id, and that `reprieve views run` is at work.")
     readable = with_dates(found)
@@ -108,13 +98,7 @@ def _date(ordinal: str) -> str:
 @json_option
 def worst_command(currency: str, count: int, config: Path | None, as_json: bool) -> None:
     """List the largest bad debts in a currency."""
-
-    async def run(settings: Settings, redis: Redis) -> list[tuple[str, int]]:
-        from streams.views.reading import Views
-
-        return await Views(redis, settings.redis.prefix).worst(currency, count)
-
-    found = _on_both(config, run)
+    found = _read(config, lambda views: views.worst(currency, count))
     if as_json:
         say_json([{"account": account, "outstanding": owed} for account, owed in found])
     else:
@@ -127,13 +111,8 @@ def worst_command(currency: str, count: int, config: Path | None, as_json: bool)
 @json_option
 def expiring_command(day: date, config: Path | None, as_json: bool) -> None:
     """List the borrowers whose open offer ends on a day."""
-
-    async def run(settings: Settings, redis: Redis) -> list[tuple[str, int]]:
-        from streams.views.reading import Views
-
-        return await Views(redis, settings.redis.prefix).at("expiring", day.toordinal(), day.toordinal())
-
-    borrowers = [borrower for borrower, _ in _on_both(config, run)]
+    found = _read(config, lambda views: views.at("expiring", day.toordinal(), day.toordinal()))
+    borrowers = [borrower for borrower, _ in found]
     if as_json:
         say_json(borrowers)
     else:
@@ -162,7 +141,14 @@ def _address(settings: Settings) -> str:
     return without_password(settings.redis.url or "")
 
 
-def _on_both(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]], **flags: Any) -> T:
+def _read(config: Path | None, read: Callable[[Views], Awaitable[T]]) -> T:
+    """Read views."""
+    from streams.views.reading import Views
+
+    return _with_redis(config, lambda settings, redis: read(Views(redis, settings.redis.prefix)))
+
+
+def _with_redis(config: Path | None, act: Callable[[Settings, Redis], Awaitable[T]], **flags: Any) -> T:
     """Do something with Redis, and Kafka where it is needed; what goes wrong becomes a sentence."""
     from redis.asyncio import Redis
     from redis.exceptions import RedisError

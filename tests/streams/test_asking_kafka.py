@@ -12,7 +12,7 @@ from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
 from streams.cli.cluster import asked
 from streams.cli.common import Rejections
-from streams.cli.on_kafka import see_that_it_comes_in
+from streams.cli.flow import see_that_it_comes_in
 from streams.settings import Settings
 
 EXAMPLES = (Path(__file__).parents[2] / "schemas" / "examples.jsonl").read_bytes().splitlines(keepends=True)
