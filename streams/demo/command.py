@@ -1,4 +1,4 @@
-"""`reprieve demo`."""
+"""`reprieve demo`: a seeded population on the local runtime, day by day, shown in the terminal and the console."""
 
 from __future__ import annotations
 
@@ -9,20 +9,80 @@ import threading
 import time
 import webbrowser
 from collections.abc import Generator
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
-from streams.demo.run import Demonstration, days
-from streams.demo.screen import accounts_table, frame, numbers_table, offer_table
-from streams.demo.story import shortened
+from agents.amounts import priced
+from console.overview_projection import OverviewProjection
+from schemas import events as ev
+from simulator.world import World
+from state.policy_packs.loader import default_book
+from streams.demo.story import Stories, shortened
+from streams.local.runtime import LocalRuntime
 
 START = date(2026, 1, 1)
+STYLES = {
+    "current": "green",
+    "grace": "green",
+    "dpd_1_30": "yellow",
+    "dpd_31_60": "dark_orange",
+    "dpd_61_90": "red",
+    "dpd_over_90": "bold red",
+}
+
+
+@dataclass(slots=True)
+class Demonstration:
+    """A demonstration under way: what it comes to, the stories, the last offer, and the time that processing took."""
+
+    overview: OverviewProjection = field(default_factory=OverviewProjection)
+    stories: Stories = field(default_factory=Stories)
+    last_offer: ev.OfferPublished | None = None
+    seconds: float = 0.0
+
+    def take(self, events: list[ev.Event]) -> None:
+        """Take what arrived, or what was published of it."""
+        for event in events:
+            self.overview.apply(event)
+            if isinstance(event, ev.OfferPublished) and event.options:
+                self.last_offer = event
+        self.stories.take(events)
+
+    def rate(self) -> float:
+        """Return the events processed in a second of processing."""
+        return self.overview.events_in / self.seconds if self.seconds else 0.0
+
+
+def days(accounts: int, seed: int, start: date, data: Path) -> Generator[Demonstration, None, None]:
+    """Run one business date after the other for ever, over a data directory; yields after each."""
+    world = World(accounts=accounts, seed=seed, start=start)
+    shown = Demonstration()
+    with LocalRuntime.open(data, book=default_book()) as runtime:
+
+        def process(arrived: list[ev.Event]) -> list[ev.Event]:
+            began = time.perf_counter()
+            published = runtime.feed(arrived)
+            shown.seconds += time.perf_counter() - began
+            shown.take(arrived)
+            shown.take(published)
+            return published
+
+        published = process(list(world.opening()))
+        today = start
+        while True:
+            published = process(list(world.day(today, published)))
+            yield shown
+            today += timedelta(days=1)
 
 
 @click.command("demo")
@@ -90,9 +150,9 @@ def _show(console: Console, run: Generator[Demonstration, None, None], count: in
     steps = islice(run, count - 1) if leave else run
     try:
         if console.is_terminal:
-            with Live(frame(shown.tally, shown.rate()), console=console, refresh_per_second=8) as live:
+            with Live(_frame(shown), console=console, refresh_per_second=8) as live:
                 for number, shown in enumerate(steps, 2):
-                    live.update(frame(shown.tally, shown.rate()))
+                    live.update(_frame(shown))
                     if number >= count:
                         # The show is over; go on at a pace that can be watched.
                         time.sleep(0.25)
@@ -106,37 +166,100 @@ def _show(console: Console, run: Generator[Demonstration, None, None], count: in
 
 
 def _line(shown: Demonstration) -> str:
-    tally = shown.tally
-    kinds = tally.kinds
-    behind = sum(n for bucket, n in tally.bucket_counts().items() if bucket.startswith("dpd"))
+    overview = shown.overview
+    kinds = overview.kinds
+    behind = sum(n for bucket, n in overview.in_bucket.items() if bucket.startswith("dpd"))
     return (
-        f"{tally.day}  {tally.events_in:,} events in, {tally.events_out:,} out; {behind} accounts behind, "
+        f"{overview.day}  {overview.events_in:,} events in, {overview.events_out:,} out; {behind} accounts behind, "
         f"{kinds['BadDebtChanged']} bad-debt changes, {kinds['OfferPublished']} offers, "
         f"{kinds['PlanActivated']} plans, {kinds['PlanInstalmentKept']} plan instalments kept"
     )
 
 
-def _summary(console: Console, shown: Demonstration) -> None:
-    tally = shown.tally
-    console.rule(f"After {tally.day}")
-    console.print(
-        f"{len(tally.buckets):,} accounts, {tally.events_in:,} events in, {tally.events_out:,} out, "
-        f"{shown.rate():,.0f} events/s from bytes to durable state",
-        highlight=False,
+def _head(found: dict[str, Any], shown: Demonstration) -> str:
+    events = found["events"]
+    return (
+        f"{found['accounts']:,} accounts, {events['in']:,} events in, {events['out']:,} out, "
+        f"{shown.rate():,.0f} events/s from bytes to durable state"
     )
-    console.print(accounts_table(tally))
-    console.print(numbers_table(tally))
-    if tally.last_offer is not None:
-        console.print(offer_table(tally.last_offer))
-        console.print(tally.last_offer.message, highlight=False)
+
+
+def _frame(shown: Demonstration) -> RenderableType:
+    """Return the whole screen."""
+    found = shown.overview.overview()
+    columns = Table.grid(expand=True, padding=(0, 2))
+    columns.add_column(ratio=1)
+    columns.add_column(ratio=1)
+    columns.add_row(_accounts(found), _numbers(found))
+    parts: list[RenderableType] = [Text(f"{found['day'] or ''}   {_head(found, shown)}", style="bold"), columns]
+    if shown.last_offer is not None:
+        parts.append(_offer(shown.last_offer))
+    news = (f"{item['account'] or item['borrower']}  {item['words']['en']}" for item in found["news"][:12])
+    parts.append(Panel("\n".join(news) or "…", title="Latest"))
+    return Group(*parts)
+
+
+def _accounts(found: dict[str, Any]) -> Table:
+    """Return how many accounts are in each bucket, with bars."""
+    table = Table("bucket", "accounts", "", title="Accounts by days past due", expand=True, box=None)
+    table.columns[1].justify = "right"
+    table.columns[2].ratio = 1
+    for bucket, count in found["buckets"].items():
+        bar = "█" * round(30 * count / max(1, found["accounts"]))
+        table.add_row(bucket, f"{count:,}", Text(bar, style=STYLES[bucket]))
+    return table
+
+
+def _numbers(found: dict[str, Any]) -> Table:
+    """Return the way from a missed payment to cure, bad debts, answers and plans in numbers."""
+    table = Table("", "", title="From missed payment to cure", expand=True, box=None)
+    table.columns[1].justify = "right"
+    groups = (("accounts", "funnel"), ("bad debt", "bad_debt"), ("answers", "answers"), ("plans", "plans"))
+    for title, name in groups:
+        for what, count in found[name].items():
+            table.add_row(f"{title}: {what}", f"{count:,}")
+    for currency, amount in found["allowance"].items():
+        table.add_row("impairment allowance", priced(amount, currency))
+    for code, count in found["dead_letters"].items():
+        table.add_row(f"dead letters: {code}", f"{count:,}")
+    return table
+
+
+def _offer(offer: ev.OfferPublished) -> Table:
+    """Return the options of an offer side by side."""
+    title = f"Offer to {offer.borrower_id} ({offer.tone}), open until {offer.expires_on}"
+    table = Table("option", title=title, expand=True)
+    for column in ("term", "a month", "rate", "waived", "total", "recommended"):
+        table.add_column(column, justify="right")
+    for option in offer.options:
+        waived = option.waived.penalty + option.waived.interest + option.waived.fees + option.waived.principal
+        table.add_row(
+            option.label,
+            f"{option.term_months} m",
+            priced(option.instalment_amount, offer.currency),
+            f"{option.annual_rate_bps / 100:.2f} %",
+            priced(waived, offer.currency) if waived else "–",
+            priced(option.total_cost, offer.currency),
+            "●" if option.option_id == offer.recommended_option_id else "",
+        )
+    return table
+
+
+def _summary(console: Console, shown: Demonstration) -> None:
+    found = shown.overview.overview()
+    console.rule(f"After {found['day']}")
+    console.print(_head(found, shown), highlight=False)
+    console.print(_accounts(found))
+    console.print(_numbers(found))
+    if shown.last_offer is not None:
+        console.print(_offer(shown.last_offer))
+        console.print(shown.last_offer.message, highlight=False)
     best = shown.stories.best()
     if best is None:
         console.print("Nobody has missed an instalment yet; run more days.")
         return
     borrower, lines = best
-    table = Table(title=f"One borrower's story: {borrower}", box=None)
-    table.add_column("day")
-    table.add_column("what happened")
-    for day, line in shortened(lines):
-        table.add_row(str(day), line)
+    table = Table("day", "what happened", title=f"One borrower's story: {borrower}", box=None)
+    for line in shortened(lines):
+        table.add_row(str(line.day), line.text)
     console.print(table)
