@@ -15,10 +15,9 @@ from streams.partners.secrets import Keyring
 from streams.partners.signing import signed
 from streams.settings import WebhookSettings
 from streams.shutdown import cancel_and_wait
-from streams.webhooks.consents import Consents
 from streams.webhooks.http_client import EndpointAnswer, EndpointClient
 from streams.webhooks.metrics import ANSWER_SECONDS, ATTEMPTS, ENDED, GONE, TRIES
-from streams.webhooks.outbox import Delivery, Outbox
+from streams.webhooks.outbox import Delivery
 from streams.webhooks.router import Router
 
 log: Any = structlog.get_logger(__name__)
@@ -44,18 +43,15 @@ class Dispatcher:
         self,
         partner: str,
         settings: WebhookSettings,
-        outbox: Outbox,
-        known: Consents,
-        queueing: Router,
+        router: Router,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.partner = partner
         self._settings = settings
-        self._outbox = outbox
-        self._known = known
-        self._queueing = queueing
+        self._outbox = router.outbox
+        self._router = router
         self._wall = wall
-        self._part = queueing.part(partner)
+        self._part = router.part(partner)
         self._keyring = Keyring(self._part.secrets)
         # Deliveries by borrower.
         self._under_way: dict[str, asyncio.Task[None]] = {}
@@ -90,14 +86,14 @@ class Dispatcher:
             # word of that must not come first.
             if one.borrower_id in self._under_way or room <= 0:
                 continue
-            if self._queueing.needs_consent(self.partner, one.type) and self._is_blind():
+            if self._router.needs_consent(self.partner, one.type) and self._is_blind():
                 continue
             room -= 1
             self._under_way[one.borrower_id] = asyncio.create_task(self._deliver(caller, one))
 
     def _is_blind(self) -> bool:
         """Say whether a withdrawal could have gone unseen for too long."""
-        return self._known.age() > self._settings.consent_fresh_seconds
+        return self._router.consents.age() > self._settings.consent_fresh_seconds
 
     def _reap(self) -> None:
         for borrower, task in list(self._under_way.items()):
@@ -108,7 +104,7 @@ class Dispatcher:
 
     async def _deliver(self, caller: EndpointClient, one: Delivery) -> None:
         # Asked at the last moment: nothing is awaited between this and the request.
-        if not self._queueing.may(self.partner, one.type, one.borrower_id):
+        if not self._router.may(self.partner, one.type, one.borrower_id):
             self._outbox.withhold(one, self._now(), "it may not be told any more")
             ENDED.labels(self.partner, "withheld").inc()
             return
@@ -118,7 +114,7 @@ class Dispatcher:
             log.warning("webhook_secret_missing", partner=self.partner, error=str(error))
             self._note(one, EndpointAnswer("unreachable", "its secret cannot be had"))
             return
-        body = self._queueing.body(one)
+        body = self._router.body(one)
         headers = signed(keys, one.event_id, int(self._wall()), body)
         with ANSWER_SECONDS.labels(self.partner).time():
             answer = await caller.call(headers, body)

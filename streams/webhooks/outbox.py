@@ -49,12 +49,13 @@ CREATE TABLE IF NOT EXISTS gone (partner TEXT PRIMARY KEY, at INTEGER NOT NULL) 
 """
 _COLUMNS = "seq, partner, event_id, type, borrower_id, timestamp, payload, state, attempts, queued, next, ended, why"
 _TOLD = "INSERT OR IGNORE INTO told VALUES (?, ?)"
-# The state of a delivery. parked: given up until it is sent again by hand; withheld: there is no consent any more.
-STATES = ("pending", "delivered", "parked", "withheld")
 
 
 class Delivery(Struct, frozen=True):
-    """An event on its way to a partner. payload: the fields it gets, as JSON; none once it is over."""
+    """An event on its way to a partner. payload: the fields it gets, as JSON; none once it is over.
+
+    state: pending, delivered, parked (given up until it is sent again by hand), withheld (no consent any more).
+    """
 
     seq: int
     partner: str

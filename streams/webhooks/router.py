@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -12,7 +13,7 @@ from schemas.openapi import NOTICES
 from streams.partners.fields import project
 from streams.partners.partner_registry import Partner, Receives
 from streams.webhooks.consents import Consents
-from streams.webhooks.metrics import SKIPPED
+from streams.webhooks.metrics import QUEUED, SKIPPED
 from streams.webhooks.outbox import Delivery, Outbox
 
 _NOTICES = {kind.__name__ for kind in NOTICES}
@@ -29,16 +30,28 @@ def message_id(event: ev.Event, borrower: str) -> str:
 
 
 class Router:
-    """Queues events for partners by the partners' file."""
+    """Queues events for partners by the partners' file, whoever brings them."""
 
-    def __init__(self, partners: Mapping[str, Partner], outbox: Outbox, known: Consents) -> None:
+    def __init__(
+        self,
+        partners: Mapping[str, Partner],
+        outbox: Outbox,
+        consents: Consents,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._receiving = {p.id: p.receives for p in partners.values() if p.receives is not None}
         self._trees = {(name, kind): part.tree(kind) for name, part in self._receiving.items() for kind in part.events}
-        self._outbox = outbox
-        self._known = known
+        self.outbox = outbox
+        self.consents = consents
+        self._wall = wall
 
-    def take(self, event: ev.Event, now: int) -> int:
-        """Queue an event for whom it is meant, within the transaction that notes its place; returns for how many.
+    def take(self, event: ev.Event) -> None:
+        """Queue an event for whom it is meant, and note what it tells, within the transaction that notes its place."""
+        QUEUED.inc(self._queue(event))
+        self.consents.take(event)
+
+    def _queue(self, event: ev.Event) -> int:
+        """Queue an event; returns for how many partners.
 
         Whoever may not be told of the borrower now is not queued for: what nobody consents to is not kept either.
         """
@@ -46,19 +59,19 @@ class Router:
         wanting = [name for name, part in self._receiving.items() if kind in part.events]
         if not wanting:
             return 0
-        borrower = self._known.borrower_of(event)
+        borrower = self.consents.borrower_of(event)
         if borrower is None:
             # Its AccountOpened is no longer in Kafka, so nobody knows whose consent to ask for.
             SKIPPED.labels(reason="unknown_account").inc(len(wanting))
             return 0
         queued = 0
-        plain = msgspec.to_builtins(event)
+        plain, now = msgspec.to_builtins(event), int(self._wall() * 1000)
         for name in wanting:
             if not self.may(name, kind, borrower, event):
                 SKIPPED.labels(reason="no_consent").inc()
                 continue
             body = _encode(project(plain, self._trees[name, kind]))
-            queued += self._outbox.queue(
+            queued += self.outbox.queue(
                 name, message_id(event, borrower), kind, borrower, plain["occurred_at"], body, now
             )
         return queued
@@ -72,8 +85,8 @@ class Router:
         if kind in _NOTICES:
             # Who was told must hear that he has to forget: of an erasure, and of a consent that was his own.
             own = not isinstance(event, ev.ConsentWithdrawn) or event.purpose == part.purpose
-            return own and (event is None or self._known.was_told(borrower, partner))
-        return part.consent == "processor" or self._known.consents(borrower, part.purpose)
+            return own and (event is None or self.consents.was_told(borrower, partner))
+        return part.consent == "processor" or self.consents.consents(borrower, part.purpose)
 
     def needs_consent(self, partner: str, kind: str) -> bool:
         """Say whether a delivery depends on what is known of consents."""

@@ -1,4 +1,4 @@
-"""The process that delivers: one that reads, one sender for each partner, one that counts."""
+"""The process that delivers: a feed, a dispatcher for each partner, and counts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from streams.shutdown import cancel_and_wait
 from streams.storage_faults import fault_of
 from streams.webhooks.consents import Consents
 from streams.webhooks.dispatcher import Dispatcher
-from streams.webhooks.kafka_source import KafkaSource, OutboxWriter
-from streams.webhooks.local_source import LocalSource
+from streams.webhooks.kafka_feed import KafkaFeed
+from streams.webhooks.local_feed import LocalFeed
 from streams.webhooks.metrics import CONSENT_AGE, GONE, OLDEST, PARKED, PENDING
 from streams.webhooks.outbox import Outbox
 from streams.webhooks.router import Router
@@ -33,8 +33,8 @@ _DAY_MS = 86_400_000
 _COUNT, _CLEAN = 5.0, 3_600.0
 
 
-class EventSource(Protocol):
-    """Brings events into the outbox."""
+class EventFeed(Protocol):
+    """Brings events to a router."""
 
     async def run(self) -> None:
         """Take what is committed, for ever."""
@@ -47,12 +47,9 @@ class Webhooks:
         self._settings = settings.webhooks
         receiving = {p.id: p.receives for p in partners.values() if p.receives is not None}
         self.outbox = Outbox(settings.webhooks.data_dir)
-        self.known = Consents(self.outbox, [name for name, part in receiving.items() if part.consent == "processor"])
-        queueing = Router(partners, self.outbox, self.known)
-        self.taking = OutboxWriter(self.outbox, self.known, queueing)
-        self._senders = [
-            Dispatcher(name, self._settings, self.outbox, self.known, queueing) for name in sorted(receiving)
-        ]
+        self.consents = Consents(self.outbox, [name for name, part in receiving.items() if part.consent == "processor"])
+        self.router = Router(partners, self.outbox, self.consents)
+        self._dispatchers = [Dispatcher(name, self._settings, self.router) for name in sorted(receiving)]
 
     def __enter__(self) -> Webhooks:
         return self
@@ -60,11 +57,12 @@ class Webhooks:
     def __exit__(self, *_: object) -> None:
         self.outbox.close()
 
-    async def run(self, feed: AbstractAsyncContextManager[EventSource]) -> None:
+    async def run(self, feed: AbstractAsyncContextManager[EventFeed]) -> None:
         """Read and deliver, for ever; what ends one of the parts ends all."""
         async with feed as opened:
             parts: list[Awaitable[None]] = [opened.run(), self._count(), self._clean()]
-            tasks = [asyncio.ensure_future(part) for part in (*parts, *(sender.run() for sender in self._senders))]
+            parts += [dispatcher.run() for dispatcher in self._dispatchers]
+            tasks = [asyncio.ensure_future(part) for part in parts]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -76,14 +74,14 @@ class Webhooks:
     async def _count(self) -> None:
         while True:
             waiting, gone, now = self.outbox.waiting(), self.outbox.all_gone(), time.time() * 1000
-            for sender in self._senders:
-                name = sender.partner
+            for dispatcher in self._dispatchers:
+                name = dispatcher.partner
                 count, oldest = waiting.get((name, "pending"), (0, int(now)))
                 PENDING.labels(name).set(count)
                 OLDEST.labels(name).set(max(0.0, (now - oldest) / 1000))
                 PARKED.labels(name).set(waiting.get((name, "parked"), (0, 0))[0])
                 GONE.labels(name).set(name in gone)
-            CONSENT_AGE.set(self.known.age())
+            CONSENT_AGE.set(self.consents.age())
             await asyncio.sleep(_COUNT)
 
     async def _clean(self) -> None:
@@ -101,15 +99,15 @@ async def run_webhooks(
     with Webhooks(settings, partners) as webhooks:
 
         def health_status() -> HealthStatus:
-            late = webhooks.known.age() > settings.webhooks.consent_fresh_seconds
+            late = webhooks.consents.age() > settings.webhooks.consent_fresh_seconds
             return HealthStatus(
                 readiness_error="consents cannot be read; nothing that needs one goes out" if late else None
             )
 
-        feed: Any = (
-            KafkaSource(settings, codec_for(settings), webhooks.taking, skip_lost=skip_lost)
+        feed: AbstractAsyncContextManager[EventFeed] = (
+            KafkaFeed(settings, codec_for(settings), webhooks.router, skip_lost=skip_lost)
             if data is None
-            else LocalSource(data, webhooks.taking)
+            else LocalFeed(data, webhooks.router)
         )
         try:
             async with health(settings.health, health_status):

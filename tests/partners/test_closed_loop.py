@@ -16,7 +16,7 @@ from streams.cli.common import book_named
 from streams.local.event_sink import LocalSink
 from streams.local.runtime import LocalRuntime
 from streams.shutdown import cancel_and_wait
-from streams.webhooks.local_source import LocalSource
+from streams.webhooks.local_feed import LocalFeed
 from streams.webhooks.service import Webhooks
 from tests.support.webhook_receivers import SECRETS, Receiver, partner, roster_of, served, settings, until
 from tests.support.webhook_senders import SENDING, intake
@@ -64,7 +64,7 @@ def test_an_answer_by_http_comes_back_as_a_plan_by_webhook(tmp_path: Path, monke
             hotline = {"source": "hotline", "secret": SECRETS[0]}
             assert (await client.send(consent, **hotline))[0] == 202
             with Webhooks(settings(tmp_path / "out"), roster_of(shop)) as webhooks:
-                task = asyncio.create_task(webhooks.run(LocalSource(data, webhooks.taking)))
+                task = asyncio.create_task(webhooks.run(LocalFeed(data, webhooks.router)))
                 try:
                     await until(lambda: len(receiver.calls) >= 1, "the offer")
                     assert (await client.send(answer, **hotline))[0] == 202

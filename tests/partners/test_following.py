@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from schemas.codec import Codec
 from streams.settings import Settings
-from streams.webhooks.kafka_source import KafkaSource
+from streams.webhooks.kafka_feed import KafkaFeed
 
 ONE, OTHER = TopicPartition("offers", 0), TopicPartition("plans", 0)
 
@@ -22,8 +22,8 @@ def test_a_clock_that_goes_back_delays_and_reorders_nothing(monkeypatch: pytest.
     at = dict.fromkeys(stamps, 0)
 
     async def scene() -> list[tuple[str, int]]:
-        taking: Any = None
-        feed = KafkaSource(Settings.load(), Codec(), taking)
+        router: Any = None
+        feed = KafkaFeed(Settings.load(), Codec(), router)
         feed._held = {tp: deque() for tp in stamps}
 
         async def got(*_: Any, **__: Any) -> dict[TopicPartition, list[Any]]:

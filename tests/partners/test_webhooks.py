@@ -355,13 +355,13 @@ def test_a_consent_that_may_be_out_of_date_sends_nothing(tmp_path: Path) -> None
             async with at_work(made, partner("shop", url), processor) as (hooks, feed):
                 # Kafka is away: nobody can tell whether a consent was withdrawn meanwhile.
                 feed.fresh = lambda: None  # type: ignore[method-assign]
-                hooks.known.read_at -= 10
+                hooks.consents.read_at -= 10
                 feed.give([*consents("B0"), expired(1, "B0")])
                 await until(lambda: len(receiver.calls) == 1, "the processor's")
                 await asyncio.sleep(0.5)
                 assert len(receiver.calls) == 1
                 assert hooks.outbox.counts()["shop", "pending"][0] == 1
-                hooks.known.read_at = time.monotonic()
+                hooks.consents.read_at = time.monotonic()
                 await until(lambda: len(receiver.calls) == 2, "the other's, once consents are read again")
 
     played(play)

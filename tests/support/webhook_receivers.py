@@ -19,7 +19,7 @@ from schemas import events as ev
 from schemas.jsonlines import from_line
 from streams.partners.partner_registry import parse_partners
 from streams.settings import Settings
-from streams.webhooks.kafka_source import OutboxWriter
+from streams.webhooks.router import Router
 from streams.webhooks.service import Webhooks
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples.jsonl"
@@ -135,8 +135,8 @@ async def raw(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Await
 class Held:
     """A feed of events that a test holds. Takes what is given, a transaction each, and counts as read to the end."""
 
-    def __init__(self, taking: OutboxWriter) -> None:
-        self._taking = taking
+    def __init__(self, router: Router) -> None:
+        self._router = router
 
     async def __aenter__(self) -> Held:
         return self
@@ -145,12 +145,12 @@ class Held:
         pass
 
     def give(self, events: Iterable[ev.Event]) -> None:
-        with self._taking.outbox.transaction():
+        with self._router.outbox.transaction():
             for event in events:
-                self._taking.take(event)
+                self._router.take(event)
 
     def fresh(self) -> None:
-        self._taking.known.read_at = self._taking.known._clock()
+        self._router.consents.read_at = self._router.consents._clock()
 
     async def run(self) -> None:
         while True:
@@ -186,7 +186,7 @@ async def at_work(made: Settings, *partners: dict[str, Any]) -> AsyncIterator[tu
     from streams.shutdown import cancel_and_wait
 
     with Webhooks(made, roster_of(*partners)) as webhooks:
-        feed = Held(webhooks.taking)
+        feed = Held(webhooks.router)
         feed.fresh()
         task = asyncio.create_task(webhooks.run(feed))
         try:

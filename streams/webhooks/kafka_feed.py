@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -25,9 +25,8 @@ from streams.kafka.committed_reader import CommittedReader
 from streams.kafka.retry import retry_until_available
 from streams.kafka.topic_ids import TopicIds
 from streams.settings import Settings
-from streams.webhooks.consents import CONTEXT, Consents
-from streams.webhooks.metrics import QUEUED, SKIPPED
-from streams.webhooks.outbox import Outbox
+from streams.webhooks.consents import CONTEXT
+from streams.webhooks.metrics import SKIPPED
 from streams.webhooks.router import Router
 
 log: Any = structlog.get_logger(__name__)
@@ -40,32 +39,13 @@ _HELD, _TAKEN = 2_000, 500
 _LOOK = 1.0
 
 
-class OutboxWriter:
-    """Takes events into the outbox, whoever brings them."""
-
-    def __init__(
-        self, outbox: Outbox, known: Consents, queueing: Router, wall: Callable[[], float] = time.time
-    ) -> None:
-        self.outbox = outbox
-        self.known = known
-        self._queueing = queueing
-        self._wall = wall
-
-    def take(self, event: ev.Event) -> None:
-        """Take one event, within the transaction that notes its place."""
-        queued = self._queueing.take(event, int(self._wall() * 1000))
-        self.known.take(event)
-        if queued:
-            QUEUED.inc(queued)
-
-
-class KafkaSource:
+class KafkaFeed:
     """Follows the topics. Use as a context manager; `run` goes on for ever."""
 
-    def __init__(self, settings: Settings, codec: Codec, taking: OutboxWriter, *, skip_lost: bool = False) -> None:
+    def __init__(self, settings: Settings, codec: Codec, router: Router, *, skip_lost: bool = False) -> None:
         self._settings = settings
         self._codec = codec
-        self._taking = taking
+        self._router = router
         self._skip_lost = skip_lost
         self._context = CommittedReader(settings, fetch_bytes=_FETCH_BYTES)
         self._said = CommittedReader(settings, fetch_bytes=_FETCH_BYTES)
@@ -78,7 +58,7 @@ class KafkaSource:
         self._names = [settings.topics.prefix + topic for topic in (*CONTEXT, *SAID)]
         self._seen_at = float("-inf")
 
-    async def __aenter__(self) -> KafkaSource:
+    async def __aenter__(self) -> KafkaFeed:
         try:
             for reader in (self._context, self._said):
                 await retry_until_available(self._settings, "following offers", reader.start)
@@ -113,22 +93,22 @@ class KafkaSource:
         tps = await retry_until_available(settings, "looking for topics", partial(reader.partitions, names))
         reader.assign(tps)
         begins, ends = await retry_until_available(settings, "asking for offsets", partial(reader.offsets, tps))
-        known = self._taking.outbox.topic_ids()
+        known = self._router.outbox.topic_ids()
         now = await self._topic_ids()
         remade = {name for name in known.keys() & now.keys() if known[name] != now[name]}
         if not self._skip_lost:
             self._same(known, now)
-        places = {place: at for place, at in self._taking.outbox.places().items() if place[0] not in remade}
+        places = {place: at for place, at in self._router.outbox.places().items() if place[0] not in remade}
         late = topics == SAID and settings.webhooks.begin == "latest"
-        with self._taking.outbox.transaction():
+        with self._router.outbox.transaction():
             for tp in tps:
                 at = places.get((tp.topic, tp.partition))
                 if at is None:
                     at = ends[tp] if late and tp.topic not in remade else begins[tp]
-                    self._taking.outbox.set_place(tp.topic, tp.partition, at)
+                    self._router.outbox.set_place(tp.topic, tp.partition, at)
                 reader.seek(tp, self._checked(tp, at, begins[tp], ends[tp]))
             for name in {tp.topic for tp in tps} & now.keys():
-                self._taking.outbox.set_topic_id(name, now[name])
+                self._router.outbox.set_topic_id(name, now[name])
         return tps
 
     async def _topic_ids(self) -> dict[str, str]:
@@ -149,7 +129,7 @@ class KafkaSource:
         """See that what was fetched is of the same topics, where they were not looked at for a second."""
         if time.monotonic() - self._seen_at >= _LOOK:
             began = time.monotonic()
-            self._same(self._taking.outbox.topic_ids(), await self._topic_ids())
+            self._same(self._router.outbox.topic_ids(), await self._topic_ids())
             self._seen_at = began
 
     def _checked(self, tp: TopicPartition, at: int, begin: int, end: int) -> int:
@@ -169,14 +149,14 @@ class KafkaSource:
 
     async def _catch_up(self) -> None:
         """Read all that there is of consents and accounts by now."""
-        reader, settings, known = self._context, self._settings, self._taking.known
+        reader, settings = self._context, self._settings
         asked = time.monotonic()
         tps = list(reader.consumer.assignment())
         _, ends = await retry_until_available(settings, "asking for consents", partial(reader.offsets, tps))
         while await reader.is_behind(ends):
             for records in (await self._got(reader, most=_HELD)).values():
                 self._take(records)
-        known.read_at = asked
+        self._router.consents.read_at = asked
 
     async def _got(
         self, reader: CommittedReader, *tps: TopicPartition, most: int | None = None
@@ -231,14 +211,14 @@ class KafkaSource:
     def _take(self, records: Sequence[Any]) -> None:
         """Take records and the offsets behind them in one transaction."""
         places: dict[tuple[str, int], int] = {}
-        with self._taking.outbox.transaction():
+        with self._router.outbox.transaction():
             for record in records:
                 event = self._event(record)
                 if event is not None:
-                    self._taking.take(event)
+                    self._router.take(event)
                 places[record.topic, record.partition] = record.offset + 1
             for (topic, partition), offset in places.items():
-                self._taking.outbox.set_place(topic, partition, offset)
+                self._router.outbox.set_place(topic, partition, offset)
 
     def _event(self, record: Any) -> ev.Event | None:
         """Return the event of a record, None for one that is not for us or that nobody can read.

@@ -10,22 +10,23 @@ from schemas.codec import Codec
 from schemas.errors import InvalidEventError
 from streams.local.beside import ReadTables
 from streams.webhooks.consents import CONTEXT
-from streams.webhooks.kafka_source import SAID, OutboxWriter
+from streams.webhooks.kafka_feed import SAID
+from streams.webhooks.router import Router
 
 _CONTEXT, _SAID = ("local-context", 0), ("local-said", 0)
 _PAGE = 500
 _LOOK = 0.1
 
 
-class LocalSource:
+class LocalFeed:
     """Follows the log of a data directory, which is in one order. Use as a context manager."""
 
-    def __init__(self, folder: Path, taking: OutboxWriter) -> None:
+    def __init__(self, folder: Path, router: Router) -> None:
         self._log = ReadTables(folder)
         self._codec = Codec()
-        self._taking = taking
+        self._router = router
 
-    async def __aenter__(self) -> LocalSource:
+    async def __aenter__(self) -> LocalFeed:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -38,14 +39,14 @@ class LocalSource:
             # As on Kafka: all that there is of consents and accounts, then some of what was said.
             while self._page(_CONTEXT, tuple(CONTEXT)) == _PAGE:
                 await asyncio.sleep(0)
-            self._taking.known.read_at = asked
+            self._router.consents.read_at = asked
             if self._page(_SAID, SAID) < _PAGE:
                 await asyncio.sleep(_LOOK)
             await asyncio.sleep(0)
 
     def _page(self, place: tuple[str, int], topics: tuple[str, ...]) -> int:
         """Take the next records of topics; returns how many there were."""
-        outbox = self._taking.outbox
+        outbox = self._router.outbox
         at = outbox.places().get(place, 0)
         marks = ",".join("?" * len(topics))
         query = f"SELECT * FROM log WHERE position >= ? AND topic IN ({marks}) ORDER BY position LIMIT ?"  # nosec B608
@@ -64,4 +65,4 @@ class LocalSource:
             return
         wanted = CONTEXT.get(topic)
         if wanted is None or type(event) in wanted:
-            self._taking.take(event)
+            self._router.take(event)
