@@ -27,7 +27,7 @@ from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 from streams.settings import Settings
 from streams.views.projector import Projector
-from streams.views.shape import account_view
+from streams.views.view import account_view
 
 DAYS, LIVED, PART = 200, 400, 2_000
 

@@ -172,14 +172,14 @@ async def _redis(settings: Settings) -> str:
     from redis import Redis
     from redis.exceptions import NoPermissionError, RedisError
 
-    from streams.views.eviction import ASKED, evicts
+    from streams.views.keys import MEMORY, evicts
 
     def asked() -> tuple[int, str | None]:
         # A client that blocks closes its socket at once, where TLS in an event loop would outlive the loop.
         with Redis.from_url(**settings.redis.client_options()) as client:
             seconds: int = client.time()[0]
             try:
-                return seconds, evicts(client.info(ASKED))
+                return seconds, evicts(client.info(MEMORY))
             except NoPermissionError:
                 return seconds, None
 

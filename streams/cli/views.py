@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from streams.settings import Settings
-    from streams.views.reading import Views
+    from streams.views.view import Views
 
 T = TypeVar("T")
 AGENTS = {"account": "account", "borrower": "planner"}
@@ -124,9 +124,9 @@ def expiring_command(day: date, config: Path | None, as_json: bool) -> None:
 @json_option
 def acl_command(config: Path | None, as_json: bool) -> None:
     """Print what users of Redis need to write and to read views, as ACL SETUSER lines; set the passwords yourself."""
-    from streams.views.redis_acl import rules
+    from streams.views.keys import acl_rules
 
-    found = rules(settings_of(config).redis.prefix)
+    found = acl_rules(settings_of(config).redis.prefix)
     if as_json:
         say_json(found)
     else:
@@ -143,7 +143,7 @@ def _address(settings: Settings) -> str:
 
 def _read(config: Path | None, read: Callable[[Views], Awaitable[T]]) -> T:
     """Read views."""
-    from streams.views.reading import Views
+    from streams.views.view import Views
 
     return _with_redis(config, lambda settings, redis: read(Views(redis, settings.redis.prefix)))
 

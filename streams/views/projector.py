@@ -49,9 +49,8 @@ from streams.kafka.topic_ids import TopicIds
 from streams.security.sealed_rows import open_state
 from streams.security.vault import Vault
 from streams.settings import Settings
-from streams.views.eviction import ASKED, evicts
-from streams.views.keys import KINDS, Keys
-from streams.views.shape import View, account_view, borrower_view
+from streams.views.keys import KINDS, MEMORY, Keys, evicts
+from streams.views.view import View, account_view, borrower_view
 
 log: Any = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -124,7 +123,7 @@ class Projector:
     async def _see_whether_it_evicts(self) -> None:
         """Warn where Redis throws views away when it is full; a user that may not ask goes on without an answer."""
         try:
-            why = evicts(await self._patiently(lambda: self._redis.info(ASKED)))
+            why = evicts(await self._patiently(lambda: self._redis.info(MEMORY)))
         except FatalError:
             return
         VIEWS_EVICT.set(why is not None)

@@ -22,7 +22,7 @@ from schemas import events as ev
 from state.account import AccountState
 from state.policy import BadDebt, Delinquency
 from state.portfolio import Portfolio
-from streams.views.shape import account_shown, account_view, outstanding
+from streams.views.view import account_shown, account_view, outstanding
 from tests.support.account_events import AccountEvents, at
 from tests.support.agent_driver import AccountDriver
 from tests.support.policies import policy

@@ -42,10 +42,10 @@ from streams.kafka.publishing import publish
 from streams.kafka.topic_admin import apply_topics, topic_specs
 from streams.security.audit_chain import breaks
 from streams.settings import Settings
+from streams.views.keys import acl_rules
 from streams.views.projector import Projector
-from streams.views.reading import Views
 from streams.views.rebuilding import rebuild
-from streams.views.redis_acl import rules
+from streams.views.view import Views
 from tests.support.worker_cluster import WorkerCluster
 
 PASSWORD = "correct-horse"
@@ -366,7 +366,7 @@ def guarded_redis(folder: Path) -> Iterator[RedisServer]:
     """A redis-server by TLS alone, with the users that `reprieve views acl` names, and one who may do all."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not here, and this machine cannot install it")
-    users = [f"{user} on >{PASSWORD} {rule}" for user, rule in rules("v:").items()]
+    users = [f"{user} on >{PASSWORD} {rule}" for user, rule in acl_rules("v:").items()]
     users.append(f"root on >{PASSWORD} ~* &* +@all")
     given = Guarded(folder / "ca.pem", folder / "own.pem", folder / "own.key", users)
     with RedisServer(folder / "redis", guarded=given) as made:
@@ -414,7 +414,7 @@ def test_a_lender_runs_with_no_more_rights_than_each_role_has(
             async with AsyncRedis.from_url(**redis_options(guarded_redis, folder, "reader")) as redis:
                 account = next(e.account_id for e in events if isinstance(e, ev.AccountOpened))
                 reading = Views(redis, "v:")
-                await reading.highest("bad_debts:CNY")
+                await reading.worst("CNY")
                 await reading.at("expiring", 0, 10)
                 await reading.currencies()
                 return await reading.view("account", account)
@@ -469,7 +469,7 @@ def test_a_reader_of_views_may_ask_all_that_there_is_to_ask(folder: Path, guarde
             views = Views(redis, "v:")
             return [
                 await views.view("account", "nobody"),
-                await views.highest("bad_debts:XXX"),
+                await views.worst("XXX"),
                 await views.at("expiring", 0, 0),
                 bool(await views.currencies()),
             ]

@@ -41,9 +41,8 @@ from streams.settings import Settings
 from streams.shutdown import cancel_and_wait
 from streams.views.keys import KINDS, Keys
 from streams.views.projector import Projector
-from streams.views.reading import Views
 from streams.views.rebuilding import rebuild
-from streams.views.shape import account_view, borrower_view, outstanding
+from streams.views.view import Views, account_view, borrower_view, outstanding
 from tests.support import topics
 from tests.support.damaged_log import damaged
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster

@@ -23,7 +23,7 @@ from schemas.topics import TOPICS
 from simulator.runs import simulate
 from state.borrower import BorrowerState
 from streams.cli import cli
-from streams.views.shape import borrower_view
+from streams.views.view import borrower_view
 from tests.support.canaries import (
     COMMENT,
     INCOME,

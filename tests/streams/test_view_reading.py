@@ -14,8 +14,7 @@ from redis.asyncio import Redis
 from agents.account.view import Aging
 from deploy.local.redis import RedisServer
 from streams.views.keys import Keys
-from streams.views.reading import Views
-from streams.views.shape import account_shown, outstanding
+from streams.views.view import Views, account_shown, outstanding
 
 DAY = 739_800
 
