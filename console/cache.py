@@ -34,8 +34,9 @@ from streams.engine.stored_facts import read_fact
 from streams.folder_lock import lock_folder
 from streams.kafka.changelog_format import COMMIT_MARKER as READ
 from streams.kafka.changelog_format import FACT, META, QUARANTINE, STATE, packed_state, row_checksum
-from streams.local.store import NO_HEADERS, TABLES, atomically
+from streams.local.store import TABLES, atomically
 from streams.redaction import describe_error
+from streams.security.sealed_log import NO_HEADERS
 from streams.security.sealed_rows import SEALED, asked, scope_of
 from streams.security.vault import Vault, is_sealed, open_part
 from streams.state_rows import SEPARATOR

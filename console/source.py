@@ -17,10 +17,9 @@ from schemas import events as ev
 from schemas.errors import FatalError
 from state.policy import PolicyBook
 from streams.engine.policies import book_named, changes_in, first_files, stored_book
-from streams.local.beside import FILE
-from streams.local.letters import letters, send_again
+from streams.local.dead_letters import read_dead_letters, redrive
 from streams.local.runtime import LocalRuntime
-from streams.local.store import book_of
+from streams.local.store import FILE, book_of
 from streams.redaction import describe_error
 from streams.security.audit import Audit, FileAudit, file_records
 
@@ -174,9 +173,9 @@ class LocalSource:
     def redrive(self, ids: Collection[str], code: str | None) -> dict[str, int]:
         """Send dead letters in again and process them. Raises FatalError where another process has the directory."""
         with self._sending, LocalRuntime.open(self._folder, book_named(book_of(self._folder))) as runtime:
-            wanted = [x for x in letters(runtime) if x.letter.event_id in ids or x.letter.code == code]
+            wanted = [x for x in read_dead_letters(runtime) if x.letter.event_id in ids or x.letter.code == code]
             chosen = [x for x in wanted if not x.resolved]
-            refused = send_again(runtime, chosen)
+            refused = redrive(runtime, chosen)
         return {"sent": len(chosen), "before": len(wanted) - len(chosen), "refused": refused}
 
 

@@ -14,7 +14,7 @@ from schemas.errors import UsageError
 from streams.cli.cluster import asked, config_option, kafka_option, kafka_settings
 from streams.cli.common import data_option, json_option, opened, say_json
 from streams.engine.dead_letters import QUARANTINED, DeadLetterEntry, can_be_sent_again
-from streams.local.letters import letters, send_again
+from streams.local.dead_letters import read_dead_letters, redrive
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -86,11 +86,11 @@ def replay_letters_command(data: Path, kafka: bool, config: Path | None, code: s
         )
         return
     with opened(data) as runtime:
-        found = [x for x in letters(runtime) if wanted(x.letter)]
+        found = [x for x in read_dead_letters(runtime) if wanted(x.letter)]
         if not found:
             _none(code, name)
         chosen = [x for x in found if not x.resolved and can_be_sent_again(x.letter)]
-        refused = send_again(runtime, chosen)
+        refused = redrive(runtime, chosen)
     before = f", {len(found) - len(chosen)} had been before" if name and len(found) > len(chosen) else ""
     click.echo(f"{len(chosen)} sent in again{before}, {len(chosen) - refused} taken, {refused} refused anew", err=True)
     raise SystemExit(1 if refused else 0)
@@ -110,7 +110,7 @@ def _found(data: Path, settings: Settings | None) -> Iterator[list[DeadLetterEnt
     """Yield all dead letters of a data directory, or of Kafka where there are settings for it."""
     if settings is None:
         with opened(data) as runtime:
-            yield letters(runtime)
+            yield read_dead_letters(runtime)
         return
     from streams.kafka import dead_letters as on_kafka
     from streams.registry import codec_for

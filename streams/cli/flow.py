@@ -69,7 +69,7 @@ def publish_command(
             read += runtime.publish(events)
             if not no_run:
                 summary = runtime.run()
-                outputs, rejected = outputs + summary.said - summary.refused, rejected + summary.refused
+                outputs, rejected = outputs + summary.published - summary.refused, rejected + summary.refused
             bar.update(bar.task_ids[0], completed=read)
     click.echo(f"{read} events published, {outputs} outputs, {rejected} dead letters, {rejections}", err=True)
     if rejected:

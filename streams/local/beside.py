@@ -6,14 +6,12 @@ import sqlite3
 from pathlib import Path
 
 from schemas.errors import FatalError
-from streams.local.store import Tables, faults_of_data
+from streams.local.store import FILE, Tables, connected_to_read, faults_of_data
 from streams.security.key_check import KEY_CHECK
 from streams.security.key_file import FileKeys
 from streams.security.sealed_log import LogSeal
 from streams.security.vault import Vault
 from streams.security.vault_factory import local_keys
-
-FILE = "reprieve.db"
 
 
 class ReadTables(Tables):
@@ -29,7 +27,7 @@ class ReadTables(Tables):
                 f"There is no data in {folder}. Publish events into it first, or name another with --data."
             )
         with faults_of_data(path):
-            super().__init__(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+            super().__init__(connected_to_read(path))
         try:
             with faults_of_data(path):
                 self.meta("book")

@@ -12,8 +12,8 @@ from typing import Any
 from schemas import events as ev
 from state.policy import PolicyBook
 from streams import portfolio_metrics
-from streams.local.beside import FILE
 from streams.local.runtime import LocalRuntime
+from streams.local.store import FILE
 from streams.storage_faults import StorageError, room_for
 
 # Bytes that a disk that was full must take before it counts as one with room: a few messages and what comes of them.
@@ -59,13 +59,15 @@ class LocalSink:
     def _taken(self, events: Sequence[ev.Event]) -> None:
         assert self._runtime is not None
         try:
-            said = self._runtime.feed(events)
+            published = self._runtime.feed(events)
         except StorageError as error:
             self._failed = error
             raise
         self._failed = None
-        # As a worker counts what it has said.
-        portfolio_metrics.add_counts(Counter(count for event in said for count in portfolio_metrics.counts_of(event)))
+        # As a worker counts what it has published.
+        portfolio_metrics.add_counts(
+            Counter(count for event in published for count in portfolio_metrics.counts_of(event))
+        )
 
     async def _in_thread(self, act: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, act)

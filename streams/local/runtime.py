@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from schemas import events as ev
 from schemas.codec import Codec
-from schemas.errors import InvalidEventError
+from schemas.errors import FatalError, InvalidEventError
 from schemas.topics import TOPICS
 from state.policy import PolicyBook
 from streams.engine.agent_store import fewer_collections
@@ -27,13 +27,14 @@ from streams.engine.day_close import Action, Barriers, DayClose, Phase
 from streams.engine.output import TaskOutput
 from streams.engine.quarantine import LIMIT, AgentError, Held
 from streams.engine.task import StreamTask
-from streams.local.erasing import Erased, folded, note_erased, overwritten
-from streams.local.journal import Journal
-from streams.local.opening import owned, vault_in
-from streams.local.rewrapping import rewrap
-from streams.local.store import LogRecord, Row, Store, faults_of_data
-from streams.security.sealed_log import LogSeal
+from streams.local.erasure import Erased, note_erased, overwrite_erased, truncate_wal
+from streams.local.log_writer import LogWriter
+from streams.local.rewrap import rewrap
+from streams.local.store import Store, faults_of_data
+from streams.security.key_check import KEY_CHECK, check_keys
+from streams.security.sealed_log import LogRecord, LogSeal
 from streams.security.vault import Vault
+from streams.security.vault_factory import local_vault
 
 SOURCE = "reprieve.local"
 BATCH = 10_000
@@ -41,10 +42,10 @@ BATCH = 10_000
 
 @dataclass(slots=True)
 class Summary:
-    """What a run did: records read, events said, records refused."""
+    """What a run did: records read, events published, records refused."""
 
     read: int = 0
-    said: int = 0
+    published: int = 0
     refused: int = 0
 
 
@@ -70,8 +71,8 @@ class LocalRuntime:
         store.seal = LogSeal(vault)
         self._codec = Codec()
         self._batch = batch
-        owned(store, book)
-        folded(store)
+        _check_owner(store, book)
+        truncate_wal(store)
         self._task = StreamTask(
             0,
             1,
@@ -86,10 +87,11 @@ class LocalRuntime:
             quarantine_limit=quarantine_limit,
         )
         rewrap(store, self._codec, vault, [x.store for x in self._task.agent_tasks], self._task.quarantine)
-        self._journal = Journal(store, self._codec)
+        self._log = LogWriter(store, self._codec)
         self._done = int(store.meta("done") or 0)
-        self._said: list[ev.Event] = []
-        # Of what the batch published: how many records are appended to the log, and which go back into the task.
+        # Of what the batch published: the events, how many records are appended to the log, and which go back into the
+        # task.
+        self._published: list[ev.Event] = []
         self._appended = 0
         self._back: list[tuple[LogRecord, ev.Event]] = []
         # Borrowers of whom the batch erased what was personal.
@@ -107,7 +109,7 @@ class LocalRuntime:
         store = Store(folder)
         try:
             with faults_of_data(store.path):
-                vault = None if folder is None else vault_in(folder, store)
+                vault = None if folder is None else _open_vault(folder, store)
                 return cls(store, all_agents(), book, vault=vault, **options)
         except BaseException:
             store.close()
@@ -127,7 +129,7 @@ class LocalRuntime:
 
     def publish(self, events: Iterable[ev.Event]) -> int:
         """Append events to their topics, durably; returns how many."""
-        return self._journal.take_in(events)
+        return self._log.append_events(events)
 
     def publish_raw(
         self,
@@ -142,55 +144,58 @@ class LocalRuntime:
 
         replay_of: the id of the dead letter that this sends in again, noted in the same transaction.
         """
-        return self._journal.take_in_raw(topic, key, value, headers, timestamp, replay_of)
+        return self._log.append_raw(topic, key, value, headers, timestamp, replay_of)
 
     # -- processing
 
-    def run(self, progress: Callable[[Summary], None] | None = None) -> Summary:
-        """Process all that came in and is not processed yet. Raises FatalError where going on would be wrong."""
+    def run(self, published: Callable[[list[ev.Event]], None] | None = None) -> Summary:
+        """Process all that came in and is not processed yet. Raises FatalError where going on would be wrong.
+
+        published: called with what each batch published, once it is committed; nothing of it is kept.
+        """
         self._summary = Summary()
-        self._said = []
         with fewer_collections(), faults_of_data(self._store.path):
-            self._run(progress)
+            while records := self._store.inbound_after(self._done, self._batch):
+                if not self._attempt(records):
+                    continue
+                self._done = records[-1].position
+                truncate_wal(self._store)
+                if published is not None:
+                    published(self._published)
         return self._summary
 
-    def _run(self, progress: Callable[[Summary], None] | None) -> None:
-        while rows := self._store.inbound_after(self._done, self._batch):
-            published = len(self._said)
-            try:
-                with self._store.transaction():
-                    self._process(rows)
-                    overwritten(self._store, self._codec, self.vault, self._erased, rows[-1][0])
-                self._task.post_commit()
-            except BaseException as error:
-                self._journal.reload()
-                self._back.clear()
-                if not isinstance(error, AgentError):
-                    self._task.rollback(TaskOutput())
-                    raise
-                # The same batch again, with one more key in quarantine.
-                del self._said[published:]
-                self._task.rollback(TaskOutput(), error)
-                continue
-            finally:
-                self._erased = {}
-            self._done = rows[-1][0]
-            folded(self._store)
-            if progress is not None:
-                progress(self._summary)
+    def _attempt(self, records: Sequence[LogRecord]) -> bool:
+        """Process a batch and commit it; False where an agent failed: again then, with one more key in quarantine."""
+        self._published = []
+        try:
+            with self._store.transaction():
+                self._process(records)
+                overwrite_erased(self._store, self._codec, self.vault, self._erased, records[-1].position)
+            self._task.post_commit()
+        except BaseException as error:
+            self._log.reload()
+            self._back.clear()
+            if not isinstance(error, AgentError):
+                self._task.rollback(TaskOutput())
+                raise
+            self._task.rollback(TaskOutput(), error)
+            return False
+        finally:
+            self._erased = {}
+        return True
 
     def feed(self, events: Iterable[ev.Event]) -> list[ev.Event]:
-        """Publish events, process them, and return all that was said."""
+        """Publish events, process them, and return all that was published of them."""
         self.publish(events)
-        self.run()
-        return self._said
+        found: list[ev.Event] = []
+        self.run(found.extend)
+        return found
 
-    def _process(self, rows: Sequence[Row]) -> None:
+    def _process(self, records: Sequence[LogRecord]) -> None:
         task = self._task
         self._appended = 0
         waiting: list[tuple[str, LogRecord]] = []
-        for row in rows:
-            record = LogRecord(row)
+        for record in records:
             topic = TOPICS.get(record.topic)
             if topic is not None and topic.inbound and topic.name != "clock":
                 waiting.append((topic.name, record))
@@ -205,10 +210,10 @@ class LocalRuntime:
         self._decide(waiting)
         task.flush()
         task.prepare_commit()
-        self._journal.flush()
-        self._store.set_meta("done", str(rows[-1][0]))
-        self._summary.read += len(rows)
-        self._summary.said += len(task.output.records)
+        self._log.flush()
+        self._store.set_meta("done", str(records[-1].position))
+        self._summary.read += len(records)
+        self._summary.published += len(task.output.records)
         self._summary.refused += task.output.dead_lettered.total()
 
     def _decide(self, records: Sequence[tuple[str, LogRecord]]) -> None:
@@ -235,13 +240,13 @@ class LocalRuntime:
             self._appended += 1
             # Only a record that is sent on as it came has no event, and there is no other partition to send it to.
             assert record.event is not None
-            row = self._journal.publish(record, record.event)
-            self._said.append(record.event)
+            held = self._log.hold(record, record.event)
+            self._published.append(record.event)
             if self._task.takes(record.event):
-                self._back.append((LogRecord(row), record.event))
+                self._back.append((held, record.event))
         if output.erasures:
             for erasure in output.erasures:
-                note_erased(self._erased, erasure.cause, erasure.state, self._journal.position)
+                note_erased(self._erased, erasure.cause, erasure.state, self._log.position)
             output.erasures.clear()
 
     def _control(self, record: LogRecord) -> None:
@@ -291,8 +296,8 @@ class LocalRuntime:
 
     def outputs(self, topic: str, after: int = -1) -> Iterator[tuple[int, ev.Event]]:
         """Yield a topic's events with their offsets, behind an offset."""
-        for _, _, offset, _, value, *_ in self._store.of_topic(topic, after + 1):
-            yield offset, self._codec.decode(value or b"")
+        for record in self._store.of_topic(topic, after + 1):
+            yield record.offset, self._codec.decode(record.value or b"")
 
     @property
     def quarantined(self) -> dict[tuple[str, str], Held]:
@@ -344,3 +349,22 @@ def _unknown_topic(topic: str) -> InvalidEventError:
     """Return why a record is rejected that stands on a topic which nothing reads."""
     names = ", ".join(t.name for t in TOPICS.values() if t.inbound)
     return InvalidEventError("unknown_topic", f"Nothing reads the topic {topic}. Send to one of {names}.")
+
+
+def _check_owner(store: Store, book: PolicyBook) -> None:
+    """See that a directory is of a policy book. Raises FatalError where it is of another."""
+    owner = store.meta("book")
+    if owner is None:
+        store.set_meta("book", book.name)
+    elif owner != book.name:
+        raise FatalError(
+            f"The data directory was made under the policy {owner}, not {book.name}. Use --policy {owner}, "
+            "publish the change as an event (`reprieve policy change`), or replay its events into another directory."
+        )
+
+
+def _open_vault(folder: Path, store: Store) -> Vault:
+    """Return the vault of a data directory; one where nothing is sealed yet gets its master keys."""
+    vault = local_vault(folder, new=store.meta(KEY_CHECK) is None)
+    check_keys(store, vault)
+    return vault

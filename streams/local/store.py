@@ -15,13 +15,13 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import IO, TypeVar
 
-from msgspec import json, msgpack
+from msgspec import json
 
 from schemas.errors import FatalError
 from streams.engine.output import Record
 from streams.engine.stored_facts import waiting_day
 from streams.folder_lock import lock_folder
-from streams.security.sealed_log import LogSeal
+from streams.security.sealed_log import LogRecord, LogSeal
 from streams.state_rows import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.storage_faults import faults_of
 
@@ -50,33 +50,9 @@ CREATE TABLE IF NOT EXISTS replayed (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 T = TypeVar("T")
+FILE = "reprieve.db"
 # SQLite takes 32,766 parameters a statement; a look-up of pairs stays well below.
 LOOK_UP = 4_000
-
-NO_HEADERS = b"\x90"
-# position, topic, offset, key, value, headers, timestamp, inbound
-Row = tuple[int, str, int, bytes | None, bytes | None, bytes, int, int]
-
-
-def read_headers(data: bytes) -> list[tuple[str, bytes]]:
-    """Return the headers of a stored record."""
-    return [] if data == NO_HEADERS else msgpack.decode(data, type=list[tuple[str, bytes]])
-
-
-class LogRecord:
-    """A record that came in or was published, as the engine takes it. position: where it stands in the whole log."""
-
-    __slots__ = ("key", "offset", "packed_headers", "position", "timestamp", "topic", "value")
-    # There is one partition.
-    partition = 0
-
-    def __init__(self, row: Row) -> None:
-        self.position, self.topic, self.offset, self.key, self.value, self.packed_headers, self.timestamp, _ = row
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers; most records have none."""
-        return read_headers(self.packed_headers)
 
 
 @contextmanager
@@ -153,7 +129,7 @@ class Store(Tables):
         self._lock: IO[str] | None = None
         if folder is not None:
             self._lock = lock_folder(folder, "name another")
-        self.path = None if folder is None else folder / "reprieve.db"
+        self.path = None if folder is None else folder / FILE
         try:
             with faults_of_data(self.path):
                 self._open()
@@ -206,7 +182,7 @@ class Store(Tables):
 
     # -- log
 
-    def append(self, rows: Iterable[Row]) -> None:
+    def append(self, rows: Iterable[LogRecord]) -> None:
         """Append records to the log."""
         self.db.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
@@ -218,33 +194,35 @@ class Store(Tables):
         """Return the offset of each topic's next record."""
         return dict(self.db.execute('SELECT topic, MAX("offset") + 1 FROM log GROUP BY topic'))
 
-    def inbound_after(self, position: int, limit: int) -> list[Row]:
+    def inbound_after(self, position: int, limit: int) -> list[LogRecord]:
         """Return records that came in behind a position, in the order of arrival."""
         query = "SELECT * FROM log WHERE position > ? AND inbound = 1 ORDER BY position LIMIT ?"
         return [self.seal.opened(row) for row in self.db.execute(query, (position, limit))]
 
-    def record(self, position: int) -> Row:
+    def record(self, position: int) -> LogRecord:
         """Return one record of the log."""
-        return self.seal.opened(self.db.execute("SELECT * FROM log WHERE position = ?", (position,)).fetchone())
+        row = self.db.execute("SELECT * FROM log WHERE position = ?", (position,)).fetchone()
+        return self.seal.opened(row)
 
-    def of_topic(self, topic: str, offset: int = 0) -> Iterator[Row]:
+    def of_topic(self, topic: str, offset: int = 0) -> Iterator[LogRecord]:
         """Yield a topic's records from an offset on."""
         query = 'SELECT * FROM log WHERE topic = ? AND "offset" >= ? ORDER BY "offset"'
         for row in self.db.execute(query, (topic, offset)):
             yield self.seal.opened(row)
 
-    def beginning(self, mark: bytes) -> Iterator[Row]:
+    def beginning(self, mark: bytes) -> Iterator[LogRecord]:
         """Yield records of the log whose stored value begins with a mark, as they are stored."""
-        yield from self.db.execute("SELECT * FROM log WHERE substr(value, 1, ?) = ?", (len(mark), mark))
+        query = "SELECT * FROM log WHERE substr(value, 1, ?) = ?"
+        return (LogRecord(*row) for row in self.db.execute(query, (len(mark), mark)))
 
-    def overwrite(self, rows: Iterable[Row]) -> None:
+    def overwrite(self, rows: Iterable[LogRecord]) -> None:
         """Have rows of the log hold something else: what was personal in them is to go."""
         self.db.executemany(
             "UPDATE log SET key = ?4, value = ?5, headers = ?6 WHERE position = ?1 AND topic = ?2",
             (row[:6] for row in rows),
         )
 
-    def fold(self) -> bool:
+    def truncate_wal(self) -> bool:
         """Copy the write-ahead log back and empty it, so that nothing written over is left in it; says if it could."""
         return not self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
@@ -336,7 +314,7 @@ class Store(Tables):
     def parked(self, key: str) -> list[tuple[Record, int | None]]:
         """Return the records that wait for an account with their deadlines, by topic and offset."""
         rows = self.db.execute("SELECT position, deadline FROM parked WHERE key = ?", (key,)).fetchall()
-        found = [(LogRecord(self.record(position)), deadline) for position, deadline in rows]
+        found = [(self.record(position), deadline) for position, deadline in rows]
         return sorted(found, key=lambda pair: (pair[0].topic, pair[0].offset))
 
     def unpark(self, key: str) -> None:
@@ -363,12 +341,12 @@ class Store(Tables):
 
 def book_of(folder: Path) -> str | None:
     """Return the name of the policy book under which a data directory was made, None where it is new."""
-    path = folder / "reprieve.db"
+    path = folder / FILE
     if not path.exists():
         return None
     try:
-        with faults_of_data(path):
-            return _book_in(path)
+        with faults_of_data(path), closing(connected_to_read(path)) as db:
+            return Tables(db).meta("book")
     except sqlite3.DatabaseError as error:
         if "no such table" in str(error):
             # A process that was killed before its first transaction left it.
@@ -376,10 +354,9 @@ def book_of(folder: Path) -> str | None:
         raise FatalError(f"{path} is no data of Reprieve: {error}. Name another directory.") from error
 
 
-def _book_in(path: Path) -> str | None:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        row = db.execute("SELECT value FROM meta WHERE name = 'book'").fetchone()
-    return None if row is None else str(row[0])
+def connected_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads, beside the process that writes."""
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -54,7 +54,8 @@ class LocalFeed:
         if rows:
             with outbox.transaction():
                 for row in rows:
-                    self._take(row[1], self._log.seal.opened(row)[4])
+                    record = self._log.seal.opened(row)
+                    self._take(record.topic, record.value)
                 outbox.set_place(*place, rows[-1][0] + 1)
         return len(rows)
 

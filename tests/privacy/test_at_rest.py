@@ -25,7 +25,7 @@ from state.policy_packs.loader import default_book
 from streams.cli import cli
 from streams.cli.key_usage import BORROWERS, LETTERS, LOG, WORDS
 from streams.engine.agents import all_agents
-from streams.local.letters import letters, send_again
+from streams.local.dead_letters import read_dead_letters, redrive
 from streams.local.runtime import LocalRuntime
 from streams.local.store import Store
 from streams.security.dead_letters import open_dead_letter
@@ -139,7 +139,7 @@ def test_rows_of_an_earlier_release_are_sealed_when_rewritten(tmp_path: Path) ->
 
 @pytest.mark.parametrize("harm", ["missing", "another"])
 def test_without_master_keys_a_data_directory_stays_closed(runtime: LocalRuntime, tmp_path: Path, harm: str) -> None:
-    count = len(letters(runtime))
+    count = len(read_dead_letters(runtime))
     runtime.close()
     path = tmp_path / "data" / FILE
     kept_keys = path.read_bytes()
@@ -158,7 +158,7 @@ def test_without_master_keys_a_data_directory_stays_closed(runtime: LocalRuntime
     with LocalRuntime.open(tmp_path / "data", default_book()) as opened:
         # What came in before the keys were gone is decided on now.
         opened.run()
-        assert len(letters(opened)) == count
+        assert len(read_dead_letters(opened)) == count
 
 
 def test_an_erasure_leaves_no_data_and_no_data_key_in_any_file(runtime: LocalRuntime, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_an_erasure_leaves_no_data_and_no_data_key_in_any_file(runtime: LocalRun
     assert all(any(key in p.read_bytes() for p in folder.glob("reprieve.db*")) for key in keys.values())
     runtime.publish_raw("profiles", who.encode(), f"{NAME} {PHONE}".encode(), [("x", COMMENT.encode())])
     runtime.run()
-    letter = letters(runtime)[-1].letter
+    letter = read_dead_letters(runtime)[-1].letter
     assert open_dead_letter(letter, runtime.vault).value == f"{NAME} {PHONE}".encode()
 
     said = runtime.feed([erasure(who, last_day())])
@@ -184,7 +184,7 @@ def test_an_erasure_leaves_no_data_and_no_data_key_in_any_file(runtime: LocalRun
         for row in runtime._store.of_topic(topic):
             if row[3] == who.encode():
                 assert not seen(repr(row).encode() + (row[4] or b""), FORMS)
-    gone = next(x for x in letters(runtime) if x.letter.event_id == letter.event_id)
+    gone = next(x for x in read_dead_letters(runtime) if x.letter.event_id == letter.event_id)
     assert gone.resolved
     assert open_dead_letter(gone.letter, runtime.vault).value is None
 
@@ -203,14 +203,14 @@ def test_after_a_withdrawal_no_file_holds_what_was_reported(tmp_path: Path) -> N
     with LocalRuntime(store, all_agents(), default_book()) as clear:
         wrong = replace(report("B1", day, "wrong"), as_of=later)
         clear.feed([granted("B1", day), report("B1", day), wrong, granted("B2", day)])
-        assert [x.letter.code for x in letters(clear)] == ["out_of_range"]
+        assert [x.letter.code for x in read_dead_letters(clear)] == ["out_of_range"]
         assert set().union(*leaks(tmp_path, FORMS).values()) >= {f"{INCOME} as a varint", f"{WORK} in utf-8"}
         clear.feed([withdrawn("B1", day)])
         assert leaks(tmp_path, FORMS) == {}
         # What is sent again or comes in late is emptied as it comes, and what is refused of it too.
         clear.feed([report("B1", day), report("B1", day, "late"), replace(wrong, event_id="again")])
         assert leaks(tmp_path, FORMS) == {}
-        assert all(x.resolved for x in letters(clear) if x.letter.code == "out_of_range")
+        assert all(x.resolved for x in read_dead_letters(clear) if x.letter.code == "out_of_range")
         # What is reported later under a consent that is given anew stays.
         again = replace(granted("B1", later), event_id="anew")
         clear.feed([again, report("B1", later, "new")])
@@ -364,12 +364,12 @@ def test_a_dead_letter_is_sealed_and_sent_in_again_as_it_came(runtime: LocalRunt
     late = report("B-new", last_day(), "sound")
     runtime.publish_raw("profiles", b"somebody else", Codec().encode(late), [("ce_id", b"canary")])
     assert runtime.run().refused == 1
-    found = letters(runtime)[-1]
+    found = read_dead_letters(runtime)[-1]
     assert (found.letter.key, found.letter.value, found.letter.headers) == (None, None, {})
     assert "somebody else" not in found.letter.message
     whole = open_dead_letter(found.letter, runtime.vault)
     assert (whole.key, whole.value, whole.headers["ce_id"]) == (b"somebody else", Codec().encode(late), b"canary")
-    assert send_again(runtime, [found]) == 1
+    assert redrive(runtime, [found]) == 1
     assert leaks(tmp_path, shapes(["somebody else"])) == {}
 
 

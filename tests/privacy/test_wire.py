@@ -20,7 +20,7 @@ from schemas.errors import FatalError, InvalidEventError
 from schemas.jsonlines import to_line
 from state.policy_packs.loader import default_book
 from streams.cli import cli
-from streams.local.letters import letters
+from streams.local.dead_letters import read_dead_letters
 from streams.local.runtime import LocalRuntime
 from streams.security.field_encryption import FIELDS, FieldKeys, decrypt_fields, encrypt_fields, sealer
 from tests.support.canaries import answer, granted, report, seen, shapes
@@ -92,7 +92,7 @@ def test_publish_seals_and_decisions_are_those_of_open_events(tmp_path: Path) ->
         # Sealed for a key that was destroyed since: a dead letter, which can be sent in again.
         lost = encrypt_fields(report("B1", DAY, "lost"), "gone", PRIVATE.public_key())
         runtime.feed([lost])
-        assert [x.letter.code for x in letters(runtime)] == ["unknown_wire_key"]
+        assert [x.letter.code for x in read_dead_letters(runtime)] == ["unknown_wire_key"]
 
 
 def test_a_file_that_is_no_public_key_is_named(tmp_path: Path) -> None:

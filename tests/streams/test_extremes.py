@@ -14,7 +14,7 @@ from schemas import events as ev
 from state.account import AccountState
 from state.policy_packs.loader import default_book
 from state.storage import pack
-from streams.local.letters import letters, send_again
+from streams.local.dead_letters import read_dead_letters, redrive
 from streams.local.runtime import LocalRuntime
 
 START = date(2026, 1, 1)
@@ -110,7 +110,7 @@ def runtime() -> Iterator[LocalRuntime]:
 
 
 def refused(runtime: LocalRuntime) -> list[tuple[str, str | None]]:
-    return [(x.letter.code, x.letter.field) for x in letters(runtime)]
+    return [(x.letter.code, x.letter.field) for x in read_dead_letters(runtime)]
 
 
 def account(runtime: LocalRuntime) -> AccountState:
@@ -363,7 +363,7 @@ def test_no_account_grows_too_large_to_be_stored(runtime: LocalRuntime) -> None:
     assert len(pack(account(runtime))) < 8 * 2**20
     # Once the day is closed there is room, and what was refused can be sent again.
     runtime.feed([closed(after(1))])
-    assert send_again(runtime, letters(runtime)) == 0
+    assert redrive(runtime, read_dead_letters(runtime)) == 0
     runtime.feed([closed(after(2))])
     assert account(runtime).received == MAX_ENTRIES + 100
 

@@ -11,7 +11,7 @@ import pytest
 from schemas import events as ev
 from state.account import AccountState
 from state.policy_packs.loader import default_book
-from streams.local.letters import letters
+from streams.local.dead_letters import read_dead_letters
 from streams.local.runtime import LocalRuntime
 from tests.support.earlier_release import EarlierRelease, continued
 
@@ -53,7 +53,7 @@ def test_a_directory_of_an_earlier_release_goes_on_where_it_was(old: EarlierRele
     done, closed, parked = old.stored()
     assert (closed, parked) == ("2026-04-29", 2)
     with LocalRuntime.open(None, default_book()) as whole, LocalRuntime.open(old.data, default_book()) as runtime:
-        assert [x.letter.code for x in letters(runtime)] == ["unreadable"]
+        assert [x.letter.code for x in read_dead_letters(runtime)] == ["unreadable"]
         whole.feed(old.history[: old.cut])
         # Rules have changed since: of these accounts they make the same.
         same = [key for key in runtime.keys("account") if account(runtime, key) == account(whole, key)]
@@ -71,7 +71,7 @@ def test_a_directory_of_an_earlier_release_goes_on_where_it_was(old: EarlierRele
         # The account that was opened late has the payment that waited for it; the other one was waited for in vain.
         paid = [event for _, event in runtime.history("account", "LATE-1") if isinstance(event, ev.PaymentReceived)]
         assert [event.payment_id for event in paid] == ["EARLY-1"]
-        assert [x.letter.code for x in letters(runtime)] == ["unreadable", "unknown_account"]
+        assert [x.letter.code for x in read_dead_letters(runtime)] == ["unreadable", "unknown_account"]
     assert old.stored()[0] > done
     assert old.stored()[2] == 0
 

@@ -19,7 +19,7 @@ from schemas.jsonlines import to_line
 from state.policy_packs.loader import default_book
 from streams.cli import COMMANDS, cli
 from streams.folder_lock import lock_folder
-from streams.local.letters import letters, send_again
+from streams.local.dead_letters import read_dead_letters, redrive
 from streams.local.runtime import LocalRuntime
 from streams.security.dead_letters import open_dead_letter
 
@@ -88,7 +88,7 @@ def runtime(tmp_path: Path) -> Iterator[LocalRuntime]:
 
 
 def refused(runtime: LocalRuntime) -> list[ev.DeadLetter]:
-    return [open_dead_letter(x.letter, runtime.vault) for x in letters(runtime)]
+    return [open_dead_letter(x.letter, runtime.vault) for x in read_dead_letters(runtime)]
 
 
 GOOD = Codec().encode(paid(1))
@@ -158,8 +158,8 @@ def test_events_of_an_unopened_account_become_dead_letters(runtime: LocalRuntime
 
     # Once the account is there, what was refused is sent in again and counts.
     runtime.feed([opened()])
-    assert send_again(runtime, letters(runtime)) == 0
-    assert [x.resolved for x in letters(runtime)] == [True]
+    assert redrive(runtime, read_dead_letters(runtime)) == 0
+    assert [x.resolved for x in read_dead_letters(runtime)] == [True]
     runtime.feed([closed(wait + 2)])
     assert runtime.state("account", "A1").received == 10_000  # type: ignore[union-attr]
 
@@ -304,7 +304,7 @@ def test_a_letter_that_there_is_not_is_named_and_no_success(tmp_path: Path) -> N
     with LocalRuntime.open(tmp_path, default_book()) as runtime:
         runtime.publish_raw("payments", b"A1", b"nonsense")
         runtime.run()
-        (letter,) = letters(runtime)
+        (letter,) = read_dead_letters(runtime)
 
     def replayed(*arguments: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "streams.cli", "dead-letters", "replay", "--data", str(tmp_path), *arguments]

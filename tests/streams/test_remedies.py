@@ -20,7 +20,7 @@ from state.account import AccountState
 from state.borrower import BorrowerState
 from state.policy import BadDebt, PolicyBook
 from state.policy_packs.loader import default_book, files_of
-from streams.local.letters import letters, send_again
+from streams.local.dead_letters import read_dead_letters, redrive
 from streams.local.runtime import LocalRuntime
 from tests.support.account_events import AccountEvents, at
 from tests.support.file_registry import FileRegistry
@@ -55,7 +55,7 @@ class Scene:
 
     def refused(self) -> list[ev.DeadLetter]:
         """Return the dead letters since this was last asked."""
-        found = [x.letter for x in letters(self.runtime)][self._seen :]
+        found = [x.letter for x in read_dead_letters(self.runtime)][self._seen :]
         self._seen += len(found)
         return found
 
@@ -64,7 +64,7 @@ class Scene:
 
     def replay(self) -> None:
         """Send the dead letters in again that were not yet."""
-        send_again(self.runtime, [x for x in letters(self.runtime) if not x.resolved])
+        redrive(self.runtime, [x for x in read_dead_letters(self.runtime) if not x.resolved])
 
     def account(self) -> AccountState:
         state = self.runtime.state("account", "A1")
@@ -216,7 +216,7 @@ def as_json(s: Scene) -> None:
 
 def published(s: Scene) -> None:
     """Put what the letter holds on a line of a file, and publish that."""
-    (letter,) = [x.letter for x in letters(s.runtime)]
+    (letter,) = [x.letter for x in read_dead_letters(s.runtime)]
     s.feed(from_line(letter.value or b""))
 
 

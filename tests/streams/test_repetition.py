@@ -108,6 +108,16 @@ class Outcome:
         assert self.facts == other.facts
 
 
+def test_a_run_hands_on_what_each_batch_published() -> None:
+    events, parts = history(SEEDS[0])[:2_000], list[list[ev.Event]]()
+    with LocalRuntime.open(None, default_book(), batch=100) as runtime:
+        runtime.publish(events)
+        summary = runtime.run(parts.append)
+    assert [event for part in parts for event in part] == Outcome([events]).said
+    assert len(parts) == -(-len(events) // 100)
+    assert summary.published == sum(map(len, parts))
+
+
 def _again(draw: st.DrawFn, event: ev.Event, contradictions: bool) -> ev.Event:
     if isinstance(event, BY_EVENT_ID):
         return event

@@ -26,7 +26,7 @@ from schemas.topics import TOPIC_OF, key_of
 from simulator.runs import simulate
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
-from streams.local.store import read_headers
+from streams.security.sealed_log import read_headers
 from streams.settings import Settings
 from streams.traceparent import parsed, trace_ids, traceparent_of
 from streams.tracing import Tracing

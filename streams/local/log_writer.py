@@ -10,16 +10,17 @@ from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import PERSONAL_TOPICS, TOPIC_OF, key_of
 from streams.engine.output import OutputRecord
-from streams.local.store import NO_HEADERS, Row, Store, faults_of_data
+from streams.local.store import Store, faults_of_data
+from streams.security.sealed_log import NO_HEADERS, LogRecord
 
 
-class Journal:
-    """Appends records: what comes in at once and durably, what is said with the batch that said it."""
+class LogWriter:
+    """Appends records: what comes in at once and durably, what is published with its batch."""
 
     def __init__(self, store: Store, codec: Codec) -> None:
         self._store = store
         self._codec = codec
-        self._held: list[Row] = []
+        self._held: list[LogRecord] = []
         self.reload()
 
     def reload(self) -> None:
@@ -29,12 +30,12 @@ class Journal:
         self._offsets = self._store.next_offsets()
         self._held = []
 
-    def take_in(self, events: Iterable[ev.Event]) -> int:
+    def append_events(self, events: Iterable[ev.Event]) -> int:
         """Append events to their topics, durably; returns how many."""
         seal, rows = self._store.seal, (self._of_event(event, NO_HEADERS, inbound=True) for event in events)
-        return self._append([seal.sealed(row) if row[1] in PERSONAL_TOPICS else row for row in rows])
+        return self._append([seal.sealed(row) if row.topic in PERSONAL_TOPICS else row for row in rows])
 
-    def take_in_raw(
+    def append_raw(
         self,
         topic: str,
         key: bytes | None,
@@ -47,9 +48,9 @@ class Journal:
         row = self._row(topic, key, value, msgpack.encode(list(headers)), timestamp, inbound=True)
         # Nobody knows what is in bare bytes.
         self._append([self._store.seal.sealed(row)], replay_of)
-        return row[2]
+        return row.offset
 
-    def publish(self, output: OutputRecord, event: ev.Event) -> Row:
+    def hold(self, output: OutputRecord, event: ev.Event) -> LogRecord:
         """Hold a record that was published for the end of the batch."""
         at, headers = int(event.occurred_at.timestamp() * 1000), msgpack.encode(output.headers)
         # A record for every partition, as those of the learner, has no key.
@@ -62,7 +63,7 @@ class Journal:
         self._store.append(self._held)
         self._held = []
 
-    def _append(self, rows: Sequence[Row], replay_of: str | None = None) -> int:
+    def _append(self, rows: Sequence[LogRecord], replay_of: str | None = None) -> int:
         try:
             with faults_of_data(self._store.path), self._store.transaction():
                 self._store.append(rows)
@@ -73,7 +74,7 @@ class Journal:
             raise
         return len(rows)
 
-    def _of_event(self, event: ev.Event, headers: bytes, *, inbound: bool) -> Row:
+    def _of_event(self, event: ev.Event, headers: bytes, *, inbound: bool) -> LogRecord:
         key = key_of(event)
         return self._row(
             TOPIC_OF[type(event)].name,
@@ -86,7 +87,7 @@ class Journal:
 
     def _row(
         self, topic: str, key: bytes | None, value: bytes | None, headers: bytes, timestamp: int, *, inbound: bool
-    ) -> Row:
+    ) -> LogRecord:
         position, offset = self.position, self._offsets.get(topic, 0)
         self.position, self._offsets[topic] = position + 1, offset + 1
-        return (position, topic, offset, key, value, headers, timestamp, int(inbound))
+        return LogRecord(position, topic, offset, key, value, headers, timestamp, int(inbound))

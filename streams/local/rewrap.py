@@ -9,10 +9,10 @@ from schemas import events as ev
 from schemas.codec import Codec
 from streams.engine.agent_store import AgentStateStore
 from streams.engine.quarantine import Quarantine
-from streams.local.store import Row, Store
+from streams.local.store import Store
 from streams.security.dead_letters import rewrap_dead_letter
 from streams.security.key_check import mark_rewrapped, needs_rewrap
-from streams.security.sealed_log import MARK
+from streams.security.sealed_log import MARK, LogRecord
 from streams.security.vault import Vault
 
 _PAGE = 5_000
@@ -37,9 +37,8 @@ def rewrap(
         mark_rewrapped(store, vault)
 
 
-def _letters(store: Store, codec: Codec, vault: Vault) -> Iterator[Row]:
-    for position, topic, offset, key, value, headers, timestamp, inbound in store.of_topic("dead-letters"):
-        letter = codec.decode(value or b"")
+def _letters(store: Store, codec: Codec, vault: Vault) -> Iterator[LogRecord]:
+    for record in store.of_topic("dead-letters"):
+        letter = codec.decode(record.value or b"")
         if isinstance(letter, ev.DeadLetter) and letter.sealed is not None:
-            again = codec.encode(rewrap_dead_letter(letter, vault))
-            yield (position, topic, offset, key, again, headers, timestamp, inbound)
+            yield record._replace(value=codec.encode(rewrap_dead_letter(letter, vault)))

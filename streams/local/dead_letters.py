@@ -10,14 +10,14 @@ from streams.local.runtime import LocalRuntime
 from streams.security.dead_letters import open_dead_letter
 
 
-def letters(runtime: LocalRuntime) -> list[DeadLetterEntry]:
+def read_dead_letters(runtime: LocalRuntime) -> list[DeadLetterEntry]:
     """Return all dead letters, oldest first."""
     found = [event for _, event in runtime.outputs("dead-letters") if isinstance(event, ev.DeadLetter)]
     again = runtime.replayed()
     return [DeadLetterEntry(x, x.event_id in again) for x in found]
 
 
-def send_again(runtime: LocalRuntime, chosen: Sequence[DeadLetterEntry]) -> int:
+def redrive(runtime: LocalRuntime, chosen: Sequence[DeadLetterEntry]) -> int:
     """Send the originals of dead letters in again and process them; returns how many were refused anew.
 
     That a letter was sent is noted in the transaction that appends its original: a crash sends none twice.

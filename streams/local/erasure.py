@@ -13,11 +13,12 @@ from schemas.codec import Codec
 from schemas.errors import InvalidEventError
 from schemas.topics import PERSONAL_TOPICS
 from state.borrower import BorrowerState
-from streams.local.store import NO_HEADERS, Row, Store
+from streams.local.store import Store
 from streams.security.dead_letters import open_dead_letter
+from streams.security.sealed_log import NO_HEADERS, LogRecord
 from streams.security.vault import Vault
 
-_TO_FOLD = "to_fold"
+_TRUNCATE = "to_fold"
 
 
 class Erased(Struct, frozen=True):
@@ -38,7 +39,9 @@ def note_erased(noted: dict[str, Erased], event: ev.Event, state: BorrowerState,
     noted[key] = Erased(state, position if isinstance(event, ev.ErasureRequested) else before)
 
 
-def overwritten(store: Store, codec: Codec, vault: Vault | None, borrowers: Mapping[str, Erased], done: int) -> None:
+def overwrite_erased(
+    store: Store, codec: Codec, vault: Vault | None, borrowers: Mapping[str, Erased], done: int
+) -> None:
     """Empty what the log has of borrowers who were erased or withdrew a consent, and what was refused of it.
 
     done: the position of the last record that was processed; what came in behind it has yet to be read.
@@ -50,48 +53,50 @@ def overwritten(store: Store, codec: Codec, vault: Vault | None, borrowers: Mapp
         for topic in sorted(PERSONAL_TOPICS | {"offers", "decisions"}):
             store.overwrite(list(_emptied(store, codec, topic, keys, done)))
         store.overwrite(list(_letters(store, codec, vault, keys)))
-        store.set_meta(_TO_FOLD, "yes")
+        store.set_meta(_TRUNCATE, "yes")
 
 
-def folded(store: Store) -> None:
+def truncate_wal(store: Store) -> None:
     """Empty the write-ahead log of what was written over; while somebody reads, it is for the next batch to do."""
-    if store.meta(_TO_FOLD) and store.fold():
-        store.set_meta(_TO_FOLD, "")
+    if store.meta(_TRUNCATE) and store.truncate_wal():
+        store.set_meta(_TRUNCATE, "")
 
 
-def _emptied(store: Store, codec: Codec, topic: str, keys: Mapping[bytes, Erased], done: int) -> Iterator[Row]:
-    for position, _, offset, key, value, headers, timestamp, inbound in store.of_topic(topic):
-        erased = None if key is None else keys.get(key)
-        if erased is None or position >= (done + 1 if inbound else erased.before):
+def _emptied(store: Store, codec: Codec, topic: str, keys: Mapping[bytes, Erased], done: int) -> Iterator[LogRecord]:
+    for record in store.of_topic(topic):
+        erased = None if record.key is None else keys.get(record.key)
+        if erased is None or record.position >= (done + 1 if record.inbound else erased.before):
             continue
         try:
-            event = codec.decode(value or b"")
+            event = codec.decode(record.value or b"")
         except InvalidEventError:
             if not erased.state.erased:
                 continue
             left: bytes | None = None
         else:
-            left_event = emptied(event, erased.state) if inbound else scrubbed(event)
+            left_event = emptied(event, erased.state) if record.inbound else scrubbed(event)
             if left_event is event:
                 continue
             left = codec.encode(left_event)
-        kept = NO_HEADERS if inbound else headers
-        if left != value or headers != kept:
-            yield (position, topic, offset, key, left, kept, timestamp, inbound)
+        kept = record._replace(value=left, packed_headers=NO_HEADERS if record.inbound else record.packed_headers)
+        if kept != record:
+            yield kept
 
 
-def _letters(store: Store, codec: Codec, vault: Vault | None, keys: Mapping[bytes, Erased]) -> Iterator[Row]:
-    for position, topic, offset, _, value, headers, timestamp, inbound in store.of_topic("dead-letters"):
-        letter = codec.decode(value or b"")
+def _letters(store: Store, codec: Codec, vault: Vault | None, keys: Mapping[bytes, Erased]) -> Iterator[LogRecord]:
+    for record in store.of_topic("dead-letters"):
+        letter = codec.decode(record.value or b"")
         if isinstance(letter, ev.DeadLetter) and letter.topic in PERSONAL_TOPICS:
             whole = open_dead_letter(letter, vault)
             erased = keys.get(whole.key or b"")
-            if erased is None or (position >= erased.before and not _reports_withdrawn(whole, codec, erased.state)):
+            if erased is None or (
+                record.position >= erased.before and not _reports_withdrawn(whole, codec, erased.state)
+            ):
                 continue
             # There is nothing left to send in again.
             store.mark_replayed(letter.event_id)
             left = codec.encode(replace(letter, key=None, value=None, headers={}, sealed=None))
-            yield (position, topic, offset, None, left, headers, timestamp, inbound)
+            yield record._replace(key=None, value=left)
 
 
 def _reports_withdrawn(letter: ev.DeadLetter, codec: Codec, state: BorrowerState) -> bool:
