@@ -37,7 +37,7 @@ from streams.kafka.changelog_format import FACT, META, QUARANTINE, STATE, packed
 from streams.local.store import TABLES, atomically
 from streams.redaction import describe_error
 from streams.security.sealed_log import NO_HEADERS
-from streams.security.sealed_rows import SEALED, asked, scope_of
+from streams.security.sealed_rows import SEALED, require_vault, scope_of
 from streams.security.vault import Vault, is_sealed, open_part
 from streams.state_rows import SEPARATOR
 from streams.storage_faults import Cause, StorageError, fault_of, faults_of, is_marked, mark_damaged
@@ -299,7 +299,7 @@ class Cache:
             if agent in SEALED and is_sealed(value):
                 if state is None:
                     return
-                key = asked(self._vault, agent, name).key_of(state, scope_of(agent, name.split(SEPARATOR)[0]))
+                key = require_vault(self._vault, agent, name).key_of(state, scope_of(agent, name.split(SEPARATOR)[0]))
                 try:
                     value = open_part(value, scope_of(agent, name), key)
                 except FatalError:

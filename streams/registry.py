@@ -87,7 +87,7 @@ class ConfluentRegistry:
         """
         if self._missing.get(schema_id, -math.inf) < self._clock():
             with suppress(_NotFoundError):
-                return self._asked(lambda: self._read(self._client.get_schema(schema_id), schema_id))
+                return self._request(lambda: self._read(self._client.get_schema(schema_id), schema_id))
             self._missing[schema_id] = self._clock() + _MISSING_SECONDS
         raise InvalidEventError(
             "unknown_schema",
@@ -117,7 +117,7 @@ class ConfluentRegistry:
         if self._register:
             return self.register(subject, schema)
         try:
-            return self._asked(lambda: _id(self._client.lookup_schema(subject, _avro(schema)).schema_id))
+            return self._request(lambda: _id(self._client.lookup_schema(subject, _avro(schema)).schema_id))
         except _NotFoundError as error:
             raise FatalError(
                 f"The registry at {self.url} has no such schema under the subject {subject}. Run `reprieve schemas "
@@ -127,7 +127,7 @@ class ConfluentRegistry:
     def register(self, subject: str, schema: str) -> int:
         """Register a schema under a subject; one that is there keeps its id. Raises FatalError where it is refused."""
         try:
-            return self._asked(lambda: _id(self._client.register_schema(subject, _avro(schema))), fits=True)
+            return self._request(lambda: _id(self._client.register_schema(subject, _avro(schema))), fits=True)
         except _IncompatibleError as error:
             raise FatalError(
                 f"The registry at {self.url} refuses the schema under {subject}: {error}. Another release has "
@@ -143,7 +143,7 @@ class ConfluentRegistry:
         """Close its connections."""
         self._client.close()
 
-    def _asked(self, ask: Callable[[], T], *, fits: bool = False) -> T:
+    def _request(self, ask: Callable[[], T], *, fits: bool = False) -> T:
         """Return an answer, noting of what kind it was. fits: whether it may say that a schema does not fit."""
         try:
             found = ask()

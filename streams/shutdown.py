@@ -114,14 +114,14 @@ def finish_undisturbed() -> None:
 
 def note_signal(number: int) -> None:
     """Note that a signal told the process to end."""
-    _told.append(number)
+    _signals.append(number)
 
 
 def was_terminated() -> bool:
     """Say whether SIGTERM told the process to end."""
-    return signal.SIGTERM in _told
+    return signal.SIGTERM in _signals
 
 
-_told: list[int] = []
+_signals: list[int] = []
 _timers: list[threading.Timer] = []
 _over: ContextVar[asyncio.Event] = ContextVar("over")

@@ -68,7 +68,7 @@ _BY_SQLITE = {
     sqlite3.SQLITE_NOTADB: Cause.DAMAGED,
 }
 # Those of which SQLite does not say why: the operating system is asked once more.
-_ASKED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM)
+_PROBED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM)
 # Files that SQLite has open for a database: itself, the write-ahead log and its index; and one for room.
 _FILES = 4
 # Bytes that are written to see whether there is room.
@@ -108,7 +108,7 @@ def faults_of(path: Path, damaged: str, otherwise: str) -> Iterator[None]:
 
 def room_for(path: Path, size: int = _ROOM) -> bool:
     """Say whether the file at a path, and others beside it, can be opened and written now, with so many bytes."""
-    return _asked(path, size) is None
+    return _probe(path, size) is None
 
 
 def mark_damaged(path: Path) -> None:
@@ -143,11 +143,11 @@ def _of_system(error: BaseException, path: Path) -> Cause:
 
 def _of_sqlite(error: sqlite3.Error, path: Path) -> Cause:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    asked = _asked(path) if code in _ASKED else None
-    return asked or _BY_SQLITE.get(code, Cause.UNKNOWN)
+    found = _probe(path) if code in _PROBED else None
+    return found or _BY_SQLITE.get(code, Cause.UNKNOWN)
 
 
-def _asked(path: Path, size: int = _ROOM) -> Cause | None:
+def _probe(path: Path, size: int = _ROOM) -> Cause | None:
     """Return what the operating system says when a database's file, and new ones beside it, are opened and written."""
     try:
         with ExitStack() as stack:

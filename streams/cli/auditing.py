@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas import events as ev
-from streams.cli.cluster import asked, config_option, kafka_option, settings_of
+from streams.cli.cluster import config_option, kafka_option, run_on_kafka, settings_of
 from streams.cli.common import Unreadable, data_option, json_option, opened, say_json
 from streams.security.audit import PURPOSES, file_records, operator
 from streams.security.audit_chain import Head, breaks, heads
@@ -90,7 +90,7 @@ def _records(data: Path, kafka: bool, config: Path | None) -> Iterable[ev.Event]
             found = consume(settings, codec_for(settings), ["audit"], follow=False, skip=unreadable.skip)
             return [event async for event in found]
 
-        records = asked(run(), settings)
+        records = run_on_kafka(run(), settings)
         unreadable.exit_code()
         return records
     with opened(data) as runtime:

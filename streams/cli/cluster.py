@@ -48,7 +48,7 @@ def kafka_settings(kafka: bool, config: Path | None) -> Settings | None:
     return settings_of(config) if kafka else None
 
 
-def asked(question: Coroutine[Any, Any, T], settings: Settings, *, graceful: bool = False) -> T:
+def run_on_kafka(work: Coroutine[Any, Any, T], settings: Settings, *, graceful: bool = False) -> T:
     """Run something that asks Kafka. Raises FatalError with a sentence where the broker does not answer.
 
     graceful: as of `run_until_signal`.
@@ -59,7 +59,7 @@ def asked(question: Coroutine[Any, Any, T], settings: Settings, *, graceful: boo
     from streams.kafka.retry import permanent_error
 
     try:
-        return run_until_signal(question, graceful=graceful)
+        return run_until_signal(work, graceful=graceful)
     except FORBIDDEN as error:
         raise FatalError(
             f"Kafka does not let this user do that: {type(error).__name__} {error}. `reprieve topics acl` prints the "

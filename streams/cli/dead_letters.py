@@ -11,7 +11,7 @@ import click
 
 from schemas import events as ev
 from schemas.errors import UsageError
-from streams.cli.cluster import asked, config_option, kafka_option, kafka_settings
+from streams.cli.cluster import config_option, kafka_option, kafka_settings, run_on_kafka
 from streams.cli.common import data_option, json_option, opened, say_json
 from streams.engine.dead_letters import QUARANTINED, DeadLetterEntry, can_be_sent_again
 from streams.local.dead_letters import read_dead_letters, redrive
@@ -78,7 +78,7 @@ def replay_letters_command(data: Path, kafka: bool, config: Path | None, code: s
         from streams.security.vault_factory import vault_of
 
         vault = vault_of(settings.privacy)
-        sent = asked(on_kafka.redrive(settings, codec_for(settings), vault, wanted), settings)
+        sent = run_on_kafka(on_kafka.redrive(settings, codec_for(settings), vault, wanted), settings)
         if not sent.sent and not sent.before:
             _none(code, name)
         click.echo(
@@ -118,4 +118,4 @@ def _found(data: Path, settings: Settings | None) -> Iterator[list[DeadLetterEnt
     async def read() -> list[DeadLetterEntry]:
         return [x async for x in on_kafka.read_dead_letters(settings, codec_for(settings))]
 
-    yield asked(read(), settings)
+    yield run_on_kafka(read(), settings)

@@ -9,7 +9,7 @@ import click
 from msgspec import to_builtins
 
 from schemas.errors import FatalError
-from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.cluster import config_option, run_on_kafka, settings_of
 from streams.cli.common import json_option, say_json
 
 
@@ -27,10 +27,10 @@ def show_command(config: Path | None, as_json: bool) -> None:
     from streams.kafka.deployment import recorded_deployment
 
     settings = settings_of(config)
-    known = asked(recorded_deployment(settings), settings)
+    known = run_on_kafka(recorded_deployment(settings), settings)
     if known is None:
         raise FatalError("Nothing is recorded yet: a worker does so when it starts.")
-    found = asked(disagreements(settings), settings)
+    found = run_on_kafka(disagreements(settings), settings)
     if as_json:
         data: dict[str, Any] = to_builtins(known)
         say_json(data | {"differs": found})
@@ -59,5 +59,5 @@ def adopt_command(config: Path | None, replaces: tuple[str, ...]) -> None:
     from streams.kafka.adoption import adopt
 
     settings = settings_of(config)
-    for line in asked(adopt(settings, replaces), settings) or ["Everything is as recorded."]:
+    for line in run_on_kafka(adopt(settings, replaces), settings) or ["Everything is as recorded."]:
         click.echo(line)

@@ -35,7 +35,7 @@ _SKEW = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """What was found of one part. `message`: how it is, and what to do where it is bad."""
 
     part: str
@@ -57,7 +57,7 @@ def doctor_command(config: Path | None, as_json: bool) -> None:
     sys.exit(1 if any(finding.verdict == "bad" for finding in found) else 0)
 
 
-async def examined(settings: Settings) -> list[Finding]:
+async def examined(settings: Settings) -> list[Diagnosis]:
     """Look at everything, one behind the other; nothing is changed, and nothing of it raises."""
     found = [
         *_packages(),
@@ -69,33 +69,33 @@ async def examined(settings: Settings) -> list[Finding]:
         found.append(await _looked(settings, "topics", lambda: _topics(settings)))
         found.append(await _looked(settings, "deployment", lambda: _deployment(settings)))
     else:
-        found += [Finding(part, "skipped", "Kafka does not answer") for part in ("topics", "deployment")]
+        found += [Diagnosis(part, "skipped", "Kafka does not answer") for part in ("topics", "deployment")]
     if settings.registry.url is None:
-        found.append(Finding("registry", "skipped", "registry.url is not set; events are in single-object encoding"))
+        found.append(Diagnosis("registry", "skipped", "registry.url is not set; events are in single-object encoding"))
     else:
         found.append(await _looked(settings, "registry", lambda: _registry(settings)))
     if settings.redis.url is None:
-        found.append(Finding("Redis", "skipped", "redis.url is not set"))
+        found.append(Diagnosis("Redis", "skipped", "redis.url is not set"))
     else:
         found.append(await _looked(settings, "Redis", lambda: _redis(settings)))
     return found
 
 
-async def _looked(settings: Settings, part: str, look: Callable[[], Awaitable[str]]) -> Finding:
+async def _looked(settings: Settings, part: str, look: Callable[[], Awaitable[str]]) -> Diagnosis:
     try:
-        return Finding(part, "ok", await look())
+        return Diagnosis(part, "ok", await look())
     except ReprieveError as error:
-        return Finding(part, "bad", str(error))
+        return Diagnosis(part, "bad", str(error))
     except (KafkaError, OSError) as error:
         final = permanent_error(settings, f"looking at {part}", error)
         if final is not None:
-            return Finding(part, "bad", str(final))
-        return Finding(part, "bad", f"{type(error).__name__}: {error}. Start it, or correct its settings.")
+            return Diagnosis(part, "bad", str(final))
+        return Diagnosis(part, "bad", f"{type(error).__name__}: {error}. Start it, or correct its settings.")
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Diagnosis]:
     """Hold the packages of which parts are replaced against the versions that this was built for."""
-    yield Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
+    yield Diagnosis("Python", "ok", ".".join(map(str, sys.version_info[:3])))
     for requirement in requires("reprieve") or ():
         pinned = re.match(r"([A-Za-z0-9_-]+)==([^ ;]+)$", requirement)
         if pinned is not None:
@@ -103,28 +103,28 @@ def _packages() -> Iterator[Finding]:
             here = version(name)
             fits = here == wanted
             told = here if fits else f"{here}, but parts of it are replaced that are as in {wanted}. Install {wanted}."
-            yield Finding(name, "ok" if fits else "bad", told)
+            yield Diagnosis(name, "ok" if fits else "bad", told)
 
 
-def _disk(settings: Settings) -> Finding:
+def _disk(settings: Settings) -> Diagnosis:
     folder = settings.worker.data_dir
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         free = shutil.disk_usage(there).free
     except OSError as error:
-        return Finding("data directory", "bad", f"{folder}: {error.strerror}. Set worker.data_dir to another.")
+        return Diagnosis("data directory", "bad", f"{folder}: {error.strerror}. Set worker.data_dir to another.")
     told = f"{folder}, {free / 1024**3:.1f} GiB free"
     if free < _ROOM:
-        return Finding("data directory", "bad", f"{told}. Make room, or set worker.data_dir to another.")
-    return Finding("data directory", "ok", told)
+        return Diagnosis("data directory", "bad", f"{told}. Make room, or set worker.data_dir to another.")
+    return Diagnosis("data directory", "ok", told)
 
 
-async def _master_keys(settings: Settings) -> Finding:
+async def _master_keys(settings: Settings) -> Diagnosis:
     if settings.privacy.mode == "off":
         told = (
             "privacy.mode is off: what is stored of borrowers is readable. Set it to on, for anything but development."
         )
-        return Finding("master keys", "bad", told)
+        return Diagnosis("master keys", "bad", told)
     return await _looked(settings, "master keys", lambda: _opened(settings))
 
 
@@ -174,7 +174,7 @@ async def _redis(settings: Settings) -> str:
 
     from streams.views.keys import MEMORY, evicts
 
-    def asked() -> tuple[int, str | None]:
+    def ask() -> tuple[int, str | None]:
         # A client that blocks closes its socket at once, where TLS in an event loop would outlive the loop.
         with Redis.from_url(**settings.redis.client_options()) as client:
             seconds: int = client.time()[0]
@@ -184,7 +184,7 @@ async def _redis(settings: Settings) -> str:
                 return seconds, None
 
     try:
-        seconds, why = await asyncio.to_thread(asked)
+        seconds, why = await asyncio.to_thread(ask)
     except RedisError as error:
         raise FatalError(
             f"{type(error).__name__}: {error}. See to redis.url, redis.username, redis.password and redis.ca_file."

@@ -13,7 +13,7 @@ from schemas.errors import InvalidEventError
 from schemas.events import Event
 from schemas.jsonlines import to_line
 from schemas.topics import TOPIC_OF, TOPICS
-from streams.cli.cluster import asked, config_option, kafka_option, settings_of
+from streams.cli.cluster import config_option, kafka_option, run_on_kafka, settings_of
 from streams.cli.common import Rejections, Unreadable, data_option, opened, policy_option, progress
 from streams.security.field_encryption import sealer
 
@@ -109,7 +109,7 @@ def _publish_on_kafka(files: tuple[Path, ...], settings: Settings, seal: Path | 
     rejections = Rejections(None if seal is None else sealer(seal), see_that_it_comes_in)
     with progress("publishing") as bar:
         advance = partial(bar.advance, bar.task_ids[0])
-        sent = asked(publish(settings, codec_for(settings), rejections.events(files), advance), settings)
+        sent = run_on_kafka(publish(settings, codec_for(settings), rejections.events(files), advance), settings)
     click.echo(f"{sent} events published, {rejections}", err=True)
     return rejections.exit_code()
 
@@ -143,5 +143,5 @@ def _consume_on_kafka(topic: str, limit: int | None, follow: bool, settings: Set
             if printed == limit:
                 return
 
-    asked(run(), settings)
+    run_on_kafka(run(), settings)
     return unreadable.exit_code()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
+from streams.cli.cluster import config_option, health_flags, health_port_option, run_on_kafka, settings_of
 from streams.cli.common import book_named, policy_option
 from streams.shutdown import run_until_signal
 
@@ -51,11 +51,11 @@ def intake_command(
     )
     sending = sum(partner.sends is not None for partner in roster.values())
 
-    def told(address: str) -> None:
+    def ready(address: str) -> None:
         click.echo(f"taking events of {sending} sources at {address}/v1/events; Ctrl-C ends it", err=True)
 
-    work = run_intake(settings, roster, sink, told)
+    work = run_intake(settings, roster, sink, ready)
     if data is None:
-        asked(work, settings, graceful=True)
+        run_on_kafka(work, settings, graceful=True)
     else:
         run_until_signal(work, graceful=True)

@@ -36,7 +36,7 @@ class KeyUsage(Counter[tuple[str, str]]):
         """Return the ids that are asked for."""
         return {name for name, _ in self}
 
-    def told(self, key_id: str) -> str:
+    def describe(self, key_id: str) -> str:
         """Return in words what asks for a master key, nothing where nothing does."""
         return ", ".join(f"{count} {what}" for (name, what), count in sorted(self.items()) if name == key_id)
 

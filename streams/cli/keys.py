@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.errors import FatalError
-from streams.cli.cluster import asked, config_option, kafka_option, settings_of
-from streams.cli.writing import replacing, written_or_told
+from streams.cli.cluster import config_option, kafka_option, run_on_kafka, settings_of
+from streams.cli.writing import replacing, reporting_write_errors
 
 if TYPE_CHECKING:
     from streams.cli.key_usage import KeyUsage
@@ -47,7 +47,7 @@ def rotate_command(file: Path, config: Path | None) -> None:
     from streams.security.vault_factory import kms_of
 
     kms = kms_of(settings_of(config).privacy)
-    with written_or_told(file):
+    with reporting_write_errors(file):
         name = rotate(file, None if kms is None else kms.wrap)
     click.echo(
         f"{file} has the master key {name} too. Give the file to every process, and restart them one by one. From the "
@@ -65,7 +65,7 @@ def wire_command(file: Path, public: Path) -> None:
 
     # A key whose public part nobody has is of no use: see first that this can be written.
     with replacing(public, read=[file]) as out:
-        with written_or_told(file):
+        with reporting_write_errors(file):
             name = rotate(file) if file.exists() else make(file)
         out.write(public_of(file))
     click.echo(f"Upstream seals with {public} ({name}). Set privacy.wire_keys_file to {file}, and keep it here.")
@@ -90,7 +90,7 @@ def list_command(file: Path, data: Path | None, kafka: bool, config: Path | None
         line = f"{entry.id}  {by}{'  wraps' if wraps else ''}"
         if counted is not None:
             unused = "nothing asks for it yet" if wraps else "nothing asks for it: it can be dropped"
-            line += f"  {counted.told(entry.id) or unused}"
+            line += f"  {counted.describe(entry.id) or unused}"
         click.echo(line)
     lost = sorted(counted.ids() - {entry.id for entry in entries}) if counted else []
     if lost:
@@ -110,13 +110,13 @@ def drop_command(file: Path, key_id: str, data: Path | None, kafka: bool, config
     counted = _asked_for(data, kafka, config)
     if counted is None:
         raise click.UsageError("Say with --data DIRECTORY or --kafka where it is not asked for any more.")
-    asking = counted.told(key_id)
+    asking = counted.describe(key_id)
     if asking:
         raise FatalError(
             f"{asking} still ask for {key_id}. Rows are wrapped anew at the first close of a day, or start on a data "
             "directory, under a newer key; dead letters on Kafka go with their retention."
         )
-    with written_or_told(file):
+    with reporting_write_errors(file):
         drop(file, key_id)
     click.echo(f"{file} no longer has {key_id}. Give the file to every process; backups from before ask for it still.")
 
@@ -128,5 +128,5 @@ def _asked_for(data: Path | None, kafka: bool, config: Path | None) -> KeyUsage 
 
     if kafka:
         settings = settings_of(config)
-        return asked(usage_on_kafka(settings, codec_for(settings)), settings)
+        return run_on_kafka(usage_on_kafka(settings, codec_for(settings)), settings)
     return None if data is None else usage_in_directory(data)

@@ -58,7 +58,7 @@ def account_command(account_id: str, data: Path, purpose: str | None, actor: str
     state, rules = found
     by_default = policies.is_by_default(state.jurisdiction, state.product)
     FileAudit(data, "reprieve.cli").record(disclosed_fields_of(state), actor, purpose or "case_work")
-    events = _told(history)
+    events = _standing_events(history)
     standing = account_details(state, rules, events, closed)
     if as_json:
         say_json(
@@ -102,7 +102,7 @@ def borrower_command(borrower_id: str, data: Path, purpose: str | None, actor: s
     state, shown = disclose_borrower(
         audit, state, history, actor=actor, purpose=purpose, consents=purposes, accounts=bool(accounts)
     )
-    events = _told(shown)
+    events = _standing_events(shown)
     if as_json:
         say_json({"as_of": iso(closed), "accounts": accounts, "state": plain(state), "history": events})
     else:
@@ -122,7 +122,7 @@ def _account(runtime: LocalRuntime, key: str, closed: int) -> tuple[AccountState
     return as_of(state, rules, closed), rules
 
 
-def _told(history: Iterable[tuple[str, ev.Event]]) -> list[ev.Event]:
+def _standing_events(history: Iterable[tuple[str, ev.Event]]) -> list[ev.Event]:
     stands = (e for name, e in history if not (name.startswith(EMITTED) and isinstance(e, ev.EventSuperseded)))
     return sorted(stands, key=timeline_order)
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from schemas import events as ev
 from schemas.errors import FatalError, UsageError
-from streams.cli.cluster import asked, config_option, kafka_option, kafka_settings
+from streams.cli.cluster import config_option, kafka_option, kafka_settings, run_on_kafka
 from streams.cli.common import data_option, json_option, opened, say_json
 from streams.engine.quarantine import Held, HeldItem, held_in, items_of, place_of
 from streams.security.audit import operator
@@ -130,7 +130,7 @@ def release_command(
         from streams.kafka.publishing import publish
         from streams.registry import codec_for
 
-        asked(publish(settings, codec_for(settings), events), settings)
+        run_on_kafka(publish(settings, codec_for(settings), events), settings)
         click.echo(
             f"{len(events)} released; workers take them as they come. `reprieve quarantine list --kafka` names those "
             "that failed again.",
@@ -181,4 +181,4 @@ def _rows(data: Path, settings: Settings | None) -> Sequence[Rows]:
             return [runtime.quarantine_rows()]
     from streams.kafka.quarantine import quarantine_rows
 
-    return asked(quarantine_rows(settings), settings)
+    return run_on_kafka(quarantine_rows(settings), settings)

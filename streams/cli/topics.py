@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.errors import FatalError, UsageError
-from streams.cli.cluster import asked, config_option, settings_of
+from streams.cli.cluster import config_option, run_on_kafka, settings_of
 from streams.cli.common import json_option, say_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def applied(settings: Settings, *, shorten: bool) -> list[str]:
     """Make the topics as settings ask, and return what was done. shorten: also where inputs are then deleted sooner."""
     from streams.kafka.topic_admin import apply_topics, shorter_retentions
 
-    fewer = asked(shorter_retentions(settings), settings)
+    fewer = run_on_kafka(shorter_retentions(settings), settings)
     for one in fewer:
         click.echo(f"{one}.", err=True)
     if not shorten and any(one.inbound for one in fewer):
@@ -51,7 +51,7 @@ def applied(settings: Settings, *, shorten: bool) -> list[str]:
             "workers have read them and that nothing is to be replayed, then add --shorten; or raise "
             "topics.retention_days."
         )
-    return asked(apply_topics(settings), settings)
+    return run_on_kafka(apply_topics(settings), settings)
 
 
 @topics_group.command("check")
@@ -63,8 +63,8 @@ def check_command(config: Path | None, as_json: bool) -> None:
     from streams.kafka.topic_admin import find_differences
 
     settings = settings_of(config)
-    recorded = asked(disagreements(settings), settings)
-    found = asked(find_differences(settings), settings)
+    recorded = run_on_kafka(disagreements(settings), settings)
+    found = run_on_kafka(find_differences(settings), settings)
     if as_json:
         say_json(
             [{"topic": d.topic, "message": d.message, "mendable": d.mendable, "refused": d.refused} for d in found]

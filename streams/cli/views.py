@@ -12,7 +12,7 @@ from msgspec import json
 
 from agents.amounts import money
 from schemas.errors import FatalError, UsageError
-from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
+from streams.cli.cluster import config_option, health_flags, health_port_option, run_on_kafka, settings_of
 from streams.cli.common import json_option, say_json
 
 if TYPE_CHECKING:
@@ -167,6 +167,6 @@ def _with_redis(config: Path | None, act: Callable[[Settings, Redis], Awaitable[
                 ) from error
 
     try:
-        return asked(run(), settings)
+        return run_on_kafka(run(), settings)
     except KeyboardInterrupt:
         raise SystemExit(0) from None

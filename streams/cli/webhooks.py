@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.errors import RetryableError
-from streams.cli.cluster import asked, config_option, health_flags, health_port_option, settings_of
+from streams.cli.cluster import config_option, health_flags, health_port_option, run_on_kafka, settings_of
 from streams.cli.common import json_option, say_json
 from streams.shutdown import run_until_signal
 
@@ -52,7 +52,7 @@ def run_command(
     work = run_webhooks(settings, roster, data=data, skip_lost=skip_lost)
     try:
         if data is None:
-            asked(work, settings)
+            run_on_kafka(work, settings)
         else:
             run_until_signal(work)
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ def replacing(path: Path, *, read: Iterable[Path | str | None] = ()) -> Iterator
     Raises UsageError where the file is read too, and FatalError where it cannot be written.
     """
     see_apart(path, read)
-    with written_or_told(path):
+    with reporting_write_errors(path):
         if path.exists() and not path.is_file():
             with path.open("wb") as out:
                 yield out
@@ -59,7 +59,7 @@ def see_apart(path: Path, read: Iterable[Path | str | None]) -> None:
 
 
 @contextmanager
-def written_or_told(path: Path) -> Iterator[None]:
+def reporting_write_errors(path: Path) -> Iterator[None]:
     """Raise FatalError with a sentence where the block cannot write a file."""
     try:
         yield

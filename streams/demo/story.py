@@ -32,7 +32,7 @@ _TOLD = (
 _RUNS = ("ContactAttempted", "PlanInstalmentKept")
 
 
-class Line(NamedTuple):
+class StoryLine(NamedTuple):
     """A line of a story. kind: its event's."""
 
     day: date
@@ -46,7 +46,7 @@ class Stories:
     def __init__(self) -> None:
         self._borrower_of: dict[str, str] = {}
         self._currency: dict[str, str] = {}
-        self._lines: dict[str, list[Line]] = defaultdict(list)
+        self._lines: dict[str, list[StoryLine]] = defaultdict(list)
         self._chapters: dict[str, set[str]] = defaultdict(set)
 
     def take(self, events: Iterable[ev.Event]) -> None:
@@ -62,10 +62,10 @@ class Stories:
             if borrower is not None:
                 day: date = getattr(event, "business_date", None) or event.occurred_at.date()
                 text = describe(event, self._currency.get(account, ""))["en"]
-                self._lines[borrower].append(Line(day, type(event).__name__, text))
+                self._lines[borrower].append(StoryLine(day, type(event).__name__, text))
                 self._chapters[borrower] |= {_chapter(event)} & CHAPTERS.keys()
 
-    def best(self) -> tuple[str, list[Line]] | None:
+    def best(self) -> tuple[str, list[StoryLine]] | None:
         """Return the borrower whose story has most chapters, with its lines; None if nobody missed anything."""
         scored = [
             (sum(CHAPTERS[c] for c in chapters), -len(self._lines[borrower]), borrower)
@@ -95,10 +95,10 @@ def _chapter(event: ev.Event) -> str:
     return ""
 
 
-def shortened(lines: list[Line], most: int = 40) -> list[Line]:
+def shortened(lines: list[StoryLine], most: int = 40) -> list[StoryLine]:
     """Return a story from its first missed payment on, with runs of like lines drawn together."""
     start = next((i for i, line in enumerate(lines) if line.kind == "InstalmentMissed"), 0)
-    found: list[Line] = []
+    found: list[StoryLine] = []
     run = 0
     for line in lines[start:]:
         if found and found[-1].kind == line.kind and line.kind in _RUNS:
@@ -110,6 +110,6 @@ def shortened(lines: list[Line], most: int = 40) -> list[Line]:
         found.append(line)
     if len(found) > most:
         half = most // 2
-        left_out = Line(found[half].day, "", f"… {len(found) - most} lines left out …")
+        left_out = StoryLine(found[half].day, "", f"… {len(found) - most} lines left out …")
         found = [*found[:half], left_out, *found[-half:]]
     return found

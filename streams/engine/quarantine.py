@@ -19,7 +19,7 @@ from schemas.errors import FatalError, ReprieveError
 from streams.engine.output import Record, StoredRecord, headers_of
 from streams.engine.state_store import TaskStore
 from streams.redaction import describe_error
-from streams.security.sealed_rows import SEALED, asked
+from streams.security.sealed_rows import SEALED, require_vault
 from streams.security.vault import Vault
 
 # How many keys of a task may be in quarantine; a bug that meets more of them stops the task.
@@ -312,7 +312,7 @@ class Quarantine:
         value = item.record.value
         if value is None or not item.sealed:
             return item
-        opened = asked(self._vault, item.agent, item.key).open(value, _scope(item.agent, item.key))
+        opened = require_vault(self._vault, item.agent, item.key).open(value, _scope(item.agent, item.key))
         return replace(item, record=replace(item.record, value=opened))
 
 

@@ -99,9 +99,9 @@ class HttpServer:
         self._asking: Counter[str] = Counter()
         self._by_transport: dict[asyncio.BaseTransport, _Held] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        # What was done since it was last told, by cause.
-        self._untold: Counter[str] = Counter()
-        self._told = -_TELL
+        # What was done since it was last reported, by cause.
+        self._unreported: Counter[str] = Counter()
+        self._reported_at = -_TELL
         app.middlewares.insert(0, self._answering)
         # A body that is not read is read away for a moment, so that the answer arrives.
         options: Any = {"access_log": None, "auto_decompress": False, "lingering_time": 1.0, "tcp_keepalive": True}
@@ -272,10 +272,10 @@ class HttpServer:
                 why = self._late(held, now)
                 if why is not None:
                     self._end(held, why, _LATE if why == "header_timeout" and held.begun else b"")
-            if self._untold and now - self._told >= _TELL:
-                log.warning("http_connections_ended", server=self.name, open=len(self._held), **self._untold)
-                self._told = now
-                self._untold.clear()
+            if self._unreported and now - self._reported_at >= _TELL:
+                log.warning("http_connections_ended", server=self.name, open=len(self._held), **self._unreported)
+                self._reported_at = now
+                self._unreported.clear()
 
     def _late(self, held: _Held, now: float) -> str | None:
         """Return what a connection has not done in time, None where it has."""
@@ -295,7 +295,7 @@ class HttpServer:
         CLOSED.labels(self.name, why).inc()
         # Clients that have nothing more to ask are as they should be.
         if why != "idle":
-            self._untold[why] += 1
+            self._unreported[why] += 1
 
 
 class _Connection(asyncio.Protocol):

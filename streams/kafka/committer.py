@@ -109,7 +109,7 @@ class TransactionalCommitter:
         remade: topics that were made anew, of which no offset counts; they are read from their first record on.
         Raises FatalError where records are gone before they were read, or offsets point behind the end.
         """
-        found = await self._asked(lambda: self._probe.committed(topics, self._partition))
+        found = await self._retried(lambda: self._probe.committed(topics, self._partition))
         if remade:
             first = {topic: OffsetAndMetadata(at, "") for topic, at in (await self._begins(list(remade))).items()}
             if "clock" in first and "clock" in found:
@@ -158,7 +158,7 @@ class TransactionalCommitter:
                 )
 
     async def _begins(self, topics: Sequence[str]) -> dict[str, int]:
-        return await self._asked(lambda: self._probe.begins(topics, self._partition))
+        return await self._retried(lambda: self._probe.begins(topics, self._partition))
 
     async def stop(self) -> None:
         """Let the task go."""
@@ -168,7 +168,7 @@ class TransactionalCommitter:
 
     async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return the offsets behind the last records of topics, uncommitted ones too."""
-        return await self._asked(lambda: self._probe.ends(topics, partition))
+        return await self._retried(lambda: self._probe.ends(topics, partition))
 
     async def commit(self, output: TaskOutput, stores: TaskStores) -> dict[str, int]:
         """Commit a batch, once; returns the changelogs' ends by agent.
@@ -214,7 +214,7 @@ class TransactionalCommitter:
 
     async def _see_who_committed(self, word: str) -> None:
         """Raise FencedError where the group has offsets that somebody else has committed."""
-        found = await self._asked(lambda: self._probe.committed(["clock"], self._partition))
+        found = await self._retried(lambda: self._probe.committed(["clock"], self._partition))
         last = found["clock"].metadata if "clock" in found else ""
         if last not in (word, self._read.transaction_token, ""):
             raise self._fenced()
@@ -223,7 +223,7 @@ class TransactionalCommitter:
         """Say whether the transaction with a word was committed. Raises FencedError where somebody else's was."""
         topic = self._changelogs[0]
         place = TopicPartition(topic, self._partition)
-        words = await self._asked(
+        words = await self._retried(
             lambda: committed_tokens(self._settings, place, self._known_end, self.fenced_end_offsets[topic] + 1)
         )
         if set(words) - {word}:
@@ -233,7 +233,7 @@ class TransactionalCommitter:
     def _fenced(self) -> FencedError:
         return FencedError(f"another worker has committed for partition {self._partition}")
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _retried(self, ask: Callable[[], Awaitable[T]]) -> T:
         return await retry_until_available(self._settings, f"asking for offsets of partition {self._partition}", ask)
 
 

@@ -111,14 +111,14 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class BrokerTopic:
     """A topic as a broker knows it. topic_id: in hexadecimal."""
 
     topic_id: str
     partitions: int
 
 
-Seen = Mapping[str, Topic]
+Seen = Mapping[str, BrokerTopic]
 
 
 class TopicIds:
@@ -163,7 +163,7 @@ class TopicIds:
 
         patience: seconds to wait for the first one, None for as long as a request may take.
         """
-        waiting = {asyncio.ensure_future(self._asked(client, node, names)) for node in nodes}
+        waiting = {asyncio.ensure_future(self._ask_node(client, node, names)) for node in nodes}
         found: list[tuple[Seen, set[int]]] = []
         try:
             while waiting:
@@ -183,7 +183,7 @@ class TopicIds:
                 await cancel_and_wait(one)
         return found
 
-    async def _asked(self, client: AIOKafkaClient, node: int, names: Collection[str]) -> tuple[Seen, set[int]]:
+    async def _ask_node(self, client: AIOKafkaClient, node: int, names: Collection[str]) -> tuple[Seen, set[int]]:
         try:
             answer: Any = await client.send(node, _MetadataRequest(names))
         except NotImplementedError as error:
@@ -199,7 +199,7 @@ class TopicIds:
                 raise kind(name)
             if topic_id == _NO_ID:
                 raise _too_old()
-            found[name] = Topic(UUID(bytes=topic_id).hex, len(partitions))
+            found[name] = BrokerTopic(UUID(bytes=topic_id).hex, len(partitions))
             leaders |= {leader for _, _, leader, *_ in partitions if leader >= 0}
         return found, leaders
 

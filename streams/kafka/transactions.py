@@ -1,4 +1,4 @@
-"""One Kafka transaction a batch: what was said, which rows changed, and how far the input was read.
+"""One Kafka transaction a batch: what was published, which rows changed, and how far the input was read.
 
 Each task has a transactional id of its own, since a transaction's offset commit is not fenced by the
 generation of the consumer group (aiokafka 0.14 sends none): starting the id anew ends whatever its last owner
@@ -116,9 +116,9 @@ class TransactionalProducer:
                 await abandon(self._producer, _FAREWELL)
 
     async def commit(
-        self, said: Sequence[OutputRecord], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
+        self, outputs: Sequence[OutputRecord], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
     ) -> dict[str, int]:
-        """Commit what was said, the rows of changelogs, and offsets; returns each changelog's next offset.
+        """Commit what was published, the rows of changelogs, and offsets; returns each changelog's next offset.
 
         offsets: by input topic, without its prefix. token: a word that Kafka keeps with them.
 
@@ -127,7 +127,7 @@ class TransactionalProducer:
         """
         try:
             with transaction_errors(self._producer):
-                return await self._commit(said, changelogs, offsets, token)
+                return await self._commit(outputs, changelogs, offsets, token)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(str(error)) from error
         except DENIED as error:
@@ -137,11 +137,11 @@ class TransactionalProducer:
             ) from error
 
     async def _commit(
-        self, said: Sequence[OutputRecord], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
+        self, outputs: Sequence[OutputRecord], changelogs: Mapping[str, Rows], offsets: Mapping[str, int], token: str
     ) -> dict[str, int]:
         producer = self._producer
         await producer.begin_transaction()
-        sent = [await self._send(topic, part, items) for (topic, part), items in self._places(said).items()]
+        sent = [await self._send(topic, part, items) for (topic, part), items in self._places(outputs).items()]
         for topic, rows in changelogs.items():
             records: list[_Record] = [(key, value, []) for key, value in rows]
             sent.append(await self._send(topic, self._partition, records))
@@ -158,16 +158,16 @@ class TransactionalProducer:
         await producer.commit_transaction()
         return {topic: ends[topic] for topic in changelogs if topic in ends}
 
-    def _places(self, said: Sequence[OutputRecord]) -> dict[tuple[str, int], list[_Record]]:
+    def _places(self, outputs: Sequence[OutputRecord]) -> dict[tuple[str, int], list[_Record]]:
         places: dict[tuple[str, int], list[_Record]] = {}
-        for saying in said:
-            topic = self._prefix + saying.topic
-            for partition in self._partitions_of(saying):
-                places.setdefault((topic, partition), []).append((saying.key, saying.value, list(saying.headers)))
+        for output in outputs:
+            topic = self._prefix + output.topic
+            for partition in self._partitions_of(output):
+                places.setdefault((topic, partition), []).append((output.key, output.value, list(output.headers)))
         return places
 
-    def _partitions_of(self, saying: OutputRecord) -> Sequence[int]:
-        return range(self._partitions) if saying.partition is None else (saying.partition,)
+    def _partitions_of(self, output: OutputRecord) -> Sequence[int]:
+        return range(self._partitions) if output.partition is None else (output.partition,)
 
     async def _send(self, topic: str, partition: int, records: Sequence[_Record]) -> list[tuple[Any, int]]:
         """Send records of one partition in as few batches as hold them; returns their futures and counts."""

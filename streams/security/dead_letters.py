@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from schemas import events as ev
 from schemas.topics import PERSONAL_TOPICS
-from streams.security.sealed_rows import asked
+from streams.security.sealed_rows import require_vault
 from streams.security.vault import Vault
 
 _Body = tuple[bytes | None, bytes | None, dict[str, bytes]]
@@ -34,7 +34,7 @@ def open_dead_letter(letter: ev.DeadLetter, vault: Vault | None) -> ev.DeadLette
     """Return a letter with its bytes as they came. Raises FatalError where it cannot be opened."""
     if letter.sealed is None:
         return letter
-    found = asked(vault, "dead letter", letter.event_id).open(letter.sealed, _scope(letter))
+    found = require_vault(vault, "dead letter", letter.event_id).open(letter.sealed, _scope(letter))
     key, value, headers = msgpack.decode(found, type=_Body)
     return replace(letter, key=key, value=value, headers=headers, sealed=None)
 

@@ -43,7 +43,7 @@ class Kms:
 
     def wrap(self, key_id: str, plaintext: bytes) -> bytes:
         """Return a key as the service wraps it. Raises as `unwrap` does."""
-        answer = self._asked("wrap", {"key_id": key_id, "plaintext": b64encode(plaintext).decode()})
+        answer = self._request("wrap", {"key_id": key_id, "plaintext": b64encode(plaintext).decode()})
         return self._bytes(answer, "ciphertext")
 
     def unwrap(self, key_id: str, ciphertext: bytes) -> bytes:
@@ -52,10 +52,10 @@ class Kms:
         Raises RetryableError while the service is away or too slow, FatalError where it denies us or does not know the
         key.
         """
-        answer = self._asked("unwrap", {"key_id": key_id, "ciphertext": b64encode(ciphertext).decode()})
+        answer = self._request("unwrap", {"key_id": key_id, "ciphertext": b64encode(ciphertext).decode()})
         return self._bytes(answer, "plaintext")
 
-    def _asked(self, what: str, body: dict[str, str]) -> dict[str, Any]:
+    def _request(self, what: str, body: dict[str, str]) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"

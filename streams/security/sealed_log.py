@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec import msgpack
 
-from streams.security.sealed_rows import asked
+from streams.security.sealed_rows import require_vault
 from streams.security.vault import DataKey, Vault
 
 # No value from outside begins so: Confluent's framing would need a schema with the id 0xFF726570.
@@ -78,7 +78,7 @@ class LogSeal:
         record = LogRecord(*row)
         if record.value is None or not record.value.startswith(MARK):
             return record
-        vault, data = asked(self._vault, "log", record.topic), record.value[len(MARK) :]
+        vault, data = require_vault(self._vault, "log", record.topic), record.value[len(MARK) :]
         wrapped = data[: 4 + int.from_bytes(data[2:4], "big")]
         found = self._keys.get(wrapped)
         if found is None:

@@ -51,7 +51,7 @@ class ReadRows:
         missing = sorted({key for key in keys if (agent, key) not in self._keys})
         for key, value in self._readable.states(agent, missing) if missing else ():
             if is_sealed(value):
-                found = asked(self._vault, agent, key).key_of(value, scope_of(agent, key))
+                found = require_vault(self._vault, agent, key).key_of(value, scope_of(agent, key))
                 self._keys[agent, key] = found
 
     def _held(self, agent: str, key: str) -> DataKey:
@@ -66,7 +66,7 @@ class ReadRows:
     def _opened(self, agent: str, key: str, value: bytes) -> bytes:
         if not is_sealed(value):
             return value
-        vault, scope = asked(self._vault, agent, key), scope_of(agent, key)
+        vault, scope = require_vault(self._vault, agent, key), scope_of(agent, key)
         held = self._keys.get((agent, key))
         if held is None:
             held = self._keys[agent, key] = vault.key_of(value, scope)
@@ -78,7 +78,7 @@ class ReadRows:
         if not is_sealed(value):
             return value
         key = name.split(SEPARATOR)[0]
-        asked(self._vault, agent, key)
+        require_vault(self._vault, agent, key)
         return open_part(value, scope_of(agent, name), self._held(agent, key))
 
 
@@ -175,7 +175,7 @@ def open_state(vault: Vault | None, agent: str, key: str, value: bytes) -> bytes
     """Return a stored state's bytes, for whoever reads rows that another process wrote; in the clear as they are."""
     if not is_sealed(value):
         return value
-    return asked(vault, agent, key).open(value, scope_of(agent, key))
+    return require_vault(vault, agent, key).open(value, scope_of(agent, key))
 
 
 def open_fact(vault: Vault | None, agent: str, name: str, value: bytes, state: bytes) -> bytes:
@@ -183,11 +183,11 @@ def open_fact(vault: Vault | None, agent: str, name: str, value: bytes, state: b
     if not is_sealed(value):
         return value
     key = name.split(SEPARATOR)[0]
-    found = asked(vault, agent, key).key_of(state, scope_of(agent, key))
+    found = require_vault(vault, agent, key).key_of(state, scope_of(agent, key))
     return open_part(value, scope_of(agent, name), found)
 
 
-def asked(vault: Vault | None, agent: str, key: str) -> Vault:
+def require_vault(vault: Vault | None, agent: str, key: str) -> Vault:
     """Return the vault that a sealed row asks for. Raises FatalError where there is none."""
     if vault is None:
         raise FatalError(

@@ -32,7 +32,7 @@ from schemas.codec import Codec
 from schemas.errors import FatalError, UsageError
 from simulator.runs import simulate
 from streams.cli import cli
-from streams.cli.cluster import asked
+from streams.cli.cluster import run_on_kafka
 from streams.engine.quarantine import HeldKey
 from streams.kafka.acls import ROLES, grant, kafka_acls_commands, librdkafka_options, principals
 from streams.kafka.audit import KafkaAudit
@@ -232,7 +232,7 @@ def test_whoever_may_not_publish_is_told_so(cluster: KafkaCluster, folder: Path,
     with pytest.raises(
         FatalError, match=r"Kafka does not let this user do that: ClusterAuthorization.*reprieve topics acl"
     ):
-        asked(publish(auditor, Codec(), events), auditor)
+        run_on_kafka(publish(auditor, Codec(), events), auditor)
 
 
 def test_an_audit_chain_is_whole_though_writes_were_refused(

@@ -10,7 +10,7 @@ from fastavro import writer
 from schemas import events as ev
 from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
-from streams.cli.cluster import asked
+from streams.cli.cluster import run_on_kafka
 from streams.cli.common import Rejections
 from streams.cli.flow import see_that_it_comes_in
 from streams.settings import Settings
@@ -60,4 +60,4 @@ def test_whoever_has_read_enough_is_not_told_that_kafka_is_away() -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(BrokenPipeError):
-        asked(printed(), Settings())
+        run_on_kafka(printed(), Settings())

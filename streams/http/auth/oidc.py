@@ -69,7 +69,7 @@ class Issuer:
         self._issuer = (settings.oidc_issuer or "").rstrip("/")
         self._http: ClientSession | None = None
         self._lock = asyncio.Lock()
-        self._told: dict[str, Any] = {}
+        self._configuration: dict[str, Any] = {}
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._fetched = self._tried = float("-inf")
 
@@ -93,7 +93,7 @@ class Issuer:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
-        endpoint = str(self._told["authorization_endpoint"])
+        endpoint = str(self._configuration["authorization_endpoint"])
         return endpoint + ("&" if "?" in endpoint else "?") + urlencode(asked), leaving
 
     async def arrive(self, code: str, leaving: Leaving, back: str) -> Identity:
@@ -108,7 +108,7 @@ class Issuer:
             "code_verifier": leaving.verifier,
             **({} if secret is None else {"client_secret": secret.get_secret_value()}),
         }
-        answer = await self._ask("POST", str(self._told["token_endpoint"]), form)
+        answer = await self._ask("POST", str(self._configuration["token_endpoint"]), form)
         if not isinstance(answer.get("id_token"), str):
             raise SignInRefusedError("The issuer takes the code for none of its own.")
         claims = await self._claims(answer["id_token"], self._settings.oidc_client_id or "")
@@ -134,7 +134,7 @@ class Issuer:
                 key,
                 algorithms=[key.algorithm_name],
                 audience=audience,
-                issuer=self._told["issuer"],
+                issuer=self._configuration["issuer"],
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
             )
@@ -185,7 +185,7 @@ class Issuer:
                 if known and age < _STALE:
                     return
                 raise
-            self._told, self._keys, self._fetched = told, keys, now
+            self._configuration, self._keys, self._fetched = told, keys, now
 
     async def _ask(self, method: str, url: str, form: Mapping[str, str] | None = None) -> dict[str, Any]:
         if not url.startswith("https://") and not self._issuer.startswith("http://"):

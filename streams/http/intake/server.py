@@ -380,13 +380,15 @@ def _health_status(sink: EventSink) -> HealthStatus:
         return HealthStatus(readiness_error=str(error))
 
 
-async def run_intake(settings: Settings, partners: Mapping[str, Partner], sink: EventSink, told: Any) -> None:
-    """Serve until the process is told to end. told: called with the address."""
+async def run_intake(
+    settings: Settings, partners: Mapping[str, Partner], sink: EventSink, ready: Callable[[str], None]
+) -> None:
+    """Serve until the process is told to end. ready: called with the address."""
     access = settings.access
     proxies = networks(access.trusted_proxies) if access.behind_proxy else []
     async with (
         health(settings.health, partial(_health_status, sink)),
         serving(settings.intake, partners, sink, settings.http, proxies) as address,
     ):
-        told(address)
+        ready(address)
         await wait_for_signal()
