@@ -23,8 +23,7 @@ def deployment_group() -> None:
 @json_option
 def show_command(config: Path | None, as_json: bool) -> None:
     """Show what is recorded, and what is otherwise now; exit code 1 where anything is."""
-    from streams.kafka.adoption import disagreements
-    from streams.kafka.deployment import recorded_deployment
+    from streams.kafka.deployment import disagreements, recorded_deployment
 
     settings = settings_of(config)
     known = run_on_kafka(recorded_deployment(settings), settings)
@@ -56,7 +55,7 @@ def adopt_command(config: Path | None, replaces: tuple[str, ...]) -> None:
     published to the new ones. What is there already counts once. Changelogs that are empty, and another number of
     partitions, are refused.
     """
-    from streams.kafka.adoption import adopt
+    from streams.kafka.deployment import adopt
 
     settings = settings_of(config)
     for line in run_on_kafka(adopt(settings, replaces), settings) or ["Everything is as recorded."]:

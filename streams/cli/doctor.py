@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas.errors import FatalError, ReprieveError
 from streams.cli.cluster import config_option, settings_of
 from streams.cli.common import json_option, say_json
-from streams.kafka.adoption import disagreements
 from streams.kafka.auth_check import check_credentials
+from streams.kafka.deployment import disagreements
 from streams.kafka.retry import permanent_error
-from streams.kafka.topic_admin import find_differences
+from streams.kafka.topic_admin import admin_client, find_differences
 from streams.registry import codec_for, subjects
 from streams.security.vault_factory import provider_of
 from streams.settings import Settings
@@ -135,12 +134,8 @@ async def _opened(settings: Settings) -> str:
 
 async def _kafka(settings: Settings) -> str:
     await check_credentials(settings)
-    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
-    try:
-        await admin.start()
+    async with admin_client(settings) as admin:
         brokers = (await admin.describe_cluster())["brokers"]
-    finally:
-        await admin.close()
     wanted = settings.topics.replication_factor
     if len(brokers) < wanted:
         raise FatalError(

@@ -16,6 +16,7 @@ from schemas import events as ev
 from schemas.errors import FatalError, UsageError
 from streams.cli.cluster import config_option, kafka_option, kafka_settings, run_on_kafka
 from streams.cli.common import data_option, json_option, opened, say_json
+from streams.engine.agents import all_agents
 from streams.engine.quarantine import Held, HeldItem, held_in, items_of, place_of
 from streams.security.audit import operator
 
@@ -179,6 +180,21 @@ def _rows(data: Path, settings: Settings | None) -> Sequence[Rows]:
     if settings is None:
         with opened(data) as runtime:
             return [runtime.quarantine_rows()]
-    from streams.kafka.quarantine import quarantine_rows
+    return run_on_kafka(rows_on_kafka(settings), settings)
 
-    return run_on_kafka(quarantine_rows(settings), settings)
+
+async def rows_on_kafka(settings: Settings) -> Sequence[Rows]:
+    """Return the rows of the quarantine by partition, each with its number, the lowest first."""
+    from streams.kafka.changelog_format import QUARANTINE
+    from streams.kafka.committed_reader import read_committed
+
+    found: dict[int, dict[int, bytes]] = {}
+    # What belongs to a task stands in the changelog of its first agent.
+    async for record in read_committed(settings, [f"{all_agents()[0][0].name}-changelog"]):
+        if record.key[:1] == QUARANTINE:
+            number = int.from_bytes(record.key[1:], "big")
+            if record.value is None:
+                found.get(record.partition, {}).pop(number, None)
+            else:
+                found.setdefault(record.partition, {})[number] = record.value
+    return [sorted(rows.items()) for _, rows in sorted(found.items())]

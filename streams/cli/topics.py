@@ -59,7 +59,7 @@ def applied(settings: Settings, *, shorten: bool) -> list[str]:
 @json_option
 def check_command(config: Path | None, as_json: bool) -> None:
     """Say what differs, a line each; exit code 1 where anything does."""
-    from streams.kafka.adoption import disagreements
+    from streams.kafka.deployment import disagreements
     from streams.kafka.topic_admin import find_differences
 
     settings = settings_of(config)

@@ -26,8 +26,8 @@ from schemas.topics import TOPICS
 from streams.engine.dead_letters import REPLAY_HEADER, DeadLetterEntry, can_be_sent_again
 from streams.engine.partitioning import partition_of
 from streams.kafka.committed_reader import read_committed
-from streams.kafka.compat import error_of, producer_error, transaction_errors
-from streams.kafka.transactions import DENIED
+from streams.kafka.compat import error_of
+from streams.kafka.transactions import DENIED, transactional_producer
 from streams.security.dead_letters import open_dead_letter
 from streams.security.vault import Vault
 from streams.settings import Settings
@@ -37,7 +37,6 @@ log: Any = structlog.get_logger(__name__)
 REPLAYED_TOPIC = "replayed"
 # Letters a transaction, and bytes: it is to be over long before Kafka would end it.
 _LETTERS, _BYTES = 200, 8 * 1024 * 1024
-_RECORD_BYTES = 8 * 1024 * 1024
 # A broker that goes away, or does not know what became of a transaction, is asked anew this often.
 _ATTEMPTS = 3
 
@@ -95,20 +94,10 @@ async def redrive(settings: Settings, codec: Codec, vault: Vault | None, wanted:
 
 
 async def _attempt(settings: Settings, codec: Codec, vault: Vault | None, wanted: Wanted, tried: set[str]) -> Redriven:
-    producer = AIOKafkaProducer(
-        **settings.kafka.client_options(),
-        transactional_id=f"{settings.worker.application_id}-letters",
-        transaction_timeout_ms=int(settings.worker.transaction_timeout_seconds * 1000),
-        max_request_size=_RECORD_BYTES,
-    )
-    try:
-        # From here on nobody else can commit under the id, and what was open is ended: `replayed` is final.
-        await producer.start()
-        with transaction_errors(producer):
-            return await _sent(settings, codec, vault, wanted, tried, producer)
-    finally:
-        await producer.stop()
-        producer_error(producer)
+    name, seconds = f"{settings.worker.application_id}-letters", settings.worker.transaction_timeout_seconds
+    # Within, nobody else can commit under the id, and what was open is ended: `replayed` is final.
+    async with transactional_producer(settings, name, seconds) as producer:
+        return await _sent(settings, codec, vault, wanted, tried, producer)
 
 
 async def _sent(

@@ -8,23 +8,22 @@ partitions were added to, or that is of another deployment, is found by these be
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from msgspec import DecodeError, Struct, ValidationError, json
 from msgspec.structs import replace
 
 from schemas.errors import FatalError, RetryableError
 from schemas.topics import TOPICS
 from streams.kafka.committed_reader import read_committed
-from streams.kafka.compat import producer_error, transaction_errors
 from streams.kafka.metrics import TOPICS_DIFFER
 from streams.kafka.topic_admin import DEPLOYMENT_TOPIC, TopicDifference, find_differences, topic_specs, worker_topics
 from streams.kafka.topic_ids import Seen, TopicIds
+from streams.kafka.transactions import transactional_producer
 from streams.settings import Settings
 
 log: Any = structlog.get_logger(__name__)
@@ -160,11 +159,8 @@ async def recorded_deployment(settings: Settings) -> Deployment | None:
 
     Raises FatalError where it cannot be understood, and what aiokafka raises while the broker is away.
     """
-    ids = TopicIds(settings)
-    try:
+    async with TopicIds(settings) as ids:
         there = await ids.ask([settings.topics.prefix + DEPLOYMENT_TOPIC])
-    finally:
-        await ids.stop()
     return await _read(settings) if any(there) else None
 
 
@@ -214,11 +210,8 @@ async def verify_deployment(settings: Settings) -> Deployment:
 
 async def topic_ids(settings: Settings) -> list[Seen]:
     """Return what brokers say of the topics of a deployment, as TopicIds.ask does."""
-    ids = TopicIds(settings)
-    try:
+    async with TopicIds(settings) as ids:
         return await ids.ask(deployment_topics(settings).values())
-    finally:
-        await ids.stop()
 
 
 async def _taken_up(settings: Settings) -> Deployment:
@@ -254,15 +247,10 @@ async def record_deployment(settings: Settings, wanted: Callable[[Deployment | N
     known = await _read(settings)
     if known is not None and wanted(known) == known:
         return known
-    producer = AIOKafkaProducer(
-        **settings.kafka.client_options(),
-        transactional_id=f"{settings.worker.application_id}-{DEPLOYMENT_TOPIC}",
-        # Who reads the record waits so long for one who was killed while he wrote it.
-        transaction_timeout_ms=10_000,
-    )
+    name = f"{settings.worker.application_id}-{DEPLOYMENT_TOPIC}"
     try:
-        await producer.start()
-        with transaction_errors(producer):
+        # Who reads the record waits so long for one who was killed while he wrote it.
+        async with transactional_producer(settings, name, timeout_seconds=10.0) as producer:
             await producer.begin_transaction()
             known = await _read(settings)
             found = wanted(known)
@@ -272,13 +260,91 @@ async def record_deployment(settings: Settings, wanted: Callable[[Deployment | N
             await producer.commit_transaction()
     except (ProducerFenced, InvalidProducerEpoch) as error:
         raise RetryableError("another process records what this deployment is made of") from error
-    finally:
-        with contextlib.suppress(KafkaError):
-            await producer.stop()
-        producer_error(producer)
     if found != known:
         log.info("deployment_recorded", partitions=found.partitions, topics=len(found.topics), first=known is None)
     return found
+
+
+async def disagreements(settings: Settings) -> list[str]:
+    """Return what is otherwise than recorded, a sentence each; nothing where nothing is recorded."""
+    known = await recorded_deployment(settings)
+    if known is None:
+        return []
+    faulty = list(setting_faults(known, settings))
+    if faulty:
+        return faulty
+    found = [fault for seen in await topic_ids(settings) for fault in topic_faults(known, settings, seen)]
+    return list(dict.fromkeys(found))
+
+
+async def adopt(settings: Settings, replaces: Sequence[str] = ()) -> list[str]:
+    """Take what is there now as the deployment, and return what that changes, a line each.
+
+    replaces: ids of topics besides, whose place those that are there have taken. Raises FatalError where states would
+    be lost or looked for where they do not lie.
+    """
+    before = await recorded_deployment(settings)
+    if before is None:
+        raise FatalError(
+            "This deployment is not recorded yet, and a worker does so when it starts: nothing is to be adopted."
+        )
+    for fault in setting_faults(replace(before, application_id=settings.worker.application_id), settings):
+        raise FatalError(f"{fault} Nothing was changed.")
+    seen = (await topic_ids(settings))[-1]
+    missing = sorted(full for full in deployment_topics(settings).values() if full not in seen)
+    if missing:
+        raise FatalError(f"{missing[0]} is missing. Make it with `reprieve topics apply` first. Nothing was changed.")
+    for full in worker_topics(settings):
+        if seen[full].partitions != before.partitions:
+            raise FatalError(
+                f"{full} has {seen[full].partitions} partitions, and accounts lie by {before.partitions}. See "
+                '"Partitions were added" in docs/operations.md. Nothing was changed.'
+            )
+    told: list[str] = []
+    empty = await _empty(settings, [full for full in worker_topics(settings) if full.endswith("-changelog")])
+
+    def wanted(known: Deployment | None) -> Deployment:
+        known = known or before
+        told[:] = []
+        here = replace(known, application_id=settings.worker.application_id)
+        if settings.worker.application_id != known.application_id:
+            told.append(f"worker.application_id {known.application_id} becomes {settings.worker.application_id}")
+        topics, replaced = dict(known.topics), dict(known.replaced)
+        for name, full in deployment_topics(settings).items():
+            topic, old = seen[full], known.topics.get(name)
+            if topic.topic_id == old:
+                continue
+            if full in empty and old is not None:
+                raise FatalError(
+                    f"{full} was made anew and is empty: the states that were in it are lost, and going on would begin "
+                    "accounts anew in the middle of their lives. Restore it from a copy; or begin a new deployment "
+                    "under another topics.prefix and worker.application_id, and publish history to it. Nothing was "
+                    "changed."
+                )
+            topics[name] = topic.topic_id
+            if old is not None:
+                replaced[old] = name
+                told.append(f"{full} {topic.topic_id} takes the place of {old}, and is read from its beginning")
+        for one in replaces:
+            if one not in replaced:
+                replaced[one] = ""
+                told.append(f"offsets in {one} are given up")
+        return replace(here, topics=topics, replaced=replaced)
+
+    await record_deployment(settings, wanted)
+    return told
+
+
+async def _empty(settings: Settings, topics: Sequence[str]) -> set[str]:
+    """Return the topics that have never had a record."""
+    consumer = AIOKafkaConsumer(**settings.kafka.client_options(), enable_auto_commit=False)
+    try:
+        await consumer.start()
+        places = [TopicPartition(topic, part) for topic in topics for part in range(settings.topics.partitions)]
+        ends = await consumer.end_offsets(places)
+    finally:
+        await consumer.stop()
+    return {topic for topic in topics if not any(end for place, end in ends.items() if place.topic == topic)}
 
 
 _shown: set[str] = set()

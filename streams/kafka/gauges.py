@@ -2,7 +2,7 @@
 
 A worker tells of its own tasks alone, as of their last commit. Whoever takes a partition over has its portfolio from
 the changelog and tells of it from then on, so a sum over workers counts each account once, before and after a
-rebalance. No account and no borrower is in a label.
+rebalance. No account and no borrower is in a label. `python -m streams.kafka.gauges` prints all metrics as a table.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from weakref import ref
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from state.portfolio import month_of
+from streams import portfolio_metrics
+from streams.kafka import metrics
 from streams.kafka.task_executor import TaskExecutor
 
 Labels = tuple[str, ...]
@@ -184,3 +187,22 @@ def _months(count: int) -> str:
 
 GAUGES = TaskGauges()
 REGISTRY.register(GAUGES)
+
+
+def metrics_table() -> list[str]:
+    """Return a row of the operators' table for each metric of workers and of the views' projector, by name."""
+    return [f"| `{n}` | {kind} | {', '.join(labels)} | {about} |" for n, kind, labels, about in sorted(_all_metrics())]
+
+
+def _all_metrics() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+    # The registry's own listing has no labels of what was never counted.
+    for metric in [*vars(portfolio_metrics).values(), *vars(metrics).values()]:
+        if isinstance(metric, MetricWrapperBase):
+            name = metric._name + ("_total" if metric._type == "counter" else "")
+            yield name, metric._type or "", tuple(metric._labelnames), metric._documentation
+    for family in GAUGES.collect():
+        yield family.name, family.type, tuple(family._labelnames), family.documentation
+
+
+if __name__ == "__main__":
+    print("\n".join(metrics_table()))

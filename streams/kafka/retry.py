@@ -49,75 +49,41 @@ log: Any = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _CREDENTIALS = "See to kafka.sasl_username, kafka.sasl_password and the rights that they have"
-
-
-def _too_old(_: Settings) -> str:
-    return "Run brokers of Kafka 3.0 or later"
-
-
-def _mechanism(settings: Settings) -> str:
-    return (
-        f"kafka.security_protocol is {settings.kafka.security_protocol} and kafka.sasl_mechanism "
-        f"{settings.kafka.sasl_mechanism}; set them to what the broker's listener has"
-    )
-
-
-def _session(settings: Settings) -> str:
-    return (
-        f"worker.session_timeout_seconds is {settings.worker.session_timeout_seconds:g}: set it between the brokers' "
+_TOO_OLD = "Run brokers of Kafka 3.0 or later"
+_MECHANISM = (
+    "kafka.security_protocol is {kafka.security_protocol} and kafka.sasl_mechanism {kafka.sasl_mechanism}; set them to "
+    "what the broker's listener has"
+)
+_TOO_LARGE = "Let `reprieve topics apply` set max.message.bytes, and see that no broker allows less"
+# What to do about an error, with settings in braces.
+_ADVICE: dict[type[KafkaError], str] = {
+    **dict.fromkeys((*FORBIDDEN, AuthenticationFailedError, SaslAuthenticationFailed), _CREDENTIALS),
+    AuthenticationMethodNotSupported: _MECHANISM,
+    IllegalSaslStateError: _MECHANISM,
+    SecurityDisabled: _MECHANISM,
+    UnsupportedSaslMechanismError: _MECHANISM,
+    IncompatibleBrokerVersion: _TOO_OLD,
+    UnrecognizedBrokerVersion: _TOO_OLD,
+    UnsupportedForMessageFormatError: _TOO_OLD,
+    UnsupportedVersionError: _TOO_OLD,
+    MessageSizeTooLargeError: _TOO_LARGE,
+    RecordListTooLargeError: _TOO_LARGE,
+    InconsistentGroupProtocolError: (
+        "Another program is in the group {worker.application_id} and shares partitions in another way. End it, or give "
+        "this deployment a worker.application_id of its own before its first start"
+    ),
+    InvalidGroupIdError: "Set worker.application_id to a name that Kafka takes for a group",
+    InvalidRequiredAcksError: "See to what stands between this process and the brokers",
+    InvalidSessionTimeoutError: (
+        "worker.session_timeout_seconds is {worker.session_timeout_seconds:g}: set it between the brokers' "
         "group.min.session.timeout.ms and group.max.session.timeout.ms, or change these"
-    )
-
-
-def _transaction(settings: Settings) -> str:
-    return (
-        f"worker.transaction_timeout_seconds is {settings.worker.transaction_timeout_seconds:g}: set it to no more "
-        "than the brokers' transaction.max.timeout.ms, or raise that"
-    )
-
-
-def _group(settings: Settings) -> str:
-    return (
-        f"Another program is in the group {settings.worker.application_id} and shares partitions in another way. End "
-        "it, or give this deployment a worker.application_id of its own before its first start"
-    )
-
-
-def _always(advice: str) -> Callable[[Settings], str]:
-    return lambda _: advice
-
-
-_ADVICE: dict[type[KafkaError], Callable[[Settings], str]] = {
-    **dict.fromkeys((*FORBIDDEN, AuthenticationFailedError, SaslAuthenticationFailed), _always(_CREDENTIALS)),
-    **dict.fromkeys(
-        (
-            AuthenticationMethodNotSupported,
-            IllegalSaslStateError,
-            SecurityDisabled,
-            UnsupportedSaslMechanismError,
-        ),
-        _mechanism,
     ),
-    **dict.fromkeys(
-        (
-            IncompatibleBrokerVersion,
-            UnrecognizedBrokerVersion,
-            UnsupportedForMessageFormatError,
-            UnsupportedVersionError,
-        ),
-        _too_old,
+    InvalidTopicError: "Set topics.prefix to what Kafka takes in names: letters, digits, '.', '_' and '-'",
+    InvalidTransactionTimeout: (
+        "worker.transaction_timeout_seconds is {worker.transaction_timeout_seconds:g}: set it to no more than the "
+        "brokers' transaction.max.timeout.ms, or raise that"
     ),
-    **dict.fromkeys(
-        (MessageSizeTooLargeError, RecordListTooLargeError),
-        _always("Let `reprieve topics apply` set max.message.bytes, and see that no broker allows less"),
-    ),
-    InconsistentGroupProtocolError: _group,
-    InvalidGroupIdError: _always("Set worker.application_id to a name that Kafka takes for a group"),
-    InvalidRequiredAcksError: _always("See to what stands between this process and the brokers"),
-    InvalidSessionTimeoutError: _session,
-    InvalidTopicError: _always("Set topics.prefix to what Kafka takes in names: letters, digits, '.', '_' and '-'"),
-    InvalidTransactionTimeout: _transaction,
-    PolicyViolationError: _always("A policy of the cluster forbids it: ask who runs the brokers"),
+    PolicyViolationError: "A policy of the cluster forbids it: ask who runs the brokers",
 }
 # aiokafka says of some answers only what they were called.
 _NAMED = {kind.__name__: advice for kind, advice in _ADVICE.items()}
@@ -137,7 +103,8 @@ def permanent_error(settings: Settings, doing: str, error: BaseException) -> Fat
         advice = None if named is None else _NAMED.get(named[1])
     if advice is None:
         return None
-    return FatalError(f"Kafka refuses this process {told}. {advice(settings)}. Nothing that was committed is lost.")
+    advice = advice.format(kafka=settings.kafka, worker=settings.worker)
+    return FatalError(f"Kafka refuses this process {told}. {advice}. Nothing that was committed is lost.")
 
 
 # What a broker that is away, or changes its leader, makes aiokafka raise; and any other neighbour.

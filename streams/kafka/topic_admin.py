@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,14 +114,21 @@ def _plan(settings: Settings, name: str, config: dict[str, str], partitions: int
     return TopicSpec(name, partitions or wanted.partitions, wanted.replication_factor, config)
 
 
-async def find_differences(settings: Settings) -> list[TopicDifference]:
-    """Return what differs on the cluster. Raises what aiokafka raises while the broker is away."""
+@asynccontextmanager
+async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield an admin client that is connected. Raises what aiokafka raises while the broker is away."""
     admin = AIOKafkaAdminClient(**settings.kafka.client_options())
     try:
         await admin.start()
-        return await _differences(admin, topic_specs(settings), worker_topics(settings))
+        yield admin
     finally:
         await admin.close()
+
+
+async def find_differences(settings: Settings) -> list[TopicDifference]:
+    """Return what differs on the cluster. Raises what aiokafka raises while the broker is away."""
+    async with admin_client(settings) as admin:
+        return await _differences(admin, topic_specs(settings), worker_topics(settings))
 
 
 async def apply_topics(settings: Settings) -> list[str]:
@@ -129,12 +137,8 @@ async def apply_topics(settings: Settings) -> list[str]:
     Raises FatalError where that would lose something, or is not ours to do: the partitions of a topic decide where each
     key belongs, so their number is never changed, and which brokers keep replicas is for operators to say.
     """
-    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
-    try:
-        await admin.start()
+    async with admin_client(settings) as admin:
         return await _apply(admin, topic_specs(settings), worker_topics(settings))
-    finally:
-        await admin.close()
 
 
 async def _differences(
@@ -298,12 +302,8 @@ class ShorterRetention:
 async def shorter_retentions(settings: Settings) -> list[ShorterRetention]:
     """Return the topics whose records settings ask to be kept shorter than the cluster keeps them now."""
     wanted, prefix = topic_specs(settings), settings.topics.prefix
-    admin = AIOKafkaAdminClient(**settings.kafka.client_options())
-    try:
-        await admin.start()
+    async with admin_client(settings) as admin:
         there = await _configs(admin, sorted(await _partitions(admin, wanted)))
-    finally:
-        await admin.close()
     found = []
     for plan in wanted:
         now, will = there.get(plan.name, {}).get("retention.ms", (None, False))[0], plan.config.get("retention.ms")

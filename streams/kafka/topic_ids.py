@@ -130,6 +130,12 @@ class TopicIds:
         # The brokers that led partitions of these topics when they were last asked for.
         self._leaders: set[int] = set()
 
+    async def __aenter__(self) -> TopicIds:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
     async def ask(self, names: Collection[str]) -> list[Seen]:
         """Return what brokers say of topics, one answer each; a topic that a broker does not have is left out.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -63,6 +63,30 @@ def fencing_remedy(settings: Settings) -> str:
         f"If it is a worker with the same worker.instance_id ({own.instance_id}), as after a settings file was copied, "
         f"or where a pod is back while its old node still runs it, end one or give it another. {other}"
     )
+
+
+@contextlib.asynccontextmanager
+async def transactional_producer(
+    settings: Settings, transactional_id: str, timeout_seconds: float
+) -> AsyncIterator[AIOKafkaProducer]:
+    """Yield a producer that alone has an id: what others left open under it is ended, and they are fenced.
+
+    timeout_seconds: for a transaction. Raises why a transaction ended, where one did.
+    """
+    producer = AIOKafkaProducer(
+        **settings.kafka.client_options(),
+        transactional_id=transactional_id,
+        transaction_timeout_ms=int(timeout_seconds * 1000),
+        max_request_size=_RECORD_BYTES,
+    )
+    try:
+        await producer.start()
+        with transaction_errors(producer):
+            yield producer
+    finally:
+        with contextlib.suppress(KafkaError):
+            await producer.stop()
+        producer_error(producer)
 
 
 class TransactionalProducer:

@@ -42,6 +42,7 @@ from streams.engine.policies import book_named, is_of_rules, stored_book
 from streams.http.health import HealthStatus, Stalls
 from streams.kafka.changelog_format import META, STATE, changelog_topic, packed_state
 from streams.kafka.committed_reader import CommittedReader
+from streams.kafka.isolating_fetcher import partition_name
 from streams.kafka.metrics import VIEWS_AWAY, VIEWS_EVICT, VIEWS_LAG, VIEWS_WRITTEN
 from streams.kafka.retry import RETRIABLE_ERRORS, Backoff, is_waiting, retry_until_available
 from streams.kafka.sealing import vault_for
@@ -142,15 +143,15 @@ class Projector:
         await self._see_topics(names, known)
         kept = await self._patiently(lambda: self._redis.hgetall(self._keys.rules))
         self._kept, self._policies = {name.decode(): text.decode() for name, text in kept.items()}, None
-        self._written = {tp: int(known.get(_name(tp).encode(), 0)) for tp in tps}
+        self._written = {tp: int(known.get(partition_name(tp).encode(), 0)) for tp in tps}
         self._places = dict(self._written)
         reader.assign(tps)
         _, ends = await reader.offsets(tps)
         for tp, at in self._places.items():
             if at > ends[tp]:
                 raise FatalError(
-                    f"The views are at {at} of {_name(tp)}, which ends at {ends[tp]}: Kafka was restored to an earlier "
-                    "day, or this is another cluster. Make them anew with `reprieve views rebuild`."
+                    f"The views are at {at} of {partition_name(tp)}, which ends at {ends[tp]}: Kafka was restored to "
+                    "an earlier day, or this is another cluster. Make them anew with `reprieve views rebuild`."
                 )
             reader.seek(tp, at)
 
@@ -206,7 +207,7 @@ class Projector:
         if self._fixed is None and int(await self._redis.get(self._keys.generation) or 0) != self._keys.number:
             return False
         known = await self._redis.hgetall(self._keys.offsets)
-        return all(int(known.get(_name(tp).encode(), 0)) == at for tp, at in self._written.items())
+        return all(int(known.get(partition_name(tp).encode(), 0)) == at for tp, at in self._written.items())
 
     async def _write(self, tp: TopicPartition, records: Sequence[Any]) -> bool:
         """Write rows and the offset behind them; returns whether they still were the next."""
@@ -225,7 +226,7 @@ class Projector:
                 await pipe.watch(keys.offsets, keys.generation)
                 if self._fixed is None and int(await pipe.get(keys.generation) or 0) != self._keys.number:
                     return False
-                if int(await pipe.hget(keys.offsets, _name(tp)) or 0) != self._written[tp]:
+                if int(await pipe.hget(keys.offsets, partition_name(tp)) or 0) != self._written[tp]:
                     return False
                 currencies = {c.decode() for c in await pipe.smembers(keys.currencies)}
                 pipe.multi()
@@ -236,7 +237,7 @@ class Projector:
                 if CLOSED in named:
                     pipe.hset(keys.closed, str(tp.partition), str(date.fromisoformat(named[CLOSED]).toordinal()))
                     pipe.publish(keys.changes, f"closed:{tp.partition}")
-                pipe.hset(keys.offsets, _name(tp), str(behind))
+                pipe.hset(keys.offsets, partition_name(tp), str(behind))
                 await pipe.execute()
             except WatchError:
                 return False
@@ -320,7 +321,3 @@ class Projector:
             _, ends = await self._reader.offsets(list(self._places))
             self._tell_lag({tp: max(0, end - self._places[tp]) for tp, end in ends.items()})
         await self._backoff.wait("writing views", error)
-
-
-def _name(tp: TopicPartition) -> str:
-    return f"{tp.topic}/{tp.partition}"

@@ -25,7 +25,7 @@ from schemas import events as ev
 from schemas.topics import TOPIC_OF
 from simulator.runs import simulate
 from state.policy_packs.loader import files_of
-from streams.kafka.adoption import adopt
+from streams.kafka.deployment import adopt
 from streams.kafka.topic_admin import topic_specs
 from tests.chaos.answer_order import answers_apart
 from tests.chaos.faulty_disk import FaultyDisk, compile_library

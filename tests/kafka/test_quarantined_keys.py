@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from schemas import events as ev
 from simulator.runs import simulate
 from streams.cli import cli
-from streams.kafka.quarantine import quarantine_rows
+from streams.cli.quarantine import rows_on_kafka
 from tests.support.worker_cluster import WorkerCluster, expected_outputs
 
 
@@ -56,7 +56,7 @@ def test_a_key_that_always_fails_stops_nothing_else(workers: WorkerCluster) -> N
     # The bug is still there.
     assert CliRunner().invoke(cli, release).exit_code == 0
     workers.wait_until_idle()
-    assert any(asyncio.run(quarantine_rows(workers.settings())))
+    assert any(asyncio.run(rows_on_kafka(workers.settings())))
     # It is mended, and another worker has the partition, with nothing but the changelog.
     workers.kill()
     workers.program = sound
@@ -64,5 +64,5 @@ def test_a_key_that_always_fails_stops_nothing_else(workers: WorkerCluster) -> N
     assert CliRunner().invoke(cli, release).exit_code == 0
     assert CliRunner().invoke(cli, release).exit_code in (0, 2)
     workers.wait_until_idle()
-    assert not any(asyncio.run(quarantine_rows(workers.settings())))
+    assert not any(asyncio.run(rows_on_kafka(workers.settings())))
     workers.assert_exact(events, Counter(quarantined=2))

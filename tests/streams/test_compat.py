@@ -25,9 +25,7 @@ from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 
 from streams.kafka import compat
-from streams.kafka.app import WorkerApp
-from streams.kafka.assignor import TaskAssignor
-from streams.kafka.tables import TaskRecovery, TaskTables
+from streams.kafka.app import TaskAssignor, TaskRecovery, TaskTables, WorkerApp
 from streams.kafka.transport import TaskConsumer, TaskConsumerThread
 from streams.shutdown import cancel_and_wait
 

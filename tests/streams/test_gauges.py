@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 from schemas import events as ev
 from simulator.runs import simulate
 from state.portfolio import Portfolio
-from streams.kafka.metrics_table import rows
+from streams.kafka.gauges import metrics_table
 from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker, account_states
 
 ACCOUNTS, DAYS = 120, 170
@@ -176,7 +176,7 @@ def test_no_metric_names_an_account_a_borrower_or_an_event(worked: Worked) -> No
         "standing", "months_ahead", "agent", "jurisdiction", "calendar",
     }  # fmt: skip
     # Other processes' metrics may be in this registry too, with labels of their own.
-    told = {name for row in rows() for name in row.split("|")[3].replace(",", " ").split()}
+    told = {name for row in metrics_table() for name in row.split("|")[3].replace(",", " ").split()}
     assert told <= allowed
     # A topic's name may be as long as Kafka lets it be, with the prefix of its deployment.
     longest = {"topic": 249}
@@ -188,7 +188,7 @@ def test_no_metric_names_an_account_a_borrower_or_an_event(worked: Worked) -> No
 def test_the_guide_has_every_metric_with_what_it_is(repository: Path) -> None:
     guide = (repository / "docs" / "operations.md").read_text("utf-8").split("\n## Metrics\n")[1].splitlines()
     told = [line for line in guide if line.startswith("| `reprieve_")]
-    assert told == rows(), "python -m streams.kafka.metrics_table"
+    assert told == metrics_table(), "python -m streams.kafka.gauges"
 
 
 def counters() -> Counter[tuple[str, ...]]:

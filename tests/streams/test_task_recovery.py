@@ -15,8 +15,7 @@ from faust.tables.recovery import RebalanceAgain, ServiceStopped
 
 from schemas.codec import Codec
 from state.policy_packs.loader import default_book
-from streams.kafka.app import make_app
-from streams.kafka.tables import TaskRecovery
+from streams.kafka.app import TaskRecovery, make_app
 from streams.settings import Settings
 from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker, add_records
 
