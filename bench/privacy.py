@@ -21,7 +21,7 @@ from state.storage import pack
 from streams.engine.agents import all_agents
 from streams.local.runtime import LocalRuntime
 from streams.local.store import Store
-from streams.security.key_file import FileKeys, make
+from streams.security.key_file import make, read_master_keys
 from streams.security.sealed_rows import scope_of
 from streams.security.vault import Vault, seal_part
 
@@ -73,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         keys = Path(folder) / "keys.json"
         make(keys)
-        vault = Vault(FileKeys(keys).ring())
+        vault = Vault(read_master_keys(keys))
         ways = {
             "sealed": LocalRuntime(Store(Path(folder) / "sealed"), all_agents(), default_book(), vault=vault),
             "clear": LocalRuntime(Store(Path(folder) / "clear"), all_agents(), default_book()),

@@ -45,7 +45,7 @@ from streams.kafka.compat import patch_fetchers
 from streams.kafka.metrics import count_committed
 from streams.kafka.rocksdb_store import RocksDBStore
 from streams.kafka.task_start import make_task
-from streams.security.key_file import FileKeys, make
+from streams.security.key_file import make, read_master_keys
 from streams.security.vault import Vault
 from streams.settings import Settings
 
@@ -192,7 +192,7 @@ class Bench:
         self._stores = {(agent.name, 0): RocksDBStore(folder / f"{agent.name}-0") for agent, _ in agents}
         keys = folder / "keys.json"
         make(keys)
-        vault = Vault(FileKeys(keys).ring())
+        vault = Vault(read_master_keys(keys))
         settings = Settings.load(topics={"prefix": "bench.", "partitions": 1})
         self.task, self._rows = make_task(
             settings, 0, agents, self._stores, default_book(), Codec(), CACHED // TASKS, vault, None

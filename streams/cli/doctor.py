@@ -24,7 +24,7 @@ from streams.kafka.deployment import disagreements
 from streams.kafka.retry import permanent_error
 from streams.kafka.topic_admin import admin_client, find_differences
 from streams.registry import codec_for, subjects
-from streams.security.vault_factory import provider_of
+from streams.security.vault_factory import master_keys_of
 from streams.settings import Settings
 
 # Free bytes that a data directory should have; a million accounts take about two gibibytes.
@@ -128,7 +128,7 @@ async def _master_keys(settings: Settings) -> Diagnosis:
 
 
 async def _opened(settings: Settings) -> str:
-    masters = await asyncio.to_thread(provider_of(settings.privacy).ring)
+    masters = await asyncio.to_thread(master_keys_of, settings.privacy)
     return f"{len(masters.ids)}, of which {masters.current} wraps, from {masters.place}"
 
 

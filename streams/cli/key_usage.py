@@ -19,10 +19,9 @@ from streams.kafka.committed_reader import read_committed
 from streams.kafka.quarantine import quarantine_rows
 from streams.local.beside import ReadTables
 from streams.security.key_check import KEY_CHECK, wrapper_of_check_value
-from streams.security.master_keys import wrapper_of
 from streams.security.sealed_log import MARK
 from streams.security.sealed_rows import SEALED
-from streams.security.vault import is_sealed, wrapped_of
+from streams.security.vault import is_sealed, wrapper_of_sealed
 from streams.settings import Settings
 
 BORROWERS, LETTERS, LOG, WORDS = "borrowers", "dead letters", "records of the log", "words of the check"
@@ -96,4 +95,4 @@ def _of_letter(value: bytes | None, codec: Codec) -> list[tuple[str, str]]:
 
 
 def _wrapper(sealed: bytes) -> str:
-    return wrapper_of(wrapped_of(sealed, b"wrapper"))
+    return wrapper_of_sealed(sealed, b"wrapper")

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.errors import FatalError
 from streams.local.store import FILE, Tables, connected_to_read, faults_of_data
 from streams.security.key_check import KEY_CHECK
-from streams.security.key_file import FileKeys
+from streams.security.key_file import read_master_keys
 from streams.security.sealed_log import LogSeal
 from streams.security.vault import Vault
 from streams.security.vault_factory import local_keys
@@ -39,7 +39,7 @@ class ReadTables(Tables):
             raise
         # A data directory of an earlier release has no master keys, and nothing in it is sealed.
         own = vault is None and self.meta(KEY_CHECK)
-        self.vault = Vault(FileKeys(local_keys(folder)).ring()) if own else vault
+        self.vault = Vault(read_master_keys(local_keys(folder))) if own else vault
         self.seal = LogSeal(self.vault)
 
     def close(self) -> None:

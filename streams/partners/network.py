@@ -100,18 +100,15 @@ class Resolver(AbstractResolver):
         await self._resolver.close()
 
 
-class Sockets:
-    """Makes the sockets of a client, for addresses of one network: whatever led to another, it is not called."""
+def open_socket(network: Network, info: tuple[Any, ...]) -> socket.socket:
+    """Return a client's socket for an address as `getaddrinfo` gives it: whatever led to it, it is of the network.
 
-    def __init__(self, network: Network) -> None:
-        self._network: Network = network
-
-    def __call__(self, info: tuple[Any, ...]) -> socket.socket:
-        """Return a socket for an address as `getaddrinfo` gives it. Raises OSError where it may not be called."""
-        family, kind, protocol, _, address = info
-        if not allowed(_address(str(address[0])), self._network):
-            raise OSError(None, f"an address is not in the {self._network} network")
-        return socket.socket(family=family, type=kind, proto=protocol)
+    Raises OSError where it may not be called.
+    """
+    family, kind, protocol, _, address = info
+    if not allowed(_address(str(address[0])), network):
+        raise OSError(None, f"an address is not in the {network} network")
+    return socket.socket(family=family, type=kind, proto=protocol)
 
 
 def _address(text: str) -> Address:

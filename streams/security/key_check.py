@@ -7,8 +7,7 @@ sealed beside the rows. Beside it stands under which master key all of them have
 from __future__ import annotations
 
 from schemas.errors import FatalError
-from streams.security.master_keys import wrapper_of
-from streams.security.vault import Vault, wrapped_of
+from streams.security.vault import Vault, wrapper_of_sealed
 from streams.state_rows import NamedValues
 
 KEY_CHECK, REWRAPPED = "sealed", "rewrapped"
@@ -28,7 +27,7 @@ def check_keys(rows: NamedValues, vault: Vault | None) -> None:
     if kept is not None:
         sealed = bytes.fromhex(kept)
         vault.open(sealed, _SCOPE)
-        if wrapper_of(wrapped_of(sealed, _SCOPE)) == vault.masters.current:
+        if wrapper_of_sealed(sealed, _SCOPE) == vault.masters.current:
             return
     else:
         mark_rewrapped(rows, vault)
@@ -47,4 +46,4 @@ def mark_rewrapped(rows: NamedValues, vault: Vault) -> None:
 
 def wrapper_of_check_value(kept: str) -> str:
     """Return the id of the master key that wraps the word, as it is kept."""
-    return wrapper_of(wrapped_of(bytes.fromhex(kept), _SCOPE))
+    return wrapper_of_sealed(bytes.fromhex(kept), _SCOPE)

@@ -36,19 +36,13 @@ class _File(Struct, forbid_unknown_fields=True):
     keys: list[Entry]
 
 
-class FileKeys:
-    """The provider of a local file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def ring(self) -> MasterKeys:
-        """Return the file's master keys. Raises FatalError where the file is missing, open to others, or damaged."""
-        entries = read_entries(self.path)
-        if any(entry.wrapped for entry in entries):
-            raise FatalError(f"{self.path} holds keys that a KMS has wrapped. Set privacy.kms_url to that KMS.")
-        keys = {entry.id: decoded(entry.key, self.path) for entry in entries}
-        return MasterKeys(keys, entries[-1].id if entries else "", str(self.path))
+def read_master_keys(path: Path) -> MasterKeys:
+    """Return a file's master keys. Raises FatalError where the file is missing, open to others, or damaged."""
+    entries = read_entries(path)
+    if any(entry.wrapped for entry in entries):
+        raise FatalError(f"{path} holds keys that a KMS has wrapped. Set privacy.kms_url to that KMS.")
+    keys = {entry.id: decoded(entry.key, path) for entry in entries}
+    return MasterKeys(keys, entries[-1].id if entries else "", str(path))
 
 
 def read_entries(path: Path) -> list[Entry]:

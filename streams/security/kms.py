@@ -132,19 +132,10 @@ class Kms:
         return decoded(value, Path(self.url))
 
 
-class KmsKeys:
-    """The provider of a file whose keys a KMS has wrapped."""
-
-    def __init__(self, path: Path, kms: Kms) -> None:
-        self.path = path
-        self._kms = kms
-
-    def ring(self) -> MasterKeys:
-        """Return the master keys, each opened by the KMS."""
-        entries = read_entries(self.path)
-        if any(not entry.wrapped for entry in entries):
-            raise FatalError(
-                f"{self.path} holds keys that no KMS has wrapped. Make a new file with privacy.kms_url set."
-            )
-        keys = {entry.id: self._kms.unwrap(entry.id, decoded(entry.wrapped, self.path)) for entry in entries}
-        return MasterKeys(keys, entries[-1].id if entries else "", f"{self.path}, opened by the KMS at {self._kms.url}")
+def unwrap_master_keys(path: Path, kms: Kms) -> MasterKeys:
+    """Return the master keys of a file, each opened by the KMS that wrapped it. Raises as `Kms.unwrap` does."""
+    entries = read_entries(path)
+    if any(not entry.wrapped for entry in entries):
+        raise FatalError(f"{path} holds keys that no KMS has wrapped. Make a new file with privacy.kms_url set.")
+    keys = {entry.id: kms.unwrap(entry.id, decoded(entry.wrapped, path)) for entry in entries}
+    return MasterKeys(keys, entries[-1].id if entries else "", f"{path}, opened by the KMS at {kms.url}")

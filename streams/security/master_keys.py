@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,16 +19,6 @@ from schemas.errors import FatalError
 
 KEY_BYTES, NONCE_BYTES = 32, 12
 MOST_ID_BYTES = 64
-
-
-class KeyProvider(Protocol):
-    """Where master keys come from."""
-
-    def ring(self) -> MasterKeys:
-        """Return the master keys.
-
-        Raises FatalError where they are missing, wrong or denied, RetryableError where whoever has them is away.
-        """
 
 
 class MasterKeys:

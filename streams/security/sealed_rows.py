@@ -13,8 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.errors import FatalError
-from streams.security.master_keys import wrapper_of
-from streams.security.vault import DataKey, Vault, is_sealed, open_part, seal_part, wrapped_of
+from streams.security.vault import DataKey, Vault, is_sealed, open_part, seal_part, wrapper_of_sealed
 from streams.state_rows import SEPARATOR, ReadableRows, StateRows
 
 # The agents whose rows are about persons. An account's rows are its ledger, under opaque ids.
@@ -150,7 +149,7 @@ class SealedRows(ReadRows):
             return []
         current, found = self._vault.masters.current, []
         for key, value in self._rows.states(agent, keys):
-            if is_sealed(value) and wrapper_of(wrapped_of(value, scope_of(agent, key))) != current:
+            if is_sealed(value) and wrapper_of_sealed(value, scope_of(agent, key)) != current:
                 found.append(key)
         return sorted(found)
 

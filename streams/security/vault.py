@@ -97,6 +97,11 @@ def wrapped_of(data: bytes, scope: bytes) -> bytes:
     return data[_HEAD : _HEAD + size]
 
 
+def wrapper_of_sealed(data: bytes, scope: bytes) -> str:
+    """Return the id of the master key that wraps the data key which sealed bytes carry."""
+    return wrapper_of(wrapped_of(data, scope))
+
+
 def _encrypted(data: bytes, scope: bytes, key: DataKey) -> bytes:
     nonce = os.urandom(NONCE_BYTES)
     return nonce + key.aead.encrypt(nonce, data, scope)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from schemas.errors import FatalError
 from streams.security.field_encryption import FieldKeys
-from streams.security.key_file import FileKeys, make
-from streams.security.kms import Kms, KmsKeys
-from streams.security.master_keys import KeyProvider
+from streams.security.key_file import make, read_master_keys
+from streams.security.kms import Kms, unwrap_master_keys
+from streams.security.master_keys import MasterKeys
 from streams.security.vault import Vault
 from streams.settings import PrivacySettings
 
@@ -27,8 +27,11 @@ def kms_of(privacy: PrivacySettings) -> Kms | None:
     return Kms(privacy.kms_url, token, privacy.kms_ca_file, privacy.kms_timeout_seconds)
 
 
-def provider_of(privacy: PrivacySettings) -> KeyProvider:
-    """Return what settings say of where master keys are. Raises FatalError where they say nothing."""
+def master_keys_of(privacy: PrivacySettings) -> MasterKeys:
+    """Return the master keys of settings. It blocks while a KMS is asked.
+
+    Raises FatalError where they are missing, wrong or denied, RetryableError where whoever has them is away.
+    """
     path, kms = privacy.master_keys_file, kms_of(privacy)
     if path is None:
         raise FatalError(
@@ -36,7 +39,7 @@ def provider_of(privacy: PrivacySettings) -> KeyProvider:
             'reprieve keys make, give it to every worker, and set its path; privacy.mode = "off" stores them in the '
             "clear, for development only."
         )
-    return FileKeys(path) if kms is None else KmsKeys(path, kms)
+    return read_master_keys(path) if kms is None else unwrap_master_keys(path, kms)
 
 
 def vault_of(privacy: PrivacySettings) -> Vault | None:
@@ -47,7 +50,7 @@ def vault_of(privacy: PrivacySettings) -> Vault | None:
     if privacy.mode == "off":
         return None
     wire = privacy.wire_keys_file
-    return Vault(provider_of(privacy).ring(), None if wire is None else FieldKeys.of(wire))
+    return Vault(master_keys_of(privacy), None if wire is None else FieldKeys.of(wire))
 
 
 def local_keys(folder: Path) -> Path:
@@ -62,4 +65,4 @@ def local_vault(folder: Path, *, new: bool) -> Vault:
     if new and not path.exists():
         make(path)
     wire = Path(os.environ.get(WIRE_VARIABLE) or folder / WIRE_FILE)
-    return Vault(FileKeys(path).ring(), FieldKeys.of(wire) if wire.exists() else None)
+    return Vault(read_master_keys(path), FieldKeys.of(wire) if wire.exists() else None)

@@ -12,13 +12,14 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
 import aiohttp
 from msgspec import Struct
 
-from streams.partners.network import Resolver, Sockets
+from streams.partners.network import Resolver, open_socket
 from streams.partners.partner_registry import Receives
 from streams.settings import WebhookSettings
 
@@ -49,7 +50,7 @@ class EndpointClient:
         connector = aiohttp.TCPConnector(
             limit=self._part.concurrent,
             resolver=Resolver(self._part.network),
-            socket_factory=Sockets(self._part.network),
+            socket_factory=partial(open_socket, self._part.network),
             ssl=context,
             use_dns_cache=False,
         )

@@ -28,7 +28,7 @@ from streams.kafka.changelog_format import STATE, changelog_topic, packed_state
 from streams.kafka.rocksdb_store import RocksDBStore
 from streams.kafka.topic_admin import topic_specs
 from streams.security.dead_letters import open_dead_letter
-from streams.security.key_file import FileKeys, read_entries, rotate
+from streams.security.key_file import read_entries, read_master_keys, rotate
 from streams.security.master_keys import wrapper_of
 from streams.security.sealed_rows import open_state
 from streams.security.vault import Vault, wrapped_of
@@ -117,7 +117,7 @@ def test_personal_data_stays_where_published_until_erasure(workers: WorkerCluste
     with closing(urllib.request.urlopen(f"http://127.0.0.1:{workers.health_settings['port']}/metrics")) as page:
         assert not leaks_in(page.read())
 
-    vault = Vault(FileKeys(workers.keys).ring())
+    vault = Vault(read_master_keys(workers.keys))
     rows = rows_of(workers)
     state = unpack(open_state(vault, "planner", who, rows[who]), BorrowerState)
     assert INCOME in {reading.value for reading in state.readings}
@@ -197,7 +197,7 @@ def test_a_withdrawal_destroys_what_workers_have_of_the_reports(workers: WorkerC
     reports = [e for e in first if isinstance(e, ev.ProfileReported) and e.monthly_income == INCOME]
     who, day = reports[0].borrower_id, reports[0].as_of
     mine = [e for e in reports if e.borrower_id == who]
-    vault = Vault(FileKeys(workers.keys).ring())
+    vault = Vault(read_master_keys(workers.keys))
     workers.publish(first)
     workers.start("one")
     workers.wait_until_idle()

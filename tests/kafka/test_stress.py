@@ -22,7 +22,7 @@ from simulator.runs import simulate
 from streams.engine.partitioning import partition_of
 from streams.kafka.compat import connected
 from streams.security.dead_letters import open_dead_letter
-from streams.security.key_file import FileKeys
+from streams.security.key_file import read_master_keys
 from streams.security.vault import Vault
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster, expected_outputs
 
@@ -146,7 +146,7 @@ def test_large_records_odd_headers_and_bad_batches_are_answered(workers: WorkerC
     workers.assert_running()
     letters = [e for e in workers.outputs() if isinstance(e, ev.DeadLetter)]
     assert Counter(e.code for e in letters) == {"too_long": 1, "unreadable": 2_003}
-    vault = Vault(FileKeys(workers.keys).ring())
+    vault = Vault(read_master_keys(workers.keys))
     letters = [open_dead_letter(e, vault) for e in letters]
     assert max(len(e.value or b"") for e in letters) == 2 * 2**20 - 200
     (odd,) = [e for e in letters if e.value == b"\xfd"]

@@ -7,13 +7,14 @@ import csv
 import ipaddress
 import re
 import socket
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from streams.partners import network
-from streams.partners.network import Network, Sockets, allowed, special_blocks
+from streams.partners.network import Network, allowed, open_socket, special_blocks
 from streams.partners.partner_registry import Receives
 from streams.partners.secrets import SecretRef
 from streams.settings import WebhookSettings
@@ -119,7 +120,7 @@ def test_the_connected_address_is_checked_not_the_resolved_one() -> None:
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         # No resolver of ours stands before it: as if one had answered otherwise, or a cache had.
-        connector = aiohttp.TCPConnector(socket_factory=Sockets("public"))
+        connector = aiohttp.TCPConnector(socket_factory=partial(open_socket, "public"))
         async with server, aiohttp.ClientSession(connector=connector) as session:
             with pytest.raises(aiohttp.ClientConnectorError):
                 await session.get(f"http://localhost:{port}/")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import FatalError
 from streams.cli import cli
-from streams.security.key_file import FileKeys, make, read_entries, rotate
+from streams.security.key_file import make, read_entries, read_master_keys, rotate
 from streams.security.master_keys import MasterKeys
 from streams.security.vault import Vault, is_sealed, open_part, seal_part
 from streams.security.vault_factory import vault_of
@@ -54,9 +54,9 @@ def test_the_same_data_is_sealed_differently_every_time() -> None:
 def test_a_new_master_key_wraps_and_the_older_ones_still_open(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     first = make(path)
-    sealed = Vault(FileKeys(path).ring()).seal(b"data", b"scope")
+    sealed = Vault(read_master_keys(path)).seal(b"data", b"scope")
     second = rotate(path)
-    vault = Vault(FileKeys(path).ring())
+    vault = Vault(read_master_keys(path))
     assert vault.masters.ids == [first, second]
     assert vault.open(sealed, b"scope") == b"data"
     # Written anew, the same data key is under the new master key, and the old one is asked for no more.
@@ -83,10 +83,10 @@ def test_a_file_of_keys_is_for_its_owner_alone(tmp_path: Path) -> None:
     rotate(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o440)
-    assert FileKeys(path).ring().current
+    assert read_master_keys(path).current
     path.chmod(0o444)
     with pytest.raises(FatalError, match="may be read by others"):
-        FileKeys(path).ring()
+        read_master_keys(path)
     with pytest.raises(FatalError, match="is there already"):
         make(path)
 
@@ -109,7 +109,7 @@ def test_a_damaged_key_file_is_fatal_and_no_key_is_quoted(tmp_path: Path, text: 
     path.write_text(text)
     path.chmod(0o600)
     with pytest.raises(FatalError) as raised:
-        FileKeys(path).ring()
+        read_master_keys(path)
     assert "c2hvcnQ" not in str(raised.value)
 
 

@@ -39,7 +39,7 @@ from streams.kafka.compat import connected, learn_topics, patch_fetchers
 from streams.kafka.publishing import consume, publish
 from streams.kafka.topic_admin import apply_topics
 from streams.local.runtime import LocalRuntime
-from streams.security.key_file import FileKeys, make
+from streams.security.key_file import make, read_master_keys
 from streams.security.sealed_rows import open_state
 from streams.security.vault import Vault
 from streams.settings import Settings
@@ -359,7 +359,7 @@ class WorkerCluster:
 
     def states(self) -> States:
         """Return the states that the agents' changelogs have, as committed."""
-        settings, vault = self.settings(), Vault(FileKeys(self.keys).ring())
+        settings, vault = self.settings(), Vault(read_master_keys(self.keys))
         found: States = {}
 
         async def read() -> None:

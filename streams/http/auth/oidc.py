@@ -14,6 +14,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,7 +24,7 @@ from msgspec import Struct
 
 from schemas.errors import InvalidEventError, RetryableError
 from streams.http.auth.permissions import ROLES, Identity
-from streams.partners.network import Sockets
+from streams.partners.network import open_socket
 from streams.settings import AccessSettings
 
 # Signatures that only the issuer can make; those of a shared secret are not among them.
@@ -193,7 +194,7 @@ class Issuer:
         if self._http is None:
             context = ssl.create_default_context(cafile=self._settings.oidc_ca_file)
             self._http = ClientSession(
-                connector=TCPConnector(ssl=context, socket_factory=Sockets("any")), timeout=_PATIENCE
+                connector=TCPConnector(ssl=context, socket_factory=partial(open_socket, "any")), timeout=_PATIENCE
             )
         try:
             async with self._http.request(method, url, data=form, allow_redirects=False) as answer:
