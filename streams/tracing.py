@@ -19,7 +19,6 @@ from streams.settings import Settings
 from streams.traceparent import Carries, Untraced, parsed, traceparent_of
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import SpanContext
 
 # A batch has thousands of records; where all are sampled, so many have links and spans of their own.
@@ -124,7 +123,7 @@ class TaskTracer(Untraced):
 class Tracing:
     """Sends the spans of a worker to a collector. Raises UsageError where OpenTelemetry is not installed."""
 
-    def __init__(self, settings: Settings, exporter: SpanExporter | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
@@ -146,7 +145,7 @@ class Tracing:
             resource=Resource.create(resource),
             shutdown_on_exit=False,
         )
-        exporter = exporter or OTLPSpanExporter(endpoint=endpoint, timeout=_PATIENCE)
+        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_PATIENCE)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
 
     def tracer(self, partition: int) -> TaskTracer:

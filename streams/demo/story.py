@@ -28,7 +28,8 @@ _TOLD = (
     | ev.OfferPublished | ev.OfferAnswered | ev.OfferWithdrawn | ev.PlanActivated | ev.PlanScheduleAdjusted
     | ev.PlanInstalmentKept | ev.PlanInstalmentMissed | ev.PlanBroken | ev.PlanCompleted | ev.CreditStandingChanged
 )  # fmt: skip
-# Runs of these are drawn together.
+# Lines of a story that are shown, half of them from its beginning; runs of these are drawn together.
+_MOST = 40
 _RUNS = ("ContactAttempted", "PlanInstalmentKept")
 
 
@@ -95,7 +96,7 @@ def _chapter(event: ev.Event) -> str:
     return ""
 
 
-def shortened(lines: list[StoryLine], most: int = 40) -> list[StoryLine]:
+def shortened(lines: list[StoryLine]) -> list[StoryLine]:
     """Return a story from its first missed payment on, with runs of like lines drawn together."""
     start = next((i for i, line in enumerate(lines) if line.kind == "InstalmentMissed"), 0)
     found: list[StoryLine] = []
@@ -108,8 +109,8 @@ def shortened(lines: list[StoryLine], most: int = 40) -> list[StoryLine]:
             continue
         run = 0
         found.append(line)
-    if len(found) > most:
-        half = most // 2
-        left_out = StoryLine(found[half].day, "", f"… {len(found) - most} lines left out …")
+    if len(found) > _MOST:
+        half = _MOST // 2
+        left_out = StoryLine(found[half].day, "", f"… {len(found) - _MOST} lines left out …")
         found = [*found[:half], left_out, *found[-half:]]
     return found

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from schemas.codec import Codec
 from streams.engine.partitioning import partition_of
 from streams.kafka.publishing import publish
-from streams.security.audit import Shown, checked, clock
+from streams.security.audit import Shown, checked
 from streams.security.audit_chain import Head, next_record
 from streams.settings import Settings
 
@@ -17,10 +17,9 @@ from streams.settings import Settings
 class KafkaAudit:
     """Chains on Kafka of this process alone, one a partition, within which Kafka keeps their order."""
 
-    def __init__(self, settings: Settings, codec: Codec, source: str, now: Callable[[], datetime] = clock) -> None:
+    def __init__(self, settings: Settings, codec: Codec, source: str) -> None:
         self._settings, self._codec = settings, codec
         self._source = source
-        self._now = now
         self._heads: dict[str, Head] = {}
         self._begin()
 
@@ -36,7 +35,7 @@ class KafkaAudit:
         for borrower, fields in shown:
             chain = f"{self._name}-{partition_of(borrower.encode(), self._settings.topics.partitions)}"
             head = self._heads.get(chain, Head())
-            record = next_record(chain, head, self._now(), self._source, borrower, actor, purpose, fields)
+            record = next_record(chain, head, datetime.now(UTC), self._source, borrower, actor, purpose, fields)
             self._heads[chain] = Head(record.number, record.digest)
             made.append(record)
         try:

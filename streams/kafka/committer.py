@@ -25,14 +25,13 @@ T = TypeVar("T")
 
 
 class OffsetClient:
-    """Asks Kafka for offsets, as a member of no group."""
+    """Asks Kafka for offsets, as a member of no group, however long the broker is away; topics without their prefix."""
 
     def __init__(self, settings: Settings) -> None:
-        self._prefix = settings.topics.prefix
-        self._group = settings.worker.application_id
+        self._settings = settings
         self._consumer = AIOKafkaConsumer(
             **settings.kafka.client_options(),
-            group_id=self._group,
+            group_id=settings.worker.application_id,
             enable_auto_commit=False,
             isolation_level="read_uncommitted",
         )
@@ -46,22 +45,28 @@ class OffsetClient:
         await self._consumer.stop()
 
     async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
-        """Return the offsets behind the last records, uncommitted ones too; topics without their prefix."""
-        tps = [TopicPartition(self._prefix + topic, partition) for topic in topics]
-        ends = await self._consumer.end_offsets(tps)
-        return {topic: ends[tp] for topic, tp in zip(topics, tps, strict=True)}
+        """Return the offsets behind the last records, uncommitted ones too."""
+        return await self._ask(topics, partition, self._consumer.end_offsets)
 
     async def begins(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return the offsets of the first records that are still there."""
-        tps = [TopicPartition(self._prefix + topic, partition) for topic in topics]
-        begins = await self._consumer.beginning_offsets(tps)
-        return {topic: begins[tp] for topic, tp in zip(topics, tps, strict=True)}
+        return await self._ask(topics, partition, self._consumer.beginning_offsets)
 
     async def committed(self, topics: Sequence[str], partition: int) -> dict[str, OffsetAndMetadata]:
-        """Return what the group has committed, by topic without its prefix; topics without any are left out."""
-        names = {TopicPartition(self._prefix + topic, partition): topic for topic in topics}
-        found = await committed_with_metadata(self._consumer, list(names))
-        return {names[tp]: at for tp, at in found.items() if at.offset >= 0}
+        """Return what the group has committed; topics without any are left out."""
+        found = await self._ask(topics, partition, lambda tps: committed_with_metadata(self._consumer, tps))
+        return {topic: at for topic, at in found.items() if at.offset >= 0}
+
+    async def _ask(
+        self,
+        topics: Sequence[str],
+        partition: int,
+        ask: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, T]]],
+    ) -> dict[str, T]:
+        names = {TopicPartition(self._settings.topics.prefix + topic, partition): topic for topic in topics}
+        doing = f"asking for offsets of partition {partition}"
+        found = await retry_until_available(self._settings, doing, lambda: ask(list(names)))
+        return {names[tp]: at for tp, at in found.items()}
 
 
 class TransactionalCommitter:
@@ -109,9 +114,10 @@ class TransactionalCommitter:
         remade: topics that were made anew, of which no offset counts; they are read from their first record on.
         Raises FatalError where records are gone before they were read, or offsets point behind the end.
         """
-        found = await self._retried(lambda: self._probe.committed(topics, self._partition))
+        found = await self._probe.committed(topics, self._partition)
         if remade:
-            first = {topic: OffsetAndMetadata(at, "") for topic, at in (await self._begins(list(remade))).items()}
+            begins = await self._probe.begins(list(remade), self._partition)
+            first = {topic: OffsetAndMetadata(at, "") for topic, at in begins.items()}
             if "clock" in first and "clock" in found:
                 # The word of the last transaction stands with it.
                 first["clock"] = OffsetAndMetadata(first["clock"].offset, found["clock"].metadata)
@@ -127,7 +133,7 @@ class TransactionalCommitter:
             if topic not in found or found[topic].offset < offset
         } | {topic: found[topic].offset for topic in remade}
         found |= {topic: OffsetAndMetadata(offset, "") for topic, offset in self.behind.items()}
-        begins = await self._begins(["clock"])
+        begins = await self._probe.begins(["clock"], self._partition)
         await self.check_offsets_available({topic: at.offset for topic, at in found.items()})
         clock = found.get("clock", OffsetAndMetadata(begins["clock"], ""))
         offsets = {"clock": clock.offset} | {topic: at.offset for topic, at in found.items()}
@@ -140,7 +146,9 @@ class TransactionalCommitter:
 
         Raises FatalError where records are gone before they were read, or a place is behind a topic's end.
         """
-        begins, ends = await self._begins(list(places)), await self.ends(list(places), self._partition)
+        topics = list(places)
+        begins = await self._probe.begins(topics, self._partition)
+        ends = await self._probe.ends(topics, self._partition)
         for topic, at in places.items():
             place = f"{self._settings.topics.prefix}{topic}/{self._partition}"
             if at < begins[topic]:
@@ -157,9 +165,6 @@ class TransactionalCommitter:
                     'else see "A topic was made anew" there.'
                 )
 
-    async def _begins(self, topics: Sequence[str]) -> dict[str, int]:
-        return await self._retried(lambda: self._probe.begins(topics, self._partition))
-
     async def stop(self) -> None:
         """Let the task go."""
         if self._transactions is not None:
@@ -168,7 +173,7 @@ class TransactionalCommitter:
 
     async def ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         """Return the offsets behind the last records of topics, uncommitted ones too."""
-        return await self._retried(lambda: self._probe.ends(topics, partition))
+        return await self._probe.ends(topics, partition)
 
     async def commit(self, output: TaskOutput, stores: TaskStores) -> dict[str, int]:
         """Commit a batch, once; returns the changelogs' ends by agent.
@@ -214,7 +219,7 @@ class TransactionalCommitter:
 
     async def _see_who_committed(self, word: str) -> None:
         """Raise FencedError where the group has offsets that somebody else has committed."""
-        found = await self._retried(lambda: self._probe.committed(["clock"], self._partition))
+        found = await self._probe.committed(["clock"], self._partition)
         last = found["clock"].metadata if "clock" in found else ""
         if last not in (word, self._read.transaction_token, ""):
             raise self._fenced()
@@ -223,8 +228,10 @@ class TransactionalCommitter:
         """Say whether the transaction with a word was committed. Raises FencedError where somebody else's was."""
         topic = self._changelogs[0]
         place = TopicPartition(topic, self._partition)
-        words = await self._retried(
-            lambda: committed_tokens(self._settings, place, self._known_end, self.fenced_end_offsets[topic] + 1)
+        words = await retry_until_available(
+            self._settings,
+            f"reading who committed for partition {self._partition}",
+            lambda: committed_tokens(self._settings, place, self._known_end, self.fenced_end_offsets[topic] + 1),
         )
         if set(words) - {word}:
             raise self._fenced()
@@ -232,9 +239,6 @@ class TransactionalCommitter:
 
     def _fenced(self) -> FencedError:
         return FencedError(f"another worker has committed for partition {self._partition}")
-
-    async def _retried(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await retry_until_available(self._settings, f"asking for offsets of partition {self._partition}", ask)
 
 
 async def committed_tokens(settings: Settings, place: TopicPartition, begin: int, end: int) -> list[str]:

@@ -116,13 +116,11 @@ def scratch(book: PolicyBook) -> Iterator[LocalRuntime]:
         yield one
 
 
-def replay(
-    events: Iterable[ev.Event], book: PolicyBook, say: Callable[[list[ev.Event]], None], chunk: int = CHUNK
-) -> int:
+def replay(events: Iterable[ev.Event], book: PolicyBook, say: Callable[[list[ev.Event]], None]) -> int:
     """Run events through the agents and hand on what they say, chunk by chunk; returns the number of events."""
     read, given = 0, iter(events)
     with scratch(book) as runtime:
-        while held := list(islice(given, chunk)):
+        while held := list(islice(given, CHUNK)):
             say(runtime.feed(held))
             read += len(held)
     return read

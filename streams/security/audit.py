@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -49,11 +49,6 @@ def operator() -> str:
         return f"user {os.getuid()}"
 
 
-def clock() -> datetime:
-    """Return the present instant."""
-    return datetime.now(UTC)
-
-
 def checked(purpose: str, actor: str) -> None:
     """Raise UsageError where nobody is named, or a purpose that is none."""
     if purpose not in PURPOSES:
@@ -65,10 +60,9 @@ def checked(purpose: str, actor: str) -> None:
 class FileAudit:
     """The chain of a data directory, for all processes that read it."""
 
-    def __init__(self, folder: Path, source: str, now: Callable[[], datetime] = clock) -> None:
+    def __init__(self, folder: Path, source: str) -> None:
         self.path = folder / FILE
         self._source = source
-        self._now = now
 
     def record(self, shown: Iterable[Shown], actor: str, purpose: str) -> None:
         """Append records to the file, durably."""
@@ -79,7 +73,7 @@ class FileAudit:
                 chain, head = self._end(file.fileno())
                 lines = []
                 for borrower, fields in shown:
-                    made = next_record(chain, head, self._now(), self._source, borrower, actor, purpose, fields)
+                    made = next_record(chain, head, datetime.now(UTC), self._source, borrower, actor, purpose, fields)
                     head = Head(made.number, made.digest)
                     lines.append(to_line(made))
                 file.write(b"".join(lines))

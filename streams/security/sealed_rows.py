@@ -24,16 +24,15 @@ _CACHED = 50_000
 class ReadRows:
     """Rows of sealed agents, opened."""
 
-    def __init__(self, rows: ReadableRows, vault: Vault | None, cached: int = _CACHED) -> None:
+    def __init__(self, rows: ReadableRows, vault: Vault | None) -> None:
         self._readable = rows
         self._vault = vault
-        self._cached = cached
         # Data keys by agent and key, the least recently used first; all of them follow from stored states.
         self._keys: OrderedDict[tuple[str, str], DataKey] = OrderedDict()
 
     def states(self, agent: str, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the stored states of keys; those that have none are left out."""
-        while len(self._keys) > self._cached:
+        while len(self._keys) > _CACHED:
             self._keys.popitem(last=False)
         for key, value in self._readable.states(agent, keys):
             yield key, self._opened(agent, key, value)
@@ -84,8 +83,8 @@ class ReadRows:
 class SealedRows(ReadRows):
     """Rows of sealed agents, sealed and opened. Without a vault (`privacy.mode = "off"`) new rows stay in the clear."""
 
-    def __init__(self, rows: StateRows, vault: Vault | None, cached: int = _CACHED) -> None:
-        super().__init__(rows, vault, cached)
+    def __init__(self, rows: StateRows, vault: Vault | None) -> None:
+        super().__init__(rows, vault)
         self._rows = rows
 
     def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:

@@ -174,10 +174,10 @@ class Views:
     async def _hash(self, name: str) -> dict[str, str]:
         return {k.decode(): v.decode() for k, v in (await self._redis.hgetall(name)).items()}
 
-    async def at(self, index: str, low: int, high: int, count: int = 1_000) -> list[tuple[str, int]]:
-        """Return those with scores from low to high, lowest first."""
+    async def at(self, index: str, low: int, high: int) -> list[tuple[str, int]]:
+        """Return those with scores from low to high, at most 1,000 of them, lowest first."""
         name = (await self._keys()).index(index)
-        return _pairs(await self._redis.zrange(name, low, high, byscore=True, offset=0, num=count, withscores=True))
+        return _pairs(await self._redis.zrange(name, low, high, byscore=True, offset=0, num=1_000, withscores=True))
 
     async def currencies(self) -> list[str]:
         """Return the currencies in which there are or were bad debts."""

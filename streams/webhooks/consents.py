@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from schemas import events as ev
 from state.profile import millis
@@ -24,16 +24,15 @@ class Consents:
     clock.
     """
 
-    def __init__(self, outbox: Outbox, processors: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, outbox: Outbox, processors: Iterable[str]) -> None:
         self._outbox = outbox
         self._db = outbox.db
         self._processors = tuple(processors)
-        self._clock = clock
         self.read_at = float("-inf")
 
     def age(self) -> float:
         """Return since how many seconds a withdrawal could have gone unseen."""
-        return self._clock() - self.read_at
+        return time.monotonic() - self.read_at
 
     def take(self, event: ev.Event) -> None:
         """Note what an event tells, within the transaction that notes its place."""

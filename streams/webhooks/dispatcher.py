@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -39,18 +38,11 @@ def pause_before(settings: WebhookSettings, name: str, attempt: int) -> float:
 class Dispatcher:
     """Delivers to one partner. `run` goes on for ever."""
 
-    def __init__(
-        self,
-        partner: str,
-        settings: WebhookSettings,
-        router: Router,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, partner: str, settings: WebhookSettings, router: Router) -> None:
         self.partner = partner
         self._settings = settings
         self._outbox = router.outbox
         self._router = router
-        self._wall = wall
         self._part = router.part(partner)
         self._keyring = Keyring(self._part.secrets)
         # Deliveries by borrower.
@@ -61,7 +53,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Deliver what is due, as it comes."""
-        async with EndpointClient(self._part, self._settings, self._wall) as caller:
+        async with EndpointClient(self._part, self._settings) as caller:
             try:
                 while True:
                     self._start(caller)
@@ -76,7 +68,7 @@ class Dispatcher:
 
     def _start(self, caller: EndpointClient) -> None:
         """Start as many deliveries as there is room for."""
-        now = self._wall()
+        now = time.time()
         most = 1 if self._failures >= _PATIENCE else self._part.concurrent
         room = most - len(self._under_way)
         if room <= 0 or now < self._quiet_until:
@@ -115,7 +107,7 @@ class Dispatcher:
             self._note(one, EndpointAnswer("unreachable", "its secret cannot be had"))
             return
         body = self._router.body(one)
-        headers = signed(keys, one.event_id, int(self._wall()), body)
+        headers = signed(keys, one.event_id, int(time.time()), body)
         with ANSWER_SECONDS.labels(self.partner).time():
             answer = await caller.call(headers, body)
         self._note(one, answer)
@@ -141,7 +133,7 @@ class Dispatcher:
             if self._failures >= _PATIENCE:
                 name = f"{self.partner}/{self._failures}"
                 pause = max(pause, pause_before(self._settings, name, self._failures - _PATIENCE + 1))
-            self._quiet_until = max(self._quiet_until, self._wall() + pause)
+            self._quiet_until = max(self._quiet_until, time.time() + pause)
         horizon = self._now() - int(self._settings.retry_days * _DAY * 1000)
         if one.queued <= horizon:
             self._outbox.park(one, self._now(), answer.why)
@@ -151,7 +143,7 @@ class Dispatcher:
         if self._failures >= _PATIENCE:
             self._outbox.park_older(self.partner, horizon, self._now(), answer.why)
         pause = max(answer.wait, pause_before(self._settings, f"{self.partner}/{one.event_id}", one.attempts + 1))
-        self._outbox.put_off(one, int((self._wall() + pause) * 1000), answer.why)
+        self._outbox.put_off(one, int((time.time() + pause) * 1000), answer.why)
         log.warning(
             "webhook_failed", partner=self.partner, event_id=one.event_id, attempt=one.attempts + 1, why=answer.why
         )
@@ -161,4 +153,4 @@ class Dispatcher:
         TRIES.labels(self.partner).observe(one.attempts + 1)
 
     def _now(self) -> int:
-        return int(self._wall() * 1000)
+        return int(time.time() * 1000)

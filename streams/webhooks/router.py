@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -32,18 +32,11 @@ def message_id(event: ev.Event, borrower: str) -> str:
 class Router:
     """Queues events for partners by the partners' file, whoever brings them."""
 
-    def __init__(
-        self,
-        partners: Mapping[str, Partner],
-        outbox: Outbox,
-        consents: Consents,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, partners: Mapping[str, Partner], outbox: Outbox, consents: Consents) -> None:
         self._receiving = {p.id: p.receives for p in partners.values() if p.receives is not None}
         self._trees = {(name, kind): part.tree(kind) for name, part in self._receiving.items() for kind in part.events}
         self.outbox = outbox
         self.consents = consents
-        self._wall = wall
 
     def take(self, event: ev.Event) -> None:
         """Queue an event for whom it is meant, and note what it tells, within the transaction that notes its place."""
@@ -65,7 +58,7 @@ class Router:
             SKIPPED.labels(reason="unknown_account").inc(len(wanting))
             return 0
         queued = 0
-        plain, now = msgspec.to_builtins(event), int(self._wall() * 1000)
+        plain, now = msgspec.to_builtins(event), int(time.time() * 1000)
         for name in wanting:
             if not self.may(name, kind, borrower, event):
                 SKIPPED.labels(reason="no_consent").inc()

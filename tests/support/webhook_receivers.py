@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -150,7 +151,7 @@ class Held:
                 self._router.take(event)
 
     def fresh(self) -> None:
-        self._router.consents.read_at = self._router.consents._clock()
+        self._router.consents.read_at = time.monotonic()
 
     async def run(self) -> None:
         while True:

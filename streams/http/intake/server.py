@@ -95,8 +95,8 @@ class AnswerCache:
     What a restart forgets does no harm: a message that is taken again has the same ids.
     """
 
-    def __init__(self, seconds: float, most: int, clock: Callable[[], float]) -> None:
-        self._seconds, self._most, self._clock = seconds, most, clock
+    def __init__(self, seconds: float, most: int) -> None:
+        self._seconds, self._most = seconds, most
         self._held: OrderedDict[tuple[str, str], Answered] = OrderedDict()
 
     def get(self, source: str, message_id: str) -> Answered | None:
@@ -105,7 +105,7 @@ class AnswerCache:
 
     def put(self, source: str, message_id: str, digest: bytes, status: int, body: bytes) -> None:
         """Keep an answer, and forget old ones."""
-        now = self._clock()
+        now = time.monotonic()
         self._held[source, message_id] = Answered(digest, now, status, body)
         self._held.move_to_end((source, message_id))
         while self._held:
@@ -116,26 +116,19 @@ class AnswerCache:
 
 
 class Intake:
-    """Answers for one sink. clock: seconds since the epoch."""
+    """Answers for one sink."""
 
-    def __init__(
-        self,
-        settings: IntakeSettings,
-        partners: Mapping[str, Partner],
-        sink: EventSink,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, settings: IntakeSettings, partners: Mapping[str, Partner], sink: EventSink) -> None:
         self._settings = settings
         self._sources = {p.id: p for p in partners.values() if p.sends is not None}
         self._keys = {p.id: Keyring(p.sends.secrets) for p in self._sources.values() if p.sends is not None}
         self._limits = {
-            p.id: RateLimiter(p.sends.events_per_second, 1, clock, p.sends.burst)
+            p.id: RateLimiter(p.sends.events_per_second, 1, burst=p.sends.burst)
             for p in self._sources.values()
             if p.sends is not None
         }
         self._sink = sink
-        self._clock = clock
-        self._memory = AnswerCache(2 * settings.tolerance_seconds, _REMEMBERED, clock)
+        self._memory = AnswerCache(2 * settings.tolerance_seconds, _REMEMBERED)
         # Messages that are being taken: one that comes twice at once is taken once.
         self._under_way: set[tuple[str, str]] = set()
 
@@ -262,7 +255,7 @@ class Intake:
                 "away", "The lender cannot verify you now.", self._settings.retry_after_seconds
             ) from error
         try:
-            found = verified(keys, headers, body, now=self._clock(), tolerance=self._settings.tolerance_seconds)
+            found = verified(keys, headers, body, now=time.time(), tolerance=self._settings.tolerance_seconds)
             if known is None:
                 raise SignatureError("no such source")
         except SignatureError as error:
@@ -295,7 +288,7 @@ class Intake:
                     value,
                     self._sources[source],
                     fallback_id=own,
-                    now=self._clock(),
+                    now=time.time(),
                     ahead=self._settings.ahead_seconds,
                 )
                 self._sink.check_size(event)
