@@ -12,15 +12,11 @@ who we are.
 
 from __future__ import annotations
 
-import http.client
+import asyncio
 import json
 import ssl
 from base64 import b64encode
-from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from socket import SHUT_RDWR
-from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,8 +32,8 @@ class Kms:
 
     def __init__(self, url: str, token: str | None = None, ca_file: Path | None = None, timeout: float = 5.0) -> None:
         self.url = url.rstrip("/")
-        self._parts = urlsplit(self.url)
-        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise FatalError(f"privacy.kms_url is {url}, which is no address of a server. Set https://…")
         self._token, self._ca_file, self._timeout = token, ca_file, timeout
 
@@ -56,18 +52,19 @@ class Kms:
         return self._bytes(answer, "plaintext")
 
     def _request(self, what: str, body: dict[str, str]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
+        # Its import takes a while, and few processes have a KMS.
+        from aiohttp import ClientConnectorCertificateError, ClientError
+
         try:
-            status, text = self._answer(what, json.dumps(body), headers)
-        except ssl.SSLCertVerificationError as error:
+            status, text = asyncio.run(self._post(what, body))
+        except ClientConnectorCertificateError as error:
+            why = getattr(error.certificate_error, "verify_message", error.certificate_error)
             raise FatalError(
-                f"The certificate of the KMS at {self.url} is not trusted: {error.verify_message}. Set "
-                "privacy.kms_ca_file."
+                f"The certificate of the KMS at {self.url} is not trusted: {why}. Set privacy.kms_ca_file."
             ) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise RetryableError(f"The KMS at {self.url} does not answer: {type(error).__name__} {error}.") from error
+        except (OSError, ClientError) as error:
+            why = f"not within {self._timeout:g} s" if isinstance(error, TimeoutError) else str(error)
+            raise RetryableError(f"The KMS at {self.url} does not answer: {type(error).__name__} {why}.") from error
         # What it answers may hold a key: no sentence repeats it.
         if status == 429 or status >= 500:
             raise RetryableError(f"The KMS at {self.url} cannot answer now: status {status}.")
@@ -87,43 +84,22 @@ class Kms:
             raise FatalError(f"The KMS at {self.url} answers no JSON. See whether privacy.kms_url is right.") from error
         return found if isinstance(found, dict) else {}
 
-    def _answer(self, what: str, body: str, headers: dict[str, str]) -> tuple[int, bytes]:
-        """Return the status and body of an answer. Raises TimeoutError where it is not here whole in time.
+    async def _post(self, what: str, body: dict[str, str]) -> tuple[int, bytes]:
+        """Return the status and body of an answer. Raises TimeoutError where it is not here whole in time."""
+        from aiohttp import ClientSession, ClientTimeout
 
-        A socket's own timeout counts from each byte, so another thread reads, and this one counts.
-        """
-        connection = self._connection()
-        found: SimpleQueue[tuple[int, bytes] | BaseException] = SimpleQueue()
-
-        def ask() -> None:
-            try:
-                connection.request("POST", f"{self._parts.path}/{what}", body, headers)
-                answer = connection.getresponse()
-                found.put((answer.status, answer.read(_MOST_BYTES)))
-            except BaseException as error:
-                found.put(error)
-            finally:
-                connection.close()
-
-        Thread(target=ask, name="kms", daemon=True).start()
-        try:
-            answer = found.get(timeout=self._timeout)
-        except Empty:
-            # Ends the other thread's wait.
-            if connection.sock is not None:
-                with suppress(OSError):
-                    connection.sock.shutdown(SHUT_RDWR)
-            raise TimeoutError(f"not within {self._timeout:g} s") from None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def _connection(self) -> http.client.HTTPConnection:
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._parts.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=self._timeout)
-        context = ssl.create_default_context(cafile=self._ca_file)
-        return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=context)
+        tls = ssl.create_default_context(cafile=self._ca_file) if self.url.startswith("https:") else True
+        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        text = b""
+        async with (
+            ClientSession(timeout=ClientTimeout(total=self._timeout), headers=headers) as session,
+            session.post(f"{self.url}/{what}", json=body, ssl=tls, allow_redirects=False) as answer,
+        ):
+            async for chunk in answer.content.iter_any():
+                text += chunk
+                if len(text) > _MOST_BYTES:
+                    break
+            return answer.status, text
 
     def _bytes(self, answer: dict[str, Any], name: str) -> bytes:
         value = answer.get(name)
