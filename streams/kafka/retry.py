@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 import structlog
+from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -40,7 +41,6 @@ from aiokafka.errors import (
 
 from schemas.errors import FatalError, RetryableError
 from streams.kafka.auth_check import FORBIDDEN
-from streams.kafka.compression import remedy
 from streams.kafka.metrics import BROKER_AWAY
 from streams.redaction import describe_error
 from streams.settings import Settings
@@ -95,7 +95,8 @@ def permanent_error(settings: Settings, doing: str, error: BaseException) -> Fat
     told = f"({doing}): {error}" if type(error).__name__ in str(error) else f"({doing}): {type(error).__name__} {error}"
     if isinstance(error, UnsupportedCodecError):
         return FatalError(
-            f"Records are compressed in a way that cannot be read here {told}. Nothing was passed over: {remedy()}."
+            f"Records are compressed in a way that cannot be read here {told}. Nothing was passed over: "
+            f"{codec_remedy()}."
         )
     advice = next((_ADVICE[kind] for kind in type(error).__mro__ if kind in _ADVICE), None)
     if advice is None and type(error) is KafkaError:
@@ -175,3 +176,25 @@ async def retry_until_available(settings: Settings, doing: str, attempt: Callabl
                 await backoff.wait(doing, error)
     finally:
         backoff.reset()
+
+
+# -- compressed records: aiokafka reads lz4, snappy and zstd by the package cramjam
+
+_CODECS: dict[str, Callable[[], bool]] = {"gzip": has_gzip, "lz4": has_lz4, "snappy": has_snappy, "zstd": has_zstd}
+# What a topic's compression.type may say besides: that records stay as they come, or are not compressed.
+_NONE = ("producer", "uncompressed", "none")
+
+
+def can_read(codec: str) -> bool:
+    """Say whether records of a compression type, as Kafka names it, can be read here."""
+    return codec in _NONE or (codec in _CODECS and _CODECS[codec]())
+
+
+def codec_remedy(codec: str | None = None) -> str:
+    """Return what to do where records of a compression type cannot be read. codec: None where nobody says which."""
+    if codec in _CODECS or (codec is None and not all(has() for has in _CODECS.values())):
+        return "the package cramjam is missing. Install what requirements.lock names, and start this again"
+    return (
+        f"this release reads {', '.join(_CODECS)} and what is not compressed. Set another compression.type on the "
+        "topic and in its producers, or install a release that reads this one"
+    )

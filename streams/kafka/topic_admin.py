@@ -18,8 +18,8 @@ from schemas.topics import TOPICS
 from streams.engine.agent_task import input_topics
 from streams.engine.agents import all_agents
 from streams.kafka.changelog_format import changelog_topic
-from streams.kafka.compression import can_read, remedy
 from streams.kafka.dead_letters import REPLAYED_TOPIC
+from streams.kafka.retry import can_read, codec_remedy
 from streams.settings import Settings
 
 _DAY_MS = 86_400_000
@@ -210,7 +210,7 @@ def _other_config(plan: TopicSpec, there: dict[str, str | None]) -> Iterator[Top
     if codec is not None and not can_read(codec):
         yield TopicDifference(
             plan.name,
-            f"has compression.type={codec}, which cannot be read here: {remedy(codec)}",
+            f"has compression.type={codec}, which cannot be read here: {codec_remedy(codec)}",
             mendable=False,
         )
 

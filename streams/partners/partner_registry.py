@@ -25,7 +25,6 @@ import msgspec
 from msgspec import Meta, Struct
 from yarl import URL
 
-from schemas import events as ev
 from schemas.errors import UsageError
 from schemas.openapi import TAKEN, TOLD
 from state.policy_packs.located_yaml import Node, read_yaml
@@ -144,11 +143,11 @@ def _partner(node: Node, path: str, file: str, problems: list[PackProblem]) -> P
         reason = "The partner neither receives nor sends."
         problems.append(node.fault(file, path, reason, "Give it `receives:` or `sends:`, or remove it."))
     if receives is not None:
-        _check_receives(receives, parts["receives"], TOLD, f"{path}.receives", file, problems)
+        _check_receives(receives, parts["receives"], f"{path}.receives", file, problems)
         if receives.consent == "needed" and not receives.purpose:
             receives = msgspec.structs.replace(receives, purpose=f"partner:{parts['id'].value}")
     if sends is not None:
-        _check_sends(sends, parts["sends"], TAKEN, f"{path}.sends", file, problems)
+        _check_sends(sends, parts["sends"], f"{path}.sends", file, problems)
     return None if len(problems) > before else Partner(parts["id"].value, receives, sends)
 
 
@@ -190,14 +189,7 @@ class _Faults:
         self._problems.append(fault(self._file, path, reason, remedy))
 
 
-def _check_receives(
-    part: Receives,
-    node: Node,
-    told: Mapping[str, type[ev.Event]],
-    path: str,
-    file: str,
-    problems: list[PackProblem],
-) -> None:
+def _check_receives(part: Receives, node: Node, path: str, file: str, problems: list[PackProblem]) -> None:
     """Add to `problems` what is wrong with what a partner receives."""
     faults = _Faults(node, path, file, problems)
     _check_secrets(part, faults)
@@ -205,16 +197,16 @@ def _check_receives(
     if not part.events:
         faults.add(("events",), "The partner is told of nothing.", "Name events, or remove `receives`.")
     for number, name in enumerate(part.events):
-        if name not in told:
-            faults.add(("events", number), f"Partners are not told of {name}.", nearest(name, told))
+        if name not in TOLD:
+            faults.add(("events", number), f"Partners are not told of {name}.", nearest(name, TOLD))
     if part.consent == "processor" and not part.ground.strip():
         reason = "Nobody says why this partner needs no consent."
         faults.add(("consent",), reason, "State it as `ground: …`, or use `consent: needed`.")
     for name, paths in part.fields.items():
         if name not in part.events:
             faults.add(("fields", name), f"{name} is not among its events.", "Add it to `events`.", name=True)
-        elif name in told:
-            tree = tree_of(told[name])
+        elif name in TOLD:
+            tree = tree_of(TOLD[name])
             for number, dotted in enumerate(paths):
                 wrong = unknown(dotted, tree)
                 if wrong is not None:
@@ -225,20 +217,18 @@ def _check_receives(
                     faults.add(("fields", name, number), reason, "State it as `ground: …`, or leave the field out.")
 
 
-def _check_sends(
-    part: Sends, node: Node, taken: Mapping[str, type[ev.Event]], path: str, file: str, problems: list[PackProblem]
-) -> None:
+def _check_sends(part: Sends, node: Node, path: str, file: str, problems: list[PackProblem]) -> None:
     """Add to `problems` what is wrong with what a partner may send."""
     faults = _Faults(node, path, file, problems)
     _check_secrets(part, faults)
     if not part.records:
         faults.add(("records",), "The partner may send nothing.", "Name records, or remove `sends`.")
     for name, limits in part.records.items():
-        if name not in taken:
+        if name not in TAKEN:
             reason = f"Nobody may send {name} over HTTP."
-            faults.add(("records", name), reason, nearest(name, taken), name=True)
+            faults.add(("records", name), reason, nearest(name, TAKEN), name=True)
             continue
-        known = {field.encode_name: field.type for field in msgspec.structs.fields(taken[name])}
+        known = {field.encode_name: field.type for field in msgspec.structs.fields(TAKEN[name])}
         for field, values in limits.items():
             if field not in known:
                 faults.add(("records", name, field), f"{name} has no {field}.", nearest(field, known), name=True)
