@@ -20,8 +20,7 @@ from streams.engine.agent_store import join
 from streams.engine.agents import all_agents
 from streams.engine.quarantine import HeldKey, held_in
 from streams.engine.stored_facts import read_fact
-from streams.local.beside import ReadTables
-from streams.local.store import FILE, faults_of_data
+from streams.local.store import FILE, ReadTables, faults_of_data
 from streams.security.sealed_rows import SEALED, ReadRows, open_state
 from streams.security.vault import Vault
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import InvalidEventError
+from streams.cli.quarantine import rows_on_kafka
 from streams.engine.quarantine import sealed_values
 from streams.kafka.changelog_format import META, STATE, changelog_topic, packed_state
 from streams.kafka.committed_reader import read_committed
-from streams.kafka.quarantine import quarantine_rows
-from streams.local.beside import ReadTables
+from streams.local.store import ReadTables
 from streams.security.key_check import KEY_CHECK, wrapper_of_check_value
 from streams.security.sealed_log import MARK
 from streams.security.sealed_rows import SEALED
@@ -74,7 +74,7 @@ async def usage_on_kafka(settings: Settings, codec: Codec) -> KeyUsage:
             elif record.key[:1] == STATE and is_sealed(packed_state(record.value)):
                 last[place] = _wrapper(packed_state(record.value))
         asked.update((name, BORROWERS if key[:1] == STATE else WORDS) for (_, key), name in last.items())
-    for rows in await quarantine_rows(settings):
+    for rows in await rows_on_kafka(settings):
         asked.update(_of_rows(sealed_values(rows), WAITING))
     async for record in read_committed(settings, ["dead-letters"]):
         asked.update(_of_letter(record.value, codec))

@@ -21,7 +21,11 @@ from schemas.errors import FatalError
 from streams.engine.output import Record
 from streams.engine.stored_facts import waiting_day
 from streams.folder_lock import lock_folder
+from streams.security.key_check import KEY_CHECK
+from streams.security.key_file import read_master_keys
 from streams.security.sealed_log import LogRecord, LogSeal
+from streams.security.vault import Vault
+from streams.security.vault_factory import local_keys
 from streams.state_rows import AFTER_SEPARATOR, SEPARATOR, fact_id
 from streams.storage_faults import faults_of
 
@@ -337,6 +341,41 @@ class Store(Tables):
     def remove_quarantined(self, numbers: Iterable[int]) -> None:
         """Remove rows of the quarantine."""
         self.db.executemany("DELETE FROM quarantine WHERE number = ?", ((number,) for number in numbers))
+
+
+class ReadTables(Tables):
+    """What is committed, read beside the process that writes it, which SQLite's write-ahead log allows.
+
+    For the thread that opened it. `vault` opens what is sealed; `seal`, rows of the log.
+
+    vault: without one the directory's own. Raises FatalError where there is no data, or none of ours.
+    """
+
+    def __init__(self, folder: Path, file: str = FILE, vault: Vault | None = None) -> None:
+        self.path = path = folder / file
+        if not path.exists():
+            raise FatalError(
+                f"There is no data in {folder}. Publish events into it first, or name another with --data."
+            )
+        with faults_of_data(path):
+            super().__init__(connected_to_read(path))
+        try:
+            with faults_of_data(path):
+                self.meta("book")
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise FatalError(f"{path} is no data of Reprieve: {error}. Name another directory with --data.") from error
+        except FatalError:
+            self.db.close()
+            raise
+        # A data directory of an earlier release has no master keys, and nothing in it is sealed.
+        own = vault is None and self.meta(KEY_CHECK)
+        self.vault = Vault(read_master_keys(local_keys(folder))) if own else vault
+        self.seal = LogSeal(self.vault)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
 
 
 def book_of(folder: Path) -> str | None:

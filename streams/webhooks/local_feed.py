@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas.codec import Codec
 from schemas.errors import InvalidEventError
-from streams.local.beside import ReadTables
+from streams.local.store import ReadTables
 from streams.webhooks.consents import CONTEXT
 from streams.webhooks.kafka_feed import SAID
 from streams.webhooks.router import Router
