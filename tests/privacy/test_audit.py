@@ -9,7 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from simulator.world import START, World
 from state.policy_packs.loader import default_book
 from streams.cli import cli
 from streams.local.runtime import LocalRuntime
-from streams.security.audit import FILE, FileAudit, clock, file_records
+from streams.security.audit import FILE, FileAudit, file_records
 from streams.security.audit_chain import Break, Head, breaks, heads, next_record
 from tests.support.canaries import INCOME, granted, report, seen, shapes
 
@@ -35,7 +35,7 @@ DAY = date(2026, 1, 5)
 def chain(name: str, count: int) -> list[ev.PersonalDataRead]:
     made, head = [], Head()
     for n in range(count):
-        record = next_record(name, head, clock(), "test", f"B{n}", "someone", "hotline", ["means.region"])
+        record = next_record(name, head, datetime.now(UTC), "test", f"B{n}", "someone", "hotline", ["means.region"])
         head = Head(record.number, record.digest)
         made.append(record)
     return made
@@ -71,7 +71,7 @@ def test_the_first_changed_missing_or_added_record_is_named(data: st.DataObject,
     elif change == "replaced":
         # As if by somebody who knows how digests are made: the next one no longer follows.
         head = Head(at, whole[at].previous)
-        rest.append(next_record("one", head, clock(), "test", "B999", "nobody", "hotline", []))
+        rest.append(next_record("one", head, datetime.now(UTC), "test", "B999", "nobody", "hotline", []))
         expected = at + 2 if at < count - 1 else at + 1
         noted = noted if at == count - 1 else {}
         assert [(b.chain, b.number) for b in breaks(rest, noted)] == [("one", expected)]
