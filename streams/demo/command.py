@@ -193,7 +193,7 @@ def _frame(shown: Demonstration) -> RenderableType:
     columns.add_row(_accounts(found), _numbers(found))
     parts: list[RenderableType] = [Text(f"{found['day'] or ''}   {_head(found, shown)}", style="bold"), columns]
     if shown.last_offer is not None:
-        parts.append(_offer(shown.last_offer))
+        parts.append(offer_table(shown.last_offer))
     news = (f"{item['account'] or item['borrower']}  {item['words']['en']}" for item in found["news"][:12])
     parts.append(Panel("\n".join(news) or "…", title="Latest"))
     return Group(*parts)
@@ -225,12 +225,12 @@ def _numbers(found: dict[str, Any]) -> Table:
     return table
 
 
-def _offer(offer: ev.OfferPublished) -> Table:
+def offer_table(offer: ev.OfferPublished) -> Table:
     """Return the options of an offer side by side."""
-    title = f"Offer to {offer.borrower_id} ({offer.tone}), open until {offer.expires_on}"
-    table = Table("option", title=title, expand=True)
-    for column in ("term", "a month", "rate", "waived", "total", "recommended"):
-        table.add_column(column, justify="right")
+    title = f"Offer to {offer.borrower_id} ({offer.tone}), open until {offer.expires_on}; ● is recommended"
+    table = Table(title=title, expand=True)
+    for column in ("option", "term", "a month", "rate", "waived", "total", ""):
+        table.add_column(column, justify="left" if column == "option" else "right", overflow="fold")
     for option in offer.options:
         waived = option.waived.penalty + option.waived.interest + option.waived.fees + option.waived.principal
         table.add_row(
@@ -252,7 +252,7 @@ def _summary(console: Console, shown: Demonstration) -> None:
     console.print(_accounts(found))
     console.print(_numbers(found))
     if shown.last_offer is not None:
-        console.print(_offer(shown.last_offer))
+        console.print(offer_table(shown.last_offer))
         console.print(shown.last_offer.message, highlight=False)
     best = shown.stories.best()
     if best is None:

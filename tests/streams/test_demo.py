@@ -16,8 +16,7 @@ from schemas import compatibility
 from schemas import events as ev
 from schemas.jsonlines import from_line
 from streams.demo import command
-from streams.demo.command import _opened, demo_command
-from streams.demo.screen import offer_table
+from streams.demo.command import _opened, demo_command, offer_table
 from streams.demo.story import Stories
 from tests.support.account_events import AccountEvents
 from tests.support.agent_driver import AccountDriver
@@ -114,6 +113,6 @@ def test_a_story_counts_one_day_as_one() -> None:
     stories.take([*events, *driver.outputs])
     found = stories.best()
     assert found is not None
-    lines = [line for _, line in found[1]]
-    assert "is 1 day past due: current -> dpd_1_30" in lines
-    assert "is 31 days past due: dpd_1_30 -> dpd_31_60" in lines
+    lines = [line.text for line in found[1]]
+    assert any(line.startswith("1 day past due: current → 1–30 days") for line in lines)
+    assert any(line.startswith("31 days past due: 1–30 days → 31–60 days") for line in lines)
