@@ -14,7 +14,7 @@ POLICY = "learning_on"
 @cache
 def history() -> list[ev.Event]:
     """Return the events of a population that answers offers led by what was learned."""
-    return list(simulate(accounts=200, days=110, seed=4, policy=POLICY, close_every=5))
+    return list(simulate(accounts=200, days=110, seed=4, policy=POLICY))
 
 
 def test_learning_by_two_workers_and_a_crash_equals_one_process(workers: WorkerCluster) -> None:
