@@ -13,7 +13,7 @@ from agents import input_limits
 from schemas import events as ev
 from schemas.errors import InvalidEventError
 from state.policy import PolicyBook
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import book_of
 from state.policy_packs.problems import PackError
 
 # How many changes are kept, one a month for forty years.

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,13 +22,11 @@ from console.audit_page import audit_page
 from console.cache import FILE, Cache
 from console.cache_loader import CacheLoader
 from console.read_store import ReadStore
-from console.source import seconds_since
+from console.source import Source, seconds_since
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import FatalError
 from schemas.topics import TOPICS
-from state.policy import PolicyBook
-from streams.engine.policies import book_named, changes_in, first_files, stored_book
 from streams.kafka.audit import KafkaAudit
 from streams.kafka.auth_check import check_credentials
 from streams.kafka.changelog_format import CommitMarker
@@ -125,7 +123,7 @@ class BlockingAudit:
             ) from error
 
 
-class KafkaSource:
+class KafkaSource(Source):
     """A deployment, loaded into the console's cache file in a folder."""
 
     has_snapshots = True
@@ -146,7 +144,6 @@ class KafkaSource:
         self._task: asyncio.Task[None] | None = None
         self._redriving = threading.Lock()
         self._stopping = False
-        self.failure: BaseException | None = None
 
     def start(self) -> None:
         """Lock the folder and begin to follow. Raises FatalError where another process has it."""
@@ -218,17 +215,10 @@ class KafkaSource:
         """Return the policy book that the settings name."""
         return self._book
 
-    def changes(self, store: ReadStore) -> list[ev.PolicyChanged]:
-        """Return the changes that the workers have taken; every partition has the same."""
-        return changes_in(_policy_values(store).get)
-
-    def first_files(self, store: ReadStore) -> dict[str, str] | None:
-        """Return the texts that the workers store of the book with which they began."""
-        return first_files(_policy_values(store).get)
-
-    def policies(self, store: ReadStore) -> PolicyBook:
-        """Return the policies by which the workers decide."""
-        return stored_book(_policy_values(store).get, lambda: book_named(self._book))
+    def policy_values(self, store: ReadStore) -> Callable[[str], str | None]:
+        """Return how to look up what the workers keep of their policies; every partition has the same."""
+        query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
+        return dict(store.db.execute(query)).get
 
     def health(self, store: ReadStore) -> dict[str, Any]:
         """Return how far workers and the console itself are behind."""
@@ -305,12 +295,6 @@ class KafkaSource:
                     "again, and send the rest."
                 ) from error
         return {"sent": sent.sent, "before": sent.before}
-
-
-def _policy_values(store: ReadStore) -> dict[str, str]:
-    """Return the named values of partition 0; those of the policies are the same on every partition."""
-    query = "SELECT name, value FROM lane WHERE agent = 'account' AND partition = 0"
-    return dict(store.db.execute(query))
 
 
 def _is_selected(ids: Collection[str], code: str | None, letter: ev.DeadLetter) -> bool:

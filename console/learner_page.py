@@ -13,26 +13,16 @@ from state.learning import FEATURES, LearnerState, ModelSnapshot
 
 def learner_page(store: ReadStore, projection: OverviewProjection) -> dict[str, Any]:
     """Return the model's weights, decisions by arm, and the statistics of recommendations."""
-    state, arms = store.state("learner", MODEL), dict(sorted(projection.arms.items()))
-    recommendations = projection.recommendations.table()
-    if not isinstance(state, LearnerState):
-        return {
-            "version": 0,
-            "arms": arms,
-            "counts": {},
-            "rows": 0,
-            "tripped": "",
-            "weights": [],
-            "recommendations": recommendations,
-        }
+    state = store.state("learner", MODEL)
+    known = state if isinstance(state, LearnerState) else LearnerState(MODEL)
     return {
-        "version": state.version,
-        "rows": state.statistics.rows,
-        "arms": arms,
-        "counts": state.counts,
-        "tripped": state.tripped,
-        "weights": _weights(projection.model),
-        "recommendations": recommendations,
+        "version": known.version,
+        "rows": known.statistics.rows,
+        "arms": dict(sorted(projection.arms.items())),
+        "counts": known.counts,
+        "tripped": known.tripped,
+        "weights": _weights(projection.model) if known is state else [],
+        "recommendations": projection.recommendations.table(),
     }
 
 

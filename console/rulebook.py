@@ -16,8 +16,7 @@ from msgspec import Struct, to_builtins
 
 from agents.policies import in_order
 from schemas import events as ev
-from state.policy_packs.book import ANY, Book, parse_book
-from state.policy_packs.book_files import BOOK, CATALOGUES, packs_in
+from state.policy_packs.book import ANY, BOOK, CATALOGUES, Book, packs_in, parse_book
 from state.policy_packs.loader import DEFAULT_BOOK, files_of
 from state.policy_packs.merge import RuleMark, provenance
 from state.policy_packs.pack import Pack, parse_pack

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from heapq import merge
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from console.audit_page import TABLES, add, audit_page
 from console.read_store import ReadStore
@@ -24,133 +25,102 @@ from streams.redaction import describe_error
 from streams.security.audit import Audit, FileAudit, file_records
 
 
-class Source(Protocol):
-    """Where a console reads from.
+class Source(ABC):
+    """Where a console reads from; what is not abstract is that of a store to which another process only appends.
 
     failure: the error that ended reading, None while it continues. audit: records who is shown a borrower's data.
     has_snapshots: whether it has a cache file in which snapshots of the overview outlast a restart.
     """
 
-    failure: BaseException | None
+    failure: BaseException | None = None
     audit: Audit
-    has_snapshots: bool
+    has_snapshots = False
 
-    def start(self) -> None:
+    def start(self) -> None:  # noqa: B027
         """Begin to follow. Raises FatalError where that is impossible."""
-        ...
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027
         """Stop following, and release all resources."""
-        ...
 
+    @abstractmethod
     def open(self) -> ReadStore:
-        """Return a store of what is committed, for the calling thread."""
-        ...
+        """Return a store of what is committed, for the calling thread. Raises FatalError where there is none."""
 
     def caught_up(self) -> bool:
         """Return whether the store contains all that was committed when the source was started."""
-        ...
+        return True
 
     def store_generation(self, store: ReadStore) -> str:
         """Return an id that changes whenever the store is rebuilt."""
-        ...
+        return ""
 
     def load_snapshot(self, store: ReadStore) -> tuple[int, Iterator[bytes]] | None:
         """Return the position and the parts of the saved snapshot, None where there is no valid one."""
-        ...
+        return None
 
     def save_snapshot(self, generation: str, position: int, parts: Sequence[bytes]) -> bool:
         """Save a snapshot through a position of a store's generation; returns whether it was saved. Blocks."""
-        ...
+        return False
 
+    @abstractmethod
     def in_force(self, store: ReadStore) -> str | None:
         """Return the name of the policy book with which it began."""
-        ...
+
+    @abstractmethod
+    def policy_values(self, store: ReadStore) -> Callable[[str], str | None]:
+        """Return how to look up, by name, what it keeps of its policies."""
 
     def changes(self, store: ReadStore) -> list[ev.PolicyChanged]:
         """Return the changes of policy that came since, in the order in which they were taken."""
-        ...
+        return changes_in(self.policy_values(store))
 
     def first_files(self, store: ReadStore) -> dict[str, str] | None:
         """Return the texts of the book with which it began, as they are kept; None where none are."""
-        ...
+        return first_files(self.policy_values(store))
 
     def policies(self, store: ReadStore) -> PolicyBook:
         """Return the policies by which it decides, with all changes. Raises PackError where they cannot be read."""
-        ...
+        return stored_book(self.policy_values(store), lambda: book_named(self.in_force(store)))
 
+    @abstractmethod
     def health(self, store: ReadStore) -> dict[str, Any]:
         """Return how the workers are doing."""
-        ...
 
+    @abstractmethod
     def audit_page(self, who: str) -> dict[str, Any]:
         """Return the records of who was shown whose data; who: a borrower or an actor, empty for all. Blocks."""
-        ...
 
+    @abstractmethod
     def redrive(self, ids: Collection[str], code: str | None) -> dict[str, int]:
         """Send dead letters in again, those with these ids or all of a code; returns counts of the outcomes.
 
         Blocks. Raises FatalError with a sentence for operators.
         """
-        ...
 
 
-class LocalSource:
+class LocalSource(Source):
     """A data directory of the local runtime, which another process writes.
 
     It has no cache file of the console, so each start counts the whole log.
     """
 
-    has_snapshots = False
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.failure: BaseException | None = None
         self.audit: Audit = FileAudit(folder, "reprieve.console")
         # One at a time: each takes the data directory.
         self._sending = threading.Lock()
-
-    def start(self) -> None:
-        """Do nothing: another process writes."""
-
-    def stop(self) -> None:
-        """Do nothing."""
 
     def open(self) -> ReadStore:
         """Return the directory's store. Raises FatalError where it has no data."""
         return ReadStore(self._folder)
 
-    def caught_up(self) -> bool:
-        """Return True: what is committed is there."""
-        return True
-
-    def store_generation(self, store: ReadStore) -> str:
-        """Return a constant: the log is only appended to."""
-        return ""
-
-    def load_snapshot(self, store: ReadStore) -> tuple[int, Iterator[bytes]] | None:
-        """Return None: the console writes nothing into another process's directory."""
-        return None
-
-    def save_snapshot(self, generation: str, position: int, parts: Sequence[bytes]) -> bool:
-        """Return False: nothing is saved."""
-        return False
-
     def in_force(self, store: ReadStore) -> str | None:
         """Return the policy book that the directory was made with."""
         return store.meta("book")
 
-    def changes(self, store: ReadStore) -> list[ev.PolicyChanged]:
-        """Return the changes that the directory has taken."""
-        return changes_in(store.meta)
-
-    def first_files(self, store: ReadStore) -> dict[str, str] | None:
-        """Return the texts that the directory keeps of the book that it was made with."""
-        return first_files(store.meta)
-
-    def policies(self, store: ReadStore) -> PolicyBook:
-        """Return the policies that the directory keeps."""
-        return stored_book(store.meta, lambda: book_named(store.meta("book")))
+    def policy_values(self, store: ReadStore) -> Callable[[str], str | None]:
+        """Return how to look up what the directory keeps of its policies."""
+        return store.meta
 
     def health(self, store: ReadStore) -> dict[str, Any]:
         """Return what there is to say of one process: what waits, and when it last wrote."""

@@ -397,7 +397,7 @@ class PolicyBook:
 
     resolve_in: the same with amounts in minor units of a currency, where they differ by currency.
     later: books that take its place, each from a business date (ordinal) on, in the order of these. files: the texts of
-    which `state.policy_packs.book_files.book_of` made it, if it did. scope: the accounts that it was written for;
+    which `state.policy_packs.book.book_of` made it, if it did. scope: the accounts that it was written for;
     without one, every account.
     """
 

@@ -16,8 +16,19 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from state.policy import Policy, PolicyBook
-from state.policy_packs.book import ANY, Book, Row, parse_book
-from state.policy_packs.book_files import BOOK, CATALOGUES, book_of, book_text, laid_over, packs_in, read_book
+from state.policy_packs.book import (
+    ANY,
+    BOOK,
+    CATALOGUES,
+    Book,
+    Row,
+    book_of,
+    book_text,
+    laid_over,
+    packs_in,
+    parse_book,
+    read_book,
+)
 from state.policy_packs.located_yaml import MAX_CHARACTERS
 from state.policy_packs.merge import BASE_PACK, resolve
 from state.policy_packs.pack import Pack, parse_pack

@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from state.policy import Policy
-from state.policy_packs.book import PlaceFacts
-from state.policy_packs.pack import Pack, Rule
+from state.policy_packs.pack import Pack, PlaceFacts, Rule
 from state.policy_packs.problems import PackError, PackProblem
 from state.policy_packs.schema import BUSINESS, CLASSIFICATION, DEFAULT, TEXTS, is_money
 from state.policy_packs.validation import check_rules, other_form

@@ -18,10 +18,11 @@ A rule that is money may give amounts by currency: `value: {default: 10000, JPY:
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from schemas.events import Currency
 from state.policy_packs.located_yaml import Node, read_yaml
 from state.policy_packs.problems import PackError, PackProblem, nearest
 from state.policy_packs.schema import SECTIONS, TEXTS, conform, conform_money, is_money
@@ -67,6 +68,15 @@ class Pack(Struct, frozen=True):
     manual: tuple[Statement, ...]
     file: str
     title_zh: str | None = None
+
+
+class PlaceFacts(Struct, frozen=True):
+    """Facts of a jurisdiction: its currency, time zone, language and bank holidays; None leaves the packs' own."""
+
+    currency: Currency | None = None
+    time_zone: str | None = None
+    locale: Literal["zh", "en"] | None = None
+    calendar: str | None = None
 
 
 class _PackFile(Struct):

@@ -13,7 +13,7 @@ from agents.amounts import money
 from schemas.events import Event
 from schemas.jsonlines import read_events, to_line
 from state.policy import PolicyBook
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import book_of
 from state.policy_packs.loader import DEFAULT_BOOK, is_book
 from streams.cli.common import Rejections, book_named, files_of_change, is_change, json_option, progress, say_json
 from streams.cli.writing import replacing

@@ -15,7 +15,7 @@ from schemas import events as ev
 from schemas.errors import FatalError
 from state.calendars import covers
 from state.policy import Policy, PolicyBook
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import book_of
 from state.policy_packs.loader import DEFAULT_BOOK, book_for
 
 log: Any = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agents.account.opening import check_kind
 from schemas import events as ev
 from schemas.errors import InvalidEventError
-from state.policy_packs.book_files import BOOK, book_of
+from state.policy_packs.book import BOOK, book_of
 from state.policy_packs.loader import default_book, files_of
 from streams.local.runtime import LocalRuntime
 from tests.support.account_events import AccountEvents

@@ -15,7 +15,7 @@ from agents.account.view import as_of
 from schemas import events as ev
 from state.account import AccountState
 from state.policy import PolicyBook
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import book_of
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 

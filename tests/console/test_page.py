@@ -18,7 +18,7 @@ from console.server import ConsoleServer
 from console.words import describe
 from schemas import events as ev
 from simulator.world import START, World
-from state.policy_packs.book_files import BOOK, book_of
+from state.policy_packs.book import BOOK, book_of
 from state.policy_packs.loader import default_book, files_of
 from streams.local.runtime import LocalRuntime
 from streams.security.audit import FILE

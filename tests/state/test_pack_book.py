@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import UsageError
 from state.places import ISO_3166, UNION_MEMBERS, is_place, place_meant_by
-from state.policy_packs.book import Book, parse_book
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import Book, book_of, parse_book
 from state.policy_packs.loader import book_for, default_book, files_of, load_book, pack_names, packs_of, scoped_files
 from state.policy_packs.problems import PackError
 
@@ -162,7 +161,7 @@ products_drawn = st.sampled_from(["credit_card", "personal_loan", "overdraft"])
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(places_drawn, max_size=3), st.lists(products_drawn, max_size=2))
 def test_a_pack_laid_over_a_book_counts_for_those_accounts_only(jurisdictions: list[str], products: list[str]) -> None:
-    from state.policy_packs.book_files import laid_over
+    from state.policy_packs.book import laid_over
     from state.policy_packs.pack import parse_pack
 
     files = files_of("default")

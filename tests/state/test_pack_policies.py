@@ -13,11 +13,10 @@ from msgspec.structs import fields, replace
 
 from state.calendars import is_known
 from state.policy import Classification, Policy
-from state.policy_packs.book import PlaceFacts, parse_book
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import book_of, parse_book
 from state.policy_packs.loader import book_for, default_book, files_of, load_book, load_pack, load_packs, pack_names
 from state.policy_packs.merge import BASE_PACK, provenance, resolve
-from state.policy_packs.pack import Pack, parse_pack
+from state.policy_packs.pack import Pack, PlaceFacts, parse_pack
 from state.policy_packs.problems import PackError
 from state.policy_packs.report import pack_to_json, render_pack, render_policy
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from state.currencies import UNLIKE, decimals_of
 from state.policy import Policy
-from state.policy_packs.book_files import CATALOGUES, book_of, laid_over
+from state.policy_packs.book import CATALOGUES, book_of, laid_over
 from state.policy_packs.loader import files_of, load_pack
 from state.policy_packs.pack import parse_pack
 from state.policy_packs.problems import PackError

@@ -19,7 +19,7 @@ from schemas.errors import FatalError, UsageError
 from schemas.jsonlines import from_line
 from simulator.runs import simulate
 from state.policy import PolicyBook
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import book_of
 from state.policy_packs.loader import book_for, default_book, files_of
 from state.portfolio import Portfolio
 from state.texts import Localised

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from schemas import events as ev
 from schemas.errors import UsageError
 from schemas.jsonlines import from_line, to_line
-from state.policy_packs.book_files import book_of
+from state.policy_packs.book import book_of
 from state.policy_packs.loader import files_of, load_book, load_pack, pack_names
 from streams.cli import cli
 from tests.support.account_events import AccountEvents

@@ -12,7 +12,7 @@ import pytest
 from schemas import events as ev
 from simulator.world import World
 from state.policy import PolicyBook
-from state.policy_packs.book_files import book_of, laid_over
+from state.policy_packs.book import book_of, laid_over
 from state.policy_packs.loader import default_book, files_of, load_pack
 from state.policy_packs.pack import parse_pack
 from streams.agreement import agreement
