@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
-import pickle
+import pickle  # nosec B403 - `_Reader` refuses every name that it does not know
 import subprocess
 import sys
 import tempfile

@@ -229,6 +229,8 @@ async def connected(made: Client) -> AsyncIterator[Client]:
     """Start a client and stop it in the end, also where it cannot start: its own `async with` then leaves it open."""
     try:
         await made.start()
+        # A task of a consumer that is cancelled before it ran raises that at whoever stops the consumer.
+        await asyncio.sleep(0)
         yield made
     finally:
         await (made.close() if isinstance(made, AIOKafkaAdminClient) else made.stop())

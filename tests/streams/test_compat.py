@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.errors import KafkaConnectionError, KafkaError, NoOffsetForPartitionError, ProducerFenced
 from aiokafka.producer import sender
 from aiokafka.producer.message_accumulator import MessageBatch
@@ -106,6 +106,27 @@ def test_what_ended_a_fetcher_stands_in_it() -> None:
         finally:
             consumer._fetcher = None
             await consumer.stop()
+
+    asyncio.run(run())
+
+
+def test_a_consumer_may_be_stopped_as_soon_as_it_started() -> None:
+    class Started:
+        """What a consumer without a group does of its own as it starts and stops, and no broker is asked for."""
+
+        def __init__(self) -> None:
+            self._consumer = AIOKafkaConsumer()
+
+        async def start(self) -> None:
+            self._coordinator = NoGroupCoordinator(self._consumer._client, self._consumer._subscription)
+
+        async def stop(self) -> None:
+            await self._coordinator.close()
+            await self._consumer.stop()
+
+    async def run() -> None:
+        async with compat.connected(Started()):  # type: ignore[type-var]
+            pass
 
     asyncio.run(run())
 
