@@ -110,7 +110,7 @@ def test_the_file_that_the_documentation_shows_is_valid() -> None:
 
 
 def test_the_document_names_every_metric_setting_and_problem() -> None:
-    from streams.http.intake import metrics as taking
+    from streams.http.intake import server as taking
     from streams.http.intake.problem_details import PROBLEMS
     from streams.settings import IntakeSettings, WebhookSettings
     from streams.webhooks import metrics as delivering
