@@ -199,7 +199,7 @@ def test_a_fault_beyond_quarantine_stops_and_keeps_the_record(monkeypatch: pytes
     with LocalRuntime.open(None, default_book(), quarantine_limit=0) as runtime:
         runtime.feed([opened()])
         with monkeypatch.context() as broken:
-            broken.setattr("agents.account.agent.check_fact", lambda *_: 1 // 0)
+            broken.setattr("agents.input_limits.check_event", lambda *_: 1 // 0)
             with pytest.raises(FatalError, match=r"payments/0/0 failed with ZeroDivisionError"):
                 runtime.feed([paid(1)])
         assert runtime.history("account", "A1") == [("account:", opened())]

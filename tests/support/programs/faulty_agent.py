@@ -6,23 +6,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from agents.account.agent import AccountAgent
+from agents import input_limits
 from schemas import events as ev
 from streams.cli import main
 
 
 def make_faulty(account: str) -> None:
-    """Let the account agent of this process raise at every payment of an account."""
-    sound = AccountAgent.handle
+    """Let the limits that the account agent checks raise at every payment of an account."""
+    sound = input_limits.check_event
 
-    def handle(self: AccountAgent, state: Any, event: ev.Event, context: Any) -> Any:
+    def check_event(event: ev.Event) -> None:
         if isinstance(event, ev.PaymentReceived) and event.account_id == account:
             raise ZeroDivisionError("a fault of the agent")
-        return sound(self, state, event, context)
+        sound(event)
 
-    AccountAgent.handle = handle  # type: ignore[method-assign]
+    input_limits.check_event = check_event
 
 
 if __name__ == "__main__":
