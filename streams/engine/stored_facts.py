@@ -5,8 +5,10 @@
 | waits for its day, or waited for it when it was stored | the day (4 bytes big-endian, proleptic ordinal), the event |
 | other | the event |
 
-An event is a MessagePack map, and a day begins with a zero byte, so each is told by its first byte. The day stays when
-its day is closed: a fact waits no more once its key's state has folded that day.
+An event is a MessagePack map, and a day begins with a zero byte, so each is told by its first byte. A sealed fact
+(`streams.security.vault`) begins with a zero byte too; as a day it would be one before the year 540, and the days of
+events are in the years 1900 to 2199. The day stays when its day is closed: a fact waits no more once its key's state
+has folded that day.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from schemas import events as ev
 from schemas import resolution
 
 _DAY = 4
+# Bytes that make an earlier day are those of a sealed fact.
+_FIRST_DAY = 3 << 16
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -35,7 +39,8 @@ def encode_fact(event: ev.Event, day: int = 0) -> bytes:
 
 def waiting_day(value: bytes) -> int:
     """Return the day (ordinal) for which a stored fact waited when it was stored, 0 for none."""
-    return 0 if value[0] else int.from_bytes(value[:_DAY], "big")
+    day = 0 if value[0] else int.from_bytes(value[:_DAY], "big")
+    return day if day >= _FIRST_DAY else 0
 
 
 def read_fact(value: bytes) -> ev.AnyEvent:

@@ -40,6 +40,7 @@ from zlib import crc32
 from msgspec import Struct, json
 
 from streams.engine.output import Record, StoredRecord, headers_of
+from streams.engine.stored_facts import waiting_day
 from streams.settings import Settings
 from streams.state_rows import AFTER_SEPARATOR, SEPARATOR, fact_id
 
@@ -104,9 +105,8 @@ def packed_state(value: bytes) -> bytes:
 
 def index_entry(row_key: bytes, value: bytes) -> bytes | None:
     """Return the entry of the due or the waiting index that follows from a row, None where there is none."""
-    # The day of a fact that waits begins with a zero byte, and an event does not.
     if row_key[0] == _FACT:
-        return None if value[0] else waiting_entry(row_key, value[:_DAY])
+        return waiting_entry(row_key, value[:_DAY]) if waiting_day(value) else None
     if row_key[0] != _STATE or value[:_DAY] == b"\0\0\0\0":
         return None
     return DUE + value[:_DAY] + row_key[1:]

@@ -35,7 +35,7 @@ class DataKey:
 
 def is_sealed(data: bytes) -> bool:
     """Say whether stored bytes are sealed."""
-    return data[:1] == b"\0"
+    return data[:2] in (WHOLE, PART)
 
 
 class Vault:

@@ -11,9 +11,9 @@ from schemas import events as ev
 from schemas.codec import Codec
 from simulator.runs import simulate
 from streams.engine.output import Record
-from streams.engine.state_store import fact_id
 from streams.engine.stored_facts import encode_fact
 from streams.kafka.changelog_format import FACT
+from streams.state_rows import fact_id
 from tests.support.in_memory_cluster import InputRecord
 
 

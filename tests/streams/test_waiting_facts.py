@@ -24,7 +24,10 @@ from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
 from streams.engine.task import StreamTask
 from streams.kafka.changelog_format import FACT, META, STATE, WAITING, packed_state
 from streams.kafka.rocksdb_store import RocksDBStore
-from streams.kafka.store_transaction import TaskStores
+from streams.kafka.store_transaction import StoreTransaction, TaskStores
+from streams.security.master_keys import MasterKeys
+from streams.security.vault import Vault, is_sealed, seal_part
+from streams.state_rows import fact_id
 from tests.support.in_memory_cluster import AGENTS, record_of, stream_task
 from tests.support.strategies import any_event
 
@@ -236,6 +239,27 @@ def test_a_stored_fact_is_read_without_its_checks_as_with_them(event: ev.Event) 
     assert read_fact(msgspec.msgpack.encode(event)) == msgspec.msgpack.decode(
         msgspec.msgpack.encode(event), type=ev.AnyEvent
     )
+
+
+def test_sealed_facts_wait_for_no_day(tmp_path: Path) -> None:
+    vault = Vault(MasterKeys({"k1": b"1" * 32}, "k1", "a test"))
+    key = vault.new_key(b"scope")
+    sealed = [seal_part(b"event", b"scope", key), vault.seal(b"event", b"scope", key)]
+    store = RocksDBStore(tmp_path / "p")
+    rows = StoreTransaction(store)
+    rows.put_facts([("planner", fact_id("B1", str(number)), value) for number, value in enumerate(sealed)])
+    assert rows.due("planner", date.max.toordinal() - 1) == []
+    rows.apply(1)
+    assert rows.due("planner", date.max.toordinal() - 1) == []
+    assert [waiting_day(value) for value in sealed] == [0, 0]
+    paid = next(event for event in history(0) if isinstance(event, ev.PaymentReceived))
+    assert [is_sealed(value) for value in (*sealed, encode_fact(paid, START.toordinal()), encode_fact(paid))] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    store.close()
 
 
 def test_terms_stand_before_a_state_and_say_the_same(tmp_path: Path) -> None:
