@@ -21,8 +21,10 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import OffsetResetStrategy
 from aiokafka.errors import CorruptRecordException, IllegalOperation, KafkaError
 from aiokafka.producer import sender
+from aiokafka.record import default_records
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+from aiokafka.record.util import decode_varint_py
 from aiokafka.structs import OffsetAndMetadata
 
 # Where it was built, which is optional, records are read without their headers (`streams/kafka/record_reader.pyx`).
@@ -83,6 +85,10 @@ class _Lenient(bytearray):
     def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
         """Return them as text."""
         return super().decode(encoding, errors)
+
+
+# Its numbers are read by C, which goes on behind the end of damaged bytes and can end the process; this form does not.
+default_records.decode_varint = decode_varint_py
 
 
 # aiokafka's reader in Python asks its buffer for text, so only the buffer has to be another.

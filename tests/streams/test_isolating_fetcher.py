@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError
+from aiokafka.record import default_records
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.errors import FatalError
@@ -55,6 +56,11 @@ def test_damaged_bytes_are_a_corrupt_record_whatever_is_raised(codec: str) -> No
             damaged[dice.randrange(HEADER, len(whole))] = dice.randrange(256)
         with suppress(CorruptRecordException):
             read(bytes(damaged))
+
+
+def test_a_number_that_is_cut_off_is_not_read_behind_its_end() -> None:
+    with pytest.raises(IndexError):
+        default_records.decode_varint(bytearray(b"\xff"), 0)
 
 
 def test_a_fault_of_the_parser_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
