@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -136,12 +137,15 @@ def _consume_on_kafka(topic: str, limit: int | None, follow: bool, settings: Set
 
     async def run() -> None:
         printed = 0
-        async for event in consume(settings, codec_for(settings), [topic], follow=follow, skip=unreadable.skip):
-            out.write(to_line(event))
-            out.flush()
-            printed += 1
-            if printed == limit:
-                return
+        async with aclosing(
+            consume(settings, codec_for(settings), [topic], follow=follow, skip=unreadable.skip)
+        ) as events:
+            async for event in events:
+                out.write(to_line(event))
+                out.flush()
+                printed += 1
+                if printed == limit:
+                    return
 
     run_on_kafka(run(), settings)
     return unreadable.exit_code()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -190,11 +191,12 @@ async def rows_on_kafka(settings: Settings) -> Sequence[Rows]:
 
     found: dict[int, dict[int, bytes]] = {}
     # What belongs to a task stands in the changelog of its first agent.
-    async for record in read_committed(settings, [f"{all_agents()[0][0].name}-changelog"]):
-        if record.key[:1] == QUARANTINE:
-            number = int.from_bytes(record.key[1:], "big")
-            if record.value is None:
-                found.get(record.partition, {}).pop(number, None)
-            else:
-                found.setdefault(record.partition, {})[number] = record.value
+    async with aclosing(read_committed(settings, [f"{all_agents()[0][0].name}-changelog"])) as records:
+        async for record in records:
+            if record.key[:1] == QUARANTINE:
+                number = int.from_bytes(record.key[1:], "big")
+                if record.value is None:
+                    found.get(record.partition, {}).pop(number, None)
+                else:
+                    found.setdefault(record.partition, {})[number] = record.value
     return [sorted(rows.items()) for _, rows in sorted(found.items())]

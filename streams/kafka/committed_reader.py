@@ -7,7 +7,7 @@ more, and has to be the one that was stored.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -128,7 +128,9 @@ class CommittedReader:
         return {tp: max(0, end - positions[tp]) for tp, end in ends.items() if end is not None}
 
 
-async def read_committed(settings: Settings, topics: Sequence[str], *, follow: bool = False) -> AsyncIterator[Any]:
+async def read_committed(
+    settings: Settings, topics: Sequence[str], *, follow: bool = False
+) -> AsyncGenerator[Any, None]:
     """Yield the records of topics, from the first, that are committed by now. follow: go on with what comes.
 
     topics: without their prefix. Raises FatalError where one is missing.

@@ -9,7 +9,8 @@ letter once. What an agent refuses anew becomes a new dead letter with an id of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -51,18 +52,19 @@ class Redriven:
     before: int
 
 
-async def read_dead_letters(settings: Settings, codec: Codec) -> AsyncIterator[DeadLetterEntry]:
+async def read_dead_letters(settings: Settings, codec: Codec) -> AsyncGenerator[DeadLetterEntry, None]:
     """Yield all dead letters that are committed, each partition's oldest first."""
     again = await _sent_again(settings)
-    async for record in read_committed(settings, ["dead-letters"]):
-        try:
-            letter = codec.decode(record.value or b"")
-        except InvalidEventError as bad:
-            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-            log.warning("record_skipped", **place, code=bad.code)
-            continue
-        if isinstance(letter, ev.DeadLetter):
-            yield DeadLetterEntry(letter, letter.event_id in again)
+    async with aclosing(read_committed(settings, ["dead-letters"])) as records:
+        async for record in records:
+            try:
+                letter = codec.decode(record.value or b"")
+            except InvalidEventError as bad:
+                place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+                log.warning("record_skipped", **place, code=bad.code)
+                continue
+            if isinstance(letter, ev.DeadLetter):
+                yield DeadLetterEntry(letter, letter.event_id in again)
 
 
 async def redrive(settings: Settings, codec: Codec, vault: Vault | None, wanted: Wanted) -> Redriven:
@@ -111,20 +113,21 @@ async def _sent(
     """Send what is wanted and was not sent before. tried: takes what may have been sent by this call."""
     held: list[ev.DeadLetter] = []
     sent = before = size = 0
-    async for found in read_dead_letters(settings, codec):
-        if not wanted(found.letter):
-            continue
-        if found.resolved:
-            mine = found.letter.event_id in tried
-            sent, before = sent + mine, before + (not mine)
-            continue
-        held.append(open_dead_letter(found.letter, vault))
-        tried.add(found.letter.event_id)
-        size += len(held[-1].value or b"")
-        if len(held) >= _LETTERS or size >= _BYTES:
-            await _commit(settings, producer, held)
-            sent += len(held)
-            held, size = [], 0
+    async with aclosing(read_dead_letters(settings, codec)) as letters:
+        async for found in letters:
+            if not wanted(found.letter):
+                continue
+            if found.resolved:
+                mine = found.letter.event_id in tried
+                sent, before = sent + mine, before + (not mine)
+                continue
+            held.append(open_dead_letter(found.letter, vault))
+            tried.add(found.letter.event_id)
+            size += len(held[-1].value or b"")
+            if len(held) >= _LETTERS or size >= _BYTES:
+                await _commit(settings, producer, held)
+                sent += len(held)
+                held, size = [], 0
     if held:
         await _commit(settings, producer, held)
     return Redriven(sent + len(held), before)

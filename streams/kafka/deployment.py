@@ -9,6 +9,7 @@ partitions were added to, or that is of another deployment, is found by these be
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -166,9 +167,10 @@ async def recorded_deployment(settings: Settings) -> Deployment | None:
 
 async def _read(settings: Settings) -> Deployment | None:
     value: bytes | None = None
-    async for record in read_committed(settings, [DEPLOYMENT_TOPIC]):
-        if record.key == _KEY:
-            value = record.value
+    async with aclosing(read_committed(settings, [DEPLOYMENT_TOPIC])) as records:
+        async for record in records:
+            if record.key == _KEY:
+                value = record.value
     if value is None:
         return None
     try:

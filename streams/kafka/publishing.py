@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -93,19 +94,20 @@ Skip = Callable[[str, int, int, InvalidEventError], None]
 
 async def consume(
     settings: Settings, codec: Codec, topics: Sequence[str], *, follow: bool, skip: Skip | None = None
-) -> AsyncIterator[ev.Event]:
+) -> AsyncGenerator[ev.Event, None]:
     """Yield the events of topics, from the beginning, as far as they are committed.
 
     follow: go on with what comes. skip: told of each record that cannot be read, which is left out; without it the
     first one raises FatalError. Raises FatalError where there is no such topic.
     """
-    async for record in read_committed(settings, topics, follow=follow):
-        try:
-            event = codec.decode(record.value or b"")
-        except InvalidEventError as bad:
-            place = (record.topic, record.partition, record.offset)
-            if skip is None:
-                raise FatalError(f"{name_of_record(*place)} cannot be read: {bad}") from bad
-            skip(*place, bad)
-            continue
-        yield event
+    async with aclosing(read_committed(settings, topics, follow=follow)) as records:
+        async for record in records:
+            try:
+                event = codec.decode(record.value or b"")
+            except InvalidEventError as bad:
+                place = (record.topic, record.partition, record.offset)
+                if skip is None:
+                    raise FatalError(f"{name_of_record(*place)} cannot be read: {bad}") from bad
+                skip(*place, bad)
+                continue
+            yield event

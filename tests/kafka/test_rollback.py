@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import aclosing
 from datetime import date
 from functools import cache
 
@@ -110,8 +111,9 @@ def test_readers_leave_out_what_they_cannot_read_and_say_where(workers: WorkerCl
     assert (clean.returncode, clean.stderr) == (0, b"")
 
     async def read() -> None:
-        async for _ in consume(workers.settings(), workers.codec, ["accounts"], follow=False):
-            pass
+        async with aclosing(consume(workers.settings(), workers.codec, ["accounts"], follow=False)) as events:
+            async for _ in events:
+                pass
 
     with pytest.raises(FatalError, match=r"accounts/\d/\d+ cannot be read"):
         asyncio.run(read())
