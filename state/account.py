@@ -216,39 +216,54 @@ class Pending(Struct, frozen=True, array_like=True, gc=False):
 
 
 class AccountTerms(NamedTuple):
-    """What is known of an account without reading its state; it does not depend on the facts that wait.
+    """What stands of an account before its stored state. No fact that waits changes it.
 
-    folded_through, opened_on: as in the state. entries: receivables, holds, releases, promises, reversals and parties,
-    at most 65,535 counted. plain: payments are only recorded before their day is closed: the account is current, it has
-    no plan, and no reversal waits. currency: "" where it has not three letters.
+    folded_through, opened_on: ordinals. entries: `entries_beside_waiting`, of which at most 65,535 are counted.
+    unreversed: no reversal waits for the fact that it undoes. current: no arrears and no plan. currency: its own, ""
+    where it has not three letters.
     """
 
     folded_through: int
     opened_on: int
     entries: int
-    plain: bool
+    unreversed: bool
+    current: bool
     currency: str
 
     @staticmethod
-    def of(terms: bytes) -> AccountTerms:
+    def read(data: bytes) -> AccountTerms:
         """Return the terms that bytes hold."""
-        folded_through, opened_on, entries, plain, currency = _TERMS.unpack(terms)
-        return AccountTerms(folded_through, opened_on, entries, bool(plain), currency.rstrip(b"\0").decode())
+        folded_through, opened_on, entries, unreversed, current, currency = _TERMS.unpack(data)
+        return AccountTerms(folded_through, opened_on, entries, unreversed, current, currency.rstrip(b"\0").decode())
 
 
-_TERMS = Packing(">IIHB3s")
+_TERMS = Packing(">IIH??3s")
 
 
-def terms_of(s: AccountState) -> bytes:
-    """Return the terms of an account, as they stand before its stored state."""
-    kept = (s.receivables, s.holds, s.releases, s.promises, s.reversals, s.parties, s.party_holds)
-    plain = s.bucket == "current" and s.plan is None and not s.reversals
-    currency = s.currency.encode() if len(s.currency) == 3 else b""
-    return _TERMS.pack(s.folded_through, s.opened_on, min(sum(map(len, kept)), 0xFFFF), plain, currency)
+def entries_beside_waiting(s: AccountState) -> int:
+    """Return how many things a state keeps whose number nothing else bounds, without the facts that wait."""
+    return sum(map(len, (s.receivables, s.holds, s.releases, s.promises, s.reversals, s.parties, s.party_holds)))
+
+
+def terms_of(s: AccountState) -> AccountTerms:
+    """Return the terms of an account."""
+    return AccountTerms(
+        s.folded_through,
+        s.opened_on,
+        min(entries_beside_waiting(s), 0xFFFF),
+        not s.reversals,
+        s.bucket == "current" and s.plan is None,
+        s.currency if len(s.currency) == 3 else "",
+    )
+
+
+def _packed_terms(s: AccountState) -> bytes:
+    *numbers, currency = terms_of(s)
+    return _TERMS.pack(*numbers, currency.encode())
 
 
 # Since layout 3 the facts that wait are rows of their own, and `pending` is empty in the bytes.
-@stored(version=3, upgrades={1: with_both_views, 2: appended}, terms=terms_of, terms_since=3)
+@stored(version=3, upgrades={1: with_both_views, 2: appended}, terms=_packed_terms, terms_since=3)
 class AccountState(Struct, array_like=True, kw_only=True):
     """One account.
 

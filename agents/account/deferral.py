@@ -5,43 +5,20 @@ Nearly all payments do, and a runtime that knows it neither copies nor checks a 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from agents import input_limits
 from schemas import events as ev
-from state.account import AccountState
+from state.account import AccountTerms
 
 # How far ahead of the last close a day may be to be open: a weekend and a holiday.
 OPEN_DAYS = 4
 
 
-class Terms(NamedTuple):
-    """What `deferred_to` knows of an account; no fact that waits changes it, but for `entries`.
-
-    folded_through, opened_on: ordinals. entries: the things that its state keeps, with the facts that wait. unreversed:
-    no reversal waits for the fact that it undoes. current: no arrears and no plan. currency: its own.
-    """
-
-    folded_through: int
-    opened_on: int
-    entries: int
-    unreversed: bool
-    current: bool
-    currency: str
-
-
-def terms_of(s: AccountState, entries: int) -> Terms:
-    """Return the terms of an account that keeps so many things."""
-    current = s.bucket == "current" and s.plan is None
-    return Terms(s.folded_through, s.opened_on, entries, not s.reversals, current, s.currency)
-
-
-def deferred_to(terms: Terms, event: ev.Event, closed: int, most_ahead: int) -> int:
+def deferred_to(terms: AccountTerms, waiting: int, event: ev.Event, closed: int, most_ahead: int) -> int:
     """Return the day (ordinal) from which a new fact counts, where all that comes of it is that it waits for that day.
 
-    0 where `AccountAgent.handle` has to say what comes of it, be it an error. closed: the last day that is closed
-    (ordinal), 0 for none. most_ahead: how many days behind it a fact may count from, by the policy of the open day.
-    Raises InvalidEventError as `handle` does where the event is beyond its limits.
+    0 where `AccountAgent.handle` has to say what comes of it, be it an error. waiting: how many facts wait. closed: the
+    last day that is closed (ordinal), 0 for none. most_ahead: how many days behind it a fact may count from, by the
+    policy of the open day. Raises InvalidEventError as `handle` does where the event is beyond its limits.
     """
     opens = closed
     if isinstance(event, ev.PaymentReceived):
@@ -66,7 +43,7 @@ def deferred_to(terms: Terms, event: ev.Event, closed: int, most_ahead: int) -> 
         or day < terms.opened_on
         or (closed and day > closed + most_ahead)
         or amount > input_limits.NEGLIGIBLE_AMOUNT
-        or terms.entries >= input_limits.MAX_ENTRIES
+        or terms.entries + waiting >= input_limits.MAX_ENTRIES
     ):
         return 0
     input_limits.check_event(event)

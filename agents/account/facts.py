@@ -31,7 +31,7 @@ from agents.contradictions import digest_of
 from schemas import events as ev
 from schemas.errors import InvalidEventError
 from schemas.topics import key_of
-from state.account import AccountFact, AccountState, Pending, Promise
+from state.account import AccountFact, AccountState, Pending, Promise, entries_beside_waiting
 
 F = TypeVar("F", bound=ev.Event)
 OfAccount = AccountState | ev.AccountOpened | ev.OpeningPosition
@@ -170,8 +170,7 @@ def _check_bill(event: ev.InstalmentBilled, state: AccountState, rules: Rules) -
 
 def entries_stored(s: AccountState) -> int:
     """Return how many things a state keeps whose number nothing else bounds."""
-    kept = (s.pending, s.receivables, s.holds, s.releases, s.promises, s.reversals, s.parties, s.party_holds)
-    return sum(map(len, kept))
+    return len(s.pending) + entries_beside_waiting(s)
 
 
 def _check_party(event: ev.PartyChanged, state: OfAccount, rules: Rules) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import cast
 
-from agents.account.deferral import deferred_to, terms_of
-from agents.account.facts import entries_stored, pending_order
+from agents.account.deferral import deferred_to
+from agents.account.facts import pending_order
 from agents.base import DecisionContext
 from schemas import events as ev
-from state.account import AccountFact, AccountState, Pending
+from state.account import AccountFact, AccountState, Pending, terms_of
 
 
 class WaitingAccountFacts:
@@ -54,7 +54,8 @@ class WaitingAccountFacts:
         """
         book = context.policies.in_force_on(context.open_day)
         most_ahead = book.policy_for(state.jurisdiction, state.product, state.currency).most_days_ahead
-        return deferred_to(terms_of(state, entries_stored(state) + waiting), event, context.open_day - 1, most_ahead)
+        waiting += len(state.pending)
+        return deferred_to(terms_of(state), waiting, event, context.open_day - 1, most_ahead)
 
 
 WAITING = WaitingAccountFacts()

@@ -17,7 +17,7 @@ from schemas import events as ev
 from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
 from simulator.runs import simulate
-from state.account import AccountState, AccountTerms
+from state.account import AccountState, AccountTerms, terms_of
 from state.storage import is_present, pack, terms_in, unpack
 from streams.engine.agent_store import join
 from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
@@ -268,10 +268,11 @@ def test_terms_stand_before_a_state_and_say_the_same(tmp_path: Path) -> None:
         pass
     seen = set()
     for state in task.states().values():
-        terms = AccountTerms.of(terms_in(pack(state)))
-        plain = state.bucket == "current" and state.plan is None and not state.reversals
+        terms = AccountTerms.read(terms_in(pack(state)))
+        current = state.bucket == "current" and state.plan is None
         assert terms[:2] == (state.folded_through, state.opened_on)
-        assert (terms.plain, terms.currency) == (plain, state.currency)
+        assert (terms.unreversed, terms.current, terms.currency) == (not state.reversals, current, state.currency)
+        assert terms == terms_of(state)
         # What waits is not among them: its rows come and go without the state's.
         assert terms_in(pack(HELD.without(state))) == terms_in(pack(state))
         seen.add(terms)
