@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
 from schemas.events import Event
-from schemas.read_plan import Record
+from schemas.read_plan import RecordPlan
 
-def reader_of(plan: Record) -> Callable[[bytes, int], tuple[Event, int]]: ...
+def reader_of(plan: RecordPlan) -> Callable[[bytes, int], tuple[Event, int]]: ...

@@ -55,7 +55,7 @@ cdef class Node:
 
     def __init__(self, plan, dict made):
         made[id(plan)] = self
-        if isinstance(plan, plans.Record):
+        if isinstance(plan, plans.RecordPlan):
             self.kind = RECORD
             if len(plan.fields) > MOST_FIELDS:
                 raise plans.UnsupportedSchemaError

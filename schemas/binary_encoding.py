@@ -207,7 +207,7 @@ class _Source:
         return name
 
 
-def reader_of(plan: plans.Record) -> Reader:
+def reader_of(plan: plans.RecordPlan) -> Reader:
     """Return the reader of a plan, in Python."""
     source = _ReaderSource()
     reader: Reader = source.scope[source.record(plan)]
@@ -233,7 +233,7 @@ class _ReaderSource(_Source):
         }
         self._functions: dict[int, str] = {}
 
-    def record(self, plan: plans.Record) -> str:
+    def record(self, plan: plans.RecordPlan) -> str:
         """Compile a record's function into the scope and return its name."""
         if id(plan) in self._functions:
             return self._functions[id(plan)]
@@ -253,7 +253,7 @@ class _ReaderSource(_Source):
     def _lines(self, plan: plans.Plan, v: str, depth: int) -> list[str]:
         """Return the lines that read a value into the variable `v`."""
         match plan:
-            case plans.Record():
+            case plans.RecordPlan():
                 return [f"{v}, i = {self.record(plan)}(data, i)"]
             case plans.Optional(null, value):
                 return [

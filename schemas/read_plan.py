@@ -32,7 +32,7 @@ class UnsupportedSchemaError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RecordPlan:
     """Fields in the order of their bytes, each with the attribute that it becomes, None where it is read over.
 
     cls: what is made of them, None for nothing.
@@ -104,10 +104,10 @@ class Leaf:
     kind: str
 
 
-Plan = Record | Optional | Array | Map | Enum | Integer | Instant | Name | Leaf
+Plan = RecordPlan | Optional | Array | Map | Enum | Integer | Instant | Name | Leaf
 
 
-def plan_of(schema: Any, names: Mapping[str, Any], event: type[Event]) -> Record:
+def plan_of(schema: Any, names: Mapping[str, Any], event: type[Event]) -> RecordPlan:
     """Return the plan of a writer's record that becomes an event.
 
     schema, names: as `contracts.parsed` gives them. Fields that the event type does not know are
@@ -121,11 +121,11 @@ class _Planner:
     def __init__(self, names: Mapping[str, Any]) -> None:
         self._names = names
         # Plans of records by name and class with their height in levels; None while it is being made.
-        self._records: dict[tuple[str, type | None], tuple[Record, int] | None] = {}
+        self._records: dict[tuple[str, type | None], tuple[RecordPlan, int] | None] = {}
         # The deepest level so far of what is being planned.
         self._deepest = 0
 
-    def record(self, schema: Any, kind: Any, depth: int) -> Record:
+    def record(self, schema: Any, kind: Any, depth: int) -> RecordPlan:
         """Return the plan of a record: one for each record, however often a foreign schema names it."""
         if kind is not None and not isinstance(kind, msgspec.inspect.StructType):
             raise UnsupportedSchemaError
@@ -143,7 +143,7 @@ class _Planner:
         self._deepest = max(before, self._deepest)
         return plan
 
-    def _fields(self, schema: Any, kind: Any, depth: int) -> Record:
+    def _fields(self, schema: Any, kind: Any, depth: int) -> RecordPlan:
         attributes = {} if kind is None else {f.encode_name: f for f in kind.fields}
         fields: list[tuple[str | None, Plan]] = []
         for field in schema["fields"]:
@@ -154,7 +154,7 @@ class _Planner:
                 fields.append((known.name, self.value(field["type"], known.type, depth + 1)))
         if any(f.required for f in attributes.values()):
             raise UnsupportedSchemaError
-        return Record(None if kind is None else kind.cls, tuple(fields))
+        return RecordPlan(None if kind is None else kind.cls, tuple(fields))
 
     def value(self, schema: Any, kind: Any, depth: int) -> Plan:
         """Return the plan of a value; `kind` None reads over it."""

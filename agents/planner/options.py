@@ -321,7 +321,7 @@ def unit_quote(
 
 
 class OptionSet(Struct, frozen=True):
-    """What came of evaluator the grid: the options to publish, all candidates, and the kind of offer."""
+    """What came of evaluating the grid: the options to publish, all candidates, and the kind of offer."""
 
     options: tuple[ev.Option, ...]
     candidates: tuple[ev.Candidate, ...]

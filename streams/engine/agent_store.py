@@ -326,7 +326,7 @@ class AgentStateStore(Generic[S]):
         written = [key for key in changed if self._is_written(key)]
         if written:
             self._store.put_states(self._state_rows(written))
-        recent = {name.partition(SEPARATOR)[0] for name in self._deferred}
+        recent = {deferred.partition(SEPARATOR)[0] for deferred in self._deferred}
         self._put_deferred()
         if self._facts or self._changed:
             ended: list[tuple[int, str]] = []

@@ -171,7 +171,7 @@ class WorkerCluster:
         asyncio.run(apply_topics(self.settings()))
 
     def settings(self, **worker: object) -> Settings:
-        """Return the settings of this workers."""
+        """Return the settings of these workers."""
         return Settings.load(**self._options(worker))
 
     def _options(self, worker: Mapping[str, object]) -> dict[str, Any]:
