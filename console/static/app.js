@@ -19,6 +19,8 @@ const VIEWS = {
   learner: [() => ask("/api/learner"), learnerView],
   letters: [() => ask("/api/letters"), (l) => lettersView(l, again)],
   audit: [(who) => ask(`/api/audit?who=${encodeURIComponent(who)}`), auditView],
+  // Whoever is opened goes on record as looked at, so nobody is opened by a guess.
+  search: [search, (found) => foundView(route()[1], found)],
 };
 
 const route = () => {
@@ -74,20 +76,29 @@ document.querySelector("#language").addEventListener("click", () => {
   show(false);
 });
 const box = document.querySelector("#q");
-const look = async () => ask(`/api/search?q=${encodeURIComponent(box.value.trim())}`);
+function search(text) {
+  return ask(`/api/search?q=${encodeURIComponent(text)}`);
+}
+function foundView(text, found) {
+  const links = [...found.accounts.map((a) => link("account", a)), ...found.borrowers.map((b) => link("borrower", b))];
+  if (!links.length) return [el("h1", {}, text), el("p.bad", { role: "alert" }, `${t("unknown")} ${text}`)];
+  return [el("h1", {}, text), el("p", { role: "status" }, t("several")), el("ul", {}, links.map((a) => el("li", {}, a)))];
+}
 box.addEventListener("input", async () => {
-  const found = await look();
+  const found = await search(box.value.trim());
   document.querySelector("#found").replaceChildren(...[...found.accounts, ...found.borrowers].map((id) => el("option", { value: id })));
 });
 document.querySelector("#search").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const [id, found] = [box.value.trim(), await look()];
-  if (found.accounts.includes(id)) location.hash = `#/account/${encodeURIComponent(id)}`;
-  else if (found.borrowers.includes(id)) location.hash = `#/borrower/${encodeURIComponent(id)}`;
-  else if (found.accounts.length + found.borrowers.length === 1) location.hash = found.accounts.length ? `#/account/${encodeURIComponent(found.accounts[0])}` : `#/borrower/${encodeURIComponent(found.borrowers[0])}`;
-  // Whoever is opened goes on record as looked at, so nobody is opened by a guess.
-  else if (found.accounts.length + found.borrowers.length) main.replaceChildren(el("h1", {}, id), el("p", { role: "status" }, t("several")), el("ul", {}, [...found.accounts.map((a) => link("account", a)), ...found.borrowers.map((b) => link("borrower", b))].map((a) => el("li", {}, a))));
-  else if (id) { main.replaceChildren(el("h1", {}, id), el("p.bad", { role: "alert" }, `${t("unknown")} ${id}`)); }
+  const id = box.value.trim();
+  if (!id) return;
+  const { accounts, borrowers } = await search(id);
+  const only = accounts.length + borrowers.length === 1;
+  const [account, borrower] = [accounts.includes(id) ? id : only && accounts[0], borrowers.includes(id) ? id : only && borrowers[0]];
+  const [view, name] = account ? ["account", account] : borrower ? ["borrower", borrower] : ["search", id];
+  const to = `#/${view}/${encodeURIComponent(name)}`;
+  if (location.hash === to) show(true);
+  else location.hash = to;
 });
 
 function listen() {

@@ -111,6 +111,10 @@ def test_nobody_is_opened_by_a_search_that_several_match(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_text("Several match.")).to_be_visible()
     assert "#/account" not in page.url
+    # It is a view of its own: what draws the page again, such as an update, leaves it.
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_text("有多个匹配")).to_be_visible()
+    page.get_by_role("button", name="English").click()
     page.locator("main").get_by_role("link").nth(1).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Account A00000")
 
