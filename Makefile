@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# More than cores: tests on Kafka wait longer than they compute.
+# More than cores: tests on Kafka wait longer than they compute. After a crash of a process, tests by file would wait forever.
 WORKERS ?= 4
+PARALLEL := -n $(WORKERS) --dist loadfile --max-worker-restart 0
 
 .PHONY: setup demo up down parts test quick recompute check scan audit sbom bench chaos fuzz compiled lock clean
 
@@ -50,13 +51,13 @@ parts: $(VENV)/.python
 		|| echo "Go or its modules are missing; the tests of compose and Kubernetes files are skipped"
 
 test: $(VENV)/.dev parts
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --no-loadscope-reorder $(ARGS)
 
 # For work in hand: rules, contracts, states and tasks, without what draws long histories or starts servers.
 LONG := $(addprefix --ignore=tests/,$(addsuffix .py,$(addprefix agents/test_,account_orders account_view contact_windows guardrails \
 	held_out learning option_promises pack_lives planner_properties planner_stress shown_figures) schemas/test_hostile_input state/test_texts))
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(LONG) tests/agents tests/schemas tests/state tests/test_architecture.py \
+	$(BIN)/python -m pytest -q $(PARALLEL) $(LONG) tests/agents tests/schemas tests/state tests/test_architecture.py \
 		$(addsuffix .py,$(addprefix tests/streams/test_,alerts agent_store health identity stream_task task_clocks store_transaction)) $(ARGS)
 
 # Every figure of many drawn accounts, worked out again from docs/rules.md: make recompute ARGS="--account-days 2000000 --seed 1".
@@ -97,7 +98,7 @@ compiled: $(VENV)/.dev
 	REPRIEVE_COMPILED=1 $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w build/compiled .
 	$(BIN)/python -m zipfile -e build/compiled/*.whl build/compiled
 	cp -r tests bench pyproject.toml setup.py README.md LICENSE build/compiled
-	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest -n $(WORKERS) tests/schemas tests/streams $(ARGS)
+	cd build/compiled && $(CURDIR)/$(BIN)/python -m pytest $(PARALLEL) tests/schemas tests/streams $(ARGS)
 
 # Pins every package with its hashes, for every platform from Python 3.11 on; names no index.
 lock: $(VENV)/.python
