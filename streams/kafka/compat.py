@@ -158,6 +158,21 @@ class LenientRecords:
         return _LenientOnDemand(batch, part)
 
 
+# -- records whose headers nobody asked for
+#
+# aiokafka makes a record of all its headers. A light record reads them when they are asked for, and is handed over as
+# it is.
+
+_consumer_record = fetcher.PartitionRecords._consumer_record
+
+
+def _light_record(self: fetcher.PartitionRecords, tp: TopicPartition, record: Any) -> Any:
+    if type(record) is not LightRecord:
+        return _consumer_record(self, tp, record)
+    record.topic, record.partition = tp
+    return record
+
+
 # -- fetchers that end
 #
 # Where a partition gets another leader, aiokafka can ask twice at once for its committed offset. Where there is none,
@@ -171,17 +186,6 @@ _set_error = fetcher.Fetcher._set_error
 def _set_first_error(self: fetcher.Fetcher, tp: TopicPartition, error: BaseException) -> None:
     if tp not in self._records:
         _set_error(self, tp, error)
-
-
-_consumer_record = fetcher.PartitionRecords._consumer_record
-
-
-def _light_record(self: fetcher.PartitionRecords, tp: TopicPartition, record: Any) -> Any:
-    """Hand a light record over as it is: aiokafka's own is made of its headers."""
-    if type(record) is not LightRecord:
-        return _consumer_record(self, tp, record)
-    record.topic, record.partition = tp
-    return record
 
 
 def fetcher_error(consumer: AIOKafkaConsumer) -> BaseException | None:
