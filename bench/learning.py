@@ -20,9 +20,9 @@ from typing import NamedTuple
 from agents.learner.ranking import FixedOrder, Uniform, row_of
 from bench.measure import chart, machine
 from evaluation.estimators import Decision, Estimated, OffPolicy, difference, estimate
-from simulator.choices import Opportunity, Played, best, learned, opportunities, play
 from state.learning import MILLI
 from state.policy_packs.loader import default_book
+from tests.support.choices import Opportunity, Played, best, learned, opportunities, play
 
 _POINTS = 200
 WAYS = ("uniform", "fixed order", "learned", "best")

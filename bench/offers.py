@@ -15,10 +15,10 @@ from random import Random
 from agents.planner.options import build_options
 from bench.measure import machine
 from schemas import events as ev
-from simulator.choices import learned, opportunities, play
 from state.affordability import RepaymentCapacity
 from state.learning import Posterior
 from state.policy_packs.loader import default_book
+from tests.support.choices import learned, opportunities, play
 
 
 def debt(dice: Random, number: int) -> ev.Debt:

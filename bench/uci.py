@@ -17,9 +17,9 @@ from pathlib import Path
 from bench.measure import machine, peak_mib, spread
 from schemas import events as ev
 from schemas.errors import UsageError
-from simulator.uci import uci_csv, uci_events
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
+from tests.real_data.uci import uci_csv, uci_events
 
 TARGET_SECONDS = 60.0
 

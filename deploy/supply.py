@@ -148,6 +148,7 @@ def _bandit() -> int:
         "evaluation",
         "bench",
         "tests/chaos",
+        "tests/real_data",
         "tests/support",
     )
     here = [folder for folder in folders if (ROOT / folder).is_dir()]

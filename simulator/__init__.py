@@ -1,4 +1,4 @@
-"""What would borrowers do? Seeded populations with known truth, and public data sets as event logs."""
+"""What would borrowers do? Seeded populations with known truth."""
 
 from simulator.runs import closed_loop, open_loop, simulate
 from simulator.world import World

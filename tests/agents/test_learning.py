@@ -16,7 +16,6 @@ from agents.base import DecisionContext
 from agents.learner.agent import LearnerAgent
 from agents.learner.ranking import FixedOrder, LearnedOrder, Uniform, place_in_trial, ranker_for
 from schemas import events as ev
-from simulator.choices import learned, opportunities, play
 from state.learning import (
     FEATURES,
     MILLI,
@@ -35,6 +34,7 @@ from state.policy import Learning, PolicyBook
 from state.policy_packs.loader import default_book
 from tests.support.agent_driver import PlannerDriver, only
 from tests.support.borrower_events import BorrowerEvents
+from tests.support.choices import learned, opportunities, play
 
 BOOK = default_book()
 HOUSE = BOOK.policy_for("", "")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from agents.learner.ranking import FixedOrder, Uniform
 from bench.learning import by_fixed_order, decisions
 from evaluation.estimators import Decision, Estimated, difference, estimate
-from simulator.choices import Opportunity, learned, opportunities, play
 from state.policy_packs.loader import default_book
+from tests.support.choices import Opportunity, learned, opportunities, play
 
 
 @cache

@@ -18,7 +18,6 @@ from click.testing import CliRunner
 from console.server import ConsoleServer
 from deploy.local.kafka import KafkaCluster
 from deploy.local.redis import RedisServer
-from deploy.local.registry import RegistryServer
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import FatalError
@@ -31,6 +30,7 @@ from streams.views.projector import Projector
 from tests.kafka.test_console import asked, assert_same, caught_up, console, served
 from tests.kafka.test_views import settings_for, shown_in, views_of, with_redis
 from tests.support.earlier_release import STILL, EarlierRelease, continued, outputs_and_states
+from tests.support.registry_server import RegistryServer
 from tests.support.worker_cluster import WorkerCluster
 
 AGENTS = ("account", "planner", "learner")

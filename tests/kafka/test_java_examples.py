@@ -16,12 +16,12 @@ from uuid import UUID
 import pytest
 
 from deploy.local.jars import fetched, jars_in, java
-from deploy.local.registry import RegistryServer
 from schemas import events as ev
 from schemas.codec import Codec
 from simulator.runs import simulate
 from streams.registry import ConfluentRegistry, register_all
 from streams.settings import RegistrySettings
+from tests.support.registry_server import RegistryServer
 from tests.support.worker_cluster import WorkerCluster
 
 ROOT = Path(__file__).parents[2]

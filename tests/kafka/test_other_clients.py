@@ -20,7 +20,6 @@ from confluent_kafka import Producer
 
 from deploy.local.jars import classpath, java
 from deploy.local.processes import free_port
-from deploy.local.registry import RegistryServer
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPIC_OF, TOPICS, key_of
@@ -33,6 +32,7 @@ from streams.registry import ConfluentRegistry, register_all
 from streams.settings import RegistrySettings
 from tests.support.canaries import erasure
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.registry_server import RegistryServer
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 # Topic, partition, key, value; None where all before it must have arrived.

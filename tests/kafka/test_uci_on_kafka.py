@@ -11,7 +11,7 @@ import os
 import pytest
 
 from schemas.errors import UsageError
-from simulator.uci import uci_csv, uci_events
+from tests.real_data.uci import uci_csv, uci_events
 from tests.support.worker_cluster import WorkerCluster
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(3_600)]

@@ -2,7 +2,7 @@
 
 Nothing of Reprieve is imported. For each account and month end the whole story is told again from the CSV, one
 day after the other: what was asked for is a list of demands, and every payment is spread over it, oldest first.
-The stand-ins for what the data does not say are those of `simulator/uci.py`, written down here a second time.
+The stand-ins for what the data does not say are those of `tests/real_data/uci.py`, written down here a second time.
 """
 
 from __future__ import annotations

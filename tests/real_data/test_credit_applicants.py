@@ -9,11 +9,18 @@ from sklearn.metrics import roc_auc_score
 
 from agents.planner.assessment import affordability_of
 from schemas.errors import UsageError
-from simulator.applicants import ASKED_ON, CURRENCY, Applicant, applicant_events, credit_data_table, read_applicants
 from state.affordability import RepaymentCapacity
 from state.borrower import BorrowerState
 from state.policy_packs.loader import default_book
 from state.profile import add_consent, add_readings, readings_of
+from tests.real_data.applicants import (
+    ASKED_ON,
+    CURRENCY,
+    Applicant,
+    applicant_events,
+    credit_data_table,
+    read_applicants,
+)
 
 pytestmark = pytest.mark.real_data
 

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from schemas.errors import UsageError
-from simulator.uci import minimum_payment, read_cards, uci_csv
 from state.learning import RepaymentModel, cell_of
+from tests.real_data.uci import minimum_payment, read_cards, uci_csv
 
 pytestmark = pytest.mark.real_data
 

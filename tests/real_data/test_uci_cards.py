@@ -15,11 +15,11 @@ import pytest
 from schemas import events as ev
 from schemas.errors import UsageError
 from schemas.validation import check
-from simulator.roll_rates import STATES, Standing, count_moves, month_ends, render
-from simulator.uci import minimum_payment, read_cards, uci_csv, uci_events
 from state.policy import Policy
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
+from tests.real_data.roll_rates import STATES, Standing, count_moves, month_ends, render
+from tests.real_data.uci import minimum_payment, read_cards, uci_csv, uci_events
 
 pytestmark = pytest.mark.real_data
 

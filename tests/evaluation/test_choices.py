@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.learner.ranking import Uniform, row_of
-from simulator.choices import Opportunity, best, fate, learned, opportunities, play
 from state.learning import MILLI
 from state.policy_packs.loader import default_book
+from tests.support.choices import Opportunity, best, fate, learned, opportunities, play
 
 COUNT = 1_500
 

@@ -1,6 +1,6 @@
 """Roll rates: how delinquency moves from one month end to the next, on the UCI card data.
 
-`python -m simulator.roll_rates` prints the section of `docs/model.md`, and a test compares them.
+`python -m tests.real_data.roll_rates` prints the section of `docs/model.md`, and a test compares them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from schemas import events as ev
 from schemas.errors import FatalError, UsageError
-from simulator.uci import uci_csv, uci_events
 from state.account import AccountState
 from state.delinquency import bucket_of, measure, pauses
 from state.policy import Policy
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
+from tests.real_data.uci import uci_csv, uci_events
 
 STATES: tuple[ev.Bucket, ...] = ("current", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_over_90")
 NAMES = ("current", "1–30", "31–60", "61–90", ">90")
@@ -88,10 +88,10 @@ def render(moves: Mapping[tuple[ev.Bucket, ev.Bucket], int]) -> str:
     lines = [
         "## Roll rates",
         "",
-        "`python -m simulator.roll_rates` computes this table from the UCI card data (30,000 accounts; month ends",
-        "from May to September 2005, four moves per account) with the account agent under the default policy. The",
-        "data have bills and payments only; `simulator/uci.py` says what stands for due dates and minimum payments.",
-        "Rows: days past due at one month end; columns: at the next.",
+        "`python -m tests.real_data.roll_rates` computes this table from the UCI card data (30,000 accounts; month",
+        "ends from May to September 2005, four moves per account) with the account agent under the default policy.",
+        "The data have bills and payments only; `tests/real_data/uci.py` says what stands for due dates and minimum",
+        "payments. Rows: days past due at one month end; columns: at the next.",
         "",
         "| from \\ to | " + " | ".join(NAMES) + " | accounts |",
         "|---|" + "---:|" * (len(NAMES) + 1),

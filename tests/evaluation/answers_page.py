@@ -1,6 +1,7 @@
-"""`python -m evaluation.answers`: what one borrower is offered before and after each kind of answer, side by side.
+"""What one borrower is offered before and after each kind of answer, side by side.
 
-All of it comes from the real agents on the local runtime. `docs/integration.md` has what this prints; a test compares.
+`python -m tests.evaluation.answers_page` prints it. All of it comes from the real agents on the local runtime.
+`docs/integration.md` has what this prints; a test compares.
 """
 
 from __future__ import annotations
@@ -142,9 +143,9 @@ def answers_section() -> str:
     lines = [
         "## Answers: one borrower, each kind",
         "",
-        "`python -m evaluation.answers` prints this section from the real agents, and a test compares them. A card of",
-        "18,000.00 CNY at 18.25 %, two instalments missed; 8,000.00 of income, 4,200.00 of expenses, household of two.",
-        f"The answer is given on {on(ANSWERED).date()}. Amounts are CNY.",
+        "`python -m tests.evaluation.answers_page` prints this section from the real agents, and a test compares them.",
+        "A card of 18,000.00 CNY at 18.25 %, two instalments missed; 8,000.00 of income, 4,200.00 of expenses,",
+        f"household of two. The answer is given on {on(ANSWERED).date()}. Amounts are CNY.",
         "",
         "### The offer",
         "",
