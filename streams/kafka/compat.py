@@ -21,7 +21,6 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import OffsetResetStrategy
 from aiokafka.errors import CorruptRecordException, IllegalOperation, KafkaError
 from aiokafka.producer import sender
-from aiokafka.record import default_records
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 from aiokafka.record.util import decode_varint_py
@@ -87,12 +86,12 @@ class _Lenient(bytearray):
         return super().decode(encoding, errors)
 
 
-# Its numbers are read by C, which goes on behind the end of damaged bytes and can end the process; this form does not.
-default_records.decode_varint = decode_varint_py
-
-
 # aiokafka's reader in Python asks its buffer for text, so only the buffer has to be another.
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    def _read_msg(self, decode_varint: Any = decode_varint_py) -> Any:
+        # By default numbers are read by C, which goes on behind the end of damaged bytes and can end the process.
+        return super()._read_msg(decode_varint)
+
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
         self._buffer: bytearray = _Lenient(self._buffer)

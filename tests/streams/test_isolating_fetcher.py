@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError
-from aiokafka.record import default_records
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import encode_varint
 
 from schemas.errors import FatalError
 from streams.kafka import compat
@@ -58,9 +58,11 @@ def test_damaged_bytes_are_a_corrupt_record_whatever_is_raised(codec: str) -> No
             read(bytes(damaged))
 
 
-def test_a_number_that_is_cut_off_is_not_read_behind_its_end() -> None:
-    with pytest.raises(IndexError):
-        default_records.decode_varint(bytearray(b"\xff"), 0)
+def test_a_place_behind_the_end_of_a_batch_is_not_read() -> None:
+    data = bytearray(batch(0)[:HEADER] + b"\x20\0\0\0")
+    encode_varint(2**50, data.append)
+    with pytest.raises(CorruptRecordException):
+        list(compat._LenientBatch(data + b"key"))
 
 
 def test_a_fault_of_the_parser_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
