@@ -28,6 +28,9 @@ from simulator.runs import simulate
 from tests.support.sandbox import USER, Box, signalled
 from tests.support.worker_cluster import WorkerCluster
 
+# The image is built within the first test's time.
+pytestmark = pytest.mark.timeout(1_800)
+
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy" / "image" / "Containerfile"
 NOWHERE = {"HOME": "/nonexistent"}
@@ -71,7 +74,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert [step.split()[-2:] for step in steps] == [["packages", "/opt/reprieve"], ["ours", "/opt/reprieve"]]
     for step in steps:
         *_, what, where = step.split()
-        code, said = box.run("sh", "deploy/image/install.sh", what, where, environment=given, patience=300)
+        code, said = box.run("sh", "deploy/image/install.sh", what, where, environment=given, patience=900)
         assert code == 0, said
     return prefix
 

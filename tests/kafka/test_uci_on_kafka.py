@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import UsageError
 from tests.real_data.uci import uci_csv, uci_events
-from tests.support.worker_cluster import WorkerCluster
+from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(3_600)]
 ACCOUNTS = int(os.environ.get("REPRIEVE_UCI_ACCOUNTS", "150"))
@@ -29,7 +29,7 @@ def test_card_data_by_two_workers_equals_one_process(workers: WorkerCluster) -> 
     for name in ("one", "two"):
         workers.wait(lambda name=name: "Worker ready" in workers.log(name), f"worker {name}")  # type: ignore[misc]
     workers.publish(events)
-    workers.wait_until_idle(patience=60 + len(events) / 100)
+    workers.wait_until_idle(patience=TIMEOUT + len(events) / 100)
     workers.assert_exact(events)
     # Both had a share of it.
     for name in ("one", "two"):

@@ -87,7 +87,7 @@ def test_a_fault_beyond_the_quarantine_limit_ends_the_worker(workers: WorkerClus
     told = workers.log().strip().splitlines()[-1]
     where = re.match(
         rf"reprieve: Processing PaymentReceived at {workers.prefix}payments/(\d)/(\d+) failed with ZeroDivisionError "
-        rf"in tests/support/programs/faulty_agent\.py:\d+ handle \(its words are "
+        rf"in tests/support/programs/faulty_agent\.py:\d+ check_event \(its words are "
         rf"left out.*\. It is of {payment.account_id}, .*"
         r"Nothing of its batch was kept; the record stays where it is\.",
         told,

@@ -107,7 +107,7 @@ def test_a_failed_batch_leaves_the_policies_as_they_were(monkeypatch: pytest.Mon
     with LocalRuntime.open(None, default_book()) as runtime:
         said = runtime.feed(events[:at])
         with monkeypatch.context() as broken:
-            broken.setattr(runtime._journal, "flush", lambda: 1 // 0)
+            broken.setattr(runtime._log, "flush", lambda: 1 // 0)
             with pytest.raises(ZeroDivisionError):
                 runtime.feed(changes())
         assert runtime._task.policies.book.later == ()
