@@ -129,6 +129,6 @@ def works_until_it_is_ended(arguments: list[str], said: str) -> None:
                 told += process.stdout.readline()
         finally:
             process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=240)
     assert said in told, told + rest
     assert process.returncode in (0, 128 + signal.SIGTERM), told + rest

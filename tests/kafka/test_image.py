@@ -141,7 +141,7 @@ def test_unprivileged_and_read_only_it_shows_the_whole_loop(box: Box, image: Pat
     code, said = box.run("reprieve", "--version", environment=environment())
     assert (code, said) == (0, f"reprieve, version {version('reprieve')}\n")
     days = ("--history", "120", "--days", "20", "--accounts", "60", "--exit")
-    code, said = box.run("reprieve", "demo", *days, environment=environment(), patience=120)
+    code, said = box.run("reprieve", "demo", *days, environment=environment(), patience=480)
     assert code == 0, said
     assert "One borrower's story" in said
     code, said = box.run("sh", "-c", "touch /opt/reprieve/x /etc/x /x; id -u; id -g", environment=environment())

@@ -70,7 +70,7 @@ def run(classes: str, workers: WorkerCluster, registry: str | None) -> Run:
         flat = [str(part) for name, value in given.items() for part in (f"--{name}", value)]
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
         command = [java(), quiet, "-cp", classes, f"example.{program}", *flat]
-        return subprocess.run(command, check=True, timeout=90, capture_output=True, text=True).stdout
+        return subprocess.run(command, check=True, timeout=240, capture_output=True, text=True).stdout
 
     return run
 

@@ -95,7 +95,7 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
         "for n in range(25): FileAudit(Path(sys.argv[1]), 'test').record([(f'B{n}', ['x'])], 'someone', 'hotline')"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert [process.wait(240) for process in running] == [0, 0, 0]
     found = list(file_records(tmp_path))
     assert (len(found), len({r.chain for r in found}), breaks(found)) == (75, 1, [])
 

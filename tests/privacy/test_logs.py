@@ -40,7 +40,7 @@ def test_of_an_error_its_kind_and_place_are_logged_and_no_value(level: str, form
         [sys.executable, "-m", "tests.support.programs.every_fault", level, form, MARKED],
         capture_output=True,
         cwd=Path(__file__).parents[2],
-        timeout=60,
+        timeout=240,
     )
     told = got.stdout + got.stderr
     assert not seen(told, FORMS)
@@ -247,7 +247,7 @@ def test_no_password_of_a_setting_that_is_wrong_is_repeated(tmp_path: Path) -> N
             [sys.executable, "-m", "streams.cli", "worker"],
             env={**os.environ, f"REPRIEVE_{group.upper()}__{name.upper()}": value},
             capture_output=True,
-            timeout=60,
+            timeout=240,
         )
         assert got.returncode == 1
         assert got.stderr.startswith(b"reprieve: ")

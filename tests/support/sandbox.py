@@ -69,7 +69,7 @@ class Box:
             env=dict(environment),
         )
 
-    def run(self, *command: str, environment: Mapping[str, str], patience: float = 60) -> tuple[int, str]:
+    def run(self, *command: str, environment: Mapping[str, str], patience: float = 240) -> tuple[int, str]:
         """Run a command inside to its end; returns its exit code and what it wrote."""
         process = self.start(*command, environment=environment, log=subprocess.PIPE)
         out, _ = process.communicate(timeout=patience)
@@ -82,7 +82,7 @@ class Box:
         )
 
 
-def signalled(process: subprocess.Popen[bytes], number: int, patience: float = 30) -> int:
+def signalled(process: subprocess.Popen[bytes], number: int, patience: float = 120) -> int:
     """Send a signal to process 1 of a box, and return the exit code with which it ended."""
     (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8").split()
     os.kill(int(first), number)
