@@ -242,7 +242,8 @@ _TERMS = Packing(">IIH??3s")
 
 def entries_beside_waiting(s: AccountState) -> int:
     """Return how many things a state keeps whose number nothing else bounds, without the facts that wait."""
-    return sum(map(len, (s.receivables, s.holds, s.releases, s.promises, s.reversals, s.parties, s.party_holds)))
+    kept = len(s.receivables) + len(s.holds) + len(s.releases) + len(s.promises)
+    return kept + len(s.reversals) + len(s.parties) + len(s.party_holds)
 
 
 def terms_of(s: AccountState) -> AccountTerms:
@@ -258,8 +259,8 @@ def terms_of(s: AccountState) -> AccountTerms:
 
 
 def _packed_terms(s: AccountState) -> bytes:
-    *numbers, currency = terms_of(s)
-    return _TERMS.pack(*numbers, currency.encode())
+    folded_through, opened_on, entries, unreversed, current, currency = terms_of(s)
+    return _TERMS.pack(folded_through, opened_on, entries, unreversed, current, currency.encode())
 
 
 # Since layout 3 the facts that wait are rows of their own, and `pending` is empty in the bytes.

@@ -50,16 +50,17 @@ def _components(r: Receivable) -> dict[str, int]:
     return {"penalty": r.penalty, "fees": r.fees, "interest": r.interest, "principal": r.principal}
 
 
-def _count(receivables: list[Receivable], amount: int) -> None:
-    """Count an amount, in place, toward what instalments ask for, in the order of their due dates."""
-    left = amount
+def _count(receivables: Sequence[Receivable], amount: int) -> dict[int, int]:
+    """Return what was paid toward instalments, by index, with an amount counted in the order of their due dates."""
+    left, counted = amount, {}
     for index, r in enumerate(receivables):
         if not left:
-            return
+            break
         part = min(left, r.amount_due - r.paid_toward)
         if part > 0:
             left -= part
-            receivables[index] = _split(r, _components(r), r.paid_toward + part)
+            counted[index] = r.paid_toward + part
+    return counted
 
 
 @lru_cache(maxsize=64)
@@ -105,27 +106,32 @@ def allocate(
     while advance_from < count and receivables[advance_from].due == day:
         advance_from += 1
     spans = {"past_due": (0, due_from), "due": (due_from, advance_from), "advance": (advance_from, count)}
-    after = list(receivables)
     left = amount
+    # What stays open of the instalments that were reached, by index.
+    reached: dict[int, dict[str, int]] = {}
     got = {"penalty": 0, "fees": 0, "interest": 0, "principal": 0}
     for timing, components in _stages(rules.performing if performing else rules.non_performing, rules.sweep):
         if not left:
             break
         for index in range(*spans[timing]):
-            r = after[index]
-            # Many payments on one day meet the same instalments, already paid, again and again.
-            if not r.owed():
-                continue
-            open_ = _components(r)
+            open_ = reached.get(index)
+            if open_ is None:
+                # Many payments on one day meet the same instalments, already paid, again and again.
+                if not receivables[index].owed():
+                    continue
+                open_ = reached[index] = _components(receivables[index])
             for component in components:
                 part = min(left, open_[component])
                 open_[component] -= part
                 got[component] += part
                 left -= part
-            after[index] = _split(r, open_, r.paid_toward)
             if not left:
                 break
-    _count(after, amount if whole else max(0, amount - left + freed))
+    counted = _count(receivables, amount if whole else max(0, amount - left + freed))
+    after = list(receivables)
+    for index in reached.keys() | counted.keys():
+        r = receivables[index]
+        after[index] = _split(r, reached.get(index) or _components(r), counted.get(index, r.paid_toward))
     return Allocated(tuple(after), Paid(got["principal"], got["interest"], got["fees"], got["penalty"]), left)
 
 

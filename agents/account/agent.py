@@ -246,12 +246,15 @@ class AccountAgent:
         if _concerns_all_days(s, through):
             return self._rebuild(s, dict(facts), cause, context, through)
         began = is_unfolded(s)
-        emitted = publishable(s, advance(s, rules, through))
-        standing = [e for e in s.provisional_events if business_date_of(e) <= through]
-        s.provisional_events = tuple(e for e in s.provisional_events if business_date_of(e) > through)
-        outputs = reconcile(s, cause, emitted, standing)
-        facts += emitted_facts(outputs)
-        outputs += plan_signals(s, outputs, standing)
+        emitted, provisional = publishable(s, advance(s, rules, through)), s.provisional_events
+        outputs: list[ev.Event] = []
+        # Most accounts of a close report nothing.
+        if emitted or provisional:
+            standing = [e for e in provisional if business_date_of(e) <= through]
+            s.provisional_events = tuple(e for e in provisional if business_date_of(e) > through)
+            outputs = reconcile(s, cause, emitted, standing)
+            facts += emitted_facts(outputs)
+            outputs += plan_signals(s, outputs, standing)
         if began:
             outputs += plan_taken_over(s, cause)
         outputs += self._planner_signals(s, rules, cause, through)
@@ -334,7 +337,10 @@ class AccountAgent:
     def _planner_signals(self, s: AccountState, rules: Rules, cause: ev.Event, day: int) -> list[ev.Event]:
         """Return the events for the planner after a day: about the debt, and about who answers for it."""
         request = workout_signal(s, rules, cause, day)
-        return [*([] if request is None else [request]), *party_signals(s, rules, cause, identity_of(cause), day)]
+        signals = [] if request is None else [request]
+        if s.parties or s.last_party_signals:
+            signals += party_signals(s, rules, cause, identity_of(cause), day)
+        return signals
 
     def _rules_of(self, opening: Opening, context: DecisionContext) -> Rules:
         return self.rules(context.policies, opening)

@@ -21,6 +21,8 @@ def is_unfolded(s: AccountState) -> bool:
 
 def publishable(s: AccountState, emitted: list[ev.AnyEvent]) -> list[ev.AnyEvent]:
     """Return the events of an account that are published: none of days before it reports, or that never were."""
+    if not emitted:
+        return emitted
     if s.closed_reason == ERROR:
         ends: list[ev.AnyEvent] = [e for e in emitted if isinstance(e, ev.AccountEnded)]
         emitted = ends[-1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 from datetime import date
+from functools import lru_cache
 
 from agents.account.bad_debt import recovered_on
 from agents.account.classification import earliest_cure, earliest_upgrade, probation_end, probation_since
@@ -18,6 +19,7 @@ def is_month_end(day: int) -> bool:
     return date.fromordinal(day + 1).day == 1
 
 
+@lru_cache(maxsize=1_024)
 def month_end_after(day: int) -> int:
     """Return the first month end after a day."""
     d = date.fromordinal(day + 1)
@@ -72,12 +74,14 @@ def next_fold_day(d: DayFold) -> int:
     if s.plan is not None and (due := next_month(d, s.plan)):
         late = max(0, day - due - paused_days(paused, due, day))
         days += [due, due + 1, max(day, due) + policy.plans.kept_within_days + 1 - late]
-    days += [h.end + 1 for h in s.holds if h.end >= day]
-    days += [h.end + 1 for _, h in s.party_holds if h.end >= day]
     for hold in s.holds:
+        if hold.end >= day:
+            days.append(hold.end + 1)
         after = policy.bad_debt.charge_off_after_hold.get(hold.kind)
         if after is not None:
             days.append(hold.start + after)
+    if s.party_holds:
+        days += [h.end + 1 for _, h in s.party_holds if h.end >= day]
     if overdue:
         aged = s.days_past_due
         days += [day + t - aged for t in d.rules.thresholds if t > aged][:1]
@@ -94,7 +98,8 @@ def next_fold_day(d: DayFold) -> int:
         days.append(earliest_cure(s, policy))
     elif s.bad_debt == "recovering":
         days.append(recovered_on(s) + policy.bad_debt.recovery_lapse_days + 1)
-    days += [p.due + 1 for p in s.promises]
+    for promise in s.promises:
+        days.append(promise.due + 1)
     if s.bad_debt_rejected and not s.overdue_since and s.plan is None:
         # A rejection is forgotten at the next close without arrears.
         days.append(day + 1)
@@ -106,4 +111,4 @@ def next_fold_day(d: DayFold) -> int:
             s.arrears_free_since + policy.plans.probation_days,
         ]
         days += [max(earliest_upgrade(s, c), probation_since(s, c) + 1) for c in policy.classifications]
-    return min((x for x in days if x > day), default=0)
+    return min([x for x in days if x > day], default=0)

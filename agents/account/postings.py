@@ -196,10 +196,9 @@ def post_payment(d: DayFold, fact: ev.PaymentReceived) -> None:
     """Take a payment in, less what was reversed of it."""
     s = d.s
     amount = fact.amount
-    target = f"payment:{fact.payment_id}"
-    mine = [r for r in s.reversals if r.target == target]
+    mine = [r for r in s.reversals if r.target == f"payment:{fact.payment_id}"]
     if mine:
-        s.reversals = tuple(r for r in s.reversals if r.target != target)
+        s.reversals = tuple(r for r in s.reversals if r not in mine)
         amount, beyond = net_of_reversals(amount, ((r.reversal_id, r.amount) for r in mine))
         for name, part, left in beyond:
             reason = f"{part} minor units were reversed, and {left} are left of payment {fact.payment_id}."
@@ -265,7 +264,7 @@ def report_failed_payment(d: DayFold, fact: ev.PaymentFailed) -> None:
 def report_reversals(d: DayFold) -> None:
     """Answer reversals of what did not come within its wait, or of what an opening position holds already."""
     s = d.s
-    if not any(0 < r.report_on <= d.day for r in s.reversals):
+    if not s.reversals or not any(0 < r.report_on <= d.day for r in s.reversals):
         return
     after = []
     for r in s.reversals:
