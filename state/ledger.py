@@ -113,7 +113,8 @@ def allocate(
     for timing, components in _stages(rules.performing if performing else rules.non_performing, rules.sweep):
         if not left:
             break
-        for index in range(*spans[timing]):
+        first, behind = spans[timing]
+        for index in range(first, behind):
             open_ = reached.get(index)
             if open_ is None:
                 # Many payments on one day meet the same instalments, already paid, again and again.
@@ -121,10 +122,12 @@ def allocate(
                     continue
                 open_ = reached[index] = _components(receivables[index])
             for component in components:
-                part = min(left, open_[component])
-                open_[component] -= part
-                got[component] += part
-                left -= part
+                part = open_[component]
+                if part:
+                    part = min(left, part)
+                    open_[component] -= part
+                    got[component] += part
+                    left -= part
             if not left:
                 break
     counted = _count(receivables, amount if whole else max(0, amount - left + freed))

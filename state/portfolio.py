@@ -6,12 +6,12 @@ names an account or a borrower.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 from msgspec import Struct, field, json
 
-from state.account import AccountState
+from state.account import AccountState, Receivable
 from state.policy import PolicyBook
 
 # In which a debt is bad: what is paid meanwhile is recovered.
@@ -62,7 +62,7 @@ class Portfolio:
     def adopt(self, book: PolicyBook) -> None:
         """Name classes by a book, which agrees with the one before it on all days that were folded."""
         self._book = book
-        self._classes: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        self._known_places: dict[tuple[object, ...], list[tuple[str, ...]]] = {}
 
     def move(self, before: AccountState | None, after: AccountState) -> None:
         """Count an account as it is now, where it was counted as it was before."""
@@ -72,7 +72,7 @@ class Portfolio:
         self.changed = True
         if before is not None and not moved and _same_places(before, after):
             # What most payments do: the account is where it was, and owes less.
-            owed = _owed(after) - _owed(before)
+            owed = _owed_since(before, after)
             for key in self._places(after):
                 self._line(key, 0, owed)
             return
@@ -97,23 +97,25 @@ class Portfolio:
                     self._line(("plan_due", s.currency, str(month_of(r.due))), sign, r.owed() * sign)
 
     def _places(self, s: AccountState) -> list[tuple[str, ...]]:
+        book = self._book.in_force_on(s.folded_through)
+        since = month_of(s.bad_debt_on) if s.bad_debt in BAD else 0
+        where = (s.currency, s.bucket, s.ifrs9_stage, s.bad_debt, since, *s.classes.items())
+        kind = (s.jurisdiction, s.product, id(book), *where)
+        found = self._known_places.get(kind)
+        if found is None:
+            found = self._known_places[kind] = self._places_by(book, s)
+        return found
+
+    def _places_by(self, book: PolicyBook, s: AccountState) -> list[tuple[str, ...]]:
         currency, classes = s.currency, s.classes
         places: list[tuple[str, ...]] = [("bucket", currency, s.bucket), ("stage", currency, str(s.ifrs9_stage))]
         if s.bad_debt != "none":
             places.append(("bad_debt", currency, s.bad_debt))
         if s.bad_debt in BAD:
             places.append(("bad_since", currency, str(month_of(s.bad_debt_on))))
-        return places + [("class", currency, p, str(classes.get(p, 0))) for p in self._classes_of(s)]
-
-    def _classes_of(self, s: AccountState) -> tuple[str, ...]:
-        book = self._book.in_force_on(s.folded_through)
-        key = (s.jurisdiction, s.product, id(book))
-        found = self._classes.get(key)
-        if found is None:
-            rules = book.policy_for(s.jurisdiction, s.product).classifications
-            self.names |= {rule.policy: [t.name for t in rule.thresholds] for rule in rules}
-            found = self._classes[key] = tuple(rule.policy for rule in rules)
-        return found
+        rules = book.policy_for(s.jurisdiction, s.product).classifications
+        self.names |= {rule.policy: [t.name for t in rule.thresholds] for rule in rules}
+        return places + [("class", currency, rule.policy, str(classes.get(rule.policy, 0))) for rule in rules]
 
     def _line(self, key: tuple[str, ...], count: int, amount: int) -> None:
         line = self.lines.get(key)
@@ -158,12 +160,30 @@ def _owed(s: AccountState) -> int:
 
     What falls due is owed here a day later, on which it is visited; of a debt that was terminated nothing more is.
     """
-    owed, day = 0, s.bad_debt_on if s.bad_debt == "terminated" else s.folded_through
-    for r in s.receivables:
+    return _owed_of(s.receivables, s.bad_debt_on if s.bad_debt == "terminated" else s.folded_through)
+
+
+def _owed_of(receivables: Iterable[Receivable], day: int) -> int:
+    owed = 0
+    for r in receivables:
         owed += r.principal + r.penalty
         if r.billed or r.due < day:
             owed += r.interest + r.fees
     return owed
+
+
+def _owed_since(before: AccountState, after: AccountState) -> int:
+    """Return how much more a later state of an account owes; of debts that were not terminated.
+
+    The instalments to come, which are most, are the same in both, and are not counted.
+    """
+    old, new, day = before.receivables, after.receivables, after.folded_through
+    # A payment changes the first one or two.
+    for ahead in range(min(len(old), len(new)), 0, -1)[:3]:
+        if new[-ahead].due >= day and old[-ahead:] == new[-ahead:]:
+            old, new = old[:-ahead], new[:-ahead]
+            break
+    return _owed_of(new, day) - _owed_of(old, before.folded_through)
 
 
 def _same_places(a: AccountState, b: AccountState) -> bool:

@@ -13,7 +13,6 @@ for days that are closed already is folded first at the next close, with all its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from datetime import date
 from typing import cast
 
@@ -118,7 +117,7 @@ class AccountAgent:
         check_fact(fact, state, rules)
         if context.existing_fact is not None:
             return self._resolve_repeated(state, fact, context.existing_fact, context)
-        step = self._record(copy(state), fact, rules, context, today)
+        step = self._record(replace(state), fact, rules, context, today)
         if isinstance(fact, ev.ContactAttempted):
             past = effective_day(fact, rules) < max(state.reported_from, state.opened_on)
             step.outputs = [*step.outputs, *contact_signals(state, fact, past=past)]
@@ -127,7 +126,7 @@ class AccountAgent:
     def close(self, state: AccountState, day: ev.DayClosed, context: DecisionContext) -> Step[AccountState]:
         """Fold the account through a business date that is now closed."""
         rules = self.rules(context.policies, state)
-        return self._fold_through(copy(state), rules, day, day.business_date.toordinal(), [], context)
+        return self._fold_through(replace(state), rules, day, day.business_date.toordinal(), [], context)
 
     def rules(self, policies: PolicyBook, of: AccountState | Opening) -> Rules:
         """Return the rules of an account, computed once per policy; amounts are in its currency."""
@@ -215,18 +214,18 @@ class AccountAgent:
         key = fact_key(fact)
         if isinstance(fact, REVISED) and isinstance(known, REVISED) and fact.revision != known.revision:
             changed = _revised(key, fact, known, context)
-            return self._rebuild(copy(state), changed, fact, context) if changed else Step(state)
+            return self._rebuild(replace(state), changed, fact, context) if changed else Step(state)
         first, second = ((f.occurred_at, f.event_id, identity_of(f)) for f in (known, fact))
         if not isinstance(fact, ev.ContactAttempted) and _same_but_when(fact, known):
             # A repetition with another time: the earliest counts.
-            return Step(state) if first <= second else self._rebuild(copy(state), {key: fact}, fact, context)
+            return Step(state) if first <= second else self._rebuild(replace(state), {key: fact}, fact, context)
         conflict = (
             f"{type(fact).__name__} {key} of account {state.account_id} was sent twice with different "
             "content; the statement that occurred first stands."
         )
         if first <= second:
             raise InvalidEventError("conflicting_duplicate", f"{conflict} {remedy(fact, known)}")
-        step = self._rebuild(copy(state), {key: fact}, fact, context)
+        step = self._rebuild(replace(state), {key: fact}, fact, context)
         explain = f"{conflict} {remedy(known, fact)}"
         step.refused = (Refusal(known, identity_of(known), "conflicting_duplicate", explain), *step.refused)
         return step
@@ -266,7 +265,7 @@ class AccountAgent:
         """Publish the good news of an open day at once."""
         if s.bucket == "current" and s.plan is None and isinstance(cause, ev.PaymentReceived):
             return Step(s, (), facts)
-        preview = copy(s)
+        preview = replace(s)
         emitted = publishable(preview, advance(preview, rules, day))
         good = GOOD_WHEN_CLEAR if not preview.overdue_since else ALWAYS_GOOD
         news = [e for e in emitted if isinstance(e, good)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import copy
 from typing import cast
+
+from msgspec.structs import replace
 
 from agents.account.deferral import deferred_to
 from agents.account.facts import pending_order
@@ -22,26 +23,20 @@ class WaitingAccountFacts:
 
     def without(self, state: AccountState) -> AccountState:
         """Return the state without the facts that wait. The state itself is not changed."""
-        if not state.pending:
-            return state
-        bare = copy(state)
-        bare.pending = ()
-        return bare
+        return replace(state, pending=()) if state.pending else state
 
     def joined(self, state: AccountState, facts: Iterable[tuple[int, ev.Event]]) -> AccountState:
         """Return the state with more facts that wait, each with its day."""
-        whole = copy(state)
-        more = (Pending(day, cast(AccountFact, fact)) for day, fact in facts)
-        whole.pending = tuple(sorted((*state.pending, *more), key=pending_order))
-        return whole
+        pending = [*state.pending, *(Pending(day, cast(AccountFact, fact)) for day, fact in facts)]
+        if len(pending) > 1:
+            pending.sort(key=pending_order)
+        return replace(state, pending=tuple(pending))
 
     def is_same(self, state: AccountState, other: AccountState) -> bool:
         """Return whether two states differ in nothing but the facts that wait."""
         if state.folded_through != other.folded_through:
             return False
-        alike = copy(state)
-        alike.pending = other.pending
-        return alike == other
+        return replace(state, pending=other.pending) == other
 
     def has_folded(self, state: AccountState, day: int) -> bool:
         """Return whether the facts of a day are in the state, so that none of them waits."""

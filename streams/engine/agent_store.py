@@ -401,6 +401,10 @@ class AgentStateStore(Generic[S]):
         was: Sequence[WaitingFact] = () if before is None or key in self._outdated else waiting.of(before)
         if now is was and not (now and recorded):
             return {}, recorded, []
+        folded = was[: len(was) - len(now)]
+        if not recorded and was[len(folded) :] == now and all(waiting.has_folded(after, x.day) for x in folded):
+            # As a close leaves them: the first ones are in the state.
+            return {}, recorded, [(fact_key(item.fact), item.day) for item in folded]
         stored = {id(item) for item in was}
         moved = [item for item in now if id(item) not in stored]
         names = {id(event): name for name, event in recorded.items()}
