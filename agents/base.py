@@ -195,7 +195,10 @@ class Agent(Protocol[S]):
         ...
 
     def needs_policy_refold(self, state: S, policies: PolicyBook, through: int) -> bool:
-        """Say whether a state has to be looked at by a business date (ordinal) since policies changed, due or not."""
+        """Say whether a state has to be looked at by a business date (ordinal) since policies changed, due or not.
+
+        The head of its layout (`state.storage.head_in`), where there is one, says it as well as the state.
+        """
         ...
 
     def handle(self, state: S | None, event: Event, context: DecisionContext) -> Step[S]:

@@ -263,8 +263,22 @@ def _packed_terms(s: AccountState) -> bytes:
     return _TERMS.pack(folded_through, opened_on, entries, unreversed, current, currency.encode())
 
 
+class AccountHead(Struct, array_like=True, frozen=True, gc=False):
+    """The first fields of an account's stored state, which are the same in every layout."""
+
+    account_id: str
+    borrower_id: str
+    product: str
+    jurisdiction: str
+    currency: str
+    annual_rate_bps: int
+    original_principal: int
+    opened_on: int
+    folded_through: int
+
+
 # Since layout 3 the facts that wait are rows of their own, and `pending` is empty in the bytes.
-@stored(version=3, upgrades={1: with_both_views, 2: appended}, terms=_packed_terms, terms_since=3)
+@stored(version=3, upgrades={1: with_both_views, 2: appended}, terms=_packed_terms, terms_since=3, head=AccountHead)
 class AccountState(Struct, array_like=True, kw_only=True):
     """One account.
 

@@ -51,12 +51,14 @@ class Layout:
     """The version that a Struct is written in, 1..255, and for each version before it the step to the next.
 
     terms: makes the terms of a state, of at most 255 bytes; None for none. terms_since: the first version with terms.
+    head: a Struct of the first fields, which are the same in every version; None for none.
     """
 
     version: int = 1
     upgrades: Mapping[int, Upgrade] = field(default_factory=dict)
     terms: Callable[[Any], bytes] | None = None
     terms_since: int = 256
+    head: type[Struct] | None = None
 
 
 LAYOUTS: dict[type[Struct], Layout] = {}
@@ -75,6 +77,7 @@ def stored(
     *,
     terms: Callable[[Any], bytes] | None = None,
     terms_since: int = 256,
+    head: type[Struct] | None = None,
 ) -> Callable[[type[S]], type[S]]:
     """Name the layout of a Struct that is stored; used as a decorator.
 
@@ -89,7 +92,7 @@ def stored(
             raise FatalError(
                 f"{kind.__name__} is in layout {version} and needs an upgrade from each of 1..{version - 1}."
             )
-        LAYOUTS[kind] = Layout(version, steps, terms, terms_since)
+        LAYOUTS[kind] = Layout(version, steps, terms, terms_since, head)
         return kind
 
     return register
@@ -119,6 +122,20 @@ def day_in(data: bytes) -> int:
     return int.from_bytes(data[2:6], "big")
 
 
+def head_in(data: bytes, kind: type[Struct]) -> Any:
+    """Return the head of the state that bytes hold, without reading the rest; the state where its layout has none.
+
+    Raises FatalError as `unpack` does.
+    """
+    layout = LAYOUTS.get(kind, _FIRST)
+    if layout.head is None or not data or not 1 <= data[0] <= layout.version:
+        return unpack(data, kind)
+    try:
+        return _decode_head(layout.head)(memoryview(data)[_body_at(data, layout) :])
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
+        raise _damaged(kind, error) from error
+
+
 def unpack(data: bytes, kind: type[S]) -> S:
     """Return the state that bytes hold, brought up to the present layout.
 
@@ -136,10 +153,22 @@ def unpack(data: bytes, kind: type[S]) -> S:
             # Events in it may have names of an earlier release.
             made = _decoded(_plain(body), kind)
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
-        raise FatalError(
-            f"A stored {kind.__name__} cannot be read: {error}. Restore it from a backup or the log."
-        ) from error
+        raise _damaged(kind, error) from error
     return made
+
+
+def _damaged(kind: type[Struct], error: Exception) -> FatalError:
+    return FatalError(f"A stored {kind.__name__} cannot be read: {error}. Restore it from a backup or the log.")
+
+
+def _body_at(data: bytes, layout: Layout) -> int:
+    """Return where the MessagePack of a state begins."""
+    return 2 + data[1] if data[0] >= layout.terms_since else 1
+
+
+@cache
+def _decode_head(kind: type[Struct]) -> Callable[[memoryview], Any]:
+    return msgspec.msgpack.Decoder(kind).decode
 
 
 @cache
@@ -163,7 +192,7 @@ def _upgraded(data: bytes, kind: type[S]) -> S:
             f"A stored {kind.__name__} is in layout {data[0]}; this release knows 1..{layout.version}. "
             "Run the release that wrote it, or a newer one."
         )
-    value = _plain(memoryview(data)[2 + data[1] if data[0] >= layout.terms_since else 1 :])
+    value = _plain(memoryview(data)[_body_at(data, layout) :])
     for version in range(data[0], layout.version):
         value = layout.upgrades[version](value)
     return _decoded(value, kind)

@@ -55,7 +55,7 @@ from agents.base import EPOCH, DecisionContext, Refusal, Step
 from agents.contradictions import remedy
 from schemas import events as ev
 from schemas.errors import InvalidEventError, UnknownAccountError
-from state.account import AccountFact, AccountState, Pending, Reversal
+from state.account import AccountFact, AccountHead, AccountState, Pending, Reversal
 from state.policy import PolicyBook
 
 ALWAYS_GOOD = (ev.CollectionStopped, ev.PlanInstalmentKept, ev.PlanCompleted)
@@ -128,7 +128,7 @@ class AccountAgent:
         rules = self.rules(context.policies, state)
         return self._fold_through(replace(state), rules, day, day.business_date.toordinal(), [], context)
 
-    def rules(self, policies: PolicyBook, of: AccountState | Opening) -> Rules:
+    def rules(self, policies: PolicyBook, of: AccountState | AccountHead | Opening) -> Rules:
         """Return the rules of an account, computed once per policy; amounts are in its currency."""
         if policies is not self._policies:
             self._policies, self._rules = policies, {}
@@ -139,9 +139,9 @@ class AccountAgent:
             rules = self._rules[kind] = Rules(policies.policy_for(*kind), later)
         return rules
 
-    def needs_policy_refold(self, state: AccountState, policies: PolicyBook, through: int) -> bool:
-        """Return whether other policies apply by a business date than on the day that was folded last."""
-        return policies.changes_between(state.folded_through, through)
+    def needs_policy_refold(self, state: AccountState | AccountHead, policies: PolicyBook, through: int) -> bool:
+        """Return whether other rules apply to an account by a business date than on the day that was folded last."""
+        return self.rules(policies, state).changes_between(state.folded_through, through)
 
     # -- one fact
 

@@ -53,7 +53,7 @@ def advance(s: AccountState, rules: Rules, through: int) -> list[ev.AnyEvent]:
     emitted: list[ev.AnyEvent] = []
     while True:
         day = next_event(s) or through + 1
-        if rules.later:
+        if rules.changes:
             day = min(day, rules.next_stop(s.folded_through) or day)
         if day > through:
             return emitted

@@ -6,19 +6,28 @@ from zoneinfo import ZoneInfo
 
 from state.policy import Policy
 
+# Sections of a policy from which nothing follows for an account: those of the planner and the learner.
+OF_OTHERS = frozenset({"name", "version", "affordability", "offers", "contacts", "learning", "lender", "texts"})
+_OF_ACCOUNTS = tuple(name for name in Policy.__struct_fields__ if name not in OF_OTHERS)
+
 
 class Rules:
     """A policy with what can be computed from it once, and those that take its place.
 
-    later: rules that apply from a business date (ordinal) on, in the order of these. zone: of business dates; a change
-    of policy leaves it, since it would move facts to other days.
+    later: rules that apply from a business date (ordinal) on, in the order of these. changes: the days of those that
+    differ for an account from the rules of the day before. zone: of business dates; a change of policy leaves it, since
+    it would move facts to other days.
     """
 
-    __slots__ = ("counter_thresholds", "later", "pausing", "policy", "thresholds", "zone")
+    __slots__ = ("changes", "counter_thresholds", "later", "pausing", "policy", "thresholds", "zone")
 
     def __init__(self, policy: Policy, later: tuple[tuple[int, Rules], ...] = ()) -> None:
         self.policy = policy
         self.later = later
+        before = (policy, *(other.policy for _, other in later))
+        self.changes = tuple(
+            first for (first, rules), old in zip(later, before, strict=False) if differs(old, rules.policy)
+        )
         # The kinds of hold that pause, each from a day on.
         self.pausing = tuple(
             (first, rules.delinquency.pausing_holds)
@@ -55,4 +64,13 @@ class Rules:
 
     def next_stop(self, after: int) -> int | None:
         """Return the next day that is folded whatever happens on it: rules end with it, or others begin."""
-        return next((day for first, _ in self.later for day in (first - 1, first) if day > after), None)
+        return next((day for first in self.changes for day in (first - 1, first) if day > after), None)
+
+    def changes_between(self, after: int, through: int) -> bool:
+        """Return whether rules of an account change behind a business date (ordinals), through another."""
+        return any(after < first <= through for first in self.changes)
+
+
+def differs(one: Policy, other: Policy) -> bool:
+    """Return whether two policies may judge an account otherwise."""
+    return any(getattr(one, name) != getattr(other, name) for name in _OF_ACCOUNTS)

@@ -17,7 +17,7 @@ from agents.base import Agent, DecisionContext, Step, WaitingFact, WaitingFacts
 from schemas import events as ev
 from state.learning import ModelSnapshot
 from state.policy import PolicyBook
-from state.storage import day_in, is_present, pack, unpack
+from state.storage import day_in, head_in, is_present, pack, unpack
 from streams.engine.quarantine import AgentError, close_of, is_of_agent
 from streams.engine.state_store import StateStore
 from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
@@ -193,7 +193,7 @@ class AgentStateStore(Generic[S]):
         others = self._is_refolded(closed_through, through)
         keys = self._store.due(name, through)
         if others:
-            keys = self._store.keys(name)
+            keys = sorted({*keys, *self._refolded(through, page)})
         if held:
             keys = [key for key in keys if key not in held]
         for start in range(0, len(keys), page):
@@ -203,6 +203,21 @@ class AgentStateStore(Generic[S]):
             self.flush()
             self._store.visited(name, here)
             yield [(key, step) for key, step in found if step is not None]
+
+    def _refolded(self, through: int, page: int) -> Iterator[str]:
+        """Yield the keys that a change of policies by a day (ordinal) concerns; no more is read than what says it."""
+        name, concerns = self.agent.name, self.agent.needs_policy_refold
+        keys = self._store.keys(name)
+        for start in range(0, len(keys), page):
+            for key, value in self._store.states(name, keys[start : start + page]):
+                head = head_in(value, self._kind)
+                try:
+                    concerned = concerns(head, self._policies, through)
+                except Exception:
+                    # It fails again where the agent closes the day, which names the key.
+                    concerned = True
+                if concerned:
+                    yield key
 
     def _is_refolded(self, closed_through: date | None, through: int) -> bool:
         """Return whether policies change by a day (ordinal), so that keys may be looked at that are not due."""

@@ -14,7 +14,7 @@ from test_account_orders import LAST, books, histories, in_time
 from agents.account.agent import AccountAgent
 from agents.base import DecisionContext, Step
 from schemas import events as ev
-from state.account import AccountState
+from state.account import AccountHead, AccountState
 from state.policy import PolicyBook
 from tests.support.account_events import AccountEvents
 from tests.support.agent_driver import AccountDriver
@@ -33,7 +33,7 @@ class DailyAgent(AccountAgent):
         visited.next_fold_on = max(state.folded_through + 1, min(visited.next_fold_on or today, today))
         return super().close(visited, day, context)
 
-    def needs_policy_refold(self, state: AccountState, policies: PolicyBook, through: int) -> bool:
+    def needs_policy_refold(self, state: AccountState | AccountHead, policies: PolicyBook, through: int) -> bool:
         return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
 from simulator.runs import simulate
 from state.account import AccountState, AccountTerms, terms_of
+from state.policy import Charges, PolicyBook
 from state.storage import is_present, pack, terms_in, unpack
 from streams.engine.agent_store import join
 from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
@@ -28,7 +29,9 @@ from streams.kafka.store_transaction import StoreTransaction, TaskStores
 from streams.security.master_keys import MasterKeys
 from streams.security.vault import Vault, is_sealed, seal_part
 from streams.state_rows import fact_id
+from tests.support.account_events import AccountEvents
 from tests.support.in_memory_cluster import AGENTS, record_of, stream_task
+from tests.support.policies import book_of, policy
 from tests.support.strategies import any_event
 
 ACCOUNTS = [pair for pair in AGENTS if pair[0].name == "account"]
@@ -39,16 +42,19 @@ PAGE = 3
 class AccountTask:
     """The account agent's part of a partition. rows: the changelog, its last rows by key."""
 
-    def __init__(self, folder: Path, cached: int) -> None:
+    def __init__(self, folder: Path, cached: int, book: PolicyBook | None = None) -> None:
         self.store = RocksDBStore(folder)
         self.rows: dict[bytes, bytes] = {}
         self.outputs: list[tuple[str, bytes | None, bytes | None]] = []
         self._offset = 0
+        self._book = book
         self.begin(cached)
 
     def begin(self, cached: int) -> None:
         """Begin with what is stored."""
-        made: tuple[StreamTask, TaskStores] = stream_task({"account": self.store}, ACCOUNTS, cached=cached)
+        made: tuple[StreamTask, TaskStores] = stream_task(
+            {"account": self.store}, ACCOUNTS, book=self._book, cached=cached
+        )
         self.task, self._stores = made
 
     def take(self, events: Sequence[ev.Event]) -> Iterator[set[bytes]]:
@@ -131,6 +137,23 @@ def test_states_are_read_from_rows_as_they_were_in_memory(seed: int, tmp_path: P
         named = {(e[5:].split(b"\x1f")[0].decode(), int.from_bytes(e[1:5], "big")) for e in task.entries()}
         assert named == waiting
         task.store.close()
+
+
+def test_a_policy_change_visits_only_whom_it_concerns(tmp_path: Path) -> None:
+    day, dear = START + timedelta(5), policy(charges=Charges(penalty_rate_bps=1_800))
+    later = PolicyBook("later", lambda jurisdiction, product: dear if product == "credit_card" else policy())
+    book = book_of(policy()).with_amendments([(day.toordinal(), later)])
+    story = AccountTask(tmp_path / "rows", 3, book)
+    events = [AccountEvents(f"A{n}", START) for n in range(8)]
+    products = {e.account_id: ("credit_card", "mortgage")[n % 4 > 0] for n, e in enumerate(events)}
+    opened = [e.opened(100, product=products[e.account_id]) for e in events]
+    written = list(story.take([*opened, *events[0].closes(0, 6)]))
+    visited = [{row[1:].decode() for row in rows if row[:1] == STATE} for rows in written[len(opened) :]]
+    cards = {name for name, product in products.items() if product == "credit_card"}
+    # All are folded on the day on which they are opened; nothing is due before the hundredth.
+    assert visited == [set(products), set(), set(), set(), set(), cards, set()]
+    assert len(cards) == 2
+    story.store.close()
 
 
 def old_rows(release: str, repository: Path) -> tuple[dict[bytes, bytes], list[ev.Event], list[ev.Event]]:
