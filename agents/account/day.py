@@ -132,10 +132,9 @@ class DayFold:
     def accrue(self) -> None:
         """Earn penalty interest on what has been overdue since the last time, paused days left out."""
         s = self.s
+        overdue = s.receivables and s.receivables[0].due < self.day and not s.closed_on and s.bad_debt != "terminated"
         rules = self.policy.charges
-        rate = penalty_rate(rules, s.annual_rate_bps)
-        earning = rate and not s.closed_on and s.bad_debt != "terminated"
-        if earning and s.receivables and s.receivables[0].due < self.day:
+        if overdue and (rate := penalty_rate(rules, s.annual_rate_bps)):
             paused = self.paused()
             for r in s.receivables:
                 if r.due >= self.day:

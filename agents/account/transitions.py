@@ -78,10 +78,10 @@ def _measure_close(d: DayFold) -> None:
 def drop_settled_instalments(d: DayFold, day: int) -> None:
     """Take out the instalments that have left the account by the close of a day (ordinal), whether it was visited."""
     s = d.s
+    if not s.receivables or s.receivables[0].due > day:
+        return
     # What is due comes first. A mortgage has hundreds of instalments, and each day that is folded comes by here.
     due = bisect_right(s.receivables, day, key=_due)
-    if not due:
-        return
     through = s.plan.settled_through if s.plan is not None else None
     # What was paid of a plan out of turn stays until all before it is, since months are counted from the last one.
     # What was paid in advance stays until it is due: its interest is not owed if all is repaid before.
