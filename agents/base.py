@@ -7,11 +7,11 @@ the key's history are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha1
-from typing import Generic, Protocol, TypedDict, TypeVar
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -140,7 +140,13 @@ class WaitingFact(Protocol):
 
 
 class WaitingFacts(Protocol[S]):
-    """How a state holds the facts that wait for their day. A runtime stores these as rows of their own."""
+    """How a state holds the facts that wait for their day. A runtime stores these as rows of their own.
+
+    kinds: the events that may merely wait for their day. Whether one does is judged by a few terms of the state, which
+    no fact that waits changes; equal terms are equal as values.
+    """
+
+    kinds: frozenset[type[Event]]
 
     def of(self, state: S) -> Sequence[WaitingFact]:
         """Return the facts that wait, a tuple that stays the same while none comes or goes."""
@@ -162,10 +168,18 @@ class WaitingFacts(Protocol[S]):
         """Return whether the facts of a day are in the state, so that none of them waits."""
         ...
 
-    def defers(self, state: S, waiting: int, event: Event, context: DecisionContext) -> int:
+    def terms_of(self, state: S) -> Hashable:
+        """Return the terms of a state."""
+        ...
+
+    def terms_in(self, data: bytes) -> Hashable | None:
+        """Return the terms of a packed state without unpacking it, None where it is in an older layout."""
+        ...
+
+    def defers(self, terms: Any, waiting: int, event: Event, context: DecisionContext) -> int:
         """Return the day (ordinal) for which an event merely waits, 0 where `handle` has to decide on it.
 
-        The event is new: no fact of its fact key is recorded. waiting: how many facts wait beside those in the state.
+        The event is new: no fact of its fact key is recorded. waiting: how many facts of the key wait, at most.
         """
         ...
 

@@ -55,6 +55,8 @@ class Codec:
         """Make a codec that writes Confluent framing with a registry, single-object framing without."""
         self._registry = registry
         self._readings: dict[bytes, SchemaReader] = {}
+        # By Confluent frame, that of single objects of the very same schema.
+        self._known_frames: dict[bytes, bytes] = {}
         self._writers: dict[tuple[type[Event], str | None], tuple[bytes, Writer]] = {}
 
     def encode(self, event: Event, topic: str | None = None) -> bytes:
@@ -99,6 +101,13 @@ class Codec:
         for event, topic in events:
             self._writers[event, topic] = self._writer(event, topic)
 
+    def self_contained(self, data: bytes) -> bytes | None:
+        """Return bytes that were decoded in single-object framing, None where no release has their schema."""
+        if data[0] == SINGLE_OBJECT[0]:
+            return data
+        known = self._known_frames.get(data[:_CONFLUENT_SIZE])
+        return None if known is None else known + data[_CONFLUENT_SIZE:]
+
     def needs_schema(self, data: bytes) -> bool:
         """Say whether `decode` would have to ask the registry for the schema of these bytes."""
         return data[:1] == CONFLUENT and self._registry is not None and data[:_CONFLUENT_SIZE] not in self._readings
@@ -134,6 +143,11 @@ class Codec:
             raise unreadable("", f"The value begins with {begins}, neither 00 (Confluent) nor c3 01 (single object)")
         try:
             reading = self._readings[frame] = reading_of(*contracts.parsed(schema))
+            if frame[:1] == CONFLUENT:
+                # The fingerprint leaves out logical types, so the schema itself is compared.
+                fingerprint = contracts.fingerprint(schema)
+                if known_schemas().get(fingerprint) == schema:
+                    self._known_frames[frame] = SINGLE_OBJECT + fingerprint
         except ValueError as error:
             raise InvalidEventError(
                 "unknown_schema", f"The schema of the value cannot be used: {error}. Write it with another."

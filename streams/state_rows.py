@@ -40,6 +40,9 @@ class StateRows(ReadableRows, Protocol):
     def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
         """Yield the stored facts of keys that wait for a day behind `after` (ordinal), by id; some may be folded."""
 
+    def waiting_keys(self, agent: str) -> Iterable[str]:
+        """Return the key of each stored fact that waits; some may be folded. It costs what waits."""
+
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day or have a fact that waits for one, sorted; some may be due no more.
 

@@ -11,14 +11,16 @@ from state.account import AccountTerms
 
 # How far ahead of the last close a day may be to be open: a weekend and a holiday.
 OPEN_DAYS = 4
+# The facts that may merely wait.
+DEFERRED: frozenset[type[ev.Event]] = frozenset({ev.PaymentReceived, ev.HoldPlaced, ev.InstalmentBilled})
 
 
 def deferred_to(terms: AccountTerms, waiting: int, event: ev.Event, closed: int, most_ahead: int) -> int:
     """Return the day (ordinal) from which a new fact counts, where all that comes of it is that it waits for that day.
 
-    0 where `AccountAgent.handle` has to say what comes of it, be it an error. waiting: how many facts wait. closed: the
-    last day that is closed (ordinal), 0 for none. most_ahead: how many days behind it a fact may count from, by the
-    policy of the open day. Raises InvalidEventError as `handle` does where the event is beyond its limits.
+    0 where `AccountAgent.handle` has to say what comes of it, be it an error. waiting: how many facts wait, at most.
+    closed: the last day that is closed (ordinal), 0 for none. most_ahead: how many days behind it a fact may count
+    from, by the policy of the open day. Raises InvalidEventError as `handle` does where the event is beyond its limits.
     """
     opens = closed
     if isinstance(event, ev.PaymentReceived):

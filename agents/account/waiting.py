@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from functools import lru_cache
+from typing import NamedTuple, cast
 
+from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
-from agents.account.deferral import deferred_to
+from agents.account.deferral import DEFERRED, deferred_to
 from agents.account.facts import pending_order
 from agents.base import DecisionContext
 from schemas import events as ev
-from state.account import AccountFact, AccountState, Pending, terms_of
+from state.account import AccountFact, AccountState, AccountTerms, Pending, terms_of
+from state.storage import body_in, is_present, terms_in
+
+
+class DeferralTerms(NamedTuple):
+    """What of an account says whether a fact merely waits: its terms, and what its policy goes by."""
+
+    terms: AccountTerms
+    jurisdiction: str
+    product: str
+    currency: str
+
+
+class _Kind(Struct, array_like=True):
+    """How a packed state begins; what follows is passed over."""
+
+    account_id: str
+    borrower_id: str
+    product: str
+    jurisdiction: str
+    currency: str
+
+
+_kind_in = msgpack.Decoder(_Kind).decode
+# A portfolio has many accounts with the same terms.
+_terms_read = lru_cache(4_096)(AccountTerms.read)
 
 
 class WaitingAccountFacts:
@@ -42,15 +69,27 @@ class WaitingAccountFacts:
         """Return whether the facts of a day are in the state, so that none of them waits."""
         return day <= state.folded_through
 
-    def defers(self, state: AccountState, waiting: int, event: ev.Event, context: DecisionContext) -> int:
+    kinds = DEFERRED
+
+    def terms_of(self, state: AccountState) -> DeferralTerms:
+        """Return by what it is judged whether a fact of an account merely waits."""
+        return DeferralTerms(terms_of(state), state.jurisdiction, state.product, state.currency)
+
+    def terms_in(self, data: bytes) -> DeferralTerms | None:
+        """Return the same of a packed state, None where it is in an older layout. The state is not unpacked."""
+        if not is_present(data, AccountState):
+            return None
+        kind = _kind_in(body_in(data))
+        return DeferralTerms(_terms_read(terms_in(data)), kind.jurisdiction, kind.product, kind.currency)
+
+    def defers(self, terms: DeferralTerms, waiting: int, event: ev.Event, context: DecisionContext) -> int:
         """Return the day (ordinal) for which a new fact merely waits, 0 where `handle` has to decide on it.
 
-        waiting: how many facts wait beside those in the state. Raises InvalidEventError.
+        waiting: how many facts of the account wait, at most. Raises InvalidEventError.
         """
         book = context.policies.in_force_on(context.open_day)
-        most_ahead = book.policy_for(state.jurisdiction, state.product, state.currency).most_days_ahead
-        waiting += len(state.pending)
-        return deferred_to(terms_of(state), waiting, event, context.open_day - 1, most_ahead)
+        most_ahead = book.policy_for(terms.jurisdiction, terms.product, terms.currency).most_days_ahead
+        return deferred_to(terms.terms, waiting, event, context.open_day - 1, most_ahead)
 
 
 WAITING = WaitingAccountFacts()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
 from typing import Generic, TypeVar
@@ -20,13 +21,20 @@ from state.policy import PolicyBook
 from state.storage import day_in, head_in, is_present, pack, unpack
 from streams.engine.quarantine import AgentError, close_of, is_of_agent
 from streams.engine.state_store import StateStore
-from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
+from streams.engine.stored_facts import encode_fact, read_fact, stored_as_it_came, waiting_day
 from streams.redaction import redacted
 from streams.security.sealed_rows import SEALED, SealedRows
 from streams.security.vault import Vault
 from streams.state_rows import SEPARATOR, StateRows, fact_id
 
 S = TypeVar("S", bound=Struct)
+
+# Terms that are cached for each state that may be: a key that waits needs no more, and has a fortieth of its bytes.
+_TERMS_A_STATE = 4
+# Terms that are different, beyond which those of days that are closed are dropped.
+_DISTINCT_TERMS = 50_000
+# The last slot by which facts that wait are counted.
+_SLOTS = 0xFFFF
 
 
 def encode_model(update: ev.ModelUpdated) -> str:
@@ -85,22 +93,28 @@ class AgentStateStore(Generic[S]):
         self._absent: set[str] = set()
         # Facts that the batch recorded, by key and fact key. The store does not have them before the flush.
         self._facts: dict[str, dict[str, ev.Event]] = {}
-        # Facts that were deferred to their day (ordinal), by key, that are not in its state yet; by id, those of them
-        # that the store does not have before the flush.
-        self._arrived: dict[str, list[tuple[int, ev.Event]]] = {}
-        self._deferred: dict[str, tuple[int, ev.Event]] = {}
+        # Facts that were deferred, as they are stored: by key, those of states in the cache that are not in them yet;
+        # by id, those that the store does not have yet.
+        self._arrived: dict[str, list[bytes]] = {}
+        self._deferred: dict[str, bytes] = {}
         # What the store had under fact ids that the batch asked for, None where it had nothing.
-        self._stored: dict[str, ev.Event | None] = {}
+        self._stored: dict[str, bytes | None] = {}
+        # Terms by key, of states in the present layout; each only once, however many keys have it.
+        self._terms: dict[str, Hashable] = {}
+        self._distinct_terms: dict[Hashable, Hashable] = {}
+        # By fact id, the events that were read ahead and merely wait, as far as nothing else comes of their key before:
+        # the terms by which that was judged, and the day (ordinal).
+        self._judged: dict[str, tuple[ev.Event, Hashable, int]] = {}
+        # How many facts wait, by the hash of their keys, or more: no key has more than its slot. None: not counted yet.
+        self._waiting_counts: array[int] | None = None
         # Keys of which the batch erased what is personal.
         self.erased: set[str] = set()
         self._policies = book
         self._model: ModelSnapshot | None = None
-        # What is known where events are deferred.
-        self._deferring: DecisionContext | None = None
 
     def decide_by(self, book: PolicyBook, model: ModelSnapshot | None) -> None:
         """Let decisions go by a book, and by what the learner published last."""
-        self._policies, self._model, self._deferring = book, model, None
+        self._policies, self._model, self._judged = book, model, {}
 
     # -- a batch
 
@@ -108,18 +122,75 @@ class AgentStateStore(Generic[S]):
         """Return the id under which an event is a fact of a key."""
         return fact_id(key, self.agent.fact_key(event))
 
-    def read_ahead(self, asked: Sequence[tuple[str, str]]) -> None:
-        """Read the states and known facts that a batch will ask for, by key and fact id.
+    def read_ahead(self, asked: Sequence[tuple[str, str, ev.Event]], closed_through: date | None) -> None:
+        """Read what a batch will ask for, by key, fact id and event: known facts, and states but where events wait.
 
-        It only saves single reads: a batch may read ahead as often as it likes, or not at all.
+        It saves single reads, and `defer` needs it; a batch may read ahead as often as it likes, or not at all.
         """
         if not asked:
             return
-        ids = sorted({name for _, name in asked if name not in self._stored})
+        self._put_deferred()
+        ids = sorted({name for _, name, _ in asked if name not in self._stored})
         self._stored.update(dict.fromkeys(ids))
-        for name, value in self._store.known(self.agent.name, ids):
-            self._stored[name] = read_fact(value)
-        self._read_states({key for key, _ in asked})
+        self._stored.update(self._store.known(self.agent.name, ids))
+        waiting = self.agent.waiting
+        if waiting is None:
+            self._read_states({key for key, _, _ in asked})
+        else:
+            self._read_states(self._judge(waiting, asked, DecisionContext(self._policies, closed_through)))
+
+    def _judge(
+        self, waiting: WaitingFacts[S], asked: Sequence[tuple[str, str, ev.Event]], context: DecisionContext
+    ) -> set[str]:
+        """Judge which events merely wait; returns the keys of the others, whose states are needed."""
+        kinds, stored, recorded = waiting.kinds, self._stored, self._facts
+        judged = self._judged = {}
+        self._read_terms(waiting, {key for key, _, event in asked if type(event) in kinds})
+        counts, terms_of, defers = self._count_waiting(waiting), self._terms.get, waiting.defers
+        others = set()
+        for key, name, event in asked:
+            terms, day = terms_of(key), 0
+            if terms is not None and type(event) in kinds and stored[name] is None:
+                slot = hash(key) & _SLOTS
+                if key not in recorded or name[len(key) + 1 :] not in recorded[key]:
+                    # What is raised comes again where the agent decides.
+                    with suppress(Exception):
+                        day = defers(terms, counts[slot], event, context)
+            if day:
+                judged[name] = event, terms, day
+                counts[slot] += 1
+            else:
+                others.add(key)
+        return others
+
+    def _read_terms(self, waiting: WaitingFacts[S], keys: Iterable[str]) -> None:
+        missing = []
+        for key in keys:
+            if key in self._terms or key in self._absent or key in self._outdated:
+                continue
+            if key in self._states:
+                self._note_terms(key, waiting.terms_of(self._states[key]))
+            else:
+                missing.append(key)
+        for key, value in self._store.states(self.agent.name, sorted(missing)):
+            terms = waiting.terms_in(value)
+            if terms is not None:
+                self._note_terms(key, terms)
+
+    def _note_terms(self, key: str, terms: Hashable) -> None:
+        self._terms[key] = self._distinct_terms.setdefault(terms, terms)
+
+    def _count_waiting(self, waiting: WaitingFacts[S]) -> array[int]:
+        """Return how many facts wait by slot, counted where they are not."""
+        counts = self._waiting_counts
+        if counts is None:
+            counts = self._waiting_counts = array("q", bytes(8 * (_SLOTS + 1)))
+            for key in self._store.waiting_keys(self.agent.name):
+                counts[hash(key) & _SLOTS] += 1
+            # Of these the store may not have all yet.
+            for key in self._changed:
+                counts[hash(key) & _SLOTS] += len(waiting.of(self._states[key]))
+        return counts
 
     def _read_states(self, keys: Iterable[str]) -> None:
         # Not a difference of sets: that visits every state in the cache, where these are a few.
@@ -148,28 +219,20 @@ class AgentStateStore(Generic[S]):
         for key, values in facts.items():
             self._states[key] = join(waiting, self._states[key], values)
 
-    def defer(self, key: str, event: ev.Event, closed_through: date | None, name: str) -> bool:
+    def defer(self, key: str, event: ev.Event, name: str, avro: bytes | None) -> bool:
         """Record an event of which nothing comes but that it waits for its day; return whether it is one.
 
-        name: its fact id. The state is not touched: it takes up the fact when it is next asked for.
+        It was read ahead. name: its fact id. avro: its bytes in single-object framing, None where they are in none. The
+        state is neither read nor touched: it takes up the fact when it is next asked for.
         """
-        state, waiting = self._states.get(key), self.agent.waiting
-        if waiting is None or state is None or key in self._outdated or self._stored.get(name, event) is not None:
+        judged = self._judged.get(name)
+        # Another event of its key may have come before it, and changed what it was judged by.
+        if judged is None or judged[0] is not event or judged[1] is not self._terms.get(key):
             return False
-        if key in self._facts and name[len(key) + 1 :] in self._facts[key]:
-            return False
-        if self._deferring is None or self._deferring.closed_through != closed_through:
-            self._deferring = DecisionContext(self._policies, closed_through)
-        try:
-            day = waiting.defers(state, len(self._arrived.get(key, ())), event, self._deferring)
-        except Exception:
-            # It comes again where the agent decides.
-            return False
-        if not day:
-            return False
-        self._arrived.setdefault(key, []).append((day, event))
-        self._deferred[name] = day, event
-        self._stored[name] = event
+        day = judged[2]
+        value = self._deferred[name] = encode_fact(event, day) if avro is None else stored_as_it_came(avro, day)
+        if key in self._states:
+            self._arrived.setdefault(key, []).append(value)
         return True
 
     def decide(self, key: str, event: ev.Event, closed_through: date | None, name: str | None = None) -> Step[S]:
@@ -283,12 +346,22 @@ class AgentStateStore(Generic[S]):
         if self.watch is not None:
             self.watch(before, step.state)
         if step.state is not before:
+            self._count_change(key, before, step.state)
             self._changed.setdefault(key, before)
             self._states[key] = step.state
+        if step.state is not before or step.facts:
+            self._terms.pop(key, None)
         for fact_key, event in step.facts:
             self._facts.setdefault(key, {})[fact_key] = event
         if step.erased:
             self.erased.add(key)
+
+    def _count_change(self, key: str, before: S | None, after: S) -> None:
+        waiting, counts = self.agent.waiting, self._waiting_counts
+        if waiting is not None and counts is not None:
+            # What waits in a state of an older layout was not counted.
+            counted = () if before is None or key in self._outdated else waiting.of(before)
+            counts[hash(key) & _SLOTS] += len(waiting.of(after)) - len(counted)
 
     def _context(self, key: str, closed_through: date | None, existing: ev.Event | None = None) -> DecisionContext:
         return DecisionContext(
@@ -308,10 +381,13 @@ class AgentStateStore(Generic[S]):
         recorded = self._facts.get(key)
         if recorded is not None and (fact := recorded.get(name[len(key) + 1 :])) is not None:
             return fact
+        if name in self._deferred:
+            return read_fact(self._deferred[name])
         if name not in self._stored:
             found = next(self._store.known(self.agent.name, [name]), None)
-            self._stored[name] = None if found is None else read_fact(found[1])
-        return self._stored[name]
+            self._stored[name] = None if found is None else found[1]
+        value = self._stored[name]
+        return None if value is None else read_fact(value)
 
     # -- what is kept
 
@@ -319,8 +395,9 @@ class AgentStateStore(Generic[S]):
         """Return a key's state, None where it has none."""
         state = self._states.get(key)
         if state is not None and key in self._arrived and self.agent.waiting is not None:
-            state = self._states[key] = self.agent.waiting.joined(state, self._arrived.pop(key))
+            state = self._states[key] = join(self.agent.waiting, state, self._arrived.pop(key))
         if state is None and key not in self._absent:
+            self._put_deferred()
             self._cache(self._store.states(self.agent.name, [key]))
             state = self._states.get(key)
         return state
@@ -341,7 +418,6 @@ class AgentStateStore(Generic[S]):
         written = [key for key in changed if self._is_written(key)]
         if written:
             self._store.put_states(self._state_rows(written))
-        recent = {deferred.partition(SEPARATOR)[0] for deferred in self._deferred}
         self._put_deferred()
         if self._facts or self._changed:
             ended: list[tuple[int, str]] = []
@@ -349,7 +425,7 @@ class AgentStateStore(Generic[S]):
             if ended:
                 self._store.end_waiting(name, ended)
         self._outdated.difference_update(written)
-        for key in (*recent, *changed):
+        for key in changed:
             self._states.move_to_end(key)
         self._changed, self._facts, self._stored = {}, {}, {}
         self._rewritten, self._absent, self.erased = set(), set(), set()
@@ -357,12 +433,17 @@ class AgentStateStore(Generic[S]):
             key, _ = self._states.popitem(last=False)
             self._outdated.discard(key)
             self._arrived.pop(key, None)
+        while len(self._terms) > _TERMS_A_STATE * self._cached:
+            del self._terms[next(iter(self._terms))]
+        if len(self._distinct_terms) > _DISTINCT_TERMS:
+            self._distinct_terms = {}
 
     def _put_deferred(self) -> None:
         """Have the store hold the facts that were deferred."""
         if self._deferred:
-            agent, deferred = self.agent.name, sorted(self._deferred.items())
-            self._store.put_facts((agent, name, encode_fact(event, day)) for name, (day, event) in deferred)
+            agent = self.agent.name
+            self._store.put_facts((agent, name, value) for name, value in sorted(self._deferred.items()))
+            self._stored.update(self._deferred)
             self._deferred = {}
 
     def _is_written(self, key: str) -> bool:
@@ -443,7 +524,8 @@ class AgentStateStore(Generic[S]):
         """Drop what a batch decided that is abandoned; agents may have changed any state that is in memory."""
         self._states.clear()
         self._changed, self._facts, self._stored = {}, {}, {}
-        self._arrived, self._deferred = {}, {}
+        self._arrived, self._deferred, self._terms, self._judged = {}, {}, {}, {}
+        self._waiting_counts = None
         self._rewritten, self._outdated, self._absent, self.erased = set(), set(), set(), set()
         if self._sealed is not None:
             self._sealed.forget()

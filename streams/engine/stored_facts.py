@@ -3,9 +3,11 @@
 | fact | bytes |
 |---|---|
 | waits for its day, or waited for it when it was stored | the day (4 bytes big-endian, proleptic ordinal), the event |
+| the same, stored as it came | the day, the record's Avro in single-object framing |
 | other | the event |
 
-An event is a MessagePack map, and a day begins with a zero byte, so each is told by its first byte. A sealed fact
+An event is a MessagePack map, single-object framing begins with the byte 0xC3, and a day with a zero byte, so each is
+told by its first byte. A sealed fact
 (`streams.security.vault`) begins with a zero byte too; as a day it would be one before the year 540, and the days of
 events are in the years 1900 to 2199. The day stays when its day is closed: a fact waits no more once its key's state
 has folded that day.
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from functools import reduce
 from operator import or_
 from types import GenericAlias, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, field
@@ -25,16 +27,24 @@ from msgspec.structs import asdict, fields
 
 from schemas import events as ev
 from schemas import resolution
+from schemas.codec import SINGLE_OBJECT, Codec
 
 _DAY = 4
 # Bytes that make an earlier day are those of a sealed fact.
 _FIRST_DAY = 3 << 16
 _encode = msgspec.msgpack.Encoder().encode
+# Its readers know the schemas of all releases, so no registry is needed.
+_codec = Codec()
 
 
 def encode_fact(event: ev.Event, day: int = 0) -> bytes:
     """Return a fact's bytes. day: for which it waits (ordinal), 0 for none."""
     return day.to_bytes(_DAY, "big") + _encode(event) if day else _encode(event)
+
+
+def stored_as_it_came(avro: bytes, day: int) -> bytes:
+    """Return a fact's bytes where it merely waits for a day (ordinal). avro: its record's value, of a known schema."""
+    return day.to_bytes(_DAY, "big") + avro
 
 
 def waiting_day(value: bytes) -> int:
@@ -45,7 +55,10 @@ def waiting_day(value: bytes) -> int:
 
 def read_fact(value: bytes) -> ev.AnyEvent:
     """Return the event of a stored fact. Raises msgspec.ValidationError where it is none."""
-    return _read(value if value[0] else value[_DAY:])
+    if value[0]:
+        return _read(value)
+    event = value[_DAY:]
+    return cast(ev.AnyEvent, _codec.decode(event)) if event[0] == SINGLE_OBJECT[0] else _read(event)
 
 
 def _unchecked(kind: Any) -> Any:

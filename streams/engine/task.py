@@ -155,12 +155,12 @@ class StreamTask:
     def process(self, records: Iterable[tuple[str, Record]]) -> Iterator[None]:
         """Decide on records, each with its topic without prefix, in their order; yields behind each one."""
         given = [found for topic, record in records if (found := self._deserialize(topic, record)) is not None]
-        asked: dict[AgentTask, list[tuple[str, str]]] = {agent_task: [] for agent_task in self.agent_tasks}
+        asked: dict[AgentTask, list[tuple[str, str, ev.Event]]] = {agent_task: [] for agent_task in self.agent_tasks}
         for item in given:
             if isinstance(item, InboundRecord) and item.fact_id is not None:
-                asked[item.agent_task].append((item.key, item.fact_id))
+                asked[item.agent_task].append((item.key, item.fact_id, item.event))
         for agent_task, some in asked.items():
-            agent_task.store.read_ahead(some)
+            agent_task.store.read_ahead(some, agent_task.closed_through)
         for item in given:
             if isinstance(item, InboundRecord):
                 self._decide(item.record, item.key, item.event, item.agent_task, item.fact_id)
@@ -221,11 +221,11 @@ class StreamTask:
     ) -> None:
         """Decide on an event. Raises AgentError, which names the record, where its agent fails."""
         quarantine = self.quarantine
-        quiet = fact_id is not None and not quarantine.held and not quarantine.expected
-        if quiet and agent_task.store.defer(key, event, agent_task.closed_through, fact_id or ""):
-            # It is of a key that has a state, so it belongs here.
-            self.output.recorded.append(event)
-            return
+        if fact_id is not None and not quarantine.held and not quarantine.expected:
+            value = self._codec.self_contained(record.value or b"")
+            if agent_task.store.defer(key, event, fact_id, value):
+                # It is of a key that has a state, so it belongs here.
+                return
         # A key that has a state was found to belong here when it came first.
         if (
             self.partitions > 1

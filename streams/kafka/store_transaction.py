@@ -137,6 +137,12 @@ class StoreTransaction:
             if waiting_day(value):
                 yield row[1:].decode(), value
 
+    def waiting_keys(self, agent: str) -> Iterator[str]:
+        """Yield the key of each fact that waits; some may be folded."""
+        yield from map(key_of_entry, self.store.scan_keys(WAITING, WAITING + UPPER_BOUND))
+        for key, rows in self._facts.items():
+            yield from (key for row in rows if waiting_day(self._written[row] or b"\xff"))
+
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day or have a fact that waits for one, sorted; some may be due no more.
 

@@ -244,6 +244,11 @@ class Store(Tables):
                 (json.encode(keys), agent, day, SEPARATOR, AFTER_SEPARATOR),
             )
 
+    def waiting_keys(self, agent: str) -> Iterator[str]:
+        """Yield the key of each fact that waits."""
+        for (name,) in self.db.execute("SELECT id FROM waiting WHERE agent = ?", (agent,)):
+            yield name.partition(SEPARATOR)[0]
+
     def _next_waiting_day(self, agent: str, day: int) -> int | None:
         query = "SELECT MIN(day) FROM waiting WHERE agent = ? AND day > ?"
         found: int | None = self.db.execute(query, (agent, day)).fetchone()[0]

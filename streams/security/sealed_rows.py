@@ -91,6 +91,10 @@ class SealedRows(ReadRows):
         """Yield the facts of keys that wait for a day behind another, by id; no sealed agent has any."""
         return self._rows.waiting(agent, keys, after)
 
+    def waiting_keys(self, agent: str) -> Iterable[str]:
+        """Return the key of each fact that waits; no sealed agent has any."""
+        return self._rows.waiting_keys(agent)
+
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that may be due by a day."""
         return self._rows.due(agent, through)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agents.account.fold import insert
 from schemas import events as ev
 from state.account import Pending
+from state.storage import pack
 from tests.recomputation.drawn import drawn
 from tests.recomputation.lives import OpeningDriver, delivered
 
@@ -28,7 +29,9 @@ class ComparingDriver(OpeningDriver):
         key = self.key_of(event)
         state, context = self.states.get(key), self.context(key, event)
         if state is not None and context.existing_fact is None:
-            day = self.agent.waiting.defers(state, 0, event, context)
+            terms = self.agent.waiting.terms_in(pack(state))
+            assert terms == self.agent.waiting.terms_of(state)
+            day = self.agent.waiting.defers(terms, len(state.pending), event, context)
             if day:
                 self.deferred[type(event)] += 1
                 waits = copy(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -76,6 +77,38 @@ def test_an_event_is_the_same_after_both_framings(event: ev.Event) -> None:
     assert registered.decode(registered.encode(event)) == event
     assert registered.decode(CODEC.encode(event)) == event
     check(event)
+
+
+class OneSchema:
+    """A registry of one schema, whatever is asked for."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = json.dumps(schema)
+
+    def schema(self, schema_id: int) -> str:
+        return self._schema
+
+    def id_of(self, subject: str, schema: str) -> int:
+        return 1
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(event=any_event())
+def test_a_known_schema_needs_no_registry_afterwards(event: ev.Event) -> None:
+    framed = Codec(OneSchema(contracts.schema_of(type(event).__name__)))
+    value = framed.encode(event)
+    framed.decode(value)
+    assert framed.self_contained(value) == CODEC.self_contained(CODEC.encode(event)) == CODEC.encode(event)
+
+
+def test_a_schema_of_another_meaning_is_not_taken_for_ours() -> None:
+    ours = contracts.schema_of("PaymentReceived")
+    other = json.loads(json.dumps(ours).replace("timestamp-millis", "timestamp-micros"))
+    assert contracts.fingerprint(other) == contracts.fingerprint(ours)
+    codec = Codec(OneSchema(other))
+    value = b"\0\0\0\0\1" + CODEC.encode(PAYMENT)[10:]
+    assert codec.decode(value).occurred_at != PAYMENT.occurred_at
+    assert codec.self_contained(value) is None
 
 
 @settings(max_examples=500, derandomize=True, deadline=None)

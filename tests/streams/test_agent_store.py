@@ -76,6 +76,9 @@ class Rows:
     def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
         return iter(())
 
+    def waiting_keys(self, agent: str) -> Iterable[str]:
+        return ()
+
     def visited(self, agent: str, keys: Sequence[str]) -> None:
         pass
 
@@ -143,7 +146,9 @@ def test_what_was_recorded_is_known_whenever_it_is_read(steps, cached):  # type:
             desk.decide(given_[0], completed(*given_), None)
             batch.add(given_)
         elif step == "ahead":
-            desk.read_ahead([(key, desk.id_of(key, completed(key, name))) for key, name in given_])
+            desk.read_ahead(
+                [(key, desk.id_of(key, completed(key, name)), completed(key, name)) for key, name in given_], None
+            )
         elif step == "forget":
             # A batch that did not happen goes with the store that held it.
             desk = AgentStateStore(Counting(), Counted, rows, default_book(), cached)

@@ -11,22 +11,28 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 
+from agents import input_limits
+from agents.account.deferral import DEFERRED
 from agents.account.waiting import WAITING as HELD
 from schemas import events as ev
+from schemas.codec import Codec
 from schemas.jsonlines import from_line
 from schemas.topics import TOPIC_OF
 from simulator.runs import simulate
 from state.account import AccountState, AccountTerms, terms_of
 from state.policy import Charges, PolicyBook
 from state.storage import is_present, pack, terms_in, unpack
+from streams.engine import agent_store
 from streams.engine.agent_store import join
-from streams.engine.stored_facts import encode_fact, read_fact, waiting_day
+from streams.engine.stored_facts import encode_fact, read_fact, stored_as_it_came, waiting_day
 from streams.engine.task import StreamTask
 from streams.kafka.changelog_format import FACT, META, STATE, WAITING, packed_state
 from streams.kafka.rocksdb_store import RocksDBStore
 from streams.kafka.store_transaction import StoreTransaction, TaskStores
 from streams.security.master_keys import MasterKeys
+from streams.portfolio_metrics import COUNTED_ON_INTAKE
 from streams.security.vault import Vault, is_sealed, seal_part
 from streams.state_rows import fact_id
 from tests.support.account_events import AccountEvents
@@ -213,6 +219,53 @@ def test_a_payment_that_waits_takes_up_an_old_row(repository: Path, tmp_path: Pa
     task.store.close()
 
 
+def opened(folder: Path) -> tuple[AccountTask, ev.AccountOpened, ev.PaymentReceived]:
+    """Return a task that caches no state, its one account, and a payment of that account from a day that is open."""
+    opening = next(event for event in history(0) if isinstance(event, ev.AccountOpened))
+    paid = next(event for event in history(0) if isinstance(event, ev.PaymentReceived))
+    day = opening.opened_on + timedelta(days=1)
+    task = AccountTask(folder, 0)
+    for _ in task.take([opening]):
+        pass
+    return task, opening, replace(paid, account_id=opening.account_id, value_on=day, currency=opening.currency)
+
+
+def test_a_payment_that_waits_reads_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, opening, paid = opened(tmp_path / "p")
+
+    def read(*_: object) -> None:
+        raise AssertionError("a state was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(agent_store, "unpack", read)
+        (written,) = task.take([paid])
+    row = FACT + f"{opening.account_id}\x1fpayment:{paid.payment_id}".encode()
+    assert {key for key in written if key[:1] != META} == {row}
+    assert task.rows[row] == paid.value_on.toordinal().to_bytes(4, "big") + Codec().encode(paid)
+    assert [item.fact for item in task.states()[opening.account_id].pending] == [paid]
+    task.store.close()
+
+
+def test_no_more_facts_wait_than_an_account_may_have(tmp_path: Path) -> None:
+    task, opening, paid = opened(tmp_path / "p")
+    payments = [replace(paid, payment_id=f"P{n}", event_id=f"P{n}") for n in range(input_limits.MAX_ENTRIES)]
+    room = input_limits.MAX_ENTRIES - len(opening.instalments) - len(opening.parties)
+    # The first batch is counted as it comes; what it leaves is counted from the rows.
+    for begin, end in ((0, 1_200), (1_200, len(payments))):
+        task.begin(0)
+        task.task.process_batch({"payments": [record_of(event, n) for n, event in enumerate(payments[begin:end])]})
+        task.commit()
+    refused = [Codec().decode(value or b"") for topic, _, value in task.outputs if topic == "dead-letters"]
+    assert {letter.code for letter in refused if isinstance(letter, ev.DeadLetter)} == {"too_many"}
+    assert len(refused) == len(payments) - room
+    assert len(task.states()[opening.account_id].pending) == room
+    task.store.close()
+
+
+def test_what_is_counted_when_it_comes_in_never_merely_waits() -> None:
+    assert not DEFERRED & COUNTED_ON_INTAKE
+
+
 def test_entries_that_a_restore_leaves_are_swept(tmp_path: Path) -> None:
     events = history(1)
     closes = [number for number, event in enumerate(events) if isinstance(event, ev.DayClosed)]
@@ -256,7 +309,8 @@ def test_entries_that_a_restore_leaves_are_swept(tmp_path: Path) -> None:
 @given(any_event())
 def test_a_stored_fact_is_read_without_its_checks_as_with_them(event: ev.Event) -> None:
     day = START.toordinal()
-    for value, waits in ((encode_fact(event), 0), (encode_fact(event, day), day)):
+    came = stored_as_it_came(Codec().encode(event), day)
+    for value, waits in ((encode_fact(event), 0), (encode_fact(event, day), day), (came, day)):
         found = read_fact(value)
         assert (found, type(found), waiting_day(value)) == (event, type(event), waits)
     assert read_fact(msgspec.msgpack.encode(event)) == msgspec.msgpack.decode(
