@@ -176,10 +176,11 @@ class WaitingFacts(Protocol[S]):
         """Return the terms of a packed state without unpacking it, None where it is in an older layout."""
         ...
 
-    def defers(self, terms: Any, waiting: int, event: Event, context: DecisionContext) -> int:
-        """Return the day (ordinal) for which an event merely waits, 0 where `handle` has to decide on it.
+    def deferral(self, context: DecisionContext) -> Callable[[Any, int, Event], int]:
+        """Return what says for which day (ordinal) an event merely waits, 0 where `handle` has to decide on it.
 
-        The event is new: no fact of its fact key is recorded. waiting: how many facts of the key wait, at most.
+        It is called with the terms, with how many facts of the key wait, at most, and with an event of which no fact is
+        recorded under its fact key. context: of any such event; its fact is of no account.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, cast
 
@@ -82,14 +82,20 @@ class WaitingAccountFacts:
         kind = _kind_in(body_in(data))
         return DeferralTerms(_terms_read(terms_in(data)), kind.jurisdiction, kind.product, kind.currency)
 
-    def defers(self, terms: DeferralTerms, waiting: int, event: ev.Event, context: DecisionContext) -> int:
-        """Return the day (ordinal) for which a new fact merely waits, 0 where `handle` has to decide on it.
+    def deferral(self, context: DecisionContext) -> Callable[[DeferralTerms, int, ev.Event], int]:
+        """Return what says for which day (ordinal) a new fact merely waits, 0 where `handle` has to decide on it.
 
-        waiting: how many facts of the account wait, at most. Raises InvalidEventError.
+        It is called with how many facts of the account wait, at most. It raises InvalidEventError.
         """
-        book = context.policies.in_force_on(context.open_day)
-        most_ahead = book.policy_for(terms.jurisdiction, terms.product, terms.currency).most_days_ahead
-        return deferred_to(terms.terms, waiting, event, context.open_day - 1, most_ahead)
+        closed = context.open_day - 1
+        policy_for = context.policies.in_force_on(context.open_day).policy_for
+
+        def defers(terms: DeferralTerms, waiting: int, event: ev.Event) -> int:
+            found, jurisdiction, product, currency = terms
+            most_ahead = policy_for(jurisdiction, product, currency).most_days_ahead
+            return deferred_to(found, waiting, event, closed, most_ahead)
+
+        return defers
 
 
 WAITING = WaitingAccountFacts()

@@ -6,7 +6,7 @@ import gc
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from typing import Generic, TypeVar
@@ -146,16 +146,18 @@ class AgentStateStore(Generic[S]):
         kinds, stored, recorded = waiting.kinds, self._stored, self._facts
         judged = self._judged = {}
         self._read_terms(waiting, {key for key, _, event in asked if type(event) in kinds})
-        counts, terms_of, defers = self._count_waiting(waiting), self._terms.get, waiting.defers
+        counts, terms_of, defers = self._count_waiting(waiting), self._terms.get, waiting.deferral(context)
         others = set()
         for key, name, event in asked:
             terms, day = terms_of(key), 0
             if terms is not None and type(event) in kinds and stored[name] is None:
                 slot = hash(key) & _SLOTS
                 if key not in recorded or name[len(key) + 1 :] not in recorded[key]:
-                    # What is raised comes again where the agent decides.
-                    with suppress(Exception):
-                        day = defers(terms, counts[slot], event, context)
+                    try:
+                        day = defers(terms, counts[slot], event)
+                    except Exception:
+                        # It comes again where the agent decides.
+                        day = 0
             if day:
                 judged[name] = event, terms, day
                 counts[slot] += 1

@@ -30,8 +30,8 @@ from schemas import resolution
 from schemas.codec import SINGLE_OBJECT, Codec
 
 _DAY = 4
-# Bytes that make an earlier day are those of a sealed fact.
-_FIRST_DAY = 3 << 16
+# The second byte of a day; a lower one is of a sealed fact.
+_FIRST_DAY = 3
 _encode = msgspec.msgpack.Encoder().encode
 # Its readers know the schemas of all releases, so no registry is needed.
 _codec = Codec()
@@ -49,8 +49,7 @@ def stored_as_it_came(avro: bytes, day: int) -> bytes:
 
 def waiting_day(value: bytes) -> int:
     """Return the day (ordinal) for which a stored fact waited when it was stored, 0 for none."""
-    day = 0 if value[0] else int.from_bytes(value[:_DAY], "big")
-    return day if day >= _FIRST_DAY else 0
+    return 0 if value[0] or value[1] < _FIRST_DAY else int.from_bytes(value[:_DAY], "big")
 
 
 def read_fact(value: bytes) -> ev.AnyEvent:

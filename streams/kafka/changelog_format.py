@@ -137,6 +137,11 @@ def key_of_entry(entry: bytes) -> str:
     return entry[1 + _DAY :].partition(_SEPARATOR)[0].decode()
 
 
+def key_of_fact(row_key: bytes) -> str:
+    """Return the key whose fact a row has."""
+    return row_key[1:].partition(_SEPARATOR)[0].decode()
+
+
 def parked_key(key: str, record: ParkedRecord) -> bytes:
     """Return the row key of a parked record; those of one key stand together."""
     # Offsets are padded so that records of one partition stand in their order.

@@ -26,6 +26,7 @@ from streams.kafka.changelog_format import (
     index_bound,
     index_entry,
     key_of_entry,
+    key_of_fact,
     packed_state,
     parked_key,
     parked_record,
@@ -37,7 +38,7 @@ from streams.kafka.rocksdb_store import RocksDBStore
 from streams.state_rows import AFTER_SEPARATOR, SEPARATOR, fact_id
 
 # What a transaction held at a place to which it may go back.
-Savepoint = tuple[dict[bytes, bytes | None], list[bytes], dict[str, list[bytes]], set[str]]
+Savepoint = tuple[dict[bytes, bytes | None], list[bytes], list[bytes], set[str]]
 
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(ParkedRecord).decode
@@ -55,8 +56,11 @@ class StoreTransaction:
         # Entries of indexes: those that go with the batch, and by key those that go when it was visited.
         self._stale: list[bytes] = []
         self._due: dict[str, list[bytes]] = {}
-        # The row keys of facts that the batch wrote, and of all parked records, by key.
+        # The row keys of facts that the batch wrote, in the order in which it did; `_facts_of` has them by key, as many
+        # as were counted. The row keys of all parked records, by key.
+        self._fact_rows: list[bytes] = []
         self._facts: dict[str, list[bytes]] = {}
+        self._facts_counted = 0
         self._parked = self._read_parked_keys()
         self._erased: set[str] = set()
         # A process that was killed may have written the rows of an erasure, and not cleared its files.
@@ -72,12 +76,12 @@ class StoreTransaction:
 
     def savepoint(self) -> Savepoint:
         """Return what it holds now, for `rollback`."""
-        facts = {key: list(rows) for key, rows in self._facts.items()}
-        return dict(self._written), list(self._stale), facts, set(self._erased)
+        return dict(self._written), list(self._stale), list(self._fact_rows), set(self._erased)
 
     def rollback(self, savepoint: Savepoint) -> None:
         """Drop what was written since a savepoint."""
-        self._written, self._stale, self._facts, self._erased = savepoint
+        self._written, self._stale, self._fact_rows, self._erased = savepoint
+        self._facts, self._facts_counted = {}, 0
         # Entries of the due index that were read since stand in the store, where they are found again.
         self._due = {}
         self._parked = self._read_parked_keys()
@@ -98,7 +102,8 @@ class StoreTransaction:
     def apply(self, offset: int) -> None:
         """Write the committed batch to the store, with the changelog's offset behind it."""
         self.store.write(self._written.items(), offset, self._stale)
-        self._written, self._stale, self._facts = {}, [], {}
+        self._written, self._stale, self._fact_rows = {}, [], []
+        self._facts, self._facts_counted = {}, 0
         if self._erased:
             # What lay below the new rows must be gone from the files too, not only out of sight.
             self.store.compact_erased()
@@ -131,8 +136,7 @@ class StoreTransaction:
     def waiting(self, agent: str, keys: Sequence[str], after: int) -> Iterator[tuple[str, bytes]]:
         """Yield the facts of keys that wait for a day behind `after` (ordinal), by id; some may be folded."""
         rows = {fact_row_of(entry) for entry in self.store.waiting(keys, after)}
-        if self._facts:
-            rows.update(row for key in keys for row in self._facts.get(key, ()))
+        rows.update(row for key in keys for row in self._facts_of(key))
         for row, value in self._get(sorted(rows)):
             if waiting_day(value):
                 yield row[1:].decode(), value
@@ -140,8 +144,9 @@ class StoreTransaction:
     def waiting_keys(self, agent: str) -> Iterator[str]:
         """Yield the key of each fact that waits; some may be folded."""
         yield from map(key_of_entry, self.store.scan_keys(WAITING, WAITING + UPPER_BOUND))
-        for key, rows in self._facts.items():
-            yield from (key for row in rows if waiting_day(self._written[row] or b"\xff"))
+        for row in dict.fromkeys(self._fact_rows):
+            if waiting_day(self._written[row] or b"\xff"):
+                yield key_of_fact(row)
 
     def due(self, agent: str, through: int) -> list[str]:
         """Return the keys that are due by a day or have a fact that waits for one, sorted; some may be due no more.
@@ -188,7 +193,7 @@ class StoreTransaction:
         """Return all facts of a key by fact key, in the order of these."""
         first = FACT + fact_id(key, "").encode()
         rows = dict(self.store.scan(first, FACT + (key + AFTER_SEPARATOR).encode()))
-        for row in self._facts.get(key, ()):
+        for row in self._facts_of(key):
             rows[row] = self._written[row] or b""
         return [(row[len(first) :].decode(), value) for row, value in sorted(rows.items())]
 
@@ -197,7 +202,15 @@ class StoreTransaction:
         for _, name, value in rows:
             row = FACT + name.encode()
             self._written[row] = value
-            self._facts.setdefault(name.partition(SEPARATOR)[0], []).append(row)
+            self._fact_rows.append(row)
+
+    def _facts_of(self, key: str) -> Sequence[bytes]:
+        """Return the row keys of the facts of a key that the batch wrote. Most batches are never asked."""
+        if self._facts_counted < len(self._fact_rows):
+            for row in self._fact_rows[self._facts_counted :]:
+                self._facts.setdefault(key_of_fact(row), []).append(row)
+            self._facts_counted = len(self._fact_rows)
+        return self._facts.get(key, ())
 
     def end_waiting(self, agent: str, facts: Iterable[tuple[int, str]]) -> None:
         """Note that facts, by day and id, wait for these days no more."""

@@ -31,7 +31,7 @@ class ComparingDriver(OpeningDriver):
         if state is not None and context.existing_fact is None:
             terms = self.agent.waiting.terms_in(pack(state))
             assert terms == self.agent.waiting.terms_of(state)
-            day = self.agent.waiting.defers(terms, len(state.pending), event, context)
+            day = self.agent.waiting.deferral(context)(terms, len(state.pending), event)
             if day:
                 self.deferred[type(event)] += 1
                 waits = copy(state)

@@ -31,8 +31,8 @@ from streams.engine.task import StreamTask
 from streams.kafka.changelog_format import FACT, META, STATE, WAITING, packed_state
 from streams.kafka.rocksdb_store import RocksDBStore
 from streams.kafka.store_transaction import StoreTransaction, TaskStores
-from streams.security.master_keys import MasterKeys
 from streams.portfolio_metrics import COUNTED_ON_INTAKE
+from streams.security.master_keys import MasterKeys
 from streams.security.vault import Vault, is_sealed, seal_part
 from streams.state_rows import fact_id
 from tests.support.account_events import AccountEvents
