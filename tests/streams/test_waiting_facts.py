@@ -248,7 +248,7 @@ def test_a_payment_that_waits_reads_no_state(tmp_path: Path, monkeypatch: pytest
 
 def test_no_more_facts_wait_than_an_account_may_have(tmp_path: Path) -> None:
     task, opening, paid = opened(tmp_path / "p")
-    payments = [replace(paid, payment_id=f"P{n}", event_id=f"P{n}") for n in range(input_limits.MAX_ENTRIES)]
+    payments = [replace(paid, payment_id=f"P{n}", event_id=f"P{n}") for n in range(input_limits.MAX_ENTRIES + 5)]
     room = input_limits.MAX_ENTRIES - len(opening.instalments) - len(opening.parties)
     # The first batch is counted as it comes; what it leaves is counted from the rows.
     for begin, end in ((0, 1_200), (1_200, len(payments))):
