@@ -139,14 +139,23 @@ class WaitingFact(Protocol):
         ...
 
 
+# Of an event that was not decoded: its key, its fact key, and what else of it says whether it merely waits.
+Glimpse = tuple[str, str, Hashable]
+
+
 class WaitingFacts(Protocol[S]):
     """How a state holds the facts that wait for their day. A runtime stores these as rows of their own.
 
     kinds: the events that may merely wait for their day. Whether one does is judged by a few terms of the state, which
-    no fact that waits changes; equal terms are equal as values.
+    no fact that waits changes; many keys may have the same terms, as one object. glimpsed: the kind of which `glimpse`
+    reads what it takes to judge, from the key and the value (in single-object framing) of a record; it says None where
+    the event has to be decoded, and is None where it was not compiled. Two events of which it reads the same but for
+    their ids are judged alike.
     """
 
     kinds: frozenset[type[Event]]
+    glimpsed: type[Event]
+    glimpse: Callable[[bytes, bytes], Glimpse | None] | None
 
     def of(self, state: S) -> Sequence[WaitingFact]:
         """Return the facts that wait, a tuple that stays the same while none comes or goes."""

@@ -258,7 +258,8 @@ def terms_of(s: AccountState) -> AccountTerms:
     )
 
 
-def _packed_terms(s: AccountState) -> bytes:
+def packed_terms(s: AccountState) -> bytes:
+    """Return the terms of an account as they stand before its stored state."""
     folded_through, opened_on, entries, unreversed, current, currency = terms_of(s)
     return _TERMS.pack(folded_through, opened_on, entries, unreversed, current, currency.encode())
 
@@ -278,7 +279,7 @@ class AccountHead(Struct, array_like=True, frozen=True, gc=False):
 
 
 # Since layout 3 the facts that wait are rows of their own, and `pending` is empty in the bytes.
-@stored(version=3, upgrades={1: with_both_views, 2: appended}, terms=_packed_terms, terms_since=3, head=AccountHead)
+@stored(version=3, upgrades={1: with_both_views, 2: appended}, terms=packed_terms, terms_since=3, head=AccountHead)
 class AccountState(Struct, array_like=True, kw_only=True):
     """One account.
 

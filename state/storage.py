@@ -117,11 +117,6 @@ def terms_in(data: bytes) -> bytes:
     return data[2 : 2 + data[1]]
 
 
-def body_in(data: bytes) -> memoryview:
-    """Return the MessagePack of a state whose layout has terms."""
-    return memoryview(data)[2 + data[1] :]
-
-
 def day_in(data: bytes) -> int:
     """Return the day (ordinal) through which facts are in a state whose layout has terms."""
     return int.from_bytes(data[2:6], "big")

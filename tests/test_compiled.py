@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[1]
-READERS = ("schemas/avro_reader", "streams/kafka/record_reader")
+READERS = ("schemas/avro_reader", "streams/kafka/record_reader", "agents/account/payment_reader")
 TESTS = ("tests/schemas/test_logical_types.py", "tests/schemas/test_evolution.py", "tests/streams/test_batches.py")
 USED = (
     "from schemas import resolution; from streams.kafka import compat; "

@@ -6,15 +6,21 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, cast
 
-from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
 from agents.account.deferral import DEFERRED, deferred_to
 from agents.account.facts import pending_order
-from agents.base import DecisionContext
+from agents.base import DecisionContext, Glimpse
 from schemas import events as ev
-from state.account import AccountFact, AccountState, AccountTerms, Pending, terms_of
-from state.storage import body_in, is_present, terms_in
+from state.account import AccountFact, AccountState, AccountTerms, Pending, packed_terms
+from state.storage import head_in, is_present, terms_in
+
+glimpse: Callable[[bytes, bytes], Glimpse | None] | None
+try:
+    # Where it was built, which is optional.
+    from agents.account.payment_reader import glimpse
+except ImportError:
+    glimpse = None
 
 
 class DeferralTerms(NamedTuple):
@@ -26,23 +32,20 @@ class DeferralTerms(NamedTuple):
     currency: str
 
 
-class _Kind(Struct, array_like=True):
-    """How a packed state begins; what follows is passed over."""
-
-    account_id: str
-    borrower_id: str
-    product: str
-    jurisdiction: str
-    currency: str
-
-
-_kind_in = msgpack.Decoder(_Kind).decode
-# A portfolio has many accounts with the same terms.
-_terms_read = lru_cache(4_096)(AccountTerms.read)
+@lru_cache(4_096)
+def _terms(packed: bytes, jurisdiction: str, product: str, currency: str) -> DeferralTerms:
+    """Return terms. A portfolio has many accounts with the same, which are then one object."""
+    return DeferralTerms(AccountTerms.read(packed), jurisdiction, product, currency)
 
 
 class WaitingAccountFacts:
     """`agents.base.WaitingFacts` of accounts: `pending` of the state."""
+
+    kinds = DEFERRED
+    glimpsed: type[ev.Event] = ev.PaymentReceived
+
+    def __init__(self) -> None:
+        self.glimpse = glimpse
 
     def of(self, state: AccountState) -> Sequence[Pending]:
         """Return the facts that wait, in the order in which they are folded."""
@@ -69,18 +72,16 @@ class WaitingAccountFacts:
         """Return whether the facts of a day are in the state, so that none of them waits."""
         return day <= state.folded_through
 
-    kinds = DEFERRED
-
     def terms_of(self, state: AccountState) -> DeferralTerms:
         """Return by what it is judged whether a fact of an account merely waits."""
-        return DeferralTerms(terms_of(state), state.jurisdiction, state.product, state.currency)
+        return _terms(packed_terms(state), state.jurisdiction, state.product, state.currency)
 
     def terms_in(self, data: bytes) -> DeferralTerms | None:
         """Return the same of a packed state, None where it is in an older layout. The state is not unpacked."""
         if not is_present(data, AccountState):
             return None
-        kind = _kind_in(body_in(data))
-        return DeferralTerms(_terms_read(terms_in(data)), kind.jurisdiction, kind.product, kind.currency)
+        head = head_in(data, AccountState)
+        return _terms(terms_in(data), head.jurisdiction, head.product, head.currency)
 
     def deferral(self, context: DecisionContext) -> Callable[[DeferralTerms, int, ev.Event], int]:
         """Return what says for which day (ordinal) a new fact merely waits, 0 where `handle` has to decide on it.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -31,10 +31,10 @@ S = TypeVar("S", bound=Struct)
 
 # Terms that are cached for each state that may be: a key that waits needs no more, and has a fortieth of its bytes.
 _TERMS_A_STATE = 4
-# Terms that are different, beyond which those of days that are closed are dropped.
-_DISTINCT_TERMS = 50_000
 # The last slot by which facts that wait are counted.
 _SLOTS = 0xFFFF
+# How many facts of a key may wait where events are judged alike, as if so many did.
+_FEW = 1_000
 
 
 def encode_model(update: ev.ModelUpdated) -> str:
@@ -52,6 +52,24 @@ def join(waiting: WaitingFacts[S], state: S, facts: Iterable[bytes]) -> S:
     dated = ((waiting_day(value), value) for value in facts)
     left = [(day, read_fact(value)) for day, value in dated if day and not waiting.has_folded(state, day)]
     return waiting.joined(state, left) if left else state
+
+
+class AskedFact(Protocol):
+    """An event that a batch will ask for as a fact."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def fact_id(self) -> str: ...
+    @property
+    def event(self) -> ev.Event | None:
+        """The event, None where it was not decoded."""
+        ...
+
+    @property
+    def signature(self) -> Hashable:
+        """What was read of an event that was not decoded: those with the same are judged alike by the same terms."""
+        ...
 
 
 class AgentStateStore(Generic[S]):
@@ -99,12 +117,11 @@ class AgentStateStore(Generic[S]):
         self._deferred: dict[str, bytes] = {}
         # What the store had under fact ids that the batch asked for, None where it had nothing.
         self._stored: dict[str, bytes | None] = {}
-        # Terms by key, of states in the present layout; each only once, however many keys have it.
+        # Terms by key, of states in the present layout.
         self._terms: dict[str, Hashable] = {}
-        self._distinct_terms: dict[Hashable, Hashable] = {}
         # By fact id, the events that were read ahead and merely wait, as far as nothing else comes of their key before:
         # the terms by which that was judged, and the day (ordinal).
-        self._judged: dict[str, tuple[ev.Event, Hashable, int]] = {}
+        self._judged: dict[str, tuple[AskedFact, Hashable, int]] = {}
         # How many facts wait, by the hash of their keys, or more: no key has more than its slot. None: not counted yet.
         self._waiting_counts: array[int] | None = None
         # Keys of which the batch erased what is personal.
@@ -122,44 +139,60 @@ class AgentStateStore(Generic[S]):
         """Return the id under which an event is a fact of a key."""
         return fact_id(key, self.agent.fact_key(event))
 
-    def read_ahead(self, asked: Sequence[tuple[str, str, ev.Event]], closed_through: date | None) -> None:
-        """Read what a batch will ask for, by key, fact id and event: known facts, and states but where events wait.
+    def read_ahead(
+        self, asked: Sequence[AskedFact], closed_through: date | None, decode: Callable[[AskedFact], ev.Event]
+    ) -> None:
+        """Read what a batch will ask for: known facts, and states but where events merely wait.
 
         It saves single reads, and `defer` needs it; a batch may read ahead as often as it likes, or not at all.
+        decode: returns the event of one that was not decoded.
         """
         if not asked:
             return
         self._put_deferred()
-        ids = sorted({name for _, name, _ in asked if name not in self._stored})
+        ids = sorted({fact.fact_id for fact in asked if fact.fact_id not in self._stored})
         self._stored.update(dict.fromkeys(ids))
         self._stored.update(self._store.known(self.agent.name, ids))
         waiting = self.agent.waiting
         if waiting is None:
-            self._read_states({key for key, _, _ in asked})
+            self._read_states({fact.key for fact in asked})
         else:
-            self._read_states(self._judge(waiting, asked, DecisionContext(self._policies, closed_through)))
+            defers = waiting.deferral(DecisionContext(self._policies, closed_through))
+            self._read_states(self._judge(waiting, asked, defers, decode))
 
     def _judge(
-        self, waiting: WaitingFacts[S], asked: Sequence[tuple[str, str, ev.Event]], context: DecisionContext
+        self,
+        waiting: WaitingFacts[S],
+        asked: Sequence[AskedFact],
+        defers: Callable[[Any, int, ev.Event], int],
+        decode: Callable[[AskedFact], ev.Event],
     ) -> set[str]:
         """Judge which events merely wait; returns the keys of the others, whose states are needed."""
         kinds, stored, recorded = waiting.kinds, self._stored, self._facts
         judged = self._judged = {}
-        self._read_terms(waiting, {key for key, _, event in asked if type(event) in kinds})
-        counts, terms_of, defers = self._count_waiting(waiting), self._terms.get, waiting.deferral(context)
+        self._read_terms(waiting, {fact.key for fact in asked if fact.event is None or type(fact.event) in kinds})
+        counts, terms_of = self._count_waiting(waiting), self._terms.get
+        # By terms and by what was read of an event that was not decoded.
+        verdicts: dict[tuple[int, Hashable], int] = {}
         others = set()
-        for key, name, event in asked:
-            terms, day = terms_of(key), 0
-            if terms is not None and type(event) in kinds and stored[name] is None:
-                slot = hash(key) & _SLOTS
-                if key not in recorded or name[len(key) + 1 :] not in recorded[key]:
-                    try:
-                        day = defers(terms, counts[slot], event)
-                    except Exception:
-                        # It comes again where the agent decides.
-                        day = 0
+        for fact in asked:
+            key, name, event = fact.key, fact.fact_id, fact.event
+            terms, slot, day = terms_of(key), hash(key) & _SLOTS, 0
+            new = stored[name] is None and (key not in recorded or name[len(key) + 1 :] not in recorded[key])
+            if terms is not None and new and (event is None or type(event) in kinds):
+                try:
+                    if event is not None or counts[slot] > _FEW:
+                        day = defers(terms, counts[slot], event or decode(fact))
+                    else:
+                        alike = id(terms), fact.signature
+                        if alike not in verdicts:
+                            verdicts[alike] = defers(terms, _FEW, decode(fact))
+                        day = verdicts[alike]
+                except Exception:
+                    # It comes again where the agent decides.
+                    day = 0
             if day:
-                judged[name] = event, terms, day
+                judged[name] = fact, terms, day
                 counts[slot] += 1
             else:
                 others.add(key)
@@ -171,16 +204,13 @@ class AgentStateStore(Generic[S]):
             if key in self._terms or key in self._absent or key in self._outdated:
                 continue
             if key in self._states:
-                self._note_terms(key, waiting.terms_of(self._states[key]))
+                self._terms[key] = waiting.terms_of(self._states[key])
             else:
                 missing.append(key)
         for key, value in self._store.states(self.agent.name, sorted(missing)):
             terms = waiting.terms_in(value)
             if terms is not None:
-                self._note_terms(key, terms)
-
-    def _note_terms(self, key: str, terms: Hashable) -> None:
-        self._terms[key] = self._distinct_terms.setdefault(terms, terms)
+                self._terms[key] = terms
 
     def _count_waiting(self, waiting: WaitingFacts[S]) -> array[int]:
         """Return how many facts wait by slot, counted where they are not."""
@@ -221,18 +251,25 @@ class AgentStateStore(Generic[S]):
         for key, values in facts.items():
             self._states[key] = join(waiting, self._states[key], values)
 
-    def defer(self, key: str, event: ev.Event, name: str, avro: bytes | None) -> bool:
+    def defer(self, fact: AskedFact, avro: bytes | None) -> bool:
         """Record an event of which nothing comes but that it waits for its day; return whether it is one.
 
-        It was read ahead. name: its fact id. avro: its bytes in single-object framing, None where they are in none. The
-        state is neither read nor touched: it takes up the fact when it is next asked for.
+        It was read ahead. avro: its bytes in single-object framing, None where they are in none. The state is neither
+        read nor touched: it takes up the fact when it is next asked for.
         """
+        key, name = fact.key, fact.fact_id
         judged = self._judged.get(name)
         # Another event of its key may have come before it, and changed what it was judged by.
-        if judged is None or judged[0] is not event or judged[1] is not self._terms.get(key):
+        if judged is None or judged[0] is not fact or judged[1] is not self._terms.get(key):
             return False
         day = judged[2]
-        value = self._deferred[name] = encode_fact(event, day) if avro is None else stored_as_it_came(avro, day)
+        if avro is not None:
+            value = stored_as_it_came(avro, day)
+        else:
+            # Only what is in single-object framing is not decoded.
+            assert fact.event is not None
+            value = encode_fact(fact.event, day)
+        self._deferred[name] = value
         if key in self._states:
             self._arrived.setdefault(key, []).append(value)
         return True
@@ -437,8 +474,6 @@ class AgentStateStore(Generic[S]):
             self._arrived.pop(key, None)
         while len(self._terms) > _TERMS_A_STATE * self._cached:
             del self._terms[next(iter(self._terms))]
-        if len(self._distinct_terms) > _DISTINCT_TERMS:
-            self._distinct_terms = {}
 
     def _put_deferred(self) -> None:
         """Have the store hold the facts that were deferred."""

@@ -7,7 +7,7 @@ not; a driver with one partition hands outputs back by `process_output`, within 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from agents.base import Step
+from agents.base import Glimpse, Step
 from agents.planner.erasure import emptied
 from schemas import events as ev
 from schemas.codec import Codec, headers_for
@@ -50,6 +50,7 @@ from streams.security.field_encryption import decrypt_fields
 from streams.security.key_check import check_keys, mark_rewrapped, needs_rewrap
 from streams.security.sealed_rows import SEALED
 from streams.security.vault import Vault
+from streams.state_rows import fact_id
 from streams.traceparent import Untraced
 
 log: Any = structlog.get_logger(__name__)
@@ -63,13 +64,17 @@ _OPENING = frozenset({ev.AccountOpened, ev.OpeningPosition})
 
 @dataclass(slots=True)
 class InboundRecord:
-    """A record that an agent takes, with its key, its event, and the id of the fact that the event is."""
+    """A record that an agent takes, with its key, its event, and the id of the fact that the event is.
+
+    event: None where it was not decoded. fact_id: empty where it is not known. signature: `AskedFact`'s.
+    """
 
     record: Record
     key: str
-    event: ev.Event
+    event: ev.Event | None
     agent_task: AgentTask
-    fact_id: str | None
+    fact_id: str
+    signature: Hashable = None
 
 
 @dataclass(slots=True)
@@ -120,7 +125,12 @@ class StreamTask:
         self._vault = vault
         self._wire = None if vault is None else vault.wire
         self._agent_task_of = {kind: agent_task for agent_task in agent_tasks for kind in agent_task.agent.accepts}
+        # By topic, by what events of one kind are judged without being decoded, where that was compiled.
+        self._glimpsed: dict[str, tuple[AgentTask, Callable[[bytes, bytes], Glimpse | None]]] = {}
         for agent_task in agent_tasks:
+            waiting = agent_task.agent.waiting
+            if waiting is not None and waiting.glimpse is not None:
+                self._glimpsed[TOPIC_OF[waiting.glimpsed].name] = agent_task, waiting.glimpse
             if agent_task.name in SEALED:
                 check_keys(agent_task.rows, vault)
         topics = sorted({topic for agent_task in agent_tasks for topic in agent_task.topics})
@@ -155,18 +165,27 @@ class StreamTask:
     def process(self, records: Iterable[tuple[str, Record]]) -> Iterator[None]:
         """Decide on records, each with its topic without prefix, in their order; yields behind each one."""
         given = [found for topic, record in records if (found := self._deserialize(topic, record)) is not None]
-        asked: dict[AgentTask, list[tuple[str, str, ev.Event]]] = {agent_task: [] for agent_task in self.agent_tasks}
+        asked: dict[AgentTask, list[InboundRecord]] = {agent_task: [] for agent_task in self.agent_tasks}
         for item in given:
-            if isinstance(item, InboundRecord) and item.fact_id is not None:
-                asked[item.agent_task].append((item.key, item.fact_id, item.event))
+            if isinstance(item, InboundRecord) and item.fact_id:
+                asked[item.agent_task].append(item)
         for agent_task, some in asked.items():
-            agent_task.store.read_ahead(some, agent_task.closed_through)
+            agent_task.store.read_ahead(some, agent_task.closed_through, self._event_of)
+        quarantine, self_contained = self.quarantine, self._codec.self_contained
         for item in given:
-            if isinstance(item, InboundRecord):
-                self._decide(item.record, item.key, item.event, item.agent_task, item.fact_id)
-            else:
+            if isinstance(item, RejectedRecord):
                 self.refuse(item.record, item.error)
+            elif (
+                not item.fact_id
+                or quarantine.held
+                or quarantine.expected
+                or not item.agent_task.store.defer(item, self_contained(item.record.value or b""))
+            ):
+                self._decide(item.record, item.key, self._event_of(item), item.agent_task, item.fact_id)
             yield
+
+    def _event_of(self, item: InboundRecord) -> ev.Event:
+        return item.event or self.read(item.record.topic.removeprefix(self._prefix), item.record)
 
     def process_output(self, record: Record, event: ev.Event) -> None:
         """Decide on an event that this task has published, as its input."""
@@ -201,31 +220,34 @@ class StreamTask:
 
     def _deserialize(self, topic: str, record: Record) -> InboundRecord | RejectedRecord | None:
         """Return a record with its event; None where no agent takes it."""
+        glimpsed = self._glimpsed.get(topic)
+        if glimpsed is not None and record.key and record.value:
+            agent_task, glimpse = glimpsed
+            avro = self._codec.self_contained(record.value)
+            seen = None if avro is None else glimpse(record.key, avro)
+            if seen is not None:
+                key, fact_key, signature = seen
+                return InboundRecord(record, key, None, agent_task, fact_id(key, fact_key), signature)
         try:
             event = self.read(topic, record)
         except InvalidEventError as bad:
             return RejectedRecord(record, bad)
-        agent_task = self._agent_task_of.get(type(event))
-        if agent_task is None:
+        found = self._agent_task_of.get(type(event))
+        if found is None:
             return None
         key = (record.key or b"").decode()
         try:
-            fact_id = agent_task.store.id_of(key, event)
+            name = found.store.id_of(key, event)
         except Exception:
             # It fails again where the agent decides, which knows what to do.
-            fact_id = None
-        return InboundRecord(record, key, event, agent_task, fact_id)
+            name = ""
+        return InboundRecord(record, key, event, found, name)
 
     def _decide(
         self, record: Record, key: str, event: ev.Event, agent_task: AgentTask, fact_id: str | None = None
     ) -> None:
         """Decide on an event. Raises AgentError, which names the record, where its agent fails."""
         quarantine = self.quarantine
-        if fact_id is not None and not quarantine.held and not quarantine.expected:
-            value = self._codec.self_contained(record.value or b"")
-            if agent_task.store.defer(key, event, fact_id, value):
-                # It is of a key that has a state, so it belongs here.
-                return
         # A key that has a state was found to belong here when it came first.
         if (
             self.partitions > 1

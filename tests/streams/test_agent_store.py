@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from agents.base import DecisionContext, Step
 from schemas import events as ev
 from state.policy import PolicyBook
 from state.policy_packs.loader import default_book
-from streams.engine.agent_store import AgentStateStore
+from streams.engine.agent_store import AgentStateStore, AskedFact
 
 KEYS, NAMES = ("B1", "B2", "B3"), ("a", "b", "c")
 
@@ -59,6 +60,21 @@ class Counting:
 
     def close(self, state: Counted, day: ev.DayClosed, context: DecisionContext) -> Step[Counted]:
         return Step(Counted(state.facts, state.closed + 1))
+
+
+class Asked(NamedTuple):
+    """An event that a batch will ask for."""
+
+    key: str
+    fact_id: str
+    event: ev.Event | None
+    signature: Hashable = None
+
+
+def decoded(fact: AskedFact) -> ev.Event:
+    """Return the event of a fact that was asked for."""
+    assert fact.event is not None
+    return fact.event
 
 
 class Rows:
@@ -146,9 +162,8 @@ def test_what_was_recorded_is_known_whenever_it_is_read(steps, cached):  # type:
             desk.decide(given_[0], completed(*given_), None)
             batch.add(given_)
         elif step == "ahead":
-            desk.read_ahead(
-                [(key, desk.id_of(key, completed(key, name)), completed(key, name)) for key, name in given_], None
-            )
+            events = [(key, completed(key, name)) for key, name in given_]
+            desk.read_ahead([Asked(key, desk.id_of(key, event), event) for key, event in events], None, decoded)
         elif step == "forget":
             # A batch that did not happen goes with the store that held it.
             desk = AgentStateStore(Counting(), Counted, rows, default_book(), cached)

@@ -36,6 +36,7 @@ from streams.security.master_keys import MasterKeys
 from streams.security.vault import Vault, is_sealed, seal_part
 from streams.state_rows import fact_id
 from tests.support.account_events import AccountEvents
+from tests.support.compiled_readers import load
 from tests.support.in_memory_cluster import AGENTS, record_of, stream_task
 from tests.support.policies import book_of, policy
 from tests.support.strategies import any_event
@@ -160,6 +161,36 @@ def test_a_policy_change_visits_only_whom_it_concerns(tmp_path: Path) -> None:
     assert visited == [set(products), set(), set(), set(), set(), cards, set()]
     assert len(cards) == 2
     story.store.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_way_to_let_facts_wait_gives_the_same(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled_readers: Path
+) -> None:
+    events, tasks = history(seed), {}
+    glimpse = load(compiled_readers, "agents.account.payment_reader").glimpse
+    for way, kinds, read in (
+        ("decided", frozenset(), None),
+        ("judged", HELD.kinds, None),
+        ("glimpsed", HELD.kinds, glimpse),
+    ):
+        monkeypatch.setattr(HELD, "kinds", kinds)
+        monkeypatch.setattr(HELD, "glimpse", read)
+        tasks[way] = task = AccountTask(tmp_path / way, 3)
+        for _ in task.take(events):
+            pass
+    decided, judged, glimpsed = tasks.values()
+    assert decided.outputs == judged.outputs == glimpsed.outputs
+    assert decided.states() == judged.states() == glimpsed.states()
+    assert judged.rows == glimpsed.rows
+    # Rows of facts that merely wait hold the record's own bytes, and the same facts.
+    facts = [
+        {row: read_fact(value) for row, value in task.rows.items() if row[:1] == FACT} for task in (decided, judged)
+    ]
+    assert facts[0] == facts[1]
+    assert decided.rows != judged.rows
+    for task in tasks.values():
+        task.store.close()
 
 
 def old_rows(release: str, repository: Path) -> tuple[dict[bytes, bytes], list[ev.Event], list[ev.Event]]:

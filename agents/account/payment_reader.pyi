@@ -1,0 +1,3 @@
+from agents.base import Glimpse
+
+def glimpse(key: bytes, value: bytes) -> Glimpse | None: ...
