@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -31,6 +32,7 @@ from msgspec.structs import replace
 
 from bench.local import START, closes, instant, opening, payments
 from bench.measure import machine, note, shuffled
+from bench.offers import debt as debt_of
 from bench.privacy import reports
 from schemas import events as ev
 from schemas.codec import Codec, headers_for
@@ -127,13 +129,57 @@ def lessons(borrowers: int, month: int) -> Iterator[ev.Event]:
         )
 
 
+def in_trouble(borrowers: int, _: int) -> Iterator[ev.Event]:
+    """Yield the means of borrowers, and for each an account that wants a plan."""
+    yield from reports(borrowers, 0)
+    dice = Random(1)
+    for n in range(borrowers):
+        debt = replace(debt_of(dice, n), account_id=f"A{n:07d}")
+        yield ev.WorkoutRequested(
+            event_id=f"request-{n}",
+            occurred_at=instant(START),
+            source="bench",
+            borrower_id=f"B{n:07d}",
+            account_id=debt.account_id,
+            business_date=START,
+            caused_by=f"bench-{n}",
+            trigger="missed",
+            debt=debt,
+        )
+
+
+def acceptance(offer: ev.OfferPublished) -> ev.OfferAnswered:
+    """Return the borrower's acceptance of an offer's first option."""
+    return ev.OfferAnswered(
+        event_id=f"answer-{offer.offer_id}",
+        occurred_at=instant(START + _DAY),
+        source="bench",
+        feedback_id=f"answer-{offer.offer_id}",
+        offer_id=offer.offer_id,
+        borrower_id=offer.borrower_id,
+        answer="accepted",
+        option_id=offer.options[0].option_id,
+        channel="online",
+    )
+
+
+def _none(_: int, __: int) -> Iterator[ev.Event]:
+    return iter(())
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of event: what is there before, and what is measured, month by month; each by count and month."""
+    """A kind of event: what is there before, and what is measured, month by month; each by count and month.
+
+    answers: what is measured are the answers to offers that were made before. most: accounts or borrowers at most,
+    since an offer takes milliseconds.
+    """
 
     name: str
     before: Events
     events: Events
+    answers: bool = False
+    most: int = 10**9
 
 
 KINDS = (
@@ -143,6 +189,7 @@ KINDS = (
     Kind("holds", lambda count, _: opening(count), holds),
     Kind("profiles", lambda count, _: reports(count, 0), reports),
     Kind("lessons", lambda count, _: reports(count, 0), lessons),
+    Kind("answers", in_trouble, _none, answers=True, most=2_000),
 )
 
 
@@ -198,8 +245,9 @@ class Bench:
             settings, 0, agents, self._stores, default_book(), Codec(), CACHED // TASKS, vault, None
         )
         self._offset = 0
-        # What went into changelogs, in bytes with their batches.
+        # What went into changelogs, in bytes with their batches; the offers that were made.
         self.changelog_bytes = 0
+        self.offers: list[ev.OfferPublished] = []
 
     def take(self, log: BrokerLog) -> Spent:
         """Take records to their end; returns the seconds of CPU time by stage."""
@@ -231,6 +279,9 @@ class Bench:
         output = self.task.prepare_commit()
         assert not output.dead_lettered, output.dead_lettered
         places: dict[str, list[Any]] = {}
+        self.offers += [
+            e for record in output.records if isinstance(e := record.event, ev.OfferPublished) and e.options
+        ]
         for record in output.records:
             places.setdefault(record.topic, []).append((record.key, record.value, list(record.headers)))
         for records in places.values():
@@ -284,7 +335,7 @@ def logs_of(kind: Kind, accounts: int, months: int) -> tuple[list[BrokerLog], li
     for event in kind.before(accounts, 0):
         before.setdefault(TOPIC_OF[type(event)].name, []).append(event)
     measured = []
-    for month in range(1, months + 1):
+    for month in range(1, 1 if kind.answers else months + 1):
         events = shuffled(kind.events(accounts, month), month)
         measured.append(BrokerLog(f"bench.{TOPIC_OF[type(events[0])].name}", events, codec))
     return [BrokerLog(f"bench.{topic}", events, codec) for topic, events in before.items()], measured
@@ -303,8 +354,8 @@ def measured(kind: Kind, accounts: int, months: int) -> dict[str, float]:
 
     close: the µs an account of the close of the first due day behind the events.
     """
+    accounts = min(accounts, kind.most)
     before, logs = logs_of(kind, accounts, months)
-    count = sum(log.count for log in logs)
     spent: Spent = defaultdict(float)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
@@ -313,6 +364,10 @@ def measured(kind: Kind, accounts: int, months: int) -> dict[str, float]:
         for day in closes(START, START):
             bench.close_day(day)
         bench.changelog_bytes = 0
+        if kind.answers:
+            answers = shuffled(map(acceptance, bench.offers), 1)
+            logs = [BrokerLog(f"bench.{TOPIC_OF[ev.OfferAnswered].name}", answers, Codec())]
+        count = sum(log.count for log in logs)
         gc.collect()
         for log in logs:
             for stage, seconds in bench.take(log).items():
