@@ -140,7 +140,7 @@ class AgentStateStore(Generic[S]):
         return fact_id(key, self.agent.fact_key(event))
 
     def read_ahead(
-        self, asked: Sequence[AskedFact], closed_through: date | None, decode: Callable[[AskedFact], ev.Event]
+        self, asked: Sequence[AskedFact], closed_through: date | None, decode: Callable[[Any], ev.Event]
     ) -> None:
         """Read what a batch will ask for: known facts, and states but where events merely wait.
 
@@ -165,7 +165,7 @@ class AgentStateStore(Generic[S]):
         waiting: WaitingFacts[S],
         asked: Sequence[AskedFact],
         defers: Callable[[Any, int, ev.Event], int],
-        decode: Callable[[AskedFact], ev.Event],
+        decode: Callable[[Any], ev.Event],
     ) -> set[str]:
         """Judge which events merely wait; returns the keys of the others, whose states are needed."""
         kinds, stored, recorded = waiting.kinds, self._stored, self._facts
