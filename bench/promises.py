@@ -91,7 +91,9 @@ def _debt(dice: Random, number: int, jurisdiction: str, product: str, currency: 
 def broken(case: OfferCase, found: OptionSet) -> list[str]:
     """Return the promises that an offer breaks, each with what it found."""
     said = []
-    if (found.kind == "plan") != bool(found.options) or len(found.options) > case.policy.options.max_published:
+    if (found.kind in ("plan", "token", "moratorium")) != bool(found.options) or len(
+        found.options
+    ) > case.policy.options.max_published:
         said.append(f"{found.kind} with {len(found.options)} options")
     for option in found.options:
         said += [f"{option.option_id}: {why}" for why in _option(case, option)]

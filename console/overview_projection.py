@@ -432,6 +432,11 @@ def offer_row(offer: ev.OfferPublished) -> dict[str, Any]:
         "options": len(offer.options),
         "recommended": None
         if recommended is None
-        else {"months": recommended.term_months, "amount": recommended.instalment_amount, "currency": offer.currency},
+        else {
+            "months": recommended.term_months,
+            "amount": recommended.instalment_amount,
+            "currency": offer.currency,
+            "arrangement": recommended.arrangement,
+        },
         "reasons": list(offer.reasons),
     }

@@ -100,7 +100,8 @@ class RecommendationStats:
 
     def published(self, offer: ev.OfferPublished, place: tuple[str, str] | None, *, accepted: bool) -> None:
         """Record an offer. place: that of its first account, None before its opening. accepted: it is a plan."""
-        if offer.recommended_option_id is None or not offer.account_ids:
+        # Arrangements for a time are not ranked.
+        if offer.recommended_option_id is None or not offer.account_ids or offer.kind != "plan":
             return
         pending = self._pending_offer(offer.offer_id)
         pending.account, pending.place, pending.recommended = offer.account_ids[0], place, offer.recommended_option_id

@@ -37,6 +37,7 @@ PartyRole = Literal["joint", "guarantor"]
 Suretyship = Literal["subsidiary", "joint_and_several"]
 Answer = Literal["accepted", "declined", "countered", "no_answer"]
 AnswerReason = Literal["too_high", "too_long", "rate", "income_change", "dispute", "distress", "distrust", "other"]
+Arrangement = Literal["repayment", "token", "payment_holiday"]
 BadDebtStatus = Literal["none", "candidate", "recognised", "charged_off", "recovering", "terminated", "cured"]
 ReviewDecision = Literal["recognise", "reject", "charge_off", "terminate"]
 Bucket = Literal["current", "grace", "dpd_1_30", "dpd_31_60", "dpd_61_90", "dpd_over_90"]
@@ -961,6 +962,9 @@ class Option(Struct, frozen=True, kw_only=True, gc=False):
     distressed_obligation_bps: Loss of present value at the original effective rate (EBA/GL/2016/07).
     shares: The same instalments, account by account.
     reasons: Why this option is here, in the borrower's language.
+    arrangement: What is agreed.
+    review_on: Of an arrangement for a time: the day at whose close the next one is offered; null for a repayment.
+    ends_on: Of an arrangement for a time: its last day; null for a repayment.
     """
 
     option_id: Id
@@ -977,6 +981,9 @@ class Option(Struct, frozen=True, kw_only=True, gc=False):
     shape: Shape = "level"
     shares: tuple[Share, ...] = ()
     reasons: tuple[str, ...] = ()
+    arrangement: Arrangement = "repayment"
+    review_on: date | None = None
+    ends_on: date | None = None
 
 
 class OfferPublished(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1069,6 +1076,9 @@ class PositionPlan(Struct, frozen=True, kw_only=True, gc=False):
     missed_in_a_row: Number of the latest plan instalments missed in a row.
     paid: What was paid under the plan. Minor units of the account's currency. If the plan breaks, it is allocated to what the plan replaced.
     waived: What the plan forgave. If the plan breaks, it is owed again where the policy says so.
+    arrangement: What is agreed. Under an arrangement for a time the position's own instalments stand, and `instalments` are what it asks for.
+    review_on: Of an arrangement for a time: the day at whose close the next one is offered; null for a repayment.
+    ends_on: Of an arrangement for a time: its last day; null for a repayment.
     """
 
     plan_id: Id
@@ -1081,6 +1091,9 @@ class PositionPlan(Struct, frozen=True, kw_only=True, gc=False):
     missed_in_a_row: NonNegativeInt = 0
     paid: NonNegative = 0
     waived: Amounts = Amounts()
+    arrangement: Arrangement = "repayment"
+    review_on: date | None = None
+    ends_on: date | None = None
 
 
 class OpeningPosition(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1341,6 +1354,9 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     distressed_obligation_bps: Loss of present value of the option that was accepted, over all its accounts, at the original effective rate, in basis points rounded up, so that what is above a limit is above it here; 0 where it was not said (EBA/GL/2016/07).
     agreed_on: The borrower's own date, in their time zone, when they accepted. activated_on is the business date from which the plan counts.
     agreed_by: Who accepted it, where others owe the debt beside the borrower; empty where nobody does.
+    arrangement: What is agreed.
+    review_on: Of an arrangement for a time: the day at whose close the next one is offered; null for a repayment.
+    ends_on: Of an arrangement for a time: its last day; null for a repayment.
     """
 
     account_id: Id
@@ -1363,6 +1379,9 @@ class PlanActivated(Event, frozen=True, kw_only=True, gc=False, tag=True):
     distressed_obligation_bps: Int = 0
     agreed_on: date | None = None
     agreed_by: tuple[str, ...] = ()
+    arrangement: Arrangement = "repayment"
+    review_on: date | None = None
+    ends_on: date | None = None
 
 
 class PlanBroken(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1400,6 +1419,22 @@ class PlanCompleted(Event, frozen=True, kw_only=True, gc=False, tag=True):
     missed: Int
     early: bool = False
     interest_saved: NonNegative = 0
+
+
+class PlanEnded(Event, frozen=True, kw_only=True, gc=False, tag=True):
+    """An arrangement for a time has ended on its last day, as agreed. The contract, which it left as it was, asks for its instalments again.
+
+    business_date: The day of which it speaks.
+    caused_by: event_id of the event that made it be said.
+    """
+
+    account_id: Id
+    business_date: date
+    caused_by: str
+    plan_id: str
+    offer_id: str
+    kept: Int
+    missed: Int
 
 
 class PlanInstalmentKept(Event, frozen=True, kw_only=True, gc=False, tag=True):
@@ -1749,6 +1784,7 @@ AnyEvent = (
     | PlanActivated
     | PlanBroken
     | PlanCompleted
+    | PlanEnded
     | PlanInstalmentKept
     | PlanInstalmentMissed
     | PlanPostponed
@@ -1824,6 +1860,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "PlanActivated": PlanActivated,
     "PlanBroken": PlanBroken,
     "PlanCompleted": PlanCompleted,
+    "PlanEnded": PlanEnded,
     "PlanInstalmentKept": PlanInstalmentKept,
     "PlanInstalmentMissed": PlanInstalmentMissed,
     "PlanPostponed": PlanPostponed,

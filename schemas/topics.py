@@ -102,6 +102,7 @@ TOPICS: dict[str, Topic] = {
                 ev.PlanInstalmentMissed,
                 ev.PlanBroken,
                 ev.PlanCompleted,
+                ev.PlanEnded,
                 ev.CollectionStopped,
                 ev.CollectionResumed,
                 ev.CreditStandingChanged,

@@ -87,14 +87,15 @@ class Memory:
                 case ev.PlanActivated():
                     trouble = self.of(said.account_id)
                     trouble.plan = ActivePlan(said, said.instalments)
-                    trouble.arrears = trouble.since = 0
+                    if said.arrangement == "repayment":
+                        trouble.arrears = trouble.since = 0
                     acted.append(said)
                 case ev.PlanScheduleAdjusted():
                     plan = self.of(said.account_id).plan
                     if plan is not None and plan.terms.plan_id == said.plan_id:
                         plan.schedule = said.instalments
                         acted.append(said)
-                case ev.PlanBroken():
+                case ev.PlanBroken() | ev.PlanEnded():
                     self.of(said.account_id).plan = None
                 case ev.PlanInstalmentMissed():
                     plan = self.of(said.account_id).plan

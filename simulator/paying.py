@@ -193,7 +193,7 @@ def deal_of(plan: ActivePlan, account: Account, all_plans: Iterable[ActivePlan])
     financed = sum(i.principal for i in terms.instalments)
     contract = account.annual_rate_bps
     return Deal(
-        instalment=sum(max(i.amount for i in p.terms.instalments) for p in all_plans),
+        instalment=sum(max((i.amount for i in p.terms.instalments), default=0) for p in all_plans),
         term_months=len(terms.instalments),
         rate_cut=max(0.0, (contract - terms.annual_rate_bps) / contract) if contract else 0.0,
         waived=waived / (waived + financed) if waived else 0.0,

@@ -225,7 +225,8 @@ class World:
                     self._later(today, wait, partial(self._pay_beside, said.account_id, said.plan_id, bill))
             case ev.PlanInstalmentMissed():
                 plan = self._plan(said.account_id, said.plan_id)
-                if plan is not None and said.number == plan.schedule[-1].number:
+                of_arrangement = plan is not None and plan.terms.arrangement != "repayment"
+                if plan is not None and not of_arrangement and said.number == plan.schedule[-1].number:
                     # No instalment follows with which what is behind would be paid.
                     self._later(today, 2, partial(self._pay_plan, said.account_id, said.plan_id, said.number + 1))
             case ev.PlanCompleted():

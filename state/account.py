@@ -165,8 +165,31 @@ class Paid(Struct, frozen=True, array_like=True, gc=False):
         )
 
 
+class Ask(Struct, frozen=True, array_like=True, gc=False):
+    """What an arrangement for a time asks for on a day, beside the contract: `paid` of `amount` came in since it began.
+
+    kept, missed: that was reported of it.
+    """
+
+    number: int
+    due: int
+    amount: int
+    paid: int = 0
+    kept: bool = False
+    missed: bool = False
+
+    def unpaid(self) -> int:
+        """Return what has not come in of it."""
+        return self.amount - self.paid
+
+
 class Plan(Struct, frozen=True, array_like=True, gc=False):
     """An active repayment plan, and what it replaced, which is owed again if it breaks.
+
+    An arrangement for a time (`is_temporary`) replaces nothing: the contract's instalments stand, and `asks` is what
+    the borrower agreed to pay until `ends_on`. At `review_on` the next arrangement is offered. defers: what falls due
+    until then is due on its last day; deferred_before: to which day payments were deferred before it, which counts
+    again if it breaks.
 
     paid: what was paid of it. settled_through: number of the last instalment up to which all are settled. settled_due:
     due date of the last one that left the account.
@@ -194,6 +217,17 @@ class Plan(Struct, frozen=True, array_like=True, gc=False):
     counted: int = 0
     anchor: int = 0
     months: int = 0
+    arrangement: ev.Arrangement = "repayment"
+    review_on: int = 0
+    ends_on: int = 0
+    asks: tuple[Ask, ...] = ()
+    defers: bool = False
+    deferred_before: int = 0
+
+    @property
+    def is_temporary(self) -> bool:
+        """Return whether it is an arrangement for a time, beside the contract."""
+        return self.ends_on > 0
 
 
 class DistressedRestructuring(Struct, frozen=True, array_like=True, gc=False):
@@ -305,6 +339,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
     is closed. ifrs9_stage_by_days: the stage by days past due alone, without bad debt. debt_at_end: the status of bad
     debt that the end of the account terminated. dispute_ended_on: first day without the last dispute hold that ended.
     parties: joint borrowers and guarantors, by id. party_holds: holds that concern one of them alone.
+    payments_deferred_to: the day on which all that was due by it counts as due, since an arrangement deferred it.
     """
 
     account_id: str
@@ -381,6 +416,7 @@ class AccountState(Struct, array_like=True, kw_only=True):
     parties: tuple[ev.Party, ...] = ()
     party_holds: tuple[tuple[str, Hold], ...] = ()
     last_party_signals: dict[str, str] = {}
+    payments_deferred_to: int = 0
 
     def was_asked_for(self, number: int) -> bool:
         """Return whether an instalment of a number was asked for so far."""

@@ -64,26 +64,32 @@ def paused_days(paused: Sequence[Span], after: int, through: int) -> int:
     return sum(max(0, min(end, through) - max(start, after + 1) + 1) for start, end in paused)
 
 
-def measure(receivables: Sequence[Receivable], paused: Sequence[Span], day: int, rules: Delinquency) -> Measures:
-    """Return the measures at the close of a day. `receivables` stand in the order of their due dates."""
+def measure(
+    receivables: Sequence[Receivable], paused: Sequence[Span], day: int, rules: Delinquency, deferred_to: int = 0
+) -> Measures:
+    """Return the measures at the close of a day. `receivables` stand in the order of their due dates.
+
+    deferred_to: the day on which all that was due by it counts as due, 0 for none.
+    """
     overdue = missed = days = oldest = 0
     for r in receivables:
-        if r.due >= day:
+        due = max(r.due, deferred_to)
+        if due >= day:
             break
         overdue += r.owed()
         if r.unpaid() > tolerance(rules, r.amount_due):
-            own = days_late(r, paused, day)
+            own = days_late(due, paused, day)
             if not oldest:
-                oldest, days = r.due, own
+                oldest, days = due, own
             if own > rules.grace_days:
                 missed += 1
     return Measures(days, missed, overdue, owed_on(receivables, day).total() if oldest else 0, oldest)
 
 
-def days_late(r: Receivable, paused: Sequence[Span], day: int) -> int:
-    """Return the days past due of one instalment, paused days left out."""
-    late = day - r.due
-    return late - paused_days(paused, r.due, day) if paused else late
+def days_late(due: int, paused: Sequence[Span], day: int) -> int:
+    """Return the days past due of what was due on a day, paused days left out."""
+    late = day - due
+    return late - paused_days(paused, due, day) if paused else late
 
 
 def is_material(measures: Measures, rules: Delinquency) -> bool:

@@ -178,6 +178,22 @@ class Plans(Struct, frozen=True, forbid_unknown_fields=True):
     due_date_convention: DueDateConvention = "none"
 
 
+class Arrangements(Struct, frozen=True, forbid_unknown_fields=True):
+    """Arrangements for a time, for borrowers who can afford no plan: what they are and what they do to lateness.
+
+    offered: the types that may be offered, best first. token_months: monthly payments of a token arrangement; how much
+    is `options.token_payment`. A payment holiday lasts `options.moratorium_months`.
+    review_days: how long before its last day the next arrangement is offered.
+    days_past_due: `run_on` leaves the contract's due dates; `deferred` makes all that falls due by the last day due on
+        it, so that nothing is past due meanwhile.
+    """
+
+    offered: tuple[Literal["token", "payment_holiday"], ...] = ()
+    token_months: Annotated[int, Meta(ge=1, le=24)] = 3
+    review_days: Annotated[int, Meta(ge=1, le=60)] = 21
+    days_past_due: Literal["run_on", "deferred"] = "run_on"
+
+
 class Floor(Struct, frozen=True, forbid_unknown_fields=True):
     """The least a household needs a month: `single` for the first head, `each` for every other.
 
@@ -369,6 +385,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     lender: Lender = Lender()
     texts: Localised = Localised()
     parties: Parties = Parties()
+    arrangements: Arrangements = Arrangements()
 
     def messages(self, locale: Locale, jurisdiction: str) -> Messages:
         """Return what borrowers read, in a locale and as dates and amounts are written in a jurisdiction."""

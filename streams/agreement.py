@@ -60,6 +60,8 @@ def agreement(
             plan.broken_after_missed,
             begins=plan.activated_on,
             charges=policy.charges if policy else None,
+            review_on=plan.review_on,
+            ends_on=plan.ends_on,
         )
         clauses = disclosures_of(plan.clauses, terms, messages, agreed=True)
     structure = {p: (getattr(balance, p), getattr(plan.waived, p)) for p in PARTS}

@@ -85,6 +85,7 @@ _OF: Mapping[type[ev.Event], Callable[[Any], list[Count]]] = {
     ev.PlanActivated: lambda e: [(PLANS, ("activated",))],
     ev.PlanBroken: lambda e: [(PLANS, ("broken",))],
     ev.PlanCompleted: lambda e: [(PLANS, ("completed",))],
+    ev.PlanEnded: lambda e: [(PLANS, ("ended",))],
     ev.PlanReplaced: lambda e: [(PLANS, ("replaced",))],
     ev.PlanScheduleAdjusted: lambda e: [(PLANS, ("adjusted",))],
     ev.PlanPostponed: lambda e: [(PLANS, ("postponed",))],

@@ -13,7 +13,7 @@ from agents.account.classification import earliest_cure
 from agents.account.day import DayFold, event_amounts, outstanding_on
 from schemas import events as ev
 from state.account import AccountState, Paid
-from state.delinquency import is_material, measure
+from state.delinquency import Measures, is_material, measure
 
 # Reviews of one instant act in this order.
 DECISIONS: tuple[ev.ReviewDecision, ...] = ("recognise", "reject", "charge_off", "terminate")
@@ -72,11 +72,15 @@ def _candidate(d: DayFold) -> None:
         reasons.append(f"days past due {s.days_past_due} >= {rules.charge_off_after}")
     elif not reasons or s.failed_contact_attempts < rules.attempts_at_least:
         return
-    if not is_material(measure(s.receivables, d.paused(), d.day, delinquency), delinquency) or _blocked(d):
+    if not is_material(_measured(d), delinquency) or _blocked(d):
         return
     if s.failed_contact_attempts >= rules.attempts_at_least:
         reasons.append(f"failed contact attempts {s.failed_contact_attempts} >= {rules.attempts_at_least}")
     change_bad_debt(d, "candidate", tuple(reasons))
+
+
+def _measured(d: DayFold) -> Measures:
+    return measure(d.s.receivables, d.paused(), d.day, d.policy.delinquency, d.s.payments_deferred_to)
 
 
 def _apply_review(d: DayFold, review: ev.BadDebtReviewed) -> None:

@@ -117,7 +117,7 @@ class DayFold:
         """Return whether anything above tolerance was due before this day and is unpaid."""
         rules = self.policy.delinquency
         for r in () if self.s.closed_on else self.s.receivables:
-            if r.due >= self.day:
+            if max(r.due, self.s.payments_deferred_to) >= self.day:
                 return False
             if r.unpaid() > tolerance(rules, r.amount_due):
                 return True
@@ -130,11 +130,15 @@ class DayFold:
     # -- money
 
     def accrue(self) -> None:
-        """Earn penalty interest on what has been overdue since the last time, paused days left out."""
+        """Earn penalty interest on what has been overdue since the last time, paused days left out.
+
+        None is earned while an arrangement for a time stands (FCA CONC 7.3: suspending charges).
+        """
         s = self.s
         overdue = s.receivables and s.receivables[0].due < self.day and not s.closed_on and s.bad_debt != "terminated"
         rules = self.policy.charges
-        if overdue and (rate := penalty_rate(rules, s.annual_rate_bps)):
+        spared = s.plan is not None and s.plan.is_temporary
+        if overdue and not spared and (rate := penalty_rate(rules, s.annual_rate_bps)):
             paused = self.paused()
             for r in s.receivables:
                 if r.due >= self.day:
@@ -307,13 +311,14 @@ def note_attempt(d: DayFold, evidence: str) -> None:
 def remeasure(d: DayFold) -> None:
     """Put the three measures of this day's close into the state."""
     s, rules = d.s, d.policy.delinquency
-    m = measure(s.receivables, d.paused(), d.day, rules)
+    m = measure(s.receivables, d.paused(), d.day, rules, s.payments_deferred_to)
     s.days_past_due, s.missed, s.overdue_amount = m.days_past_due, m.missed, m.overdue
     if m.oldest_due:
         s.overdue_since = s.overdue_since or d.day
         s.arrears_free_since = 0
     elif s.overdue_since:
-        s.overdue_since, s.arrears_free_since = 0, d.day
+        # What is deferred is not paid: no probation runs meanwhile.
+        s.overdue_since, s.arrears_free_since = 0, 0 if s.plan is not None and s.plan.defers else d.day
 
 
 def outstanding_on(s: AccountState, day: int) -> Paid:

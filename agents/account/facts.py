@@ -14,10 +14,11 @@ from typing import Any, Generic, TypeVar
 from msgspec.structs import replace
 
 from agents import input_limits
+from agents.account.arrangements import begin_plan, check_arrangement
 from agents.account.closure import close_account, reopen_account
 from agents.account.day import DayFold, note_attempt
 from agents.account.parties import change_party, check_parties, concerns_one, hold_of, owes_debt, release_party_hold
-from agents.account.plan_lifecycle import activate, request_review
+from agents.account.plan_lifecycle import request_review
 from agents.account.postings import (
     adjust_instalment,
     bill_instalment,
@@ -128,6 +129,11 @@ def _check_currency(event: ev.PaymentReceived | ev.PlanActivated, state: OfAccou
             f"{event.currency}. Convert it upstream and send it with a new id.",
             "currency",
         )
+
+
+def _check_plan(event: ev.PlanActivated, state: AccountState, rules: Rules) -> None:
+    _check_currency(event, state, rules)
+    check_arrangement(event)
 
 
 def _check_hold(event: ev.HoldPlaced, state: AccountState, rules: Rules) -> None:
@@ -310,7 +316,7 @@ _register(ev.InstalmentAdjusted, "adjustment", "adjustment_id", "effective_on", 
 _register(ev.AdjustmentReversed, "adjustment_reversal", "adjustment_id", "reversed_on", apply=_not_folded)
 _register(ev.HoldPlaced, "hold", "hold_id", "from_on", apply=_place_hold, check=_check_hold, before_accrual=True)
 _register(ev.HoldReleased, "release", "hold_id", "released_on", apply=_release_hold, before_accrual=True)
-_register(ev.PlanActivated, "plan", "plan_id", "activated_on", apply=activate, check=_check_currency)
+_register(ev.PlanActivated, "plan", "plan_id", "activated_on", apply=begin_plan, check=_check_plan)
 _register(
     ev.PlanReviewRequested,
     "plan_review",

@@ -6,6 +6,7 @@ import calendar
 from datetime import date
 from functools import lru_cache
 
+from agents.account.arrangements import next_days
 from agents.account.bad_debt import recovered_on
 from agents.account.classification import earliest_cure, earliest_upgrade, probation_end, probation_since
 from agents.account.day import DayFold
@@ -60,13 +61,17 @@ def next_fold_day(d: DayFold) -> int:
                 # What is left of it within tolerance is owed from then on.
                 days.append(r.due + 1)
             continue
+        if r.due < day <= s.payments_deferred_to:
+            # It is late once what was deferred is due.
+            days.append(s.payments_deferred_to + 1)
+            continue
         if r.due >= day:
-            days.append(r.due + 1)
+            days.append(max(r.due, s.payments_deferred_to) + 1)
             # Another one of the same day may matter a day earlier; later ones do not.
             next_due = r.due
             continue
         overdue = True
-        late = days_late(r, paused, day) if paused else day - r.due
+        late = days_late(max(r.due, s.payments_deferred_to), paused, day)
         if s.plan is not None and r.plan and not r.missed_reported and not r.settled:
             days.append(day + max(1, policy.plans.kept_within_days + 1 - late))
         if not r.missed_reported or late <= rules.grace_days:
@@ -74,6 +79,8 @@ def next_fold_day(d: DayFold) -> int:
     if s.plan is not None and (due := next_month(d, s.plan)):
         late = max(0, day - due - paused_days(paused, due, day))
         days += [due, due + 1, max(day, due) + policy.plans.kept_within_days + 1 - late]
+    if s.plan is not None and s.plan.is_temporary:
+        days += next_days(d, s.plan)
     for hold in s.holds:
         if hold.end >= day:
             days.append(hold.end + 1)

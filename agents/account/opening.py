@@ -17,7 +17,19 @@ from agents.account.postings import net_of_reversals
 from agents.account.rules import Rules
 from schemas import events as ev
 from schemas.errors import InvalidEventError
-from state.account import AccountFact, AccountState, Hold, Paid, Pending, Plan, Promise, Receivable, Reversal, covering
+from state.account import (
+    AccountFact,
+    AccountState,
+    Ask,
+    Hold,
+    Paid,
+    Pending,
+    Plan,
+    Promise,
+    Receivable,
+    Reversal,
+    covering,
+)
 from state.calendars import add_months
 from state.delinquency import Span, bucket_of, days_late, is_material, measure, paused_days, pauses
 from state.ledger import tolerance
@@ -254,7 +266,9 @@ def state_at_position(event: ev.OpeningPosition, history: Sequence[AccountFact],
     paused = pauses(holds, rules.pausing) if holds else ()
     plan = event.plan
     # What a plan replaced was missed before the plan, or is missed when it breaks.
-    before = plan.activated_on.toordinal() if plan is not None else day
+    temporary = plan is not None and plan.ends_on is not None
+    defers = temporary and policy.arrangements.days_past_due == "deferred"
+    before = plan.activated_on.toordinal() if plan is not None and (defers or not temporary) else day
     asked = _as_reported(map(_receivable, event.instalments), rules, paused, before)
     paid = Paid(principal=plan.paid) if plan is not None else Paid()
     s = _blank(event, day)
@@ -280,6 +294,10 @@ def state_at_position(event: ev.OpeningPosition, history: Sequence[AccountFact],
         month_before = max(activated, add_months(first.due_on, -1).toordinal()) if first is not None else activated
         s.forborne_on = activated if plan.kept or plan.missed else month_before
         s.waived = _paid(plan.waived)
+    if plan is not None and plan.ends_on is not None:
+        asks = _as_reported((_receivable(i, plan=True) for i in plan.instalments), rules, paused, day)
+        _take_over_arrangement(s, plan, plan.ends_on, asks, defers=defers)
+    elif plan is not None:
         s.plan = Plan(
             plan.plan_id,
             plan.offer_id,
@@ -309,15 +327,46 @@ def state_at_position(event: ev.OpeningPosition, history: Sequence[AccountFact],
     return s
 
 
+def _take_over_arrangement(
+    s: AccountState, plan: ev.PositionPlan, ends_on: date, asks: tuple[Receivable, ...], *, defers: bool
+) -> None:
+    """Put an arrangement for a time into the state at a position: the contract's instalments stand."""
+    end = ends_on.toordinal()
+    s.plan = Plan(
+        plan.plan_id,
+        plan.offer_id,
+        plan.activated_on.toordinal(),
+        (),
+        Paid(),
+        kept=plan.kept,
+        missed=plan.missed,
+        missed_in_a_row=plan.missed_in_a_row,
+        annual_rate_bps=plan.annual_rate_bps,
+        arrangement=plan.arrangement,
+        review_on=(plan.review_on or ends_on).toordinal(),
+        ends_on=end,
+        asks=tuple(
+            Ask(r.number, r.due, r.amount_due, r.paid_toward, r.settled, r.missed_reported)
+            for r in asks
+            if r.amount_due
+        ),
+        defers=defers,
+    )
+    s.forborne_on = end
+    if defers:
+        s.payments_deferred_to = end
+
+
 def _measure_position(s: AccountState, event: ev.OpeningPosition, rules: Rules, paused: Sequence[Span]) -> None:
     """Put the measures of the position's day into its state."""
     day, policy = s.folded_through, rules.in_force_on(s.folded_through).policy
     stages = policy.impairment
-    m = measure(s.receivables, paused, day, policy.delinquency)
+    m = measure(s.receivables, paused, day, policy.delinquency, s.payments_deferred_to)
     s.days_past_due, s.missed, s.overdue_amount = m.days_past_due, m.missed, m.overdue
     s.bucket = bucket_of(m.days_past_due, policy.delinquency.grace_days)
     s.overdue_since = m.oldest_due + 1 if m.oldest_due else 0
-    s.arrears_free_since = 0 if m.oldest_due else _ordinal(event.clean_since) or day
+    deferred = s.plan is not None and s.plan.defers
+    s.arrears_free_since = 0 if m.oldest_due or deferred else _ordinal(event.clean_since) or day
     if m.oldest_due and is_material(m, policy.delinquency):
         s.materiality_since = _ordinal(event.material_since) or s.overdue_since
         s.days_past_due_material = day - s.materiality_since + 1 - paused_days(paused, s.materiality_since - 1, day)
@@ -339,7 +388,7 @@ def _as_reported(
         grace = policy.plans.kept_within_days if r.plan else policy.delinquency.grace_days
         settled = r.plan and within and (r.unpaid() < r.amount_due or r.due <= day)
         return replace(
-            r, missed_reported=not within and r.due < day and days_late(r, paused, day) > grace, settled=settled
+            r, missed_reported=not within and r.due < day and days_late(r.due, paused, day) > grace, settled=settled
         )
 
     return tuple(sorted(map(mark, receivables), key=receivable_order))

@@ -34,13 +34,11 @@ def activate(d: DayFold, fact: ev.PlanActivated) -> None:
     told.
     """
     s = d.s
-    if s.closed_on or s.bad_debt == "terminated":
-        reason = "account_closed" if s.closed_on else "terminated"
-        d.emit(ev.PlanBroken(**d.header, plan_id=fact.plan_id, offer_id=fact.offer_id, reason=reason, kept=0, missed=0))
+    if is_refused(d, fact):
         return
     d.post_penalty()
     before = s.plan
-    if before is not None and not before.review:
+    if before is not None and not (before.review or before.is_temporary):
         break_plan(d, "replaced")
         before = None
     limit = last_day(fact.activated_on, d.policy)
@@ -53,13 +51,14 @@ def activate(d: DayFold, fact: ev.PlanActivated) -> None:
     anchor = d.policy.due_days.anchor_of(dues) if dues else 0
     plan = Plan(fact.plan_id, fact.offer_id, d.day, taken, waived, annual_rate_bps=fact.annual_rate_bps, anchor=anchor)
     s.plan = plan if before is None else replace_plan(d, before, plan)
+    if before is not None and before.is_temporary:
+        leave_arrangement(d, before)
     s.had_plan = True
     s.forborne_on = max(d.day, _grace_end(fitted.instalments))
     if not s.overdue_since and not s.arrears_free_since:
         # An account without arrears is in probation from the plan on; else no probation after it could ever end.
         s.arrears_free_since = d.day
-    if fact.distressed_obligation_bps > d.policy.options.distressed_over_bps:
-        s.distressed_restructuring = DistressedRestructuring(s.forborne_on, fact.distressed_obligation_bps)
+    note_distressed(d, fact)
     if fitted.instalments != fact.instalments or fitted.forgiven or beside:
         d.emit(
             ev.PlanScheduleAdjusted(
@@ -101,6 +100,22 @@ def activate(d: DayFold, fact: ev.PlanActivated) -> None:
     )
     s.receivables = tuple(sorted((*asked, *beside), key=receivable_order))
     d.allocate_credit()
+
+
+def is_refused(d: DayFold, fact: ev.PlanActivated) -> bool:
+    """Break a plan at once for an account that has ended or whose debt is terminated; return whether it was."""
+    s = d.s
+    if not s.closed_on and s.bad_debt != "terminated":
+        return False
+    reason = "account_closed" if s.closed_on else "terminated"
+    d.emit(ev.PlanBroken(**d.header, plan_id=fact.plan_id, offer_id=fact.offer_id, reason=reason, kept=0, missed=0))
+    return True
+
+
+def note_distressed(d: DayFold, fact: ev.PlanActivated) -> None:
+    """Note a distressed restructuring where a plan loses more of the present value than the policy lets pass."""
+    if fact.distressed_obligation_bps > d.policy.options.distressed_over_bps:
+        d.s.distressed_restructuring = DistressedRestructuring(d.s.forborne_on, fact.distressed_obligation_bps)
 
 
 def _grace_end(instalments: Sequence[ev.PlanInstalment]) -> int:
@@ -176,7 +191,7 @@ def track_instalments(d: DayFold) -> None:
                         )
                     )
                 r = replace(r, settled=True)
-        elif r.plan and not r.settled and not r.missed_reported and days_late(r, paused, d.day) > grace:
+        elif r.plan and not r.settled and not r.missed_reported and days_late(r.due, paused, d.day) > grace:
             plan = replace(plan, missed=plan.missed + 1, missed_in_a_row=plan.missed_in_a_row + 1)
             d.emit(
                 ev.PlanInstalmentMissed(
@@ -260,6 +275,16 @@ def break_plan(d: DayFold, reason: str) -> None:
             missed=plan.missed,
         )
     )
+    s.plans_broken += 1
+    restore_replaced(d, plan)
+    if plan.defers:
+        # Whether there are arrears is measured later in the day; a probation runs from here at the earliest.
+        s.payments_deferred_to, s.arrears_free_since = plan.deferred_before, s.arrears_free_since or d.day
+
+
+def restore_replaced(d: DayFold, plan: Plan) -> None:
+    """Let what a plan replaced be owed again, and allocate to it what was paid of the plan."""
+    s = d.s
     others = [r for r in s.receivables if not r.plan]
     restored = list(plan.replaced)
     s.waived = s.waived.minus(plan.waived)
@@ -268,7 +293,6 @@ def break_plan(d: DayFold, reason: str) -> None:
         restored, waived = forgive(restored, plan.waived)
         s.waived = s.waived.plus(waived)
     s.plan = None
-    s.plans_broken += 1
     s.receivables = tuple(sorted([*restored, *others], key=receivable_order))
     s.paid = s.paid.minus(plan.paid)
     again = allocate(
@@ -364,18 +388,31 @@ def request_review(d: DayFold, fact: ev.PlanReviewRequested) -> None:
         d.s.plan = replace(d.s.plan, review=d.day)
 
 
-def replace_plan(d: DayFold, old: Plan, new: Plan) -> Plan:
-    """Replace a plan by another as agreed; what the first one replaced is owed again if the second breaks."""
+def leave_arrangement(d: DayFold, plan: Plan) -> None:
+    """End an arrangement for a time that was kept so far: what it deferred is due on its last day, or today."""
+    s = d.s
+    if plan.defers:
+        s.payments_deferred_to = min(s.payments_deferred_to, d.day)
+        s.arrears_free_since = s.arrears_free_since or d.day
+
+
+def report_replaced(d: DayFold, old: Plan, by_plan_id: str) -> None:
+    """Report that another plan takes the place of one, as agreed."""
     d.emit(
         ev.PlanReplaced(
             **d.header,
             plan_id=old.plan_id,
             offer_id=old.offer_id,
-            by_plan_id=new.plan_id,
+            by_plan_id=by_plan_id,
             kept=old.kept,
             missed=old.missed,
         )
     )
+
+
+def replace_plan(d: DayFold, old: Plan, new: Plan) -> Plan:
+    """Replace a plan by another as agreed; what the first one replaced is owed again if the second breaks."""
+    report_replaced(d, old, new.plan_id)
     others = (r for r in new.replaced if not r.plan)
     return replace(
         new,

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 from msgspec.structs import replace
 
+from agents.account.arrangements import count_toward_asks
 from agents.account.day import DayFold, receivable_of, receivable_order
 from schemas import events as ev
 from state.account import Paid, Receivable, covering
@@ -65,7 +66,8 @@ def revise_schedule(d: DayFold, fact: ev.ScheduleRevised) -> None:
         d.not_applied(fact, name, "revision_not_newer", reason)
         return
     # Under a plan the contract's instalments are those that the plan replaced.
-    held = s.receivables if s.plan is None else s.plan.replaced
+    plan = None if s.plan is None or s.plan.is_temporary else s.plan
+    held = s.receivables if plan is None else plan.replaced
     gone = [r for r in held if r.due > fact.effective_on.toordinal() and not r.billed and not r.plan]
     stay = [r for r in held if r not in gone]
     free = {r.number for r in gone}
@@ -82,10 +84,10 @@ def revise_schedule(d: DayFold, fact: ev.ScheduleRevised) -> None:
         s.annual_rate_bps = fact.annual_rate_bps
     new = [receivable_of(i.number, i.due_on, i.principal, i.interest, i.fees) for i in fact.instalments]
     ordered = tuple(sorted((*stay, *(r for r in new if r.amount_due)), key=receivable_order))
-    if s.plan is None:
+    if plan is None:
         s.receivables = ordered
     else:
-        s.plan = replace(s.plan, replaced=ordered)
+        s.plan = replace(plan, replaced=ordered)
     paid = Paid()
     for r in gone:
         paid = paid.plus(_allocated_to(r))
@@ -224,6 +226,7 @@ def post_payment(d: DayFold, fact: ev.PaymentReceived) -> None:
     d.post_penalty()
     d.settle_early(amount)
     d.allocate(amount, whole=True)
+    count_toward_asks(s, amount)
     d.paid_today += amount
 
 

@@ -21,6 +21,7 @@ OUTCOMES: dict[type[ev.Event], str] = {
     ev.PlanInstalmentMissed: "missed",
     ev.PlanBroken: "broken",
     ev.PlanCompleted: "completed",
+    ev.PlanEnded: "ended",
     ev.PlanReplaced: "replaced",
     ev.PlanPostponed: "postponed",
     ev.PlanScheduleAdjusted: "adjusted",
@@ -31,6 +32,7 @@ Outcome = (
     | ev.PlanInstalmentMissed
     | ev.PlanBroken
     | ev.PlanCompleted
+    | ev.PlanEnded
     | ev.PlanReplaced
     | ev.PlanPostponed
     | ev.PlanScheduleAdjusted
@@ -66,15 +68,16 @@ def plan_taken_over(s: AccountState, cause: ev.Event) -> list[ev.Event]:
         return []
     ours = isinstance(cause, ev.EventSuperseded | ev.AccountRestored)
     identity = cause.event_id if ours else identity_of(cause)
-    asked = [r for r in s.receivables if r.plan]
+    asked = [(r.due, r.amount_due) for r in s.receivables if r.plan] + [(a.due, a.amount) for a in s.plan.asks]
+    last = max((due for due, _ in asked), default=s.folded_through)
     return [
         ev.PlanProgressed(
             **signal_header(s, cause, derived_id(identity, "PlanTakenOver", s.account_id), s.folded_through),
             plan_id=s.plan.plan_id,
             offer_id=s.plan.offer_id,
             outcome="taken_over",
-            instalment=max((r.amount_due for r in asked), default=0),
-            until=date.fromordinal(max((r.due for r in asked), default=s.folded_through)),
+            instalment=max((amount for _, amount in asked), default=0),
+            until=date.fromordinal(s.plan.ends_on or last),
             currency=s.currency,
             jurisdiction=s.jurisdiction,
             product=s.product,
@@ -145,6 +148,7 @@ def _plan_signal(s: AccountState, event: ev.Event, about: ev.Event, outcome: str
 
 
 MEANS_CHANGED = "means_changed"
+REVIEW_DUE = "review_due"
 DISPUTE_ENDED = "|dispute ended "
 # In the place of what was said of a debt that has another opening now.
 OUTDATED = "outdated"
@@ -152,13 +156,17 @@ OUTDATED = "outdated"
 NO_PARTY = "no_party"
 
 
-def wants_plan(s: AccountState, rules: Rules) -> bool:
-    """Return whether the account is far enough behind, and may still have a plan."""
+def _review_due(s: AccountState, day: int) -> bool:
+    return s.plan is not None and s.plan.is_temporary and day >= s.plan.review_on
+
+
+def wants_plan(s: AccountState, rules: Rules, day: int) -> bool:
+    """Return whether the account is far enough behind, and may still have a plan, or has one that is to be reviewed."""
     plans = rules.policy.plans
     if s.closed_on or s.bad_debt == "terminated":
         return False
     if s.plan is not None:
-        return bool(s.plan.review)
+        return bool(s.plan.review) or _review_due(s, day)
     if not s.overdue_since:
         return False
     if s.plans_broken > plans.max_broken:
@@ -183,7 +191,8 @@ def why_no_plan(s: AccountState, rules: Rules) -> str:
 def debt_of(s: AccountState, rules: Rules, day: int) -> ev.Debt:
     """Return the debt of an account at the close of a day. rules: those of all days."""
     delinquency = rules.in_force_on(day).policy.delinquency
-    m = measure(s.receivables, pauses(s.holds, rules.pausing) if s.holds else (), day, delinquency)
+    paused = pauses(s.holds, rules.pausing) if s.holds else ()
+    m = measure(s.receivables, paused, day, delinquency, s.payments_deferred_to)
     owed = outstanding_on(s, day)
     ahead = next((r for r in s.receivables if r.due >= day), s.receivables[-1] if s.receivables else None)
     last = s.receivables[-1].due if s.receivables else day
@@ -193,7 +202,7 @@ def debt_of(s: AccountState, rules: Rules, day: int) -> ev.Debt:
         jurisdiction=s.jurisdiction,
         currency=s.currency,
         # Under a plan its own rate is what was agreed, and what nobody may be offered worse than.
-        annual_rate_bps=s.annual_rate_bps if s.plan is None else s.plan.annual_rate_bps,
+        annual_rate_bps=s.annual_rate_bps if s.plan is None or s.plan.is_temporary else s.plan.annual_rate_bps,
         outstanding=event_amounts(owed),
         overdue_amount=m.overdue,
         days_past_due=m.days_past_due,
@@ -247,13 +256,14 @@ def workout_signal(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> 
     rules: those of all days.
     """
     now, today, ended = "", rules.in_force_on(day), dispute_ended(s, day)
-    wants = wants_plan(s, today)
+    wants = wants_plan(s, today, day)
     if wants:
         holds = ",".join(sorted({h.kind for h in s.holds if h.covers(day)}))
         principal = outstanding_on(s, day).principal
         now = f"{s.bucket}|{s.bad_debt}|{s.missed}|{s.plans_broken}|{holds}|{principal}"
         if s.plan is not None:
-            now = f"{s.plan.plan_id}|{s.plan.review}|{holds}|{principal}"
+            due = "|review" if _review_due(s, day) else ""
+            now = f"{s.plan.plan_id}|{s.plan.review}|{holds}|{principal}{due}"
     if wants and s.parties:
         now += "|joint " + ",".join(joint_borrowers(s))
     if ended is not None:
@@ -268,6 +278,12 @@ def workout_signal(s: AccountState, rules: Rules, cause: ev.Event, day: int) -> 
         return ev.WorkoutEnded(**header, reason=why_no_plan(s, today), dispute_ended_on=ended)
     return ev.WorkoutRequested(
         **header,
-        trigger=MEANS_CHANGED if s.plan is not None else "changed" if asked else "fell_behind",
+        trigger=_trigger(s, day, asked),
         debt=debt_of(s, rules, day),
     )
+
+
+def _trigger(s: AccountState, day: int, asked: str) -> str:
+    if s.plan is not None:
+        return REVIEW_DUE if _review_due(s, day) else MEANS_CHANGED
+    return "changed" if asked else "fell_behind"

@@ -14,12 +14,12 @@ from operator import attrgetter
 from msgspec.structs import replace
 
 from agents.account import closure
+from agents.account.arrangements import follow_plan
 from agents.account.bad_debt import decide_bad_debt
 from agents.account.classification import arrears_free_for, classify
 from agents.account.day import DayFold, note_attempt, outstanding_on, remeasure
 from agents.account.next_close import is_month_end, next_fold_day
 from agents.account.parties import drop_ended_party_holds
-from agents.account.plan_lifecycle import track_instalments
 from agents.account.postings import report_reversals
 from schemas import events as ev
 from state.account import AccountState, Receivable
@@ -67,7 +67,7 @@ def _measure_close(d: DayFold) -> None:
     """Emit paid, missed and caught-up instalments of this close, and measure what is late."""
     if is_month_end(d.day) or d.closing is not None:
         d.post_penalty()
-    track_instalments(d)
+    follow_plan(d)
     _report_instalments(d)
     drop_settled_instalments(d, d.day)
     remeasure(d)
@@ -137,10 +137,10 @@ def _report_instalments(d: DayFold) -> None:
             )
             s.receivables = (*s.receivables[:index], replace(r, missed_reported=False), *s.receivables[index + 1 :])
         elif (
-            r.due < d.day
+            (due := max(r.due, s.payments_deferred_to)) < d.day
             and not r.missed_reported
             and unpaid > tolerance(rules, r.amount_due)
-            and days_late(r, paused, d.day) > rules.grace_days
+            and days_late(due, paused, d.day) > rules.grace_days
         ):
             d.emit(
                 ev.InstalmentMissed(
@@ -152,7 +152,8 @@ def _report_instalments(d: DayFold) -> None:
                 )
             )
             s.receivables = (*s.receivables[:index], replace(r, missed_reported=True), *s.receivables[index + 1 :])
-            fee = min(late_fee(d.policy.charges, unpaid), d.chargeable())
+            spared = s.plan is not None and s.plan.is_temporary
+            fee = 0 if spared else min(late_fee(d.policy.charges, unpaid), d.chargeable())
             if fee > 0:
                 d.charge(index, fee, "late_fee")
 
@@ -160,7 +161,7 @@ def _report_instalments(d: DayFold) -> None:
 def _measure_materiality(d: DayFold) -> None:
     s, rules = d.s, d.policy.delinquency
     paused = d.paused()
-    m = measure(s.receivables, paused, d.day, rules)
+    m = measure(s.receivables, paused, d.day, rules, s.payments_deferred_to)
     if m.oldest_due and is_material(m, rules):
         s.materiality_since = s.materiality_since or d.day
         s.days_past_due_material = d.day - s.materiality_since + 1 - paused_days(paused, s.materiality_since - 1, d.day)
@@ -279,7 +280,11 @@ def _why_resumed(d: DayFold) -> str:
     """Return the code of what ended why collection was stopped."""
     if d.restored:
         return "reopened"
-    for kind, why in ((ev.PlanBroken, "plan_broken"), (ev.PlanCompleted, "plan_completed")):
+    for kind, why in (
+        (ev.PlanBroken, "plan_broken"),
+        (ev.PlanCompleted, "plan_completed"),
+        (ev.PlanEnded, "plan_ended"),
+    ):
         if any(isinstance(e, kind) for e in d.emitted):
             return why
     # What the position of an account that was taken over stopped is a reason of another system.

@@ -125,6 +125,7 @@ def aging(state: AccountState, rules: Rules) -> Aging:
     # On the day on which it is visited there are new terms.
     until = state.next_fold_on or date.max.toordinal()
     to_come = [r for r in state.receivables if r.due >= since]
+    overdue = [(max(r.due, state.payments_deferred_to), r) for r in state.receivables]
     return Aging(
         since,
         state.days_past_due,
@@ -134,7 +135,7 @@ def aging(state: AccountState, rules: Rules) -> Aging:
         state.overdue_amount,
         owed.interest,
         owed.fees,
-        tuple((r.due + 1, r.owed()) for r in to_come if r.owed() and r.due + 1 < until),
+        tuple((due + 1, r.owed()) for due, r in overdue if r.owed() and since <= due < until - 1),
         tuple(
             (r.due, r.interest, r.fees)
             for r in to_come
@@ -144,10 +145,19 @@ def aging(state: AccountState, rules: Rules) -> Aging:
 
 
 def next_instalment(state: AccountState, rules: Rules, day: int) -> Receivable | None:
-    """Return the next instalment due from a day (ordinal) on that counts as unpaid, None without one."""
+    """Return the next instalment due from a day (ordinal) on that counts as unpaid, None without one.
+
+    Under an arrangement for a time it is the next payment that was agreed.
+    """
     if state.closed_on:
         return None
     delinquency = rules.in_force_on(day).policy.delinquency
+    if state.plan is not None and state.plan.is_temporary:
+        asks = (a for a in state.plan.asks if a.due >= day and a.unpaid() > tolerance(delinquency, a.amount))
+        return next(
+            (Receivable(a.number, a.due, a.unpaid(), 0, 0, 0, a.amount, plan=True, paid_toward=a.paid) for a in asks),
+            None,
+        )
     ahead = (r for r in state.receivables if r.due >= day and r.unpaid() > tolerance(delinquency, r.amount_due))
     return next(ahead, None)
 

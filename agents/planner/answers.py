@@ -421,9 +421,9 @@ def _activate(
         plans[account] = Commitment(
             plan.plan_id,
             offer.currency,
-            max(i.amount for i in share.instalments),
+            max((i.amount for i in share.instalments), default=0),
             on,
-            share.instalments[-1].due_on.toordinal(),
+            (option.ends_on or share.instalments[-1].due_on).toordinal(),
             debt.jurisdiction,
             debt.product,
         )
@@ -458,7 +458,16 @@ def _plan_of(
     balance = offer.balances[offer.account_ids.index(account)] if offer.balances else debt.outstanding
     begins = date.fromordinal(agreed[0])
     terms = DisclosedTerms(
-        balance, offer.currency, share.instalments, share.annual_rate_bps, ends_after, 1, begins, policy.charges
+        balance,
+        offer.currency,
+        share.instalments,
+        share.annual_rate_bps,
+        ends_after,
+        1,
+        begins,
+        policy.charges,
+        option.review_on,
+        option.ends_on,
     )
     return ev.PlanActivated(
         event_id=derived_id(plan_id, "PlanActivated"),
@@ -483,6 +492,9 @@ def _plan_of(
         distressed_obligation_bps=loss_of(offer, option),
         agreed_on=agreed[1],
         agreed_by=_agreed_by(event, offer),
+        arrangement=option.arrangement,
+        review_on=option.review_on,
+        ends_on=option.ends_on,
     )
 
 

@@ -89,6 +89,10 @@ def joint_policy(policies: Sequence[Policy]) -> Policy:
             max_term_months=min(p.max_term_months for p in plans),
             broken_after_missed=min(p.broken_after_missed for p in plans),
         ),
+        arrangements=replace(
+            first.arrangements,
+            offered=tuple(k for k in first.arrangements.offered if all(k in p.arrangements.offered for p in policies)),
+        ),
         affordability=replace(first.affordability, alpha_bps=min(p.affordability.alpha_bps for p in policies)),
         options=replace(
             first.options,

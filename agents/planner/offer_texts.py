@@ -27,8 +27,8 @@ class Occasion(Struct, frozen=True):
     """What an offer's message is about.
 
     kind: plan, pay_in_full, token, moratorium or referral. tone: neutral or supportive. count: options. until: the last
-    day on which they can be accepted. codes: reasons. items: lessons by id. rules: how much a token offer asks for a
-    month, how long a moratorium lasts, and the smallest instalment of a plan. owed: all that is owed, minor units.
+    day on which they can be accepted. codes: reasons. items: lessons by id. rules: how long a moratorium lasts, and the
+    smallest instalment of a plan. owed: all that is owed. instalment: what a token offer asks for a month, minor units.
     """
 
     kind: str
@@ -41,6 +41,7 @@ class Occasion(Struct, frozen=True):
     currency: str = ""
     rules: Options = Options()
     owed: int = 0
+    instalment: int = 0
 
 
 def message_of(about: Occasion, messages: Messages) -> str:
@@ -72,9 +73,7 @@ def _body(about: Occasion, messages: Messages) -> str:
     if about.kind == "pay_in_full":
         return messages.format("offer-pay-in-full", amount=Money(about.owed, about.currency))
     if about.kind == "token":
-        return messages.format(
-            "offer-token", amount=Money(about.rules.token_payment, about.currency), until=about.until
-        )
+        return messages.format("offer-token", amount=Money(about.instalment, about.currency), until=about.until)
     if about.kind == "moratorium":
         return messages.format("offer-moratorium", months=about.rules.moratorium_months, until=about.until)
     if supportive and {"distress", "vulnerability"} & set(about.codes):
@@ -132,7 +131,7 @@ def support_of(
         if telephone
         else messages.format("support-hotline")
     ]
-    if kind == "referral" or tone == "supportive":
+    if kind in ("referral", "token", "moratorium") or tone == "supportive":
         said.append(messages.format("support-person"))
     if "dispute" in codes:
         said.append(messages.format("support-dispute"))
@@ -165,6 +164,23 @@ def label_of(option: ev.Option, deferred: int, currency: str, messages: Messages
         return messages.format(f"option-label-{_id(option.shape)}", months=option.term_months, amount=amount)
     return messages.format(
         f"option-label-{_deferred(option)}", months=option.term_months, deferred=deferred, amount=amount
+    )
+
+
+def arrangement_label(
+    kind: ev.Arrangement, months: int, amount: int, ends_on: date, currency: str, messages: Messages
+) -> str:
+    """Return a short name for an arrangement for a time."""
+    if kind == "token":
+        return messages.format("option-label-token", months=months, amount=Money(amount, currency))
+    return messages.format("option-label-payment-holiday", until=ends_on)
+
+
+def arrangement_reasons(kind: ev.Arrangement, ends_on: date, review_on: date, messages: Messages) -> tuple[str, ...]:
+    """Return what an arrangement for a time is, for the borrower to read."""
+    return (
+        messages.format(f"option-reason-{_id(kind)}", until=ends_on),
+        messages.format("option-reason-review", due_on=review_on),
     )
 
 
@@ -209,7 +225,7 @@ class DisclosedTerms(Struct, frozen=True):
     """What is to be disclosed of a debt and of a way to repay it, the first of so many options.
 
     begins: the day from which it counts, a month before the first payment where that is not known. charges: what it
-    costs not to pay, by the policy of the contract.
+    costs not to pay, by the policy of the contract. review_on, ends_on: of an arrangement for a time.
     """
 
     balance: ev.Amounts
@@ -220,6 +236,8 @@ class DisclosedTerms(Struct, frozen=True):
     options: int = 1
     begins: date | None = None
     charges: Charges | None = None
+    review_on: date | None = None
+    ends_on: date | None = None
 
 
 def disclosures_of(
@@ -241,20 +259,24 @@ def disclosures_of(
         "owed": Money(whole(owed), currency),
         "currency": Currency(currency),
         "count": len(schedule),
-        "first": schedule[0].due_on,
-        "last": schedule[-1].due_on,
-        "most": Money(max(i.amount for i in schedule), currency),
+        "first": schedule[0].due_on if schedule else terms.ends_on or date.min,
+        "last": schedule[-1].due_on if schedule else terms.ends_on or date.min,
+        "most": Money(max((i.amount for i in schedule), default=0), currency),
         "rate": Rate(terms.annual_rate_bps),
         "charged": Money(charged, currency),
         "missed": terms.broken_after_missed,
         "options": terms.options,
         "financed": Money(sum(i.principal for i in schedule), currency),
-        "cost": Rate(cost_of(terms)),
+        "cost": Rate(0 if terms.ends_on else cost_of(terms)),
     }
+    if terms.ends_on is not None:
+        figures |= {"until": terms.ends_on, "due_on": terms.review_on or terms.ends_on}
     said = {}
     for key in keys:
         name = f"agreed-{key.replace('_', '-')}" if agreed and key in AGREED else disclosure_id(key)
-        if key == "fees_and_interest_going_on" and not charged:
+        if terms.ends_on is not None and messages.has(temporary := f"{disclosure_id(key)}-for-a-time"):
+            name = temporary
+        elif key == "fees_and_interest_going_on" and not charged:
             name += "-free"
         said[key] = messages.format(name, **figures) if messages.has(name) else key
         if key == "contingent_cost" and messages.has(name):

@@ -179,8 +179,11 @@ class OfferBuilder:
         context = context_of(s, assessment, options, self._offer_id())
         ranking, arm = self._ranked(assessment, context)
         first = first_by_reason(options, proposed, codes)
+        if found.kind != "plan" and options:
+            # Types of arrangement are not ranked: the policy says which comes first.
+            first = options[0]
         if first is not None and (ranking.recommended != first.option_id or ranking.propensity < 1):
-            ranking, arm = recommending(ranking, first.option_id), "borrower"
+            ranking, arm = recommending(ranking, first.option_id), "borrower" if found.kind == "plan" else "fixed"
         codes = true_of(first, options, proposed, codes)
         if request.not_same_as is not None and _same(request.not_same_as, options, ranking, found.kind):
             return None
@@ -212,7 +215,7 @@ class OfferBuilder:
         confirm it, what can be offered now is offered instead; None where nothing can be.
         """
         request = OfferRequest.after_missing_recording()
-        first_due = min(i.due_on.toordinal() for o in offer.options for i in o.instalments)
+        first_due = min(_first_due_of(o).toordinal() for o in offer.options)
         expires = min(self.update.today + assessment.policy.offers.open_days, first_due - 1)
         if expires <= self.update.today:
             return self.plan(assessment, request)
@@ -277,7 +280,9 @@ class OfferBuilder:
                 plan.estimate_version,
             )
         )
-        track(update.s, offer, plan.context, plan.arm)
+        if plan.kind == "plan":
+            # An arrangement for a time teaches nothing of plans.
+            track(update.s, offer, plan.context, plan.arm)
 
     def _event(self, plan: OfferPlan) -> ev.OfferPublished:
         update, s, assessment, options = self.update, self.update.s, plan.assessment, plan.options
@@ -287,7 +292,7 @@ class OfferBuilder:
         items = items_for(plan.codes, plan.kind, s.education)
         until = date.fromordinal(plan.expires)
         worded = [*plan.codes]
-        if options and "income_assumed" not in plan.codes:
+        if plan.kind == "plan" and "income_assumed" not in plan.codes:
             worded.append("affordable")
         if options and len(assessment.debts) > 1:
             worded.append("several_accounts")
@@ -302,6 +307,7 @@ class OfferBuilder:
             assessment.capacity.currency,
             rules,
             exposure_of(assessment.debts),
+            options[0].instalment_amount if options else 0,
         )
         disclosed = {} if recommended is None else _disclosed(plan, recommended, date.fromordinal(update.today))
         return ev.OfferPublished(
@@ -326,7 +332,7 @@ class OfferBuilder:
             headings=headings_of(disclosed, messages),
             lessons=lessons_of(items, messages),
             lender=lender_of(plan.offer_id, messages),
-            token_amount=rules.token_payment if plan.kind == "token" else None,
+            token_amount=options[0].instalment_amount if plan.kind == "token" else None,
             joint_borrower_ids=(joint := assessment.debts[0].joint_borrower_ids),
             acceptance=assessment.policy.parties.joint_acceptance if joint else "any",
         )
@@ -365,6 +371,11 @@ class OfferBuilder:
         )
 
 
+def _first_due_of(option: ev.Option) -> date:
+    """Return the day by which an option has to be accepted: of its first instalment, or of the review without one."""
+    return min((i.due_on for i in option.instalments), default=option.review_on or date.max)
+
+
 def _ordered(options: Sequence[ev.Option], ranking: Ranking) -> tuple[ev.Option, ...]:
     by_id = {o.option_id: o for o in options}
     return tuple(by_id[name] for name in ranking.order)
@@ -390,6 +401,8 @@ def _disclosed(plan: OfferPlan, recommended: ev.Option, today: date) -> dict[str
         len(plan.options),
         today,
         assessment.policy.charges,
+        recommended.review_on,
+        recommended.ends_on,
     )
     return disclosures_of(assessment.policy.offers.stated, terms, assessment.messages)
 
@@ -450,7 +463,7 @@ def decision_of(
                 propensity=ranking.propensity_of(o.option_id),
                 x=row_of(o, context, o.option_id == ranking.recommended),
             )
-            for o in offer.options
+            for o in (offer.options if offer.kind == "plan" else ())
         ),
         arm=arm,
         estimate_version=estimate_version,

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from agents.amounts import exposure_of, lateness_of, owed, rate_of, saving_of
 from agents.learner.estimates import Estimate, Features, PriorEstimate
+from agents.planner.arrangements import KINDS, arrangements
 from agents.planner.offer_texts import Locale, label_of, reasons_for
 from schemas import events as ev
 from state.affordability import RepaymentCapacity
@@ -342,14 +343,14 @@ def build_options(
 ) -> OptionSet:
     """Return the options to publish for a borrower's debts, and all that was weighed.
 
-    kind is `plan` where there are options; else `pay_in_full` (it is too little for a plan, and can be paid at once),
-    `token` (the surplus allows a token payment), `moratorium` (there is a little surplus) or `referral` (there is none,
-    or the means are not known). Raises ValueError for debts in different currencies.
+    kind is `plan` where there are plans; else `pay_in_full` (it is too little for a plan, and can be paid at once),
+    `token` or `moratorium` (an arrangement for a time, by the one that comes first) or `referral` (the means are not
+    known, or the policy permits no arrangement). Raises ValueError for debts in different currencies.
     """
     evaluator = OptionEvaluator(debts, capacity, policy, estimate or PriorEstimate())
     if not capacity.known or capacity.max_instalment <= 0:
         # Whoever can pay nothing, as far as anybody knows, needs no grid.
-        return OptionSet((), (), *_without_plan(capacity, policy.options, evaluator.exposure, ()))
+        return _without_plan(evaluator, first_due, locale, [])
     kept: list[ScoredOption] = []
     candidates: list[ev.Candidate] = []
     for terms in grid(policy, debts):
@@ -373,7 +374,7 @@ def build_options(
     exact = tuple(o for o in options if o.instalment_amount <= capacity.max_instalment)
     if exact:
         return OptionSet(exact, tuple(candidates), "plan", ("income_assumed",) if is_assumed(capacity) else ())
-    return OptionSet((), tuple(candidates), *_without_plan(capacity, policy.options, evaluator.exposure, candidates))
+    return _without_plan(evaluator, first_due, locale, candidates)
 
 
 def options_within(
@@ -398,38 +399,50 @@ def options_within(
     limits: list[tuple[int, tuple[str, ...]]] = [(capacity.max_instalment, ())]
     if refused:
         limits = [(refused - 1, ()), (refused, ("lowest_possible",)), (capacity.max_instalment, ("lowest_possible",))]
-    found = NO_OPTIONS
+    found = [NO_OPTIONS]
     for months, longer in terms:
         for limit, lowest in limits:
             bound = replace(capacity, max_instalment=min(capacity.max_instalment, limit), max_term_months=months)
-            found = build_options(debts, bound, policy, first_due, estimate, locale)
-            if found.kind == "plan":
-                return replace(found, reasons=(*found.reasons, *longer, *lowest))
-    return found
+            found.append(build_options(debts, bound, policy, first_due, estimate, locale))
+            if found[-1].kind == "plan":
+                return replace(found[-1], reasons=(*found[-1].reasons, *longer, *lowest))
+    # An arrangement asks for less than was refused, where there is one.
+    return next((each for each in found if each.options), found[-1])
 
 
 UNKNOWN = {"monthly_income": "income_unknown", "monthly_expenses": "expenses_unknown"}
 
 
 def _without_plan(
-    capacity: RepaymentCapacity, rules: Options, exposure: int, candidates: Sequence[ev.Candidate]
-) -> tuple[str, tuple[str, ...]]:
-    """Return the kind of an offer without options, and the reason why it has none."""
+    evaluator: OptionEvaluator, first_due: date, locale: Locale, candidates: Sequence[ev.Candidate]
+) -> OptionSet:
+    """Return what is offered where no plan can be, and the reason why none can."""
+    debts, capacity, policy = evaluator.debts, evaluator.capacity, evaluator.policy
+    kind, reasons = _why_no_plan(evaluator, candidates)
+    if kind != "arrangement":
+        return OptionSet((), tuple(candidates), kind, reasons)
+    options, weighed = arrangements(debts, capacity, policy, first_due, locale)
+    known = (*candidates, *weighed)
+    if not options:
+        return OptionSet((), known, "referral", (*reasons, "arrangement_not_permitted"))
+    return OptionSet(options, known, KINDS[options[0].arrangement], reasons)
+
+
+def _why_no_plan(evaluator: OptionEvaluator, candidates: Sequence[ev.Candidate]) -> tuple[str, tuple[str, ...]]:
+    capacity = evaluator.capacity
     missing = (*capacity.missing, *(("monthly_income",) if is_assumed(capacity) else ()))
     if missing or not capacity.known:
         # Whatever was assumed, nobody is told that they cannot afford anything before they were asked.
         return "referral", tuple(UNKNOWN[field] for field in missing) or ("income_unknown",)
     if capacity.disposable_income <= 0:
-        return "referral", ("no_surplus",)
+        return "arrangement", ("no_surplus",)
     reason = "nothing_affordable"
     if any(c.verdict == "below_minimum_instalment" for c in candidates):
         # There are plans that are affordable, whose instalments would be smaller than the policy's least.
-        if exposure <= capacity.max_instalment:
+        if evaluator.exposure <= capacity.max_instalment:
             return "pay_in_full", ("payable_at_once",)
         reason = "below_minimum_instalment"
-    if rules.token_payment and capacity.disposable_income >= rules.token_payment:
-        return "token", (reason,)
-    return "moratorium", (reason,)
+    return "arrangement", (reason,)
 
 
 def choose(kept: Sequence[ScoredOption], most: int) -> list[ScoredOption]:

@@ -7,6 +7,8 @@ ends. The lender's complaints desk places it when it takes the dispute up, and r
 of one day will do. Accepting an offer of these accounts takes the dispute back, and nothing is left to dispute of an
 account that is closed or terminated.
 
+An arrangement for a time is reviewed on its day: the account asks for what comes next, and it stands meanwhile.
+
 A plan was affordable when it was agreed. When what is known of the means says otherwise, the account is asked for its
 debt under the plan, and the planner offers what can be kept now; until that is accepted, the plan stands. Where the
 means carry it again, nothing has to change.
@@ -20,7 +22,7 @@ from datetime import date
 from msgspec.structs import replace
 
 from agents import input_limits
-from agents.account.signals import MEANS_CHANGED, NO_PARTY
+from agents.account.signals import MEANS_CHANGED, NO_PARTY, REVIEW_DUE
 from agents.amounts import owed
 from agents.base import derived_id
 from agents.planner import SOURCE
@@ -39,13 +41,15 @@ def open_case(s: BorrowerState, event: ev.WorkoutRequested) -> None:
     # The account may have asked before it knew of the plan that was made for it.
     if (plan is not None and day <= plan.activated) or (before is not None and day < before.day):
         return
-    if not s.cases and day > s.last_case_closed_on and not any(p.runs(day) for p in s.plans.values()):
+    due = event.trigger == REVIEW_DUE
+    calm = not s.cases and day > s.last_case_closed_on and not any(p.runs(day) for p in s.plans.values())
+    if calm or (due and before is None):
         _begin_episode(s)
     review = event.trigger == MEANS_CHANGED
     if review and plan is not None and plan.reviewed_at_limit < 0:
         # The account tells its debt under a plan whose review is over: the means carry it again.
         return
-    if not review:
+    if not review and not due:
         s.plans = _ended(s, account)
     others = (owed(case.debt) for name, case in s.cases.items() if name != account)
     input_limits.check_entries(event, len(s.cases.keys() - {account}), input_limits.MAX_CASES)

@@ -1,5 +1,5 @@
 // The pages of one account and of one borrower: status, history, offers, timeline.
-import { amount, askOnce, card, el, grid, link, mark, money, more, none, number, pairs, spoken, svg, t, table, tableRows, wide } from "./page.js";
+import { amount, askOnce, card, el, grid, link, mark, money, more, none, number, optionName, pairs, spoken, svg, t, table, tableRows, wide } from "./page.js";
 import { maySee } from "./access.js";
 import { statusMark } from "./overview.js";
 
@@ -104,7 +104,7 @@ function offerCard(o, open) {
   const reach = o.contact.channels.length ? comma(o.contact.words[spoken()], o.contact.days > 1 ? `${t("contact_days")} ${number(o.contact.days)}` : "", listed(o.contact.channels), o.contact.held_back ? `${t("held_back")} ${t(o.contact.held_back)}` : "") : t("none");
   const most = Math.max(1, ...o.options.flatMap((c) => c.schedule.map(([, p, i]) => p + i)));
   const recommended = o.options.find((c) => c.recommended);
-  const summary = recommended ? `${number(o.options.length)} ${t("options")}; ${t("recommended")} ${recommended.months} × ${money(recommended.amount, o.currency)}` : mark("warn", t(o.kind === "pay_in_full" ? "pay_in_full" : "no_options"));
+  const summary = recommended ? `${number(o.options.length)} ${t("options")}; ${t("recommended")} ${optionName(recommended, o.currency)}` : mark("warn", t(o.kind === "pay_in_full" ? "pay_in_full" : "no_options"));
   return wide(comma(`${t("offer_of")} ${o.day}`, o.is === "open" ? `${t("open_until")} ${o.expires}` : t(`offer_${o.is}`)),
     el("details", { open }, el("summary", {}, summary),
       el("h3", {}, t("why_offer")), el("ul.reasons", {}, o.reasons.map((r) => el("li", {}, r))),
@@ -115,9 +115,9 @@ function offerCard(o, open) {
 }
 
 const option = (c, currency, most) => el(`div.option${c.recommended ? ".recommended" : ""}`, {},
-  el("p.big", {}, `${c.months} × ${money(c.amount, currency)} `, c.recommended ? mark("", t("recommended")) : null),
-  pairs([[t("total"), money(c.total, currency), "n"], [t("rate"), `${(c.rate_bps / 100).toFixed(2)} %`, "n"], [t("waived"), money(c.waived, currency), "n"]]),
-  schedule(c, currency, most), el("ul", {}, c.reasons.map((r) => el("li", {}, r))));
+  el("p.big", {}, `${optionName(c, currency)} `, c.recommended ? mark("", t("recommended")) : null),
+  pairs([[t("total"), money(c.total, currency), "n"], [t("rate"), `${(c.rate_bps / 100).toFixed(2)} %`, "n"], [t("waived"), money(c.waived, currency), "n"], ...(c.ends ? [[t("review_on"), c.review], [t("ends_on"), c.ends]] : [])]),
+  c.schedule.length ? schedule(c, currency, most) : null, el("ul", {}, c.reasons.map((r) => el("li", {}, r))));
 
 function schedule(c, currency, most) {
   const wideness = 260, high = 78, floor = 64, step = wideness / c.schedule.length;

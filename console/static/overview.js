@@ -1,10 +1,10 @@
 // The first page: what needs somebody, how accounts stand, and how the processing is doing.
-import { ago, bars, card, el, grid, link, mark, money, none, number, pairs, t, table, wide, spoken } from "./page.js";
+import { ago, bars, card, el, grid, link, mark, money, none, number, optionName, pairs, t, table, wide, spoken } from "./page.js";
 
 const TONES = { dpd_1_30: ".warn", dpd_31_60: ".warn", dpd_61_90: ".bad", dpd_over_90: ".bad", current: ".good", grace: ".good", candidate: ".bad", recognised: ".bad", missed: ".warn", completed: ".good", healed: ".good" };
 const BAD = ["recognised", "charged_off", "defaulted", "dpd_over_90", "dpd_61_90"], WARN = ["candidate", "arrears", "dpd_1_30", "dpd_31_60", "restructured", "repairing", "recovering"];
 export const statusMark = (kind) => mark(BAD.includes(kind) ? "bad" : WARN.includes(kind) ? "warn" : "good", t(kind));
-const recommended = (x) => (x.recommended ? `${x.recommended.months} × ${money(x.recommended.amount, x.recommended.currency)}` : mark("warn", t(x.kind === "pay_in_full" ? "pay_in_full" : "no_options")));
+const recommended = (x) => (x.recommended ? optionName(x.recommended, x.recommended.currency) : mark("warn", t(x.kind === "pay_in_full" ? "pay_in_full" : "no_options")));
 const tile = (name, n, kind) => el("div.tile", {}, el("dt", {}, t(name)), el(`dd.big${kind && n ? `.${kind}` : ""}`, {}, number(n)));
 
 export function overviewView(o) {

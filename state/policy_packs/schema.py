@@ -31,6 +31,7 @@ _STRUCTS: dict[str, type[Struct]] = {
     "bad_debt": policy.BadDebt,
     "impairment": policy.Impairment,
     "plans": policy.Plans,
+    "arrangements": policy.Arrangements,
     "affordability": policy.Affordability,
     "options": policy.Options,
     "offers": policy.Offers,

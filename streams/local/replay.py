@@ -74,7 +74,7 @@ class Outcome:
         lead = next((o for o in event.options if o.option_id == event.recommended_option_id), None)
         said = event.kind
         before = self.offered.get(event.currency, Offered())
-        if lead is None:
+        if lead is None or event.kind != "plan":
             self.offered[event.currency] = replace(before, offers=before.offers + 1)
         else:
             said += f" {lead.term_months} × {lead.instalment_amount}, cost {lead.total_cost}, value {lead.npv}"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas import events as ev
 from state.account import AccountState
-from state.policy import Allocation, BadDebt, Charges, Classification, Delinquency, Plans
+from state.policy import Allocation, Arrangements, BadDebt, Charges, Classification, Delinquency, Plans
 from state.policy_packs.loader import default_book
 from tests.support.account_events import AccountEvents, at
 from tests.support.agent_driver import AccountDriver, bare
@@ -75,6 +75,7 @@ def policies(draw: st.DrawFn):  # type: ignore[no-untyped-def]
             waiver_returns=draw(st.booleans()),
             due_date_convention=draw(st.sampled_from(["none", "following", "preceding"])),
         ),
+        arrangements=Arrangements(days_past_due=draw(st.sampled_from(["run_on", "deferred"]))),
         classifications=(
             Classification(
                 "five",
@@ -124,6 +125,15 @@ def histories(draw: st.DrawFn) -> list[ev.Event]:
             parts = ((again + 25, 9_000), (again + 55, 9_000))
             waived = ev.Amounts(penalty=waived.penalty, interest=draw(st.sampled_from([0, 300])))
             events.append(s.plan(again, *parts, plan_id="plan2", interest=interest, waived=waived, loss=draw(losses)))
+    if draw(st.booleans()):
+        on, days = draw(st.integers(5, 150)), draw(st.sampled_from([1, 30, 60, 95]))
+        asks = tuple(
+            (on + n, draw(st.sampled_from([500, 12_000]))) for n in draw(st.sets(st.integers(0, days), max_size=3))
+        )
+        events.append(s.arrangement(on, days, *sorted(asks), loss=draw(st.sampled_from([0, 101]))))
+        if draw(st.booleans()):
+            again = on + draw(st.integers(-1, days + 5))
+            events.append(s.arrangement(again, 40, plan_id="pause2"))
     if draw(st.booleans()):
         on = draw(offsets)
         events.append(s.promised(on, on + 10, draw(amounts)))

@@ -37,7 +37,7 @@ WITH_LENDER = {locale: messages_of(Localised(), BANK, locale) for locale in LOCA
 
 def occasion(kind: str, tone: str = "neutral", *codes: str, count: int = 3) -> Occasion:
     items = ("your_rights", "budget_basics")
-    return Occasion(kind, tone, count, date(2026, 6, 19), codes, items, "O-1", "EUR", Options(token_payment=500))
+    return Occasion(kind, tone, count, date(2026, 6, 19), codes, items, "O-1", "EUR", Options(), instalment=500)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -103,7 +103,7 @@ def test_one_way_to_repay_is_said_in_the_singular() -> None:
 def test_a_token_offer_states_its_amount_and_a_break_its_length() -> None:
     assert "€5.00 a month" in message_of(occasion("token"), NO_LENDER["en"])
     assert "每月还款€5.00" in message_of(occasion("token"), NO_LENDER["zh"])
-    assert "up to 3 months" in message_of(occasion("moratorium"), NO_LENDER["en"])
+    assert "payment break of 3 months" in message_of(occasion("moratorium"), NO_LENDER["en"])
 
 
 def test_a_known_lender_is_named_and_an_unknown_leaves_no_gap() -> None:

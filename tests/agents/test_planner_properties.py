@@ -130,7 +130,7 @@ def test_every_offer_is_affordable_and_ends_before_the_next(story: list[Any]) ->
             open_ = event.offer_id
             options[open_] = {o.option_id for o in event.options}
             assert event.recommended_option_id in options[open_] or not event.options
-            assert bool(event.options) is (event.kind == "plan")
+            assert bool(event.options) is (event.kind in ("plan", "token", "moratorium"))
             assert event.expires_on > event.business_date
             assert all(i.due_on > event.expires_on for o in event.options for i in o.instalments)
         elif isinstance(event, ev.OfferWithdrawn | ev.OfferExpired):

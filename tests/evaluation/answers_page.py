@@ -207,7 +207,7 @@ def _next(offer: ev.OfferPublished, said: Sequence[ev.Event]) -> str:
 
 def _ways(offer: ev.OfferPublished, found: Next) -> str:
     if isinstance(found, ev.PlanActivated):
-        each = money(found.instalments[0].amount, found.currency)
+        each = money(found.instalments[0].amount if found.instalments else 0, found.currency)
         return f"the plan: {len(found.instalments)} × {each}; collection stops"
     if not found.options:
         return "a person"

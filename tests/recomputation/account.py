@@ -71,6 +71,7 @@ class Account:
     charges: Charges = field(default_factory=lambda: Charges(0))
     rate: int = 0
     plan: Plan | None = None
+    deferred_to: int = 0
     parties: dict[str, str] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     known_holds: dict[str, int | None] = field(default_factory=dict)
@@ -177,18 +178,32 @@ class Account:
         """Say whether what is unpaid of an instalment is within the tolerance."""
         return i.short <= tolerance(i.amount_due, self.policy)
 
+    def due(self, i: Instalment) -> int:
+        """Return the day on which an instalment counts as due: what was deferred, on the day to which it was."""
+        return max(i.due, self.deferred_to)
+
     def late(self) -> list[Instalment]:
         """Return the instalments that are past due and do not count as paid, oldest first."""
-        return [i for i in self.money.instalments if i.due < self.today and not self.counts_as_paid(i)]
+        return [i for i in self.money.instalments if self.due(i) < self.today and not self.counts_as_paid(i)]
+
+    @property
+    def for_a_time(self) -> bool:
+        """Say whether an arrangement for a time stands."""
+        return self.plan is not None and self.plan.until > 0
+
+    @property
+    def deferring(self) -> bool:
+        """Say whether one stands that defers what falls due."""
+        return self.plan is not None and self.plan.defers
 
     def measure(self) -> None:
         """Take the day's measures."""
         late = self.late()
         self.arrears = bool(late)
-        self.dpd = self.days_late(late[0].due) if late else 0
+        self.dpd = self.days_late(self.due(late[0])) if late else 0
         grace = self.policy.delinquency.grace_days
-        self.missed = sum(1 for i in late if self.days_late(i.due) > grace)
-        self.overdue = sum(i.owed for i in self.money.instalments if i.due < self.today)
+        self.missed = sum(1 for i in late if self.days_late(self.due(i)) > grace)
+        self.overdue = sum(i.owed for i in self.money.instalments if self.due(i) < self.today)
         rules = self.policy.delinquency
         self.material = (
             self.arrears

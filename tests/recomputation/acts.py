@@ -45,7 +45,7 @@ def schedule_revised(a: Account, fact: ev.ScheduleRevised, _: int) -> None:
     if fact.revision < a.revision:
         a.not_applied(fact, str(fact.revision), "revision_not_newer")
         return
-    holder = a.plan.replaced if a.plan is not None else a.money.instalments
+    holder = a.plan.replaced if a.plan is not None and not a.for_a_time else a.money.instalments
     effective = fact.effective_on.toordinal()
     out = [i for i in [*holder, *a.money.instalments] if i.plan is None and not i.billed and i.due > effective]
     stays = {i.number for i in [*holder, *a.money.instalments] if i.plan is None and not any(i is o for o in out)}
@@ -67,7 +67,7 @@ def schedule_revised(a: Account, fact: ev.ScheduleRevised, _: int) -> None:
         new = asked(n.number, n.due_on.toordinal(), n.principal, n.interest, n.fees)
         if not new.amount_due:
             continue
-        if a.plan is not None:
+        if a.plan is not None and not a.for_a_time:
             a.plan.replaced.append(new)
             a.money.ever[n.number] = {PRINCIPAL: n.principal, INTEREST: n.interest, FEES: n.fees, PENALTY: 0}
         else:
@@ -187,6 +187,7 @@ def paid(a: Account, fact: ev.PaymentReceived, amount: int) -> None:
     left = a.money.allocate(amount, a.today, a.steps(), a.policy.allocation.sweep)
     a.money.credit += left
     a.money.count(amount)
+    plan_acts.count_toward_asks(a, amount)
     a.failures = 0
     a.last_payment = a.today
     a.paid_today += amount

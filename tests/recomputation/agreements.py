@@ -30,7 +30,11 @@ def agree(a: Author) -> None:
     for n in range(rng.choice((1, 1, 1, 2, 3))):
         if day >= a.days:
             return
-        if n and rng.random() < 0.5:
+        if rng.random() < 0.25:
+            _for_a_time(a, day)
+            day += rng.randint(0, 120)
+            continue
+        if n and a.plan_ids and rng.random() < 0.5:
             a.put(
                 day,
                 ev.PlanReviewRequested(
@@ -46,6 +50,42 @@ def agree(a: Author) -> None:
         if not _plan(a, day):
             return
         day += rng.randint(1, 150)
+
+
+def _for_a_time(a: Author, day: int) -> None:
+    """Agree on token payments or a payment holiday, which are kept or not."""
+    rng = a.rng
+    days = rng.choice((1, 28, 60, 91))
+    dues = sorted(rng.sample(range(day, day + days + 1), rng.choice((0, 1, 2)))) if days > 2 else []
+    amounts = [rng.choice((500, 5_000)) for _ in dues]
+    base = a.base(day)
+    plan_id = f"plan{a.ids}"
+    a.plan_ids.append(plan_id)
+    a.put(
+        day,
+        ev.PlanActivated(
+            **base,
+            account_id="A1",
+            borrower_id="B1",
+            plan_id=plan_id,
+            offer_id="o1",
+            option_id="op1",
+            currency=a.currency,
+            activated_on=a.on(day),
+            annual_rate_bps=0,
+            waived=ev.Amounts(),
+            instalments=tuple(
+                ev.PlanInstalment(number=n, due_on=a.on(due), amount=part, principal=part, interest=0)
+                for n, (due, part) in enumerate(zip(dues, amounts, strict=True), 1)
+            ),
+            caused_by="answer",
+            distressed_obligation_bps=rng.choice((0, 0, 101)),
+            arrangement="token" if dues else "payment_holiday",
+            review_on=a.on(day + rng.randint(0, days)),
+            ends_on=a.on(day + days),
+        ),
+    )
+    payments(a, [*zip(dues, amounts, strict=True)][: rng.choice((2, 2, 1, 0))])
 
 
 def _plan(a: Author, day: int) -> bool:

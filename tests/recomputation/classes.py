@@ -44,7 +44,7 @@ def _index(a: Account, c: Classification, known: Class) -> int:
 def _better(a: Account, c: Classification, known: Class) -> bool:
     """Say whether the probation before a better class is served."""
     probation = c.probation_days or c.probation_months
-    if a.arrears and (probation or (a.had_plan and (c.after_plan_days or c.after_plan_months))):
+    if (a.arrears or a.deferring) and (probation or (a.had_plan and (c.after_plan_days or c.after_plan_months))):
         return False
     since = max(a.clean_since, a.distressed_from) if c.distressed else a.clean_since
     if not a.served(since, c.probation_days, c.probation_months):

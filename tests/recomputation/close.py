@@ -65,10 +65,12 @@ def missed_and_caught_up(a: Account) -> None:
         if i.missed and paid:
             i.missed = False
             a.say("InstalmentCaughtUp", days_late=a.today - i.due, **fields)
-        elif not i.missed and not paid and i.due < a.today and a.days_late(i.due) > a.policy.delinquency.grace_days:
+        elif (
+            not i.missed and not paid and a.due(i) < a.today and a.days_late(a.due(i)) > a.policy.delinquency.grace_days
+        ):
             i.missed = True
             a.say("InstalmentMissed", overdue_amount=i.short, currency=a.currency, **fields)
-            fee = a.charges.late_fee(i, a.policy)
+            fee = 0 if a.for_a_time else a.charges.late_fee(i, a.policy)
             if fee:
                 a.say("ChargeAccrued", kind="late_fee", amount=fee, currency=a.currency, number=i.number)
 
@@ -82,7 +84,7 @@ def counter(a: Account) -> None:
         a.run, a.counter_days = False, 0
     if a.arrears:
         a.clean_since = -1
-    elif a.clean_since == -1:
+    elif a.clean_since == -1 and not a.deferring:
         a.clean_since = a.today
 
 
@@ -141,6 +143,7 @@ def stage(a: Account) -> None:
     if now > a.stage_by_days or (
         now < a.stage_by_days
         and not a.arrears
+        and not a.deferring
         and a.served(a.clean_since, rules.probation_days, rules.probation_months)
     ):
         a.stage_by_days = now

@@ -104,7 +104,7 @@ class Life:
         if day == self.first and self.facts.position is None:
             self._pause_before()
         paused = a.pause()
-        if not paused and day > self.first and not a.ended and a.bad_debt != "terminated":
+        if not paused and day > self.first and not a.ended and a.bad_debt != "terminated" and not a.for_a_time:
             a.charges.accrue(a.money, day, a.policy, a.rate)
         for fact, fact_id, code in self.answers.get(day, ()):
             a.not_applied(fact, fact_id, code)

@@ -8,7 +8,7 @@ from schemas import events as ev
 from tests.recomputation.account import Account
 from tests.recomputation.days import months_after
 from tests.recomputation.money import COMPONENTS, PENALTY, Instalment, asked, nothing
-from tests.recomputation.plans import FORGIVEN, Plan, Row, anchor_of, capacity, fit, month_on
+from tests.recomputation.plans import FORGIVEN, Ask, Plan, Row, anchor_of, capacity, fit, month_on, tolerance
 
 
 def activated(a: Account, fact: ev.PlanActivated, _: int) -> None:
@@ -20,9 +20,12 @@ def activated(a: Account, fact: ev.PlanActivated, _: int) -> None:
         return
     a.put_charges_on()
     before = a.plan
-    if before is not None and not before.review:
+    if before is not None and not before.review and not before.until:
         broken(a, "replaced")
         before = None
+    if fact.ends_on is not None:
+        _for_a_time(a, fact, before, fact.ends_on.toordinal())
+        return
     last_day = months_after(fact.activated_on.toordinal(), a.policy.plans.max_term_months)
     limit = a.policy.due_days.roll(date.fromordinal(last_day)).toordinal()
     agreed = sum(i.principal for i in fact.instalments)
@@ -45,6 +48,7 @@ def activated(a: Account, fact: ev.PlanActivated, _: int) -> None:
     plan.anchor = anchor_of([r.due for r in rows], a.policy)
     if before is not None:
         _take_place(a, before, plan)
+        _leave(a, before)
     _say_adjusted(a, fact, numbered, financed - agreed, forgiven, beside)
     a.money.instalments = sorted([*beside, *schedule], key=lambda i: i.order)
     a.plan = plan
@@ -57,6 +61,74 @@ def activated(a: Account, fact: ev.PlanActivated, _: int) -> None:
         for known in a.classes.values():
             known.distressed = True
     a.spend_credit()
+
+
+def _for_a_time(a: Account, fact: ev.PlanActivated, before: Plan | None, until: int) -> None:
+    """Let an arrangement for a time begin, beside the contract."""
+    if before is not None:
+        said = {"plan_id": before.plan_id, "offer_id": before.offer_id, "kept": before.kept, "missed": before.missed}
+        a.say("PlanReplaced", by_plan_id=fact.plan_id, **said)
+        if before.until:
+            _leave(a, before)
+        else:
+            _come_back(a, before)
+    plan = Plan(fact.plan_id, fact.offer_id, a.today, fact.annual_rate_bps, [], [], until=until)
+    rows = sorted(fact.instalments, key=lambda i: (i.due_on, i.number))
+    plan.asks = [Ask(i.number, i.due_on.toordinal(), i.amount) for i in rows if i.amount]
+    plan.defers = a.policy.arrangements.days_past_due == "deferred"
+    plan.deferred_before = a.deferred_to
+    a.plan, a.plan_from, a.had_plan = plan, max(a.today, until), True
+    if plan.defers:
+        a.deferred_to, a.clean_since = max(a.deferred_to, until), -1
+    else:
+        a.clean_since = a.clean_since or a.today
+    if fact.distressed_obligation_bps > a.policy.options.distressed_over_bps:
+        a.distressed_from = a.plan_from
+        for known in a.classes.values():
+            known.distressed = True
+
+
+def _leave(a: Account, plan: Plan) -> None:
+    """End what a kept arrangement deferred: on its last day, or today where that is earlier."""
+    if plan.defers:
+        a.deferred_to = min(a.deferred_to, a.today)
+
+
+def count_toward_asks(a: Account, amount: int) -> None:
+    """Count a payment toward what an arrangement asks for, in the order of due dates."""
+    for ask in a.plan.asks if a.plan is not None else ():
+        part = min(amount, ask.amount - ask.paid)
+        ask.paid += part
+        amount -= part
+
+
+def _follow_for_a_time(a: Account, plan: Plan) -> None:
+    """Follow an arrangement for a time at a close."""
+    ids = {"plan_id": plan.plan_id, "offer_id": plan.offer_id}
+    for ask in plan.asks:
+        if ask.settled:
+            continue
+        said = {**ids, "number": ask.number, "due_on": _date(ask.due)}
+        short = ask.amount - ask.paid
+        if short <= tolerance(ask.amount, a.policy):
+            if ask.paid or ask.due <= a.today:
+                ask.settled, plan.kept, plan.row = True, plan.kept + 1, 0
+                a.say("PlanInstalmentKept", **said)
+        elif a.days_late(ask.due) > a.policy.plans.kept_within_days:
+            ask.settled, plan.missed, plan.row = True, plan.missed + 1, plan.row + 1
+            a.say("PlanInstalmentMissed", unpaid=short, **said)
+    counts = {**ids, "kept": plan.kept, "missed": plan.missed}
+    if all(a.counts_as_paid(i) for i in a.money.instalments):
+        a.say("PlanCompleted", early=a.today <= plan.until, interest_saved=0, **counts)
+    elif plan.row >= a.policy.plans.broken_after_missed:
+        broken(a, "missed")
+        return
+    elif a.today > plan.until:
+        a.say("PlanEnded", **counts)
+    else:
+        return
+    a.plan = None
+    _leave(a, plan)
 
 
 def _numbered(fact: ev.PlanActivated, rows: list[Row]) -> list[tuple[int, Row]]:
@@ -166,6 +238,9 @@ def follow(a: Account) -> None:
     plan = a.plan
     if plan is None:
         return
+    if plan.until:
+        _follow_for_a_time(a, plan)
+        return
     if a.today in a.paused:
         plan.paused_from = a.today if plan.paused_from is None else plan.paused_from
     elif plan.paused_from is not None:
@@ -241,6 +316,14 @@ def broken(a: Account, reason: str) -> None:
     """Break the plan: what it replaced is owed again, and what was paid of it is allocated anew."""
     plan = a.plan
     assert plan is not None
+    a.say("PlanBroken", plan_id=plan.plan_id, offer_id=plan.offer_id, reason=reason, kept=plan.kept, missed=plan.missed)
+    if plan.defers:
+        a.deferred_to = plan.deferred_before
+    _come_back(a, plan)
+
+
+def _come_back(a: Account, plan: Plan) -> None:
+    """Let what a plan replaced be owed again; what was paid of the plan is allocated to it anew."""
     of_plan = [i for i in [*a.money.instalments, *a.money.gone] if i.plan == plan.plan_id]
     freed = sum(map(a.money.give_back, (plan.paid, *(i.allocated for i in of_plan))))
     counted = plan.counted + sum(i.paid for i in of_plan)
@@ -251,7 +334,6 @@ def broken(a: Account, reason: str) -> None:
     for i in plan.replaced:
         a.money.add(i)
     a.plan = None
-    a.say("PlanBroken", plan_id=plan.plan_id, offer_id=plan.offer_id, reason=reason, kept=plan.kept, missed=plan.missed)
     a.money.credit += freed
     a.spend_credit(freed, counted)
 

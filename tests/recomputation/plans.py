@@ -16,6 +16,17 @@ FORGIVEN = ("penalty", "fees", "interest", "principal")
 
 
 @dataclass
+class Ask:
+    """What an arrangement for a time asks for beside the contract."""
+
+    number: int
+    due: int
+    amount: int
+    paid: int = 0
+    settled: bool = False
+
+
+@dataclass
 class Plan:
     """A plan in force. replaced: what is owed again if it breaks. waived: what it forgave, by component.
 
@@ -43,6 +54,11 @@ class Plan:
     before_first: int = 0
     # The day of month of the schedule as it counted at the plan's beginning.
     anchor: int = 0
+    # Of an arrangement for a time: its last day, what it asks for, and what it put off (docs/rules.md, 6).
+    until: int = 0
+    asks: list[Ask] = field(default_factory=list)
+    defers: bool = False
+    deferred_before: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import msgspec
 from state.policy import (
     Affordability,
     Allocation,
+    Arrangements,
     BadDebt,
     Charges,
     Classification,
@@ -77,6 +78,7 @@ def drawn_policy(rng: Random, base: Policy | None = None) -> Policy:
         "bad_debt": _bad_debt,
         "impairment": _impairment,
         "plans": _plans,
+        "arrangements": _arrangements,
         "options": _options,
     }
     if base is not None:
@@ -196,6 +198,10 @@ def _plans(rng: Random) -> Plans:
         probation_days=rng.choice((0, 20, 90, 180)),
         due_date_convention=rng.choice(("none", "none", "following", "modified_following", "preceding")),
     )
+
+
+def _arrangements(rng: Random) -> Arrangements:
+    return Arrangements(days_past_due=rng.choice(("run_on", "deferred")))
 
 
 def _options(rng: Random) -> Options:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from schemas import events as ev
 
 
@@ -167,6 +169,17 @@ class AccountEvents:
             ),
             caused_by="answer",
             distressed_obligation_bps=loss,
+        )
+
+    def arrangement(
+        self, on: int, days: int, *asks: tuple[int, int], plan_id: str = "pause", loss: int = 0
+    ) -> ev.PlanActivated:
+        """Return an arrangement for a time: a holiday, or what is asked for at (due offset, amount)."""
+        return replace(
+            self.plan(on, *asks, plan_id=plan_id, loss=loss),
+            arrangement="token" if asks else "payment_holiday",
+            review_on=self.day(on + max(0, days - 21)),
+            ends_on=self.day(on + days),
         )
 
     def plan_review(self, on: int, plan_id: str = "plan1") -> ev.PlanReviewRequested:

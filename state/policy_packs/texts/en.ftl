@@ -24,11 +24,11 @@ offer-plan-supportive =
        *[other] We know that this is a difficult time. We have prepared { $count } ways to repay that you can afford. Take your time: you can choose until { $until }. If you would like help, one of us will talk them through with you.
     }
 offer-pay-in-full = You owe { $amount }. You can afford to pay it at once, so no plan is needed. If that has changed, please contact us.
-offer-token = At present we have no repayment plan to offer that is within what you can afford. Please contact us by { $until }. We can agree on a small payment of { $amount } a month for now, and look at the next step together.
+offer-token = At present we have no repayment plan to offer that is within what you can afford. Until { $until } you can agree to pay { $amount } a month for now. We then look at the next step together.
 offer-moratorium =
     { $months ->
-        [one] At present we have no repayment plan to offer that is within what you can afford. Please contact us by { $until }, so that we can agree on a payment break of one month.
-       *[other] At present we have no repayment plan to offer that is within what you can afford. Please contact us by { $until }, so that we can agree on a payment break of up to { $months } months.
+        [one] At present we have no repayment plan to offer that is within what you can afford. Until { $until } you can agree to a payment break of one month. We then look at the next step together.
+       *[other] At present we have no repayment plan to offer that is within what you can afford. Until { $until } you can agree to a payment break of { $months } months. We then look at the next step together.
     }
 offer-referral = We would like to find a way forward together with you. Please talk to one of our specialists, or to a free and independent debt adviser.
 offer-referral-supportive = Thank you for letting us know how things are. You do not need to decide anything now, and we will not send you another offer for a while. Whenever you are ready, one of us is there to talk it through.
@@ -58,6 +58,7 @@ reason-no-surplus = After your living costs and your other debts, nothing is lef
 reason-nothing-affordable = At present no plan that we can offer is within what you can afford.
 reason-payable-at-once = The { $amount } that you owe is within what you can pay in one month.
 reason-below-minimum-instalment = In a plan that you can afford, the payments would be below { $least }, the smallest that we can arrange.
+reason-arrangement-not-permitted = We may not offer a smaller payment or a payment break here. A person will look for a way forward with you.
 reason-too-high = You told us that the payments were too high.
 reason-lowest-possible =
     { $count ->
@@ -139,6 +140,15 @@ option-label-deferred-free =
            *[other] { $months } months: nothing to pay in the first { $deferred } months, then { $amount } a month
         }
     }
+option-label-token =
+    { $months ->
+        [one] One payment of { $amount } for now
+       *[other] { $months } monthly payments of { $amount } for now
+    }
+option-label-payment-holiday = Nothing to pay until { $until }
+option-reason-token = Until { $until } you pay only this small amount. We do not collect the rest, and charge no penalties and no late fees.
+option-reason-payment-holiday = Until { $until } you pay nothing. We do not collect, and charge no penalties and no late fees.
+option-reason-review = On { $due_on } we look at your situation again and offer the next step.
 option-reason-affordable = No payment is higher than { $amount }, which is within what you can afford.
 option-reason-highest = No payment is higher than { $amount }.
 option-reason-interest-free = No interest is charged.
@@ -189,6 +199,28 @@ disclosure-fees-and-interest-going-on-free =
     { $options ->
         [one] While you keep the plan, no interest, no further fees and no penalties are charged.
        *[other] While you keep the plan, no further fees and no penalties are charged, and in the first option no interest.
+    }
+disclosure-cycle-for-a-time =
+    { $count ->
+        [0] No payment is due until { $until }.
+        [one] One payment is due, and no other until { $until }.
+       *[other] One payment is due every month, { $count } in all, and no other until { $until }.
+    }
+disclosure-method-currency-dates-amounts-for-a-time =
+    { $count ->
+        [0] You pay nothing in { $currency } until { $until }. On { $due_on } we offer the next step.
+        [one] You pay { $most } in { $currency } on { $first }. The arrangement lasts until { $until }; on { $due_on } we offer the next step.
+       *[other] You pay in { $currency }, first on { $first } and last on { $last }, { $most } at a time. The arrangement lasts until { $until }; on { $due_on } we offer the next step.
+    }
+disclosure-fees-and-interest-going-on-for-a-time = Until { $until } no penalties, no late fees and nothing for the delay are charged. The interest of your contract goes on.
+disclosure-all-in-cost-for-a-time = This arrangement costs nothing: until { $until } only the interest of your contract goes on.
+disclosure-rights-duties-default-for-a-time =
+    { $count ->
+        [0] We do not collect until { $until }. You may pay at any time, and you may object at any time. Then your contract applies again, unless we have agreed on the next step.
+       *[other] { $missed ->
+            [one] We do not collect while you keep the arrangement. You may pay more at any time, and you may object at any time. If you miss one payment, it ends and your contract applies again.
+           *[other] We do not collect while you keep the arrangement. You may pay more at any time, and you may object at any time. If you miss { $missed } payments in a row, it ends and your contract applies again.
+        }
     }
 disclosure-no-new-cards-until-settled-heading = No new credit cards
 disclosure-no-new-cards-until-settled = Until the debt is settled you undertake not to apply for a new credit card at any bank.

@@ -20,8 +20,8 @@ offer-plan-supportive =
        *[other] 我们理解您目前的处境不易。我们为您准备了{ $count }个在您承受能力之内的还款方案，您可从容考虑，在{ $until }前（含当日）选择即可。如需帮助，我们有专人与您一起商量。
     }
 offer-pay-in-full = 您欠款{ $amount }，在您可一次付清的范围内，无需分期方案。如情况有变化，请联系我们。
-offer-token = 目前我们所能提供的还款方案都超出您的承受能力。请在{ $until }前（含当日）联系我们，可先商定每月还款{ $amount }，再一起商量下一步。
-offer-moratorium = 目前我们所能提供的还款方案都超出您的承受能力。请在{ $until }前（含当日）联系我们，商定最长{ $months }个月的暂缓还款。
+offer-token = 目前我们所能提供的还款方案都超出您的承受能力。您可在{ $until }前（含当日）同意先每月还款{ $amount }，之后我们再一起商量下一步。
+offer-moratorium = 目前我们所能提供的还款方案都超出您的承受能力。您可在{ $until }前（含当日）同意暂缓还款{ $months }个月，之后我们再一起商量下一步。
 offer-referral = 我们希望和您一起找到可行的办法。请联系我们的专员，也可以向独立机构免费咨询。
 offer-referral-supportive = 感谢您告诉我们您的处境。您现在不需要做任何决定，我们近期也不会再向您发送还款方案。您愿意的时候，我们有专人与您商量。
 offer-dispute = 您对这笔欠款有异议。在核实之前，我们不会向您发送还款方案。
@@ -47,6 +47,7 @@ reason-expenses-unknown = 我们尚不了解您每月的开支情况，请告诉
 reason-income-assumed = 我们尚不了解您的收入情况，请告诉我们，以便确定您能够承受的金额。
 reason-no-surplus = 扣除必要的生活开支和其他债务后，您目前没有余力还款。
 reason-nothing-affordable = 目前我们所能提供的还款方案都超出您的承受能力。
+reason-arrangement-not-permitted = 在此情形下，我们不能提供小额还款或暂缓还款。我们将由专人与您一起寻找办法。
 reason-payable-at-once = 您所欠的{ $amount }在您一个月能够支付的范围内。
 reason-below-minimum-instalment = 在您能够承受的方案中，每期金额会低于{ $least }，即我们所能安排的最低每期金额。
 reason-too-high = 您表示上次方案的每期金额太高。
@@ -124,6 +125,11 @@ option-label-deferred-free =
            *[other] 前{ $deferred }个月
         }无需还款，之后每月{ $amount }
     }
+option-label-token = 暂时每月还款{ $amount }，共{ $months }期
+option-label-payment-holiday = { $until }前（含当日）无需还款
+option-reason-token = { $until }前（含当日）您每月只需还这一小笔。我们不催收其余欠款，也不计收罚息和违约金。
+option-reason-payment-holiday = { $until }前（含当日）您无需还款。我们不催收，也不计收罚息和违约金。
+option-reason-review = 我们将于{ $due_on }重新了解您的情况，并提供下一步方案。
 option-reason-affordable = 每期金额不超过{ $amount }，在您的承受能力之内。
 option-reason-highest = 每期最高{ $amount }。
 option-reason-interest-free = 免收利息。
@@ -174,6 +180,24 @@ disclosure-fees-and-interest-going-on-free =
     { $options ->
         [1] 您按方案还款期间，不计收利息，也不再计收其他费用和违约金。
        *[other] 您按方案还款期间，不再计收其他费用和违约金；首选方案不计收利息。
+    }
+disclosure-cycle-for-a-time =
+    { $count ->
+        [0] { $until }前（含当日）无需还款。
+       *[other] 每月还款一次，共{ $count }期；{ $until }前（含当日）没有其他还款。
+    }
+disclosure-method-currency-dates-amounts-for-a-time =
+    { $count ->
+        [0] { $until }前（含当日）您无需还款（币种：{ $currency }）。我们将于{ $due_on }提供下一步方案。
+        [1] 您以{ $currency }于{ $first }还款{ $most }。本安排有效至{ $until }，我们将于{ $due_on }提供下一步方案。
+       *[other] 您以{ $currency }还款，首期还款日为{ $first }，末期还款日为{ $last }，每期{ $most }。本安排有效至{ $until }，我们将于{ $due_on }提供下一步方案。
+    }
+disclosure-fees-and-interest-going-on-for-a-time = { $until }前（含当日）不计收罚息和违约金，也不因延期另行收费。合同约定的利息照常计收。
+disclosure-all-in-cost-for-a-time = 本安排不另行收费：{ $until }前（含当日）只有合同约定的利息照常计收。
+disclosure-rights-duties-default-for-a-time =
+    { $count ->
+        [0] { $until }前（含当日）我们停止催收。您可以随时还款，也可以随时提出异议。期满后如未商定下一步方案，恢复执行原合同。
+       *[other] 您按本安排还款期间，我们停止催收。您可以随时多还，也可以随时提出异议。连续{ $missed }期未按时还款，本安排即告失效，恢复执行原合同。
     }
 disclosure-no-new-cards-until-settled-heading = 不申请新的信用卡
 disclosure-no-new-cards-until-settled = 在欠款结清之前，您承诺不向任何银行申请新的信用卡。
