@@ -16,7 +16,7 @@ const DECIMALS = [
 ];
 const digits = (currency) => (DECIMALS.find(([, codes]) => currency && codes.split(" ").includes(currency)) ?? [2])[0];
 // An arrangement for a time has a name; a plan is so many payments of so much.
-export const optionName = (o, currency) => (o.arrangement === "repayment" ? `${o.months} × ${money(o.amount, currency)}` : comma(t(o.arrangement), o.amount ? money(o.amount, currency) : ""));
+export const optionName = (o, currency) => (o.arrangement === "repayment" ? `${o.months} × ${money(o.amount, currency)}` : [t(o.arrangement), o.amount ? money(o.amount, currency) : ""].filter(Boolean).join(" "));
 export const money = (minor, currency) => `${amount(minor, currency)} ${currency ?? ""}`.trim();
 // For tables that name the currency once.
 export function amount(minor, currency) {
