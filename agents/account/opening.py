@@ -97,6 +97,14 @@ def _check_position(event: ev.OpeningPosition, rules: Rules) -> None:
                 f"It has {known}. Send one of these, or none.",
                 "classes",
             )
+    plan = event.plan
+    if plan is not None and (plan.arrangement == "repayment") is not (plan.ends_on is None):
+        raise InvalidEventError(
+            "out_of_range",
+            f"The plan {plan.plan_id} of account {event.account_id} is a {plan.arrangement}. An arrangement for a time "
+            "has ends_on, a repayment has none. Correct the position.",
+            "plan",
+        )
     if event.opened_on > event.as_of:
         raise InvalidEventError(
             "out_of_range",

@@ -165,11 +165,14 @@ def test_a_holiday_worked_by_hand() -> None:
     events, driver = AccountEvents(), AccountDriver(book_of(p))
     driver.feed(events.opened(30, 60, 90), *events.closes(1, 70))
     # Late fees of 7.00 on days 31 and 61. Penalty interest is 0.1 % a day: of 100.00 for 40 days and for 10, by day 70.
-    driver.feed(events.arrangement(70, 30), *events.closes(71, 101))
+    driver.feed(events.arrangement(70, 30), *events.closes(71, 100))
+    assert driver.states["A1"].charged == 2 * 700 + 40 * 10 + 10 * 10
+    # The third fell due on day 90, was put off to day 100, and is missed on day 101: a late fee.
+    driver.feed(*events.closes(101, 101))
     s = driver.states["A1"]
-    assert s.charged == 2 * 700 + 40 * 10 + 10 * 10
+    assert s.charged == 1_900 + 700
     assert (s.days_past_due, s.received, s.owed().principal) == (1, 0, 30_000)
-    # From the last day on (100) all three instalments are late, and bear 0.3 % a day again.
+    # All three instalments of 100.00 bear penalty interest again, from day 102 on.
     driver.feed(*events.closes(102, 110))
     driver.feed(events.paid(110, 100), *events.closes(111, 111))
     assert driver.states["A1"].charged == 1_900 + 700 + 9 * 30

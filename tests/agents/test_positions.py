@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from msgspec.structs import replace
 
+from agents.account.view import as_of
 from schemas import events as ev
-from state.policy import BadDebt, Classification, ClassThreshold
+from state.policy import Arrangements, BadDebt, Classification, ClassThreshold
 from tests.support.account_events import AccountEvents, at
 from tests.support.agent_driver import AccountDriver
-from tests.support.policies import policy
+from tests.support.policies import book_of, policy
 
 AS_OF = date(2026, 4, 1)
 
@@ -52,6 +54,40 @@ def under_plan(first: int, kept: int, *dues: date, activated: date) -> ev.Positi
             for n, due in enumerate(dues)
         ),
     )
+
+
+@pytest.mark.parametrize(("days", "late"), [("run_on", 60 + 31), ("deferred", 0)])
+def test_an_arrangement_that_is_taken_over_is_kept_and_ends(days: str, late: int) -> None:
+    rules = policy(arrangements=Arrangements(days_past_due=days))  # type: ignore[arg-type]
+    due = AS_OF - timedelta(days=60)
+    arrangement = ev.PositionPlan(
+        plan_id="token1",
+        activated_on=AS_OF - timedelta(days=20),
+        annual_rate_bps=1_200,
+        kept=1,
+        paid=500,
+        instalments=(
+            ev.PositionInstalment(number=2, due_on=AS_OF + timedelta(days=10), principal=500, interest=0, fees=0),
+        ),
+        arrangement="token",
+        review_on=AS_OF + timedelta(days=20),
+        ends_on=AS_OF + timedelta(days=40),
+    )
+    contract = (ev.PositionInstalment(number=5, due_on=due, principal=20_000, interest=0, fees=0),)
+    paid = AccountEvents(start=AS_OF).paid(9, 500)
+    driver = lived(taken_over(instalments=contract, plan=arrangement), 31, paid, driver=AccountDriver(book_of(rules)))
+    state = driver.agent.rules(driver.book, driver.states["A1"])
+    shown = as_of(driver.states["A1"], state, (AS_OF + timedelta(days=31)).toordinal())
+    assert (shown.days_past_due, shown.receivables[0].principal, shown.plan.kept) == (late, 19_500, 2)  # type: ignore[union-attr]
+    driver.feed(*AccountEvents(start=AS_OF).closes(32, 41))
+    assert len(driver.standing_of(ev.PlanEnded)) == 1
+    assert driver.states["A1"].days_past_due == (101 if days == "run_on" else 1)
+
+
+def test_a_plan_taken_over_without_its_last_day_is_refused() -> None:
+    wrong = replace(under_plan(1, 0, AS_OF, activated=AS_OF), arrangement="token")
+    driver = lived(taken_over(plan=wrong), 1)
+    assert driver.rejection_codes == ["out_of_range"]
 
 
 def lived(
