@@ -91,12 +91,12 @@ def _debt(dice: Random, number: int, jurisdiction: str, product: str, currency: 
 def broken(case: OfferCase, found: OptionSet) -> list[str]:
     """Return the promises that an offer breaks, each with what it found."""
     said = []
-    if (found.kind in ("plan", "token", "moratorium")) != bool(found.options) or len(
-        found.options
-    ) > case.policy.options.max_published:
+    chosen = found.kind in ("plan", "token", "moratorium")
+    if chosen != bool(found.options) or len(found.options) > case.policy.options.max_published:
         said.append(f"{found.kind} with {len(found.options)} options")
     for option in found.options:
-        said += [f"{option.option_id}: {why}" for why in _option(case, option)]
+        promises = _option if option.arrangement == "repayment" else _arrangement
+        said += [f"{option.option_id}: {why}" for why in promises(case, option)]
     return said
 
 
@@ -140,6 +140,36 @@ def _option(case: OfferCase, option: ev.Option) -> Iterator[str]:
         yield f"states a value of {option.npv}, numpy-financial {value:.2f}"
     if (exposure - value) / exposure * 10_000 > rules.max_npv_loss_bps + 1:
         yield f"loses {(exposure - value) / exposure:.2%}"
+    if not option.reasons:
+        yield "gives no reason"
+
+
+def _arrangement(case: OfferCase, option: ev.Option) -> Iterator[str]:
+    months: dict[date, int] = {}
+    loss = exposure = 0.0
+    last = (option.ends_on.year - DUE.year) * 12 + option.ends_on.month - DUE.month + 1 if option.ends_on else 0
+    for debt, share in zip(case.debts, option.shares, strict=True):
+        o = debt.outstanding
+        owed = o.principal + o.interest + o.fees + o.penalty
+        exposure += owed
+        due = [debt.overdue_amount]
+        for _ in range(last):
+            due.append(min(debt.contract_instalment, max(0, owed - sum(due))))
+        asked = [i.amount for i in share.instalments]
+        paid = [0, *asked, *(0 for _ in range(last - len(asked)))]
+        paid[last] += max(0, sum(due) - sum(paid))
+        loss += max(0, npf.npv(debt.annual_rate_bps / 120_000, due) - npf.npv(debt.annual_rate_bps / 120_000, paid))
+        if sum(asked) > owed or share.waived != ev.Amounts() or share.annual_rate_bps != debt.annual_rate_bps:
+            yield f"asks for {sum(asked)} of {owed}, waives {share.waived}"
+        for i in share.instalments:
+            months[i.due_on] = months.get(i.due_on, 0) + i.amount
+    most = max(months.values(), default=0)
+    if months != {i.due_on: i.amount for i in option.instalments} or most > case.means.max_instalment:
+        yield f"asks for {months} of {case.means.max_instalment}"
+    if (option.instalment_amount, option.total_cost) != (most, sum(months.values())):
+        yield "states another cost or instalment than it has"
+    if abs(option.npv - (exposure - loss)) > 1:
+        yield f"states a value of {option.npv}, numpy-financial {exposure - loss:.2f}"
     if not option.reasons:
         yield "gives no reason"
 

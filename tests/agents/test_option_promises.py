@@ -15,8 +15,8 @@ from agents.account.plan_lifecycle import adjust_schedule, last_day
 from agents.learner.estimates import PriorEstimate
 from agents.planner.assessment import MATERIAL_BPS
 from agents.planner.options import OptionEvaluator, build_options, counter_option, grid, longest_term
-from bench.promises import cases as simulated
 from bench.promises import check
+from bench.promises import offer_cases as simulated
 from schemas import events as ev
 from simulator.world import World
 from state.account import AccountState
