@@ -236,11 +236,11 @@ def test_a_version_names_the_packs_and_changes_with_any_value() -> None:
     mild = made("mine", "{plans: {max_broken: {value: 4, verified: true, source: s}}}")
     hard = made("mine", "{plans: {max_broken: {value: 5, verified: true, source: s}}}")
     one, other, again = (resolve([house, each], "p") for each in (mild, hard, mild))
-    assert one.version.startswith("house@2+mine@1#")
+    assert one.version.startswith("house@3+mine@1#")
     assert one.version != other.version
     assert one.version == again.version
     assert resolve([house, mild], "p", PlaceFacts(time_zone="Asia/Taipei")).version != one.version
-    assert resolve([house, replace(mild, version=2)], "p").version.startswith("house@2+mine@2#")
+    assert resolve([house, replace(mild, version=2)], "p").version.startswith("house@3+mine@2#")
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_pack_of_ones_own_extends_by_its_path(tmp_path: Path) -> None:
     policy = own.policy_for("US", "anything")
     assert own.name == str(path)
     assert policy.bad_debt.charge_off_after == 150
-    assert policy.version.startswith("house@2+us_ffiec@2+us_ffiec_open_end@1+mine@3#")
+    assert policy.version.startswith("house@3+us_ffiec@3+us_ffiec_open_end@1+mine@3#")
     assert classes(policy) == {"us_ffiec": [("pass", 0), ("substandard", 90), ("loss", 180)]}
     # Days stand in for the months of the pack that is extended.
     rules = classification(policy, "us_ffiec")

@@ -72,7 +72,7 @@ def test_any_value_of_any_rule_is_usable_or_refused_by_line(path: str, value: An
     except PackError as error:
         problems = error.problems
     else:
-        assert policy.version.startswith("house@2+mine@1#")
+        assert policy.version.startswith("house@3+mine@1#")
         return
     assert problems
     for problem in problems:
