@@ -124,7 +124,8 @@ def _schedules(
     plan: ev.PlanActivated, adjusted: ev.PlanScheduleAdjusted | None, account: AccountState | None, messages: Messages
 ) -> Iterator[tuple[str, str, tuple[ev.PlanInstalment, ...]]]:
     currency = Currency(plan.currency)
-    yield messages.format("agreement-schedule", currency=currency), "", plan.instalments
+    if plan.instalments:
+        yield messages.format("agreement-schedule", currency=currency), "", plan.instalments
     now = current(plan, adjusted, account)
     notes = [] if adjusted is None else [*_notes(plan, adjusted, messages)]
     if now != current(plan, adjusted, None):

@@ -356,7 +356,7 @@ def test_a_rendered_pack_marks_exactly_the_unverified_rules() -> None:
 
 def test_a_rendered_policy_says_which_pack_speaks() -> None:
     text = render_policy(load_packs("us_ffiec_open_end"))
-    assert text.startswith("Packs, in order: house 2, us_ffiec 2, us_ffiec_open_end 1\n")
+    assert text.startswith("Packs, in order: house 3, us_ffiec 3, us_ffiec_open_end 1\n")
     assert "us_ffiec_open_end: 65 FR 36903: open-end retail credit" in text
 
 
