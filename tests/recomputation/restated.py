@@ -25,7 +25,9 @@ OTHERWISE: dict[type[ev.Event], Callable[[Random, Any], dict[str, Any]]] = {
     },
     ev.InstalmentAdjusted: lambda rng, e: {"effective_on": e.effective_on + timedelta(rng.choice((-9, 12)))},
     ev.AdjustmentReversed: lambda rng, e: {"reversed_on": e.reversed_on + timedelta(4)},
-    ev.PlanActivated: lambda rng, e: {"activated_on": e.activated_on + timedelta(3)},
+    ev.PlanActivated: lambda rng, e: (
+        {"activated_on": e.activated_on + timedelta(3)} if e.ends_on is None else {"ends_on": e.ends_on + timedelta(3)}
+    ),
     ev.PaymentReceived: lambda rng, e: {"value_on": e.value_on + timedelta(rng.choice((-9, 12)))},
     ev.PaymentReversed: lambda rng, e: {"amount": (e.amount or 50) + 9},
     ev.PaymentFailed: lambda rng, e: {"amount": e.amount + 1},
