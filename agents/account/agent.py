@@ -102,7 +102,7 @@ class AccountAgent:
             and content_of(fact) == content_of(context.existing_fact)
         ):
             # No check applies to a repetition: the policy may have changed since it came first.
-            return Step(state)
+            return _with_earliest(state, fact, context.existing_fact)
         if isinstance(fact, Opening):
             # First, so that no rules are computed for a kind of account that no book has.
             check_kind(fact, context.policies.in_force_on(context.open_day))
@@ -360,6 +360,17 @@ def _revised(
         if kept is None or (lower.occurred_at, lower.event_id) < (kept.occurred_at, kept.event_id):
             changed[revision_key(lower)] = lower
     return changed
+
+
+def _with_earliest(state: AccountState, fact: AccountFact, known: ev.Event) -> Step[AccountState]:
+    """Keep the repetition that occurred first: by it one of two contradicting statements stands."""
+    if known.occurred_at <= fact.occurred_at:
+        return Step(state)
+    key = fact_key(fact)
+    if any(fact_key(p.fact) == key for p in state.pending):
+        pending = tuple(Pending(p.day, fact) if fact_key(p.fact) == key else p for p in state.pending)
+        state = replace(state, pending=pending)
+    return Step(state, (), [(key, fact)])
 
 
 def _same_but_when(fact: ev.Event, known: ev.Event) -> bool:

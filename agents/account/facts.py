@@ -75,19 +75,23 @@ def revision_key(statement: ev.InstalmentBilled) -> str:
 def identity_of(cause: ev.Event) -> str:
     """Return the natural identity of what changes an account, from which the ids of what it causes derive.
 
-    A fact's has a digest of what it says: of contradicting statements under one natural id, each may become a cause.
+    A fact's has a digest of what it says and when: of contradicting statements under one natural id, each may become a
+    cause, and an earlier repetition of the first one once more.
     """
     if isinstance(cause, ev.DayClosed):
         return day_identity(cause)
-    return f"{key_of(cause)}/{fact_key(cause)}/{digest_of(content_of(cause))}"
+    return f"{key_of(cause)}/{fact_key(cause)}/{digest_of(_said(cause))}"
 
 
 def content_of(event: ev.Event) -> ev.Event:
     """Return what an input says; its own date counts where its day is taken from when it occurred."""
-    plain = replace(event, event_id="", source="")
-    if isinstance(plain, ev.PlanActivated):
-        plain = replace(plain, caused_by="")
+    plain = _said(event)
     return plain if FACTS[type(event)].own_date(event) is None else replace(plain, occurred_at=EPOCH)
+
+
+def _said(event: ev.Event) -> ev.Event:
+    plain = replace(event, event_id="", source="")
+    return replace(plain, caused_by="") if isinstance(plain, ev.PlanActivated) else plain
 
 
 def _occurred(event: ev.Event, rules: Rules) -> date:

@@ -161,6 +161,19 @@ def again(fact: ev.Event, hours: int) -> ev.Event:
     return replace(fact, event_id=f"{fact.event_id}-{hours}", occurred_at=fact.occurred_at + timedelta(hours=hours))
 
 
+def adjustment(story: AccountEvents) -> ev.InstalmentAdjusted:
+    return ev.InstalmentAdjusted(
+        event_id="adj", occurred_at=at(story.day(20)), source="t", account_id="A1", adjustment_id="a1", number=1,
+        effective_on=story.day(15), principal=-1_000, interest=0, fees=0, penalty=0, reason="goodwill",
+    )  # fmt: skip
+
+
+def lasting(driver: AccountDriver) -> dict[str, object]:
+    """Return the account's state but for what the planner was told last, which goes by when facts came."""
+    state = driver.states["A1"]
+    return {f: getattr(state, f) for f in state.__struct_fields__ if f != "last_workout_signal"}
+
+
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("first", [1, -1])
 def test_a_repetition_with_another_time_counts_by_the_earliest(first: int, late: bool) -> None:
@@ -180,6 +193,42 @@ def test_a_repetition_with_another_time_counts_by_the_earliest(first: int, late:
     for driver, events in ((once, facts), (twice, sent)):
         driver.feed(card(story), *closes[: 46 if late else 0], *events, *closes, *story.closes(46, 46))
     assert (twice.standing(), twice.rejected_events) == (once.standing(), [])
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", ["opening", "statement", "payment", "hold", "adjustment"])
+def test_a_contradiction_between_repetitions_never_stands(kind: str, late: bool) -> None:
+    story = AccountEvents()
+    opened = story.opened(10, 40, 70)
+    said: ev.Event
+    other: ev.Event
+    match kind:
+        case "opening":
+            said, other = opened, replace(opened, annual_rate_bps=0, principal=29_000)
+        case "statement":
+            said = story.billed(7, 12, 14, 3_000)
+            other = replace(said, principal=9_000)
+        case "payment":
+            said = story.paid(12, 4_000)
+            other = replace(said, amount=12_000)
+        case "hold":
+            said = story.hold(8, 20)
+            other = replace(said, from_on=story.day(12))
+        case _:
+            said = adjustment(story)
+            other = replace(said, principal=-9_000)
+    other, first = again(other, -2), again(said, -4)
+    alone = AccountDriver()
+    alone.feed(opened, first, *story.closes(0, 31))
+    for order in permutations((said, other, first)):
+        driver = AccountDriver()
+        before = list(story.closes(0, 30 if late else 0))
+        # Of several openings the first one that comes opens the account.
+        driver.feed(order[0] if kind == "opening" else opened, *before)
+        driver.feed(*order, *story.closes(len(before), 31))
+        assert driver.standing() == alone.standing()
+        assert lasting(driver) == lasting(alone)
+        assert len({e.event_id for e in driver.outputs}) == len(driver.outputs)
 
 
 def test_a_second_call_under_the_id_of_another_is_no_repetition() -> None:
