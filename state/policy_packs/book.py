@@ -122,15 +122,14 @@ def parse_book(text: str, file: str, packs: frozenset[str]) -> Book:
     root = read_yaml(text, file, problems)
     if root is None:
         raise PackError(problems)
-    said = conform(root, _BookFile, "", file, problems)
+    said = conform(root, _BookFile, problems)
     if problems:
         raise PackError(problems)
-    problems += _unknown(root, file, packs)
+    problems += _unknown(root, packs)
     rows = tuple(Row(**{key: tuple(values) for key, values in row.items()}) for row in said["rows"])
     if not any(_is_last_resort(row) for row in rows):
-        at = root.value["rows"]
         remedy = "End with {jurisdictions: ['*'], products: ['*'], packs: [house]}."
-        problems.append(at.fault(file, "rows", "No row takes any account.", remedy))
+        problems.append(root.value["rows"].fault("No row takes any account.", remedy))
     if problems:
         raise PackError(problems)
     places = {name: PlaceFacts(**place) for name, place in said.get("places", {}).items()}
@@ -138,32 +137,29 @@ def parse_book(text: str, file: str, packs: frozenset[str]) -> Book:
     return Book(said["book"], said["version"], rows, places, products)
 
 
-def _unknown(root: Node, file: str, packs: frozenset[str]) -> list[PackProblem]:
+def _unknown(root: Node, packs: frozenset[str]) -> list[PackProblem]:
     problems = []
 
-    def add(node: Node, path: str, noun: str, remedy: str) -> None:
-        reason = f"{node.value!r} is not a {noun}."
-        problems.append(node.fault(file, path, reason, remedy))
+    def add(node: Node, noun: str, remedy: str) -> None:
+        problems.append(node.fault(f"{node.value!r} is not a {noun}.", remedy))
 
     nothing: dict[str, Any] = {}
     products = root.value["products"].value if "products" in root.value else nothing
-    for index, row in enumerate(root.value["rows"].value):
-        for at, pack in enumerate(row.value["packs"].value):
+    for row in root.value["rows"].value:
+        for pack in row.value["packs"].value:
             if pack.value not in packs:
-                add(pack, f"rows[{index}].packs[{at}]", "pack", nearest(pack.value, packs))
-        for at, place in enumerate(row.value["jurisdictions"].value):
+                add(pack, "pack", nearest(pack.value, packs))
+        for place in row.value["jurisdictions"].value:
             if place.value != ANY and not is_place(place.value) and (meant := place_meant_by(place.value)):
-                add(place, f"rows[{index}].jurisdictions[{at}]", "jurisdiction", f"Did you mean {meant}?")
-        for at, product in enumerate(row.value["products"].value):
+                add(place, "jurisdiction", f"Did you mean {meant}?")
+        for product in row.value["products"].value:
             if products and product.value != ANY and product.value not in products:
-                remedy = f"{nearest(product.value, products)} Or add it to `products`."
-                add(product, f"rows[{index}].products[{at}]", "product of this book", remedy)
-    places = root.value["places"].value if "places" in root.value else nothing
-    for name, place in places.items():
+                add(product, "product of this book", f"{nearest(product.value, products)} Or add it to `products`.")
+    for place in (root.value["places"].value if "places" in root.value else nothing).values():
         # Calendars are not looked up: loading dozens takes half a second, and an unknown one falls back and says so.
         zone = place.value.get("time_zone")
         if zone is not None and zone.value is not None and (remedy := zone_remedy(zone.value)):
-            add(zone, f"places.{name}.time_zone", "time zone", remedy)
+            add(zone, "time zone", remedy)
     return problems
 
 

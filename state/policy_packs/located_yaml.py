@@ -1,4 +1,4 @@
-"""YAML as a tree of located nodes: every value knows its line, so that every fault can name it.
+"""YAML as a tree of located nodes: every value knows where it stands, so that every fault can say it.
 
 Only what a pack needs is read: one document of mappings, sequences and scalars, with the scalars of
 YAML 1.2 (`no` is the country Norway and 22:00 a text, not a number). Anchors, aliases and tags are refused,
@@ -27,24 +27,25 @@ _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 class Node(Struct):
     """A value and where it stands: a scalar, a list of nodes, or a dict of nodes by key.
 
-    name_at: line and column of the key whose value this is; of the value itself where it has none. block: a text of
-    several lines that begins on the next one.
+    path: such as `sections.plans.max_term_months.value`. name_at: line and column of the key whose value this is; of
+    the value itself where it has none. block: a text of several lines that begins on the next one.
     """
 
     value: Any
+    file: str
     line: int
     column: int
+    path: str
     name_at: tuple[int, int]
     block: bool = False
 
-    def fault(self, file: str, path: str, reason: str, remedy: str) -> PackProblem:
+    def fault(self, reason: str, remedy: str) -> PackProblem:
         """Return a problem with this value."""
-        return PackProblem(file, self.line, self.column, path, reason, remedy)
+        return PackProblem(self.file, self.line, self.column, self.path, reason, remedy)
 
-    def name_fault(self, file: str, path: str, reason: str, remedy: str) -> PackProblem:
+    def name_fault(self, reason: str, remedy: str) -> PackProblem:
         """Return a problem with this value's key."""
-        line, column = self.name_at
-        return PackProblem(file, line, column, path, reason, remedy)
+        return PackProblem(self.file, *self.name_at, self.path, reason, remedy)
 
     def plain(self) -> Any:
         """Return the value without its places."""
@@ -84,7 +85,6 @@ def read_yaml(text: str, file: str, problems: list[PackProblem]) -> Node | None:
 
 class _Open(Struct):
     node: Node
-    path: str
     key: str | None = None
     key_at: tuple[int, int] = (1, 1)
 
@@ -100,8 +100,7 @@ class _Reader:
         self.last: Any = None
 
     def refuse(self, mark: Any, reason: str, remedy: str, path: str = "") -> None:
-        line, column = _place(mark)
-        self.problems.append(PackProblem(self.file, line, column, path, reason, remedy))
+        self.problems.append(PackProblem(self.file, *_place(mark), path, reason, remedy))
 
     def take(self, event: yaml.Event) -> bool:
         """Take the next event; return False where reading on makes no sense."""
@@ -137,14 +136,14 @@ class _Reader:
             value = []
         line, column = _place(mark)
         block = isinstance(event, yaml.ScalarEvent) and event.style in ("|", ">")
-        node = Node(value, line, column, (line, column), block)
-        path = self.path()
+        node = Node(value, self.file, line, column, self.path(), (line, column), block)
         self.put(node)
         if not isinstance(event, yaml.ScalarEvent):
             if len(self.open) == MAX_DEPTH:
-                self.refuse(mark, f"The nesting is deeper than {MAX_DEPTH}.", "Flatten it; no rule needs that.", path)
+                reason = f"The nesting is deeper than {MAX_DEPTH}."
+                self.problems.append(node.fault(reason, "Flatten it; no rule needs that."))
                 return False
-            self.open.append(_Open(node, path))
+            self.open.append(_Open(node))
         return True
 
     def awaits_key(self) -> bool:
@@ -177,8 +176,8 @@ class _Reader:
             return ""
         top = self.open[-1]
         if isinstance(top.node.value, list):
-            return f"{top.path}[{len(top.node.value)}]"
-        return ".".join(filter(None, (top.path, top.key)))
+            return f"{top.node.path}[{len(top.node.value)}]"
+        return ".".join(filter(None, (top.node.path, top.key)))
 
 
 def _place(mark: Any) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from msgspec import Meta, Struct
 from schemas.events import Currency
 from state.policy_packs.located_yaml import Node, read_yaml
 from state.policy_packs.problems import PackError, PackProblem, nearest
-from state.policy_packs.schema import SECTIONS, TEXTS, conform, conform_money, is_money
+from state.policy_packs.schema import SECTIONS, TEXTS, conform, conform_money, is_mapping, is_money
 from state.policy_packs.text_validation import check_pattern, is_own_disclosure
 from state.policy_packs.validation import check_rules
 
@@ -105,10 +105,10 @@ def parse_pack(text: str, file: str) -> Pack:
     root = read_yaml(text, file, problems)
     if root is None:
         raise PackError(problems)
-    head = conform(root, _PackFile, "", file, problems)
+    head = conform(root, _PackFile, problems)
     rules: tuple[Rule, ...] = ()
     if isinstance(root.value, dict) and "sections" in root.value:
-        rules = _rules(root.value["sections"], file, problems)
+        rules = _rules(root.value["sections"], problems)
     if problems:
         raise PackError(problems)
     return Pack(
@@ -124,62 +124,55 @@ def parse_pack(text: str, file: str) -> Pack:
     )
 
 
-def _rules(sections: Node, file: str, problems: list[PackProblem]) -> tuple[Rule, ...]:
+def _rules(sections: Node, problems: list[PackProblem]) -> tuple[Rule, ...]:
     found: dict[str, Rule] = {}
     places: dict[str, Node] = {}
-    for section, keys in _items(sections, "sections", file, problems):
-        path = f"sections.{section}"
+    for section, keys in _items(sections, problems):
         if section not in SECTIONS:
-            reason = f"There is no section {section}."
-            problems.append(keys.name_fault(file, path, reason, nearest(section, SECTIONS)))
+            problems.append(keys.name_fault(f"There is no section {section}.", nearest(section, SECTIONS)))
             continue
-        for key, entry in _items(keys, path, file, problems):
-            rule = _rule(section, key, entry, file, problems)
+        for key, entry in _items(keys, problems):
+            rule = _rule(section, key, entry, problems)
             if rule is not None:
                 found[rule.path], places[rule.path] = rule, entry.value["value"]
-    for finding in check_rules({path: rule.value for path, rule in found.items()}):
-        node = _inside(places[finding.rule], finding.inside)
-        path = f"sections.{finding.rule}.value{finding.inside}"
-        problems.append(node.fault(file, path, finding.reason, finding.remedy))
+    problems += [
+        _inside(places[finding.rule], finding.inside).fault(finding.reason, finding.remedy)
+        for finding in check_rules({path: rule.value for path, rule in found.items()})
+    ]
     return tuple(found.values())
 
 
-def _rule(section: str, key: str, entry: Node, file: str, problems: list[PackProblem]) -> Rule | None:
+def _rule(section: str, key: str, entry: Node, problems: list[PackProblem]) -> Rule | None:
     """Return a rule, None where anything is wrong with it."""
     key = RENAMED.get(f"{section}.{key}", key)
-    path, kinds, before = f"sections.{section}.{key}", SECTIONS[section], len(problems)
+    kinds, before = SECTIONS[section], len(problems)
     if key not in kinds and not (section in TEXTS and is_own_disclosure(key)):
-        reason = f"There is no rule {key} in {section}."
-        problems.append(entry.name_fault(file, path, reason, nearest(key, kinds)))
+        problems.append(entry.name_fault(f"There is no rule {key} in {section}.", nearest(key, kinds)))
         return None
     if not isinstance(entry.value, dict):
         reason = "A rule says its value, whether that is verified, and its source."
         remedy = f"Write `{key}: {{value: …, verified: false, source: …}}`."
-        problems.append(entry.fault(file, path, reason, remedy))
+        problems.append(entry.fault(reason, remedy))
         return None
-    mark = conform(entry, _Entry, path, file, problems)
+    mark = conform(entry, _Entry, problems)
     if "value" not in entry.value:
         return None
-    node, value_path = entry.value["value"], f"{path}.value"
+    node = entry.value["value"]
     if is_money(f"{section}.{key}"):
-        value = conform_money(node, value_path, file, problems)
+        value = conform_money(node, problems)
     else:
-        value = conform(node, kinds.get(key, str), value_path, file, problems)
+        value = conform(node, kinds.get(key, str), problems)
     if section in TEXTS and isinstance(value, str):
         # What is written as a block begins on the line after its mark.
         first = node.line + 1 if node.block else node.line
-        problems += check_pattern(key, value, TEXTS[section], file, value_path, first)
+        problems += check_pattern(key, value, TEXTS[section], node.file, node.path, first)
     if len(problems) > before:
         return None
     return Rule(f"{section}.{key}", value, mark["verified"], mark["source"], node.line, node.column)
 
 
-def _items(node: Node, path: str, file: str, problems: list[PackProblem]) -> list[tuple[str, Node]]:
-    if isinstance(node.value, dict):
-        return list(node.value.items())
-    reason, remedy = "A mapping should stand here.", "Write it as `name: value` lines."
-    problems.append(node.fault(file, path, reason, remedy))
-    return []
+def _items(node: Node, problems: list[PackProblem]) -> list[tuple[str, Node]]:
+    return list(node.value.items()) if is_mapping(node, problems) else []
 
 
 def _inside(node: Node, path: str) -> Node:

@@ -72,18 +72,18 @@ def is_money(path: str) -> bool:
     return bool(SECTIONS[section].get(key) == policy.Money)
 
 
-def conform(node: Node, kind: Any, path: str, file: str, problems: list[PackProblem]) -> Any:
+def conform(node: Node, kind: Any, problems: list[PackProblem]) -> Any:
     """Return a node's value as builtins if it has the shape of `kind`; add to `problems` where it has not."""
     base = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if get_origin(base) is tuple:
-        return _sequence(node, get_args(base), path, file, problems)
+        return _sequence(node, get_args(base), problems)
     if get_origin(base) is dict:
         key, value_kind = get_args(base)
-        return _table(node, key, value_kind, path, file, problems)
+        return _table(node, key, value_kind, problems)
     if base is Localised:
-        return _localised(node, path, file, problems)
+        return _localised(node, problems)
     if isinstance(base, type) and issubclass(base, Struct):
-        return _record(node, base, path, file, problems)
+        return _record(node, base, problems)
     value = node.plain()
     try:
         return msgspec.convert(value, kind)
@@ -92,38 +92,35 @@ def conform(node: Node, kind: Any, path: str, file: str, problems: list[PackProb
         choices = get_args(base) if get_origin(base) is Literal else ()
         if isinstance(value, str) and choices:
             remedy = nearest(value, choices)
-        problems.append(node.fault(file, path, f"{_value_text(value)} is not valid.", remedy))
+        problems.append(node.fault(f"{_value_text(value)} is not valid.", remedy))
     return value
 
 
-def conform_money(node: Node, path: str, file: str, problems: list[PackProblem]) -> Any:
+def conform_money(node: Node, problems: list[PackProblem]) -> Any:
     """Return an amount, or amounts by currency with a `default`, for a rule that is money."""
     if not isinstance(node.value, dict):
-        return conform(node, policy.Money, path, file, problems)
+        return conform(node, policy.Money, problems)
     if DEFAULT not in node.value:
-        reason = "The amounts by currency lack a default."
-        problems.append(node.fault(file, path, reason, "Add `default: <minor units>`."))
+        problems.append(node.fault("The amounts by currency lack a default.", "Add `default: <minor units>`."))
     for key, amount in node.value.items():
         if key != DEFAULT and not re.fullmatch("[A-Z]{3}", key):
-            reason = f"{key} is not a currency."
             remedy = "Use an ISO 4217 code such as EUR, or `default`."
-            problems.append(amount.name_fault(file, f"{path}.{key}", reason, remedy))
-        conform(amount, policy.Money, f"{path}.{key}", file, problems)
+            problems.append(amount.name_fault(f"{key} is not a currency.", remedy))
+        conform(amount, policy.Money, problems)
     return node.plain()
 
 
-def _localised(node: Node, path: str, file: str, problems: list[PackProblem]) -> Any:
+def _localised(node: Node, problems: list[PackProblem]) -> Any:
     """Return a text for every locale: one for all, or by locale with a `default` for the others."""
     if not isinstance(node.value, dict):
-        return dict.fromkeys(LOCALES, conform(node, str, path, file, problems))
+        return dict.fromkeys(LOCALES, conform(node, str, problems))
     if missing := [locale for locale in LOCALES if locale not in node.value and DEFAULT not in node.value]:
         reason = f"There is no text for {', '.join(missing)}."
-        problems.append(node.fault(file, path, reason, f"Add `{DEFAULT}: …` for all other locales."))
+        problems.append(node.fault(reason, f"Add `{DEFAULT}: …` for all other locales."))
     for key, text in node.value.items():
         if key not in (DEFAULT, *LOCALES):
-            remedy = nearest(key, (DEFAULT, *LOCALES))
-            problems.append(text.name_fault(file, f"{path}.{key}", f"{key} is not a locale.", remedy))
-        conform(text, str, f"{path}.{key}", file, problems)
+            problems.append(text.name_fault(f"{key} is not a locale.", nearest(key, (DEFAULT, *LOCALES))))
+        conform(text, str, problems)
     said = node.plain()
     return {locale: said.get(locale, said.get(DEFAULT, "")) for locale in LOCALES}
 
@@ -146,58 +143,49 @@ def describe(kind: Any) -> str:
     return words.get(kind, "another value")
 
 
-def _sequence(node: Node, kinds: tuple[Any, ...], path: str, file: str, problems: list[PackProblem]) -> Any:
+def _sequence(node: Node, kinds: tuple[Any, ...], problems: list[PackProblem]) -> Any:
     if not isinstance(node.value, list):
-        reason = f"{_value_text(node.plain())} is not a list."
-        problems.append(node.fault(file, path, reason, "Write it as [a, b, …]."))
+        problems.append(node.fault(f"{_value_text(node.plain())} is not a list.", "Write it as [a, b, …]."))
         return node.plain()
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(node.value)
     elif len(kinds) != len(node.value):
         reason = f"The list has {len(node.value)} entries instead of {len(kinds)}."
-        problems.append(node.fault(file, path, reason, f"Give {len(kinds)} entries."))
+        problems.append(node.fault(reason, f"Give {len(kinds)} entries."))
         return node.plain()
-    return [
-        conform(child, kind, f"{path}[{i}]", file, problems)
-        for i, (child, kind) in enumerate(zip(node.value, kinds, strict=True))
-    ]
+    return [conform(child, kind, problems) for child, kind in zip(node.value, kinds, strict=True)]
 
 
-def _table(node: Node, key: Any, kind: Any, path: str, file: str, problems: list[PackProblem]) -> Any:
-    if not _is_mapping(node, path, file, problems):
+def _table(node: Node, key: Any, kind: Any, problems: list[PackProblem]) -> Any:
+    if not is_mapping(node, problems):
         return node.plain()
     keys = get_args(key) if get_origin(key) is Literal else ()
     for name, child in node.value.items():
         if keys and name not in keys:
-            problems.append(child.name_fault(file, f"{path}.{name}", f"{name} is not known here.", nearest(name, keys)))
-    return {name: conform(child, kind, f"{path}.{name}", file, problems) for name, child in node.value.items()}
+            problems.append(child.name_fault(f"{name} is not known here.", nearest(name, keys)))
+    return {name: conform(child, kind, problems) for name, child in node.value.items()}
 
 
-def _record(node: Node, struct: type[Struct], path: str, file: str, problems: list[PackProblem]) -> Any:
-    if not _is_mapping(node, path, file, problems):
+def _record(node: Node, struct: type[Struct], problems: list[PackProblem]) -> Any:
+    if not is_mapping(node, problems):
         return node.plain()
     kinds = get_type_hints(struct, include_extras=True)
-    inside = f"{path}." if path else ""
     for key, child in node.value.items():
         if key not in kinds:
-            reason = f"{key} is not known here."
-            problems.append(child.name_fault(file, f"{inside}{key}", reason, nearest(key, kinds)))
-    for field in msgspec.structs.fields(struct):
-        if field.name not in node.value and field.default is NODEFAULT and field.default_factory is NODEFAULT:
-            remedy = f"Add `{field.name}: …`."
-            problems.append(node.fault(file, path, f"{field.name} is missing.", remedy))
-    return {
-        key: conform(child, kinds[key], f"{inside}{key}", file, problems)
-        for key, child in node.value.items()
-        if key in kinds
-    }
+            problems.append(child.name_fault(f"{key} is not known here.", nearest(key, kinds)))
+    problems += [
+        node.fault(f"{field.name} is missing.", f"Add `{field.name}: …`.")
+        for field in msgspec.structs.fields(struct)
+        if field.name not in node.value and field.default is NODEFAULT and field.default_factory is NODEFAULT
+    ]
+    return {key: conform(child, kinds[key], problems) for key, child in node.value.items() if key in kinds}
 
 
-def _is_mapping(node: Node, path: str, file: str, problems: list[PackProblem]) -> bool:
+def is_mapping(node: Node, problems: list[PackProblem]) -> bool:
+    """Say whether a node is a mapping; add to `problems` where it is none."""
     if isinstance(node.value, dict):
         return True
-    reason = f"{_value_text(node.plain())} is not a mapping."
-    problems.append(node.fault(file, path, reason, "Write it as `name: value` lines."))
+    problems.append(node.fault(f"{_value_text(node.plain())} is not a mapping.", "Write it as `name: value` lines."))
     return False
 
 

@@ -117,45 +117,44 @@ def parse_partners(text: str, file: str) -> dict[str, Partner]:
     problems: list[PackProblem] = []
     root = read_yaml(text, file, problems)
     if root is not None:
-        conform(root, _File, "", file, problems)
+        conform(root, _File, problems)
     if problems or root is None:
         raise PackError(problems)
     found: dict[str, Partner] = {}
-    for number, node in enumerate(root.value["partners"].value):
-        partner = _partner(node, f"partners[{number}]", file, problems)
+    for node in root.value["partners"].value:
+        partner = _partner(node, problems)
         if partner is None:
             continue
         if partner.id in found:
-            reason = f"There are two partners {partner.id}."
-            problems.append(node.value["id"].fault(file, f"partners[{number}].id", reason, "Give one another id."))
+            problems.append(node.value["id"].fault(f"There are two partners {partner.id}.", "Give one another id."))
         found[partner.id] = partner
     if problems:
         raise PackError(problems)
     return found
 
 
-def _partner(node: Node, path: str, file: str, problems: list[PackProblem]) -> Partner | None:
+def _partner(node: Node, problems: list[PackProblem]) -> Partner | None:
     parts: Mapping[str, Node] = node.value
     before = len(problems)
-    receives = _part(parts.get("receives"), Receives, f"{path}.receives", file, problems)
-    sends = _part(parts.get("sends"), Sends, f"{path}.sends", file, problems)
+    receives = _part(parts.get("receives"), Receives, problems)
+    sends = _part(parts.get("sends"), Sends, problems)
     if "receives" not in parts and "sends" not in parts:
         reason = "The partner neither receives nor sends."
-        problems.append(node.fault(file, path, reason, "Give it `receives:` or `sends:`, or remove it."))
+        problems.append(node.fault(reason, "Give it `receives:` or `sends:`, or remove it."))
     if receives is not None:
-        _check_receives(receives, parts["receives"], f"{path}.receives", file, problems)
+        _check_receives(receives, _Faults(parts["receives"], problems))
         if receives.consent == "needed" and not receives.purpose:
             receives = msgspec.structs.replace(receives, purpose=f"partner:{parts['id'].value}")
     if sends is not None:
-        _check_sends(sends, parts["sends"], f"{path}.sends", file, problems)
+        _check_sends(sends, _Faults(parts["sends"], problems))
     return None if len(problems) > before else Partner(parts["id"].value, receives, sends)
 
 
-def _part(node: Node | None, kind: Any, path: str, file: str, problems: list[PackProblem]) -> Any:
+def _part(node: Node | None, kind: Any, problems: list[PackProblem]) -> Any:
     if node is None:
         return None
     before = len(problems)
-    value = conform(node, kind, path, file, problems)
+    value = conform(node, kind, problems)
     return None if len(problems) > before else msgspec.convert(value, kind)
 
 
@@ -174,24 +173,21 @@ HELD_TO = {
 class _Faults:
     """Notes faults of one part of the file, by the keys that lead to them."""
 
-    def __init__(self, node: Node, path: str, file: str, problems: list[PackProblem]) -> None:
-        self._node, self._path, self._file, self._problems = node, path, file, problems
+    def __init__(self, node: Node, problems: list[PackProblem]) -> None:
+        self._node, self._problems = node, problems
 
     def add(self, keys: tuple[str | int, ...], reason: str, remedy: str, *, name: bool = False) -> None:
         """Note a fault of the value under keys, or of the name that leads to it."""
-        node, path = self._node, self._path
+        node = self._node
         for key in keys:
             if isinstance(node.value, dict) and key not in node.value:
                 break
             node = node.value[key]
-            path += f"[{key}]" if isinstance(key, int) else f".{key}"
-        fault = node.name_fault if name else node.fault
-        self._problems.append(fault(self._file, path, reason, remedy))
+        self._problems.append((node.name_fault if name else node.fault)(reason, remedy))
 
 
-def _check_receives(part: Receives, node: Node, path: str, file: str, problems: list[PackProblem]) -> None:
-    """Add to `problems` what is wrong with what a partner receives."""
-    faults = _Faults(node, path, file, problems)
+def _check_receives(part: Receives, faults: _Faults) -> None:
+    """Note what is wrong with what a partner receives."""
     _check_secrets(part, faults)
     _check_url(part, faults)
     if not part.events:
@@ -217,9 +213,8 @@ def _check_receives(part: Receives, node: Node, path: str, file: str, problems: 
                     faults.add(("fields", name, number), reason, "State it as `ground: …`, or leave the field out.")
 
 
-def _check_sends(part: Sends, node: Node, path: str, file: str, problems: list[PackProblem]) -> None:
-    """Add to `problems` what is wrong with what a partner may send."""
-    faults = _Faults(node, path, file, problems)
+def _check_sends(part: Sends, faults: _Faults) -> None:
+    """Note what is wrong with what a partner may send."""
     _check_secrets(part, faults)
     if not part.records:
         faults.add(("records",), "The partner may send nothing.", "Name records, or remove `sends`.")
