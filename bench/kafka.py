@@ -19,11 +19,12 @@ from pathlib import Path
 
 from bench.local import opening, payments
 from bench.measure import machine, note, shuffled
-from deploy.local.kafka import KafkaCluster, group_offsets
+from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from schemas.codec import Codec
 from streams.kafka.publishing import publish
 from streams.settings import Settings
+from tests.support.servers import group_offsets
 from tests.support.worker_cluster import WorkerCluster
 
 # Seconds after which a run is given up.

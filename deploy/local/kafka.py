@@ -9,11 +9,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -28,61 +26,17 @@ _PATIENCE = 60.0
 _HEAP = "384m"
 
 
-@dataclass(frozen=True)
-class Secure:
-    """What guarded listeners need. Each path is of a PEM file.
-
-    key: the brokers' private key (PKCS #8) with its chain, for 127.0.0.1. ca: who is trusted. users: passwords by
-    name, for SCRAM-SHA-512.
-    """
-
-    key: Path
-    ca: Path
-    users: Mapping[str, str]
-
-    def properties(self) -> dict[str, object]:
-        """Return a broker's properties."""
-        return {
-            "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": self.key,
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": self.ca,
-            "listener.name.sasl.sasl.enabled.mechanisms": "SCRAM-SHA-512",
-            "listener.name.sasl.scram-sha-512.sasl.jaas.config": (
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-            ),
-            "listener.name.sasl.ssl.client.auth": "none",
-            "listener.name.tls.ssl.client.auth": "required",
-            # A certificate's common name is a user's.
-            "ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/,DEFAULT",
-            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            # Who comes by the open listener.
-            "super.users": "User:ANONYMOUS",
-        }
-
-
 class KafkaCluster(Served):
     """One to three brokers on loopback, with their data in a folder; the data stay when they are stopped.
 
-    ports: of the brokers; without them, those that the folder had before, or free ones. fronts: ports of a proxy,
-    one a broker, which stands before a listener of its own (`behind`); who comes through it is always sent to it.
-    secure: listeners that let in only who shows a password or a certificate, on `sasl_bootstrap` and `tls_bootstrap`;
-    who may do what is then told by ACLs, and who comes by the open listener may do all. properties: of brokers, over
-    those that they have here.
+    ports: of the brokers; without them, those that the folder had before, or free ones.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        brokers: int = 1,
-        *,
-        ports: Sequence[int] | None = None,
-        fronts: Sequence[int] = (),
-        secure: Secure | None = None,
-        properties: Mapping[str, object] | None = None,
-    ) -> None:
+    # What the storage of a broker is formatted with besides.
+    format_options: Sequence[str] = ()
+
+    def __init__(self, folder: Path, brokers: int = 1, *, ports: Sequence[int] | None = None) -> None:
         self.folder = folder
-        self._more = properties or {}
         self._servers = [Server(folder / str(n), f"kafka-{n}") for n in range(brokers)]
         self._known = folder / "ports.json"
         # Whether the folder holds no cluster yet.
@@ -100,25 +54,11 @@ class KafkaCluster(Served):
                 )
             # No data of a broker say where clients find it.
             self.ports = list(ports) if ports is not None else self.ports
-        self._fronts = fronts
-        self.behind = [free_port() for _ in fronts]
-        self._secure = secure
-        self._guarded = [(free_port(), free_port()) for _ in range(brokers)]
 
     @property
     def bootstrap(self) -> str:
         """The addresses to connect to, with commas between."""
         return addresses(self.ports)
-
-    @property
-    def sasl_bootstrap(self) -> str:
-        """The addresses for those who have a password."""
-        return addresses(sasl for sasl, _ in self._guarded)
-
-    @property
-    def tls_bootstrap(self) -> str:
-        """The addresses for those who have a certificate."""
-        return addresses(tls for _, tls in self._guarded)
 
     @property
     def running(self) -> list[bool]:
@@ -160,23 +100,6 @@ class KafkaCluster(Served):
         for server in self._servers:
             server.stop(patience=deadline - time.monotonic())
 
-    def kill(self, broker: int) -> None:
-        """End a broker at once, as a crash would."""
-        self._servers[broker].stop(signal.SIGKILL)
-
-    def pause(self, broker: int) -> None:
-        """Freeze a broker."""
-        self._servers[broker].freeze()
-
-    def resume(self, broker: int) -> None:
-        """Let a frozen broker go on."""
-        self._servers[broker].send(signal.SIGCONT)
-
-    def restart(self, broker: int) -> None:
-        """Start a broker that ended, and wait until it answers."""
-        self._start(broker)
-        self._wait()
-
     def _start(self, number: int) -> None:
         server = self._servers[number]
         if server.pid is not None:
@@ -188,12 +111,8 @@ class KafkaCluster(Served):
         properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties(number).items()), "utf-8")
         if not (server.folder / "data" / "meta.properties").exists():
             command = [runtime, "-cp", path, "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID]
-            users = {} if self._secure is None else self._secure.users
-            scram = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in users.items()]
-            command += [part for user in scram for part in ("--add-scram", user)]
-            made = subprocess.run(
-                [*command, "-c", str(properties)], capture_output=True, text=True, check=False, cwd=server.folder
-            )
+            command += [*self.format_options, "-c", str(properties)]
+            made = subprocess.run(command, capture_output=True, text=True, check=False, cwd=server.folder)
             if made.returncode:
                 raise FatalError(f"Kafka could not prepare {server.folder}: {(made.stdout + made.stderr).strip()}")
         server.start(
@@ -217,29 +136,19 @@ class KafkaCluster(Served):
             )
 
     def _properties(self, number: int) -> dict[str, object]:
+        """Return the properties of a broker."""
         brokers = len(self._servers)
         replicas, least = min(brokers, 3), 2 if brokers >= 3 else 1
         own = f"PLAINTEXT://127.0.0.1:{self.ports[number]}"
-        listeners, advertised = own, own
-        if self._fronts:
-            listeners += f",FRONT://127.0.0.1:{self.behind[number]}"
-            advertised += f",FRONT://127.0.0.1:{self._fronts[number]}"
-        guard: dict[str, object] = {}
-        if self._secure is not None:
-            sasl, tls = self._guarded[number]
-            guarded = f",SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}"
-            listeners, advertised = listeners + guarded, advertised + guarded
-            guard = self._secure.properties()
         return {
             "process.roles": "broker,controller",
             "node.id": number + 1,
             "controller.quorum.voters": ",".join(
                 f"{n + 1}@127.0.0.1:{port}" for n, port in enumerate(self._controllers)
             ),
-            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controllers[number]}",
-            "advertised.listeners": advertised,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FRONT:PLAINTEXT,"
-            "SASL:SASL_SSL,TLS:SSL",
+            "listeners": f"{own},CONTROLLER://127.0.0.1:{self._controllers[number]}",
+            "advertised.listeners": own,
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": self._servers[number].folder / "data",
@@ -258,8 +167,6 @@ class KafkaCluster(Served):
             "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
             "num.network.threads": 2,
             "num.io.threads": 4,
-            **guard,
-            **self._more,
         }
 
     def _wait(self) -> None:
@@ -285,21 +192,3 @@ class KafkaCluster(Served):
             finally:
                 await admin.close()
         return True
-
-
-async def group_offsets(bootstrap: str, group: str) -> dict[TopicPartition, int]:
-    """Return how far a group has committed; nothing while it has no coordinator, or the broker is away."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
-        return await offsets_of(admin, group)
-    except KafkaError:
-        return {}
-    finally:
-        await admin.close()
-
-
-async def offsets_of(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
-    """Return how far a group has committed. Raises KafkaError while it has no coordinator, or the broker is away."""
-    found = await admin.list_consumer_group_offsets(group)
-    return {place: at.offset for place, at in found.items()}

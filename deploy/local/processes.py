@@ -67,15 +67,6 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def freeze(self) -> None:
-        """Stop it where it is, and wait until all its threads stand; it has to be a child of this process."""
-        self.send(signal.SIGSTOP)
-        deadline = time.monotonic() + FAREWELL
-        while self.pid is not None and time.monotonic() < deadline:
-            if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is not None:
-                return
-            time.sleep(0.001)
-
     def stop(self, number: int = signal.SIGTERM, patience: float = FAREWELL) -> None:
         """End it and wait until it has ended; after `patience` seconds, kill it."""
         self.send(signal.SIGCONT)
@@ -90,13 +81,13 @@ class Server:
             self._child = None
         self._file.unlink(missing_ok=True)
 
-    def last_lines(self, count: int = 5) -> str:
+    def last_lines(self) -> str:
         """Return the end of its log."""
         try:
             lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return "it wrote no log"
-        return " / ".join(lines[-count:]) or "it wrote no log"
+        return " / ".join(lines[-5:]) or "it wrote no log"
 
     def died(self) -> FatalError:
         """Return the error for a server that ended or never answered."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.jars import OTHERWISE
@@ -15,41 +13,21 @@ from schemas.errors import FatalError
 _PATIENCE = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """How a redis-server lets in only whom it knows: its key and certificate (PEM), the CA of clients', its users.
-
-    users: rules of Redis's ACL, as `worker on >secret ~reprieve:* +@all`; who is in none is not let in.
-    """
-
-    ca_file: Path
-    cert_file: Path
-    key_file: Path
-    users: Sequence[str]
-
-    def arguments(self, port: int) -> list[str]:
-        """Return redis-server's arguments."""
-        files = {"tls-ca-cert-file": self.ca_file, "tls-cert-file": self.cert_file, "tls-key-file": self.key_file}
-        given = ["--port", "0", "--tls-port", str(port)]
-        for name, file in files.items():
-            given += [f"--{name}", str(file)]
-        for user in ("default off", *self.users):
-            given += ["--user", *user.split()]
-        return given
-
-
 class RedisServer(Served):
-    """One redis-server with its data in a folder. port: None for a free one; guarded: None for open to this machine."""
+    """One redis-server with its data in a folder. port: None for a free one."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, guarded: Guarded | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self.port = port if port is not None else free_port()
-        self._guarded = guarded
         self._server = Server(folder, "redis")
 
     @property
     def url(self) -> str:
         """The address to connect to."""
-        return f"redis{'s' if self._guarded else ''}://127.0.0.1:{self.port}/0"
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def arguments(self) -> list[str]:
+        """Return redis-server's arguments that say how it listens."""
+        return ["--port", str(self.port)]
 
     @property
     def running(self) -> bool:
@@ -69,8 +47,8 @@ class RedisServer(Served):
         self.see_that_its_port_is_free()
         folder = self._server.folder
         folder.mkdir(parents=True, exist_ok=True)
-        listening = ["--port", str(self.port)] if self._guarded is None else self._guarded.arguments(self.port)
-        self._server.start([program, *listening, "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"])
+        command = [program, *self.arguments(), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
+        self._server.start(command)
         deadline = time.monotonic() + _PATIENCE
         while not is_listening(self.port):
             if self._server.pid is None or time.monotonic() > deadline:

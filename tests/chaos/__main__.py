@@ -10,9 +10,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from deploy.local.kafka import KafkaCluster
 from tests.chaos.chaos_run import ChaosRun
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.servers import KafkaTestCluster
 
 _FAULTS_A_RUN = 100
 
@@ -31,7 +31,7 @@ def main() -> int:
         began = time.monotonic()
         with (
             FaultyProxy(given.brokers) as proxy,
-            KafkaCluster(folder / "kafka", given.brokers, fronts=proxy.ports) as cluster,
+            KafkaTestCluster(folder / "kafka", given.brokers, fronts=proxy.ports) as cluster,
         ):
             proxy.set_targets(cluster.behind)
             run = ChaosRun(folder, cluster, proxy, seed)

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import addresses
 from schemas import events as ev
 from schemas.topics import TOPIC_OF
@@ -31,6 +30,7 @@ from tests.chaos.answer_order import answers_apart
 from tests.chaos.faulty_disk import FaultyDisk, compile_library
 from tests.support import topics
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import INPUT_TOPICS, TIMEOUT, WorkerCluster
 
 START = date(2026, 1, 5)
@@ -59,7 +59,7 @@ class ChaosRun:
     """
 
     def __init__(
-        self, folder: Path, cluster: KafkaCluster, proxy: FaultyProxy, seed: int, say: Callable[[str], None] = print
+        self, folder: Path, cluster: KafkaTestCluster, proxy: FaultyProxy, seed: int, say: Callable[[str], None] = print
     ) -> None:
         self.chance = random.Random(seed)
         self.cluster = cluster

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.local.kafka import KafkaCluster
 from streams.kafka.compat import connected
+from tests.support.servers import KafkaTestCluster
 
 # Its assertions are told as those of a test.
 pytest.register_assert_rewrite("tests.support.worker_cluster")
@@ -31,14 +31,14 @@ def kafka_parts() -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+def kafka(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaTestCluster]:
     """One broker for all tests of a process; each uses topics and groups of its own."""
-    with KafkaCluster(tmp_path_factory.mktemp("kafka")) as cluster:
+    with KafkaTestCluster(tmp_path_factory.mktemp("kafka")) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def workers(kafka: KafkaCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WorkerCluster]:
+def workers(kafka: KafkaTestCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[WorkerCluster]:
     """Topics, a group and folders for one test, whose workers are ended with it."""
     # Topics of two tests must differ, however long their names are.
     name = f"{request.node.originalname[:40]}-{next(_numbers)}"

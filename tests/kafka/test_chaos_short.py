@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import addresses
 from schemas import events as ev
 from simulator.runs import simulate
 from tests.chaos.answer_order import answers_apart
 from tests.chaos.chaos_run import START, ChaosRun
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import WorkerCluster
 
 
@@ -26,14 +26,16 @@ def proxy() -> Iterator[FaultyProxy]:
 
 
 @pytest.fixture(scope="module")
-def cluster(kafka_parts: None, proxy: FaultyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+def cluster(
+    kafka_parts: None, proxy: FaultyProxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KafkaTestCluster]:
     """A broker behind it."""
-    with KafkaCluster(tmp_path_factory.mktemp("kafka"), fronts=proxy.ports) as made:
+    with KafkaTestCluster(tmp_path_factory.mktemp("kafka"), fronts=proxy.ports) as made:
         proxy.set_targets(made.behind)
         yield made
 
 
-def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaCluster, proxy: FaultyProxy, tmp_path: Path) -> None:
+def test_a_dozen_faults_leave_the_answer_exact(cluster: KafkaTestCluster, proxy: FaultyProxy, tmp_path: Path) -> None:
     run = ChaosRun(tmp_path, cluster, proxy, seed=20_261_124)
     with run.workers:
         compared = run.run(15, accounts=60, days=75)
@@ -62,7 +64,7 @@ def test_an_answer_comes_on_a_day_without_other_events() -> None:
 
 
 def test_a_worker_that_cannot_join_its_group_ends_when_told(
-    cluster: KafkaCluster, proxy: FaultyProxy, tmp_path: Path
+    cluster: KafkaTestCluster, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     connection = {"bootstrap_servers": addresses(proxy.ports)}
     with WorkerCluster(cluster.bootstrap, tmp_path, "alone", connection=connection) as workers:

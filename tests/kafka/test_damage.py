@@ -10,7 +10,6 @@ from functools import cache
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from schemas.errors import FatalError
 from simulator.runs import simulate
@@ -18,6 +17,7 @@ from streams.kafka.changelog_format import changelog_topic
 from streams.kafka.isolating_fetcher import PartitionIsolatingFetcher, unreadable_partitions
 from streams.kafka.restore import Standby, open_store
 from tests.support.damaged_log import damaged
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 
@@ -37,7 +37,7 @@ async def put(workers: WorkerCluster, topic: str, rows: dict[int, list[tuple[byt
                 await producer.send(topic, value, key=key, partition=partition)
 
 
-def test_a_worker_waits_for_unreadable_records_and_names_them(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+def test_a_worker_waits_for_unreadable_records_and_names_them(workers: WorkerCluster, kafka: KafkaTestCluster) -> None:
     workers.publish(history()[:-20])
     with damaged(kafka, f"{workers.prefix}payments", 0):
         workers.start(batch_records=100)
@@ -59,7 +59,7 @@ def test_a_worker_waits_for_unreadable_records_and_names_them(workers: WorkerClu
     assert f"{gauge} 0.0" in workers.http_get("/metrics")[1]
 
 
-def test_lasting_damage_ends_the_worker_with_a_sentence(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+def test_lasting_damage_ends_the_worker_with_a_sentence(workers: WorkerCluster, kafka: KafkaTestCluster) -> None:
     workers.publish(history())
     workers.health_settings = {"stall_seconds": 1.5}
     with damaged(kafka, f"{workers.prefix}payments", 1):
@@ -72,7 +72,7 @@ def test_lasting_damage_ends_the_worker_with_a_sentence(workers: WorkerCluster, 
     workers.assert_exact(history())
 
 
-def test_a_standby_goes_on_beside_an_unreadable_changelog(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+def test_a_standby_goes_on_beside_an_unreadable_changelog(workers: WorkerCluster, kafka: KafkaTestCluster) -> None:
     topic = changelog_topic(workers.settings(), "account")
     failures: list[BaseException] = []
     rows = {part: [(b"s%d-%d" % (part, n), b"\0\0\0\0x" * 20) for n in range(200)] for part in range(3)}
@@ -105,7 +105,7 @@ def test_a_standby_goes_on_beside_an_unreadable_changelog(workers: WorkerCluster
 
 @pytest.mark.parametrize("most", [None, 7])
 def test_damage_of_one_partition_loses_nothing_of_another(
-    workers: WorkerCluster, kafka: KafkaCluster, most: int | None
+    workers: WorkerCluster, kafka: KafkaTestCluster, most: int | None
 ) -> None:
     topic = changelog_topic(workers.settings(), "account")
     rows = {part: [(b"%d-%d" % (part, n), b"x") for n in range(50)] for part in range(3)}
@@ -142,7 +142,7 @@ def test_damage_of_one_partition_loses_nothing_of_another(
     asyncio.run(asyncio.wait_for(scene(), TIMEOUT))
 
 
-def test_lasting_damage_names_its_partition(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+def test_lasting_damage_names_its_partition(workers: WorkerCluster, kafka: KafkaTestCluster) -> None:
     topic = changelog_topic(workers.settings(), "account")
 
     async def scene() -> None:

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from redis import Redis
 
 from deploy.local.processes import free_port
-from deploy.local.redis import Guarded, RedisServer
+from deploy.local.redis import RedisServer
 from streams.cli import cli
+from tests.support.servers import GuardedRedis
 from tests.support.worker_cluster import WorkerCluster
 
 
@@ -121,10 +122,8 @@ def test_a_guarded_redis_needs_certificate_and_password(monkeypatch: pytest.Monk
     for name, certificate in (("redis", ca.issue_cert("127.0.0.1")), ("worker", ca.issue_cert("worker@reprieve.test"))):
         certificate.private_key_pem.write_to_path(tmp_path / f"{name}.key")
         certificate.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.pem")
-    guarded = Guarded(
-        tmp_path / "ca.pem", tmp_path / "redis.pem", tmp_path / "redis.key", ["worker on >secret ~reprieve:* +@all"]
-    )
-    with RedisServer(tmp_path / "redis", guarded=guarded) as server:
+    files = [tmp_path / name for name in ("ca.pem", "redis.pem", "redis.key")]
+    with GuardedRedis(tmp_path / "redis", *files, ["worker on >secret ~reprieve:* +@all"]) as server:
         shown = {
             "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
             "WORKER__DATA_DIR": tmp_path,

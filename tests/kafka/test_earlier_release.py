@@ -16,7 +16,6 @@ import pytest
 from click.testing import CliRunner
 
 from console.server import ConsoleServer
-from deploy.local.kafka import KafkaCluster
 from deploy.local.redis import RedisServer
 from schemas import events as ev
 from schemas.codec import Codec
@@ -31,6 +30,7 @@ from tests.kafka.test_console import asked, assert_same, caught_up, console, ser
 from tests.kafka.test_views import settings_for, shown_in, views_of, with_redis
 from tests.support.earlier_release import STILL, EarlierRelease, continued, outputs_and_states
 from tests.support.registry_server import RegistryServer
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import WorkerCluster
 
 AGENTS = ("account", "planner", "learner")
@@ -115,7 +115,7 @@ def test_a_deployment_of_before_goes_on_where_it_was(
     with (
         registry_of(old, tmp_path / "registry", "FULL_TRANSITIVE") as url,
         closing(ConfluentRegistry(RegistrySettings(url=url))) as client,
-        KafkaCluster(old.kafka, properties=STILL) as cluster,
+        KafkaTestCluster(old.kafka, properties=STILL) as cluster,
         WorkerCluster(cluster.bootstrap, folder, "reprieve", partitions=2) as workers,
     ):
         workers.registry = url

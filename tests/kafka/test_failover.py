@@ -15,12 +15,12 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from simulator.runs import simulate
 from streams.kafka.deployment import deployment_topics
 from streams.kafka.topic_admin import find_differences
 from streams.kafka.topic_ids import TopicIds
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ log.setLevel(logging.INFO)
 
 
 @pytest.fixture
-def cluster(kafka_parts: None, tmp_path: Path) -> Iterator[KafkaCluster]:
+def cluster(kafka_parts: None, tmp_path: Path) -> Iterator[KafkaTestCluster]:
     """Three brokers of this test's own, since it kills them."""
-    with KafkaCluster(tmp_path / "kafka", 3) as made:
+    with KafkaTestCluster(tmp_path / "kafka", 3) as made:
         yield made
 
 
@@ -62,7 +62,7 @@ def one_broker_for_both(workers: WorkerCluster) -> int:
 
 
 def test_a_killed_leader_or_cluster_costs_nothing_but_time(
-    cluster: KafkaCluster, tmp_path: Path, record_property: Callable[[str, object], None]
+    cluster: KafkaTestCluster, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     events = list(simulate(accounts=40, days=12, seed=5, start=date(2026, 1, 5)))
     closes = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
@@ -101,7 +101,7 @@ def test_a_killed_leader_or_cluster_costs_nothing_but_time(
         workers.assert_running()
 
 
-def test_a_frozen_broker_holds_up_no_look_at_the_topics(cluster: KafkaCluster, tmp_path: Path) -> None:
+def test_a_frozen_broker_holds_up_no_look_at_the_topics(cluster: KafkaTestCluster, tmp_path: Path) -> None:
     """It serves no records either, so what the others say of the topics counts."""
     with WorkerCluster(cluster.bootstrap, tmp_path, "frozen", partitions=6, replicas=3) as workers:
         settings = workers.settings()

@@ -35,8 +35,8 @@ from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 from intervaltree import IntervalTree
 
-from deploy.local.kafka import group_offsets
 from streams.kafka.compat import connected
+from tests.support.servers import group_offsets
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 PROGRAM = Path(__file__).parents[1] / "support" / "programs" / "counting_faust.py"

@@ -17,9 +17,9 @@ from aiokafka.errors import (
 )
 from confluent_kafka import Consumer
 
-from deploy.local.kafka import KafkaCluster
 from streams.kafka.retry import permanent_error
 from streams.settings import Settings
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 LIMITS = {
@@ -30,9 +30,9 @@ LIMITS = {
 
 
 @pytest.fixture(scope="module")
-def strict(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+def strict(kafka_parts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaTestCluster]:
     """A broker that allows less than ours do by default."""
-    with KafkaCluster(tmp_path_factory.mktemp("strict"), properties=LIMITS) as cluster:
+    with KafkaTestCluster(tmp_path_factory.mktemp("strict"), properties=LIMITS) as cluster:
         yield cluster
 
 
@@ -47,7 +47,7 @@ def last_words(workers: WorkerCluster, **worker: object) -> str:
 
 @pytest.mark.parametrize("seconds", [3, 10])
 def test_a_session_timeout_that_brokers_do_not_allow_is_named(
-    strict: KafkaCluster, tmp_path: Path, seconds: int
+    strict: KafkaTestCluster, tmp_path: Path, seconds: int
 ) -> None:
     allowed = {"transaction_timeout_seconds": 10}
     with WorkerCluster(strict.bootstrap, tmp_path, f"session-{seconds}") as workers:
@@ -57,7 +57,7 @@ def test_a_session_timeout_that_brokers_do_not_allow_is_named(
         workers.wait(lambda: bool(workers.log_lines("tasks_open")), "its tasks")
 
 
-def test_a_transaction_timeout_brokers_refuse_is_named(strict: KafkaCluster, tmp_path: Path) -> None:
+def test_a_transaction_timeout_brokers_refuse_is_named(strict: KafkaTestCluster, tmp_path: Path) -> None:
     with WorkerCluster(strict.bootstrap, tmp_path, "transaction") as workers:
         last = last_words(workers, session_timeout_seconds=6, transaction_timeout_seconds=60)
         assert "worker.transaction_timeout_seconds is 60: set it to no more than the brokers'" in last

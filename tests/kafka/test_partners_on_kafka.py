@@ -20,13 +20,13 @@ import msgspec
 import pytest
 import requests
 
-from deploy.local.kafka import KafkaCluster
 from schemas import events as ev
 from schemas.errors import RetryableError
 from schemas.openapi import TOLD
 from simulator.runs import simulate
 from streams.kafka.event_sink import KafkaSink
 from streams.webhooks.outbox import Outbox
+from tests.support.servers import KafkaTestCluster
 from tests.support.webhook_processes import Endpoint, Process, config, wait
 from tests.support.webhook_receivers import SECRETS, partner
 from tests.support.webhook_senders import headers
@@ -214,7 +214,7 @@ def test_while_kafka_is_away_nothing_is_acknowledged(tmp_path: Path, kafka_parts
         )
         for n in range(20)
     ]  # fmt: skip
-    with KafkaCluster(tmp_path / "kafka") as cluster, WorkerCluster(cluster.bootstrap, tmp_path, "away") as workers:
+    with KafkaTestCluster(tmp_path / "kafka") as cluster, WorkerCluster(cluster.bootstrap, tmp_path, "away") as workers:
         made = workers.settings()
         made = made.model_copy(update={"intake": made.intake.model_copy(update={"commit_seconds": 2.0})})
 

@@ -14,7 +14,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import free_port
 from schemas import events as ev
 from schemas.codec import Codec
@@ -34,6 +33,7 @@ from streams.security.sealed_rows import open_state
 from streams.security.vault import Vault, wrapped_of
 from streams.settings import Settings
 from tests.support.canaries import INCOME, NAME, PHONE, answer, erasure, granted, leaks, report, shapes, withdrawn
+from tests.support.servers import KafkaTestCluster
 from tests.support.topics import configure
 from tests.support.worker_cluster import WorkerCluster
 
@@ -89,7 +89,7 @@ def soon(workers: WorkerCluster) -> None:
     configure(workers, changelog_topic(workers.settings(), "planner").removeprefix(workers.prefix), often)
 
 
-def test_personal_data_stays_where_published_until_erasure(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+def test_personal_data_stays_where_published_until_erasure(workers: WorkerCluster, kafka: KafkaTestCluster) -> None:
     events = history()
     ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
     first, second, third = events[: ends[4]], events[ends[4] : ends[-3]], events[ends[-3] :]
@@ -190,7 +190,9 @@ def test_personal_data_stays_where_published_until_erasure(workers: WorkerCluste
     assert lines, "a log that says nothing proves nothing"
 
 
-def test_a_withdrawal_destroys_what_workers_have_of_the_reports(workers: WorkerCluster, kafka: KafkaCluster) -> None:
+def test_a_withdrawal_destroys_what_workers_have_of_the_reports(
+    workers: WorkerCluster, kafka: KafkaTestCluster
+) -> None:
     events = history()
     ends = [n + 1 for n, event in enumerate(events) if isinstance(event, ev.DayClosed)]
     first = events[: ends[4]]
@@ -235,7 +237,7 @@ def test_words_on_offers_and_decisions_end_by_retention(kafka_parts: None, tmp_p
     days = {plan.name: plan.config for plan in topic_specs(Settings())}
     soon_ = {"log.retention.check.interval.ms": 200}
     with (
-        KafkaCluster(tmp_path / "kafka", properties=soon_) as cluster,
+        KafkaTestCluster(tmp_path / "kafka", properties=soon_) as cluster,
         WorkerCluster(cluster.bootstrap, tmp_path, "r") as workers,
     ):
         # Each tenth close is enough for an offer.

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.kafka import KafkaCluster
 from deploy.local.processes import addresses, free_port
 from schemas.topics import TOPIC_OF
 from simulator.runs import simulate
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import WorkerCluster
 
 ACCOUNTS = 40
@@ -85,7 +85,7 @@ def share(workers: WorkerCluster) -> list[int]:
 
 
 def test_a_worker_that_waits_for_kafka_lives_and_is_not_ready(kafka_parts: None, tmp_path: Path) -> None:
-    with FaultyProxy(1) as proxy, KafkaCluster(tmp_path / "kafka", fronts=proxy.ports) as cluster:
+    with FaultyProxy(1) as proxy, KafkaTestCluster(tmp_path / "kafka", fronts=proxy.ports) as cluster:
         proxy.set_targets(cluster.behind)
         connection = {"bootstrap_servers": addresses(proxy.ports), "request_timeout_seconds": 2}
         with WorkerCluster(cluster.bootstrap, tmp_path / "stage", "waits", connection=connection) as workers:

@@ -25,8 +25,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from deploy.local.kafka import KafkaCluster, Secure
-from deploy.local.redis import Guarded, RedisServer
+from deploy.local.redis import RedisServer
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.errors import FatalError, UsageError
@@ -46,6 +45,7 @@ from streams.views.keys import acl_rules
 from streams.views.projector import Projector
 from streams.views.rebuilding import rebuild
 from streams.views.view import Views
+from tests.support.servers import GuardedRedis, KafkaTestCluster, Secure
 from tests.support.worker_cluster import WorkerCluster
 
 PASSWORD = "correct-horse"
@@ -123,14 +123,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(kafka_parts: None, folder: Path) -> Iterator[KafkaCluster]:
+def cluster(kafka_parts: None, folder: Path) -> Iterator[KafkaTestCluster]:
     """A guarded broker where each role is a user of its name, and `other` a user of none."""
     users = dict.fromkeys((*ROLES, "other"), PASSWORD)
-    with KafkaCluster(folder / "kafka", secure=Secure(folder / "broker.pem", folder / "ca.pem", users)) as made:
+    with KafkaTestCluster(folder / "kafka", secure=Secure(folder / "broker.pem", folder / "ca.pem", users)) as made:
         yield made
 
 
-def settings_for(cluster: KafkaCluster, folder: Path, user: str | None, name: str = NAME) -> Settings:
+def settings_for(cluster: KafkaTestCluster, folder: Path, user: str | None, name: str = NAME) -> Settings:
     """Return the settings of a user of the guarded listener; of one who may do all, without a user."""
     kafka: dict[str, Any] = {"bootstrap_servers": cluster.bootstrap}
     if user is not None:
@@ -140,7 +140,7 @@ def settings_for(cluster: KafkaCluster, folder: Path, user: str | None, name: st
     return Settings.load(kafka=kafka, topics=topics, worker={"application_id": name})
 
 
-def connection(cluster: KafkaCluster, folder: Path, user: str) -> dict[str, Any]:
+def connection(cluster: KafkaTestCluster, folder: Path, user: str) -> dict[str, Any]:
     """Return how a user connects."""
     return {
         "bootstrap_servers": cluster.sasl_bootstrap,
@@ -152,7 +152,7 @@ def connection(cluster: KafkaCluster, folder: Path, user: str) -> dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def topics(cluster: KafkaCluster, folder: Path) -> list[str]:
+def topics(cluster: KafkaTestCluster, folder: Path) -> list[str]:
     """Give all rights, and return the topics without their prefix, each with one record."""
     settings = settings_for(cluster, folder, None)
     asyncio.run(apply_topics(settings))
@@ -179,7 +179,7 @@ def test_every_topic_has_a_reader_and_a_writer_in_the_table(topics: list[str]) -
 
 @pytest.mark.parametrize("role", [*sorted(ROLES), "other"])
 def test_each_reads_and_writes_what_is_his_and_nothing_else(
-    role: str, cluster: KafkaCluster, folder: Path, topics: list[str]
+    role: str, cluster: KafkaTestCluster, folder: Path, topics: list[str]
 ) -> None:
     settings = settings_for(cluster, folder, role)
     assert asyncio.run(_read(settings, topics)) == {t: role in READERS[t] for t in topics}
@@ -219,7 +219,7 @@ def _written(options: dict[str, Any], topics: list[str]) -> dict[str, bool]:
     return found
 
 
-def test_whoever_may_not_publish_is_told_so(cluster: KafkaCluster, folder: Path, topics: list[str]) -> None:
+def test_whoever_may_not_publish_is_told_so(cluster: KafkaTestCluster, folder: Path, topics: list[str]) -> None:
     everything = list(simulate(accounts=3, days=1, seed=5))
     events, days = ([e for e in everything if isinstance(e, kind)] for kind in (ev.AccountOpened, ev.DayClosed))
     # He may write elsewhere, and read this, so that he knows its partitions.
@@ -236,7 +236,7 @@ def test_whoever_may_not_publish_is_told_so(cluster: KafkaCluster, folder: Path,
 
 
 def test_an_audit_chain_is_whole_though_writes_were_refused(
-    cluster: KafkaCluster, folder: Path, topics: list[str]
+    cluster: KafkaTestCluster, folder: Path, topics: list[str]
 ) -> None:
     shown = [(f"B{n}", ["means.region"]) for n in range(5)]
 
@@ -266,7 +266,7 @@ def test_an_audit_chain_is_whole_though_writes_were_refused(
 
 @pytest.mark.parametrize("role", sorted(ROLES))
 def test_each_role_has_its_group_and_few_have_transactions(
-    role: str, cluster: KafkaCluster, folder: Path, topics: list[str]
+    role: str, cluster: KafkaTestCluster, folder: Path, topics: list[str]
 ) -> None:
     options = librdkafka_options(settings_for(cluster, folder, role))
     mine = next((f"{NAME}.{t}" for t in topics if role in READERS[t]), f"{NAME}.offers")
@@ -307,7 +307,7 @@ def _transacts(options: dict[str, Any], name: str) -> bool:
     return True
 
 
-def test_only_the_administrator_makes_topics_or_gives_rights(cluster: KafkaCluster, folder: Path) -> None:
+def test_only_the_administrator_makes_topics_or_gives_rights(cluster: KafkaTestCluster, folder: Path) -> None:
     everybody = [*sorted(ROLES), "other"]
     for user in everybody:
         if user != "admin":
@@ -324,7 +324,7 @@ def test_only_the_administrator_makes_topics_or_gives_rights(cluster: KafkaClust
         asyncio.run(apply_topics(settings_for(cluster, folder, "admin", "elsewhere")))
 
 
-def test_rights_beyond_what_is_needed_are_told(cluster: KafkaCluster, folder: Path, topics: list[str]) -> None:
+def test_rights_beyond_what_is_needed_are_told(cluster: KafkaTestCluster, folder: Path, topics: list[str]) -> None:
     settings = settings_for(cluster, folder, None)
     who = principals(settings, {})
     twice = who | {"loan-system": who["payment-system"]}
@@ -335,7 +335,7 @@ def test_rights_beyond_what_is_needed_are_told(cluster: KafkaCluster, folder: Pa
 
 
 def test_an_operator_releases_keys_from_quarantine(
-    cluster: KafkaCluster, folder: Path, topics: list[str], tmp_path: Path
+    cluster: KafkaTestCluster, folder: Path, topics: list[str], tmp_path: Path
 ) -> None:
     async def hold(row: HeldKey) -> None:
         async with AIOKafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
@@ -368,8 +368,8 @@ def guarded_redis(folder: Path) -> Iterator[RedisServer]:
         pytest.skip("redis-server is not here, and this machine cannot install it")
     users = [f"{user} on >{PASSWORD} {rule}" for user, rule in acl_rules("v:").items()]
     users.append(f"root on >{PASSWORD} ~* &* +@all")
-    given = Guarded(folder / "ca.pem", folder / "own.pem", folder / "own.key", users)
-    with RedisServer(folder / "redis", guarded=given) as made:
+    files = [folder / name for name in ("ca.pem", "own.pem", "own.key")]
+    with GuardedRedis(folder / "redis", *files, users) as made:
         yield made
 
 
@@ -386,7 +386,7 @@ def redis_options(server: RedisServer, folder: Path, user: str) -> dict[str, Any
 
 
 def test_a_lender_runs_with_no_more_rights_than_each_role_has(
-    cluster: KafkaCluster, folder: Path, tmp_path: Path, guarded_redis: RedisServer
+    cluster: KafkaTestCluster, folder: Path, tmp_path: Path, guarded_redis: RedisServer
 ) -> None:
     events: list[ev.Event] = list(simulate(accounts=12, days=8, seed=4, start=date(2026, 1, 5)))
     with WorkerCluster(

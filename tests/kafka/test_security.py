@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from deploy.local.kafka import KafkaCluster, Secure
 from schemas import events as ev
 from simulator.runs import simulate
+from tests.support.servers import KafkaTestCluster, Secure
 from tests.support.worker_cluster import WorkerCluster
 
 PASSWORD = "correct-horse"
@@ -54,13 +54,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(kafka_parts: None, folder: Path) -> Iterator[KafkaCluster]:
+def cluster(kafka_parts: None, folder: Path) -> Iterator[KafkaTestCluster]:
     """A broker with guarded listeners, where the worker has the rights that docs/security.md names.
 
     The reader lacks that to transactional ids, and the stranger has none.
     """
     secure = Secure(folder / "broker.pem", folder / "ca.pem", dict.fromkeys((WORKER, READER, STRANGER), PASSWORD))
-    with KafkaCluster(folder / "kafka", secure=secure) as made:
+    with KafkaTestCluster(folder / "kafka", secure=secure) as made:
         topics = [AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS]
         own = [AclOperation.WRITE, AclOperation.DESCRIBE]
         let_be(
@@ -82,14 +82,14 @@ def rule(user: str, name: str, resource: ResourceType, operation: AclOperation, 
     return AclBinding(resource, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", operation, verdict)
 
 
-def let_be(cluster: KafkaCluster, *rules: AclBinding) -> None:
+def let_be(cluster: KafkaTestCluster, *rules: AclBinding) -> None:
     """Let rules hold from now on."""
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     for done in admin.create_acls(list(rules)).values():
         done.result(30)
 
 
-def let_go(cluster: KafkaCluster, gone: AclBinding) -> None:
+def let_go(cluster: KafkaTestCluster, gone: AclBinding) -> None:
     """Let a rule hold no more."""
     parts = (gone.restype, gone.name, gone.resource_pattern_type, gone.principal, gone.host)
     which = AclBindingFilter(*parts, gone.operation, gone.permission_type)
@@ -104,7 +104,7 @@ def events() -> list[ev.Event]:
     return list(simulate(accounts=15, days=10, seed=4, start=date(2026, 1, 5), close_every=3))
 
 
-def by_password(cluster: KafkaCluster, folder: Path, **other: object) -> dict[str, object]:
+def by_password(cluster: KafkaTestCluster, folder: Path, **other: object) -> dict[str, object]:
     """Return the settings of a worker that shows a password."""
     return {
         "bootstrap_servers": cluster.sasl_bootstrap,
@@ -117,7 +117,7 @@ def by_password(cluster: KafkaCluster, folder: Path, **other: object) -> dict[st
     }
 
 
-def by_certificate(cluster: KafkaCluster, folder: Path) -> dict[str, object]:
+def by_certificate(cluster: KafkaTestCluster, folder: Path) -> dict[str, object]:
     """Return the settings of a worker that shows a certificate."""
     return {
         "bootstrap_servers": cluster.tls_bootstrap,
@@ -130,7 +130,7 @@ def by_certificate(cluster: KafkaCluster, folder: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("settings", [by_password, by_certificate])
 def test_a_worker_that_shows_who_it_is_gives_the_exact_answer(
-    settings: Any, cluster: KafkaCluster, folder: Path, tmp_path: Path, events: list[ev.Event]
+    settings: Any, cluster: KafkaTestCluster, folder: Path, tmp_path: Path, events: list[ev.Event]
 ) -> None:
     name = f"secure-{settings.__name__}"
     with WorkerCluster(cluster.bootstrap, tmp_path, name, connection=settings(cluster, folder)) as workers:
@@ -150,7 +150,7 @@ def test_a_worker_that_shows_who_it_is_gives_the_exact_answer(
     ],
 )
 def test_a_worker_that_is_not_let_in_says_so_and_ends(
-    other: dict[str, str], sentence: str, cluster: KafkaCluster, folder: Path, tmp_path: Path
+    other: dict[str, str], sentence: str, cluster: KafkaTestCluster, folder: Path, tmp_path: Path
 ) -> None:
     other = {name: str(folder / value) if name.endswith("file") else value for name, value in other.items()}
     with WorkerCluster(
@@ -166,7 +166,7 @@ def test_a_worker_that_is_not_let_in_says_so_and_ends(
 
 
 def test_a_right_that_is_taken_away_ends_the_worker_safely(
-    cluster: KafkaCluster, folder: Path, tmp_path: Path, events: list[ev.Event]
+    cluster: KafkaTestCluster, folder: Path, tmp_path: Path, events: list[ev.Event]
 ) -> None:
     half = len(events) // 2
     settings = by_password(cluster, folder)

@@ -23,7 +23,6 @@ from agents.account.agent import AccountAgent
 from agents.account.day import outstanding_on
 from agents.account.view import aging, as_closed, as_of
 from agents.amounts import priced
-from deploy.local.kafka import KafkaCluster
 from deploy.local.redis import RedisServer
 from schemas import events as ev
 from schemas.errors import FatalError
@@ -45,6 +44,7 @@ from streams.views.rebuilding import rebuild
 from streams.views.view import Views, account_view, borrower_view, outstanding
 from tests.support import topics
 from tests.support.damaged_log import damaged
+from tests.support.servers import KafkaTestCluster
 from tests.support.worker_cluster import TIMEOUT, WorkerCluster
 
 T = TypeVar("T")
@@ -184,7 +184,7 @@ def test_views_equal_the_pure_agents_after_crashes_and_rebuilds(workers: WorkerC
 
 
 def test_views_miss_nothing_after_an_unreadable_changelog(
-    workers: WorkerCluster, server: RedisServer, kafka: KafkaCluster
+    workers: WorkerCluster, server: RedisServer, kafka: KafkaTestCluster
 ) -> None:
     settings, clean = settings_for(workers, server.url, "damaged:"), settings_for(workers, server.url, "clean:")
     workers.publish([e for e in history() if isinstance(e, ev.AccountOpened)])

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local.kafka import KafkaCluster
+from tests.support.servers import KafkaTestCluster
 
 
-def log_of(kafka: KafkaCluster, topic: str, partition: int) -> Path:
+def log_of(kafka: KafkaTestCluster, topic: str, partition: int) -> Path:
     """Return the first segment of a partition, with the topic's prefix."""
     return kafka.folder / "0" / "data" / f"{topic}-{partition}" / "00000000000000000000.log"
 
 
 @contextmanager
-def damaged(kafka: KafkaCluster, topic: str, partition: int) -> Iterator[None]:
+def damaged(kafka: KafkaTestCluster, topic: str, partition: int) -> Iterator[None]:
     """Have one byte of a partition's last batch be another while the block runs; its checksum tells."""
     log = log_of(kafka, topic, partition)
     at = log.stat().st_size - 40

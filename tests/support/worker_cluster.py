@@ -24,7 +24,6 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 from msgspec.structs import replace
 
-from deploy.local.kafka import group_offsets, offsets_of
 from schemas import events as ev
 from schemas.codec import Codec
 from schemas.topics import TOPICS
@@ -44,6 +43,7 @@ from streams.security.sealed_rows import open_state
 from streams.security.vault import Vault
 from streams.settings import Settings
 from streams.state_rows import SEPARATOR
+from tests.support.servers import group_offsets, offsets_of
 
 OUTPUT_TOPICS = [t.name for t in TOPICS.values() if not t.inbound and t.name != "barriers"]
 INPUT_TOPICS = [t.name for t in TOPICS.values() if t.inbound]
