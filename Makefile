@@ -71,15 +71,15 @@ check: $(VENV)/.dev
 
 # The supply chain, offline: locks, licences, bandit, secrets.
 scan: $(VENV)/.dev
-	$(BIN)/python -m deploy.supply scan
+	$(BIN)/python -m tests.supply scan
 
 # Asks the package index which locked packages are known to be at fault; fails where nobody answers.
 audit: $(VENV)/.dev
-	$(BIN)/python -m deploy.supply audit
+	$(BIN)/python -m tests.supply audit
 
 # What a release is made of, as CycloneDX: the same lock gives the same bytes.
 sbom: $(VENV)/.dev
-	$(BIN)/python -m deploy.supply sbom build/sbom.cdx.json
+	$(BIN)/python -m tests.supply sbom build/sbom.cdx.json
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

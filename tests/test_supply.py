@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.supply import LOCKS, licences, npm_faults, pom_faults, requirements, sbom, verdict
+from tests.supply import LOCKS, licences, npm_faults, pom_faults, requirements, sbom, verdict
 
 GOOD = "a==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n    # via b\n"
 

@@ -1,6 +1,6 @@
 """The supply chain: what is locked, under which licences, what is known to be at fault in it, and a list of it all.
 
-`python -m deploy.supply scan` works offline; `audit` asks the vulnerability service of the package index; `sbom FILE`
+`python -m tests.supply scan` works offline; `audit` asks the vulnerability service of the package index; `sbom FILE`
 writes a CycloneDX list of what is locked.
 """
 
@@ -126,7 +126,7 @@ def scan() -> int:
         if means == "weak copyleft":
             print(f"{name}: {stated}: weak copyleft, used unchanged")
         elif means != "permissive":
-            faults.append(f"{name}: the licence {stated!r} is not among those allowed (deploy/supply.py)")
+            faults.append(f"{name}: the licence {stated!r} is not among those allowed (tests/supply.py)")
     faults += [
         f"{what} finds something" for what, found in (("bandit", _bandit()), ("detect-secrets", _secrets())) if found
     ]
@@ -208,7 +208,7 @@ def main(arguments: list[str]) -> int:
         return asked[arguments[0]]()
     if len(arguments) == 2 and arguments[0] == "sbom":
         return sbom(Path(arguments[1]))
-    print("python -m deploy.supply scan | audit | sbom FILE", file=sys.stderr)
+    print("python -m tests.supply scan | audit | sbom FILE", file=sys.stderr)
     return 2
 
 
