@@ -34,36 +34,12 @@ def simulate(
 
     Up to 20,000 accounts the engine is in the loop, so there are answers to its offers and payments of its
     plans; beyond that there are none, no changes of policy, and each day is closed. Such a change comes behind the day
-    before the one from which it counts. The same arguments give the same events.
+    before the one from which it counts. The same arguments give the same events, and what the engine says of them is
+    deterministic: a replay makes the offers that they answer.
     """
-    if accounts <= CLOSED_UP_TO:
-        yield from closed_loop(accounts, days, seed, start, policy, changes, events, close_every)
-    else:
+    if accounts > CLOSED_UP_TO:
         yield from open_loop(accounts, days, seed, start, events)
-
-
-def open_loop(accounts: int, days: int, seed: int, start: date = START, events: Events = "usual") -> Iterator[ev.Event]:
-    """Yield the events of a population that is made no offers; memory does not grow with a usual one."""
-    world = WORLDS[events](accounts, seed, start, listens=False)
-    yield from world.opening()
-    for n in range(days):
-        yield from world.day(start + timedelta(days=n))
-
-
-def closed_loop(
-    accounts: int,
-    days: int,
-    seed: int,
-    start: date = START,
-    policy: str = "default",
-    changes: Sequence[ev.PolicyChanged] = (),
-    events: Events = "usual",
-    close_every: int = 1,
-) -> Iterator[ev.Event]:
-    """Yield the events of a population that answers what the engine says of these very events, under a policy.
-
-    What the engine says is deterministic, so a replay of the events makes the offers that they answer.
-    """
+        return
     # Imported here, since the runtime takes half a second to import and open loops need none of it.
     from streams.local.runtime import LocalRuntime
 
@@ -79,3 +55,11 @@ def closed_loop(
                 arrived = [event for event in arrived if not isinstance(event, ev.DayClosed)]
             arrived += [change for change in changes if change.effective_on == today + timedelta(days=1)]
         yield from arrived
+
+
+def open_loop(accounts: int, days: int, seed: int, start: date = START, events: Events = "usual") -> Iterator[ev.Event]:
+    """Yield the events of a population that is made no offers; memory does not grow with a usual one."""
+    world = WORLDS[events](accounts, seed, start, listens=False)
+    yield from world.opening()
+    for n in range(days):
+        yield from world.day(start + timedelta(days=n))

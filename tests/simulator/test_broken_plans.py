@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from dateutil.relativedelta import relativedelta
 
 from schemas import events as ev
-from simulator.runs import closed_loop
+from simulator.runs import simulate
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
@@ -38,7 +38,7 @@ def missed_in_a_row(schedule: tuple[ev.PlanInstalment, ...], payments: dict[date
 def test_no_plan_is_broken_that_its_payments_kept() -> None:
     checked = 0
     for seed in (13, 21, 22):
-        events = list(closed_loop(250, 450, seed))
+        events = list(simulate(250, 450, seed))
         with LocalRuntime.open(None, default_book()) as runtime:
             outputs = runtime.feed(events)
         gone = {e.supersedes for e in outputs if isinstance(e, ev.EventSuperseded)}

@@ -17,7 +17,7 @@ from schemas import events as ev
 from schemas.contracts import contracts
 from schemas.jsonlines import read_events
 from schemas.topics import TOPIC_OF, key_of
-from simulator.runs import closed_loop
+from simulator.runs import simulate
 from state.policy_packs.loader import default_book
 from streams.engine.agents import all_agents
 from streams.local.runtime import LocalRuntime
@@ -86,7 +86,7 @@ def without_causes(event: ev.Event) -> ev.Event:
 
 
 def test_facts_that_share_an_event_id_are_facts_of_their_own() -> None:
-    events = [e for e in closed_loop(80, 150, 3) if TOPIC_OF[type(e)].inbound]
+    events = [e for e in simulate(80, 150, 3) if TOPIC_OF[type(e)].inbound]
     shared = [e if isinstance(e, BY_EVENT_ID) else replace(e, event_id="the-same") for e in events]
     apart, together = answered(events), answered(shared)
     assert list(map(without_causes, together)) == list(map(without_causes, apart))

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from schemas import events as ev
 from schemas.jsonlines import read_events
 from schemas.topics import TOPIC_OF
-from simulator.runs import closed_loop
+from simulator.runs import simulate
 from state.borrower import BorrowerState
 from state.policy_packs.loader import default_book, files_of
 from streams.local.runtime import LocalRuntime
@@ -68,7 +68,7 @@ def history(seed: int) -> tuple[ev.Event, ...]:
     What a population of that size does not bring is told of some of its accounts too.
     """
     changes = [change(1, 40, "us_ffiec"), change(2, 90, "eu_dod")]
-    events: list[ev.Event] = list(closed_loop(14, 150, seed, START, changes=changes))
+    events: list[ev.Event] = list(simulate(14, 150, seed, START, changes=changes))
     openings = [e for e in events if isinstance(e, ev.AccountOpened)]
     examples = [e for e in read_events(EXAMPLES) if isinstance(e, ev.Event) and TOPIC_OF[type(e)].inbound]
     rare = [e for e in examples if not isinstance(e, FREQUENT)]
