@@ -180,15 +180,6 @@ def open_state(vault: Vault | None, agent: str, key: str, value: bytes) -> bytes
     return require_vault(vault, agent, key).open(value, scope_of(agent, key))
 
 
-def open_fact(vault: Vault | None, agent: str, name: str, value: bytes, state: bytes) -> bytes:
-    """Return a stored fact's bytes. name: the fact's id. state: the stored state of its key, which has the data key."""
-    if not is_sealed(value):
-        return value
-    key = name.split(SEPARATOR)[0]
-    found = require_vault(vault, agent, key).key_of(state, scope_of(agent, key))
-    return open_part(value, scope_of(agent, name), found)
-
-
 def require_vault(vault: Vault | None, agent: str, key: str) -> Vault:
     """Return the vault that a sealed row asks for. Raises FatalError where there is none."""
     if vault is None:

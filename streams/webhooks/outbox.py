@@ -242,13 +242,8 @@ class Outbox:
         query = f"SELECT {_COLUMNS} FROM delivery WHERE {where} ORDER BY seq LIMIT ?"  # nosec B608
         return [Delivery(*row) for row in self.db.execute(query, (*values, most))]
 
-    def counts(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return by partner and state how many there are, and when the oldest was queued."""
-        query = "SELECT partner, state, count(*), min(queued) FROM delivery GROUP BY partner, state"
-        return {(partner, state): (count, oldest) for partner, state, count, oldest in self.db.execute(query)}
-
     def waiting(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return the same of what is pending or parked, which costs nothing for what is over."""
+        """Return by partner and state how many are pending or parked, and when the oldest was queued."""
         query = """
             SELECT partner, state, count(*), min(queued) FROM delivery WHERE state IN ('pending', 'parked')
             GROUP BY partner, state"""

@@ -18,7 +18,16 @@ import pytest
 
 from schemas import events as ev
 from streams.partners.partner_registry import parse_partners
-from tests.support.webhook_receivers import SECRETS, at_work, example, granted, partner, settings, until
+from tests.support.webhook_receivers import (
+    SECRETS,
+    at_work,
+    delivery_counts,
+    example,
+    granted,
+    partner,
+    settings,
+    until,
+)
 from tests.support.webhook_senders import SENDING, HeldDoor, intake
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +35,7 @@ EXAMPLES = ROOT / "examples"
 
 
 def are_delivered(hooks: Any, count: int) -> bool:
-    return bool(hooks.outbox.counts().get(("shop", "delivered"), (0, 0))[0] == count)
+    return bool(delivery_counts(hooks.outbox).get(("shop", "delivered"), (0, 0))[0] == count)
 
 
 def test_the_receiver_takes_each_signed_event_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from tests.support.webhook_receivers import (
     SECRETS,
     Receiver,
     at_work,
+    delivery_counts,
     example,
     expired,
     granted,
@@ -76,7 +77,7 @@ def test_a_receiver_that_loses_calls_gets_each_again(tmp_path: Path) -> None:
         receiver = Receiver(SECRETS[0], lambda said, attempt: {1: 500, 2: LOST}.get(attempt, 200))
         async with served(receiver.handle) as url, at_work(settings(tmp_path), partner("shop", url)) as (hooks, feed):
             feed.give([*consents("B0", "B1"), *story(2, 3)])
-            await until(lambda: hooks.outbox.counts().get(("shop", "delivered"), (0, 0))[0] == 6, "all events")
+            await until(lambda: delivery_counts(hooks.outbox).get(("shop", "delivered"), (0, 0))[0] == 6, "all events")
         assert set(Counter(name for name, _ in receiver.calls).values()) == {3}
         for borrower in ("B0", "B1"):
             own = [name for name, _ in receiver.calls if f"-{borrower}-" in name]
@@ -197,7 +198,7 @@ def test_a_body_that_never_ends_does_not_undo_what_was_taken(tmp_path: Path) -> 
 
         async with raw(talk) as url, at_work(settings(tmp_path), partner("shop", url)) as (hooks, feed):
             feed.give([*consents("B0"), expired(1, "B0")])
-            await until(lambda: ("shop", "delivered") in hooks.outbox.counts(), "the delivery")
+            await until(lambda: ("shop", "delivered") in delivery_counts(hooks.outbox), "the delivery")
             assert hooks.outbox.listed("shop", ["delivered"], 1)[0].attempts == 1
 
     played(play)
@@ -252,10 +253,10 @@ def test_an_endpoint_that_is_gone_is_left_until_a_resend(tmp_path: Path) -> None
             feed.give([expired(77, "B0")])
             await asyncio.sleep(0.3)
             assert len(receiver.calls) == 1
-            assert hooks.outbox.counts().keys() == {("shop", "parked")}
+            assert delivery_counts(hooks.outbox).keys() == {("shop", "parked")}
             here[0] = True
             assert hooks.outbox.resend("shop", [], int(time.time() * 1000)) == 6
-            await until(lambda: hooks.outbox.counts().get(("shop", "delivered"), (0, 0))[0] == 6, "all of them")
+            await until(lambda: delivery_counts(hooks.outbox).get(("shop", "delivered"), (0, 0))[0] == 6, "all of them")
         assert receiver.taken == sorted(receiver.taken)
 
     played(play)
@@ -268,12 +269,12 @@ def test_what_nobody_takes_in_time_is_parked_for_a_resend(tmp_path: Path) -> Non
         made = settings(tmp_path, retry_days=0.5 / 86_400)
         async with served(receiver.handle) as url, at_work(made, partner("shop", url)) as (hooks, feed):
             feed.give([*consents("B0"), *story(1, 2)])
-            await until(lambda: hooks.outbox.counts().get(("shop", "parked"), (0, 0))[0] == 2, "both parked")
+            await until(lambda: delivery_counts(hooks.outbox).get(("shop", "parked"), (0, 0))[0] == 2, "both parked")
             assert {one.why for one in hooks.outbox.listed("shop", ["parked"], 9)} == {"HTTP 400"}
             assert all(one.attempts >= 2 for one in hooks.outbox.listed("shop", ["parked"], 1))
             well[0] = True
             hooks.outbox.resend(None, ["e-B0-0001"], int(time.time() * 1000))
-            await until(lambda: ("shop", "delivered") in hooks.outbox.counts(), "the one that was sent again")
+            await until(lambda: ("shop", "delivered") in delivery_counts(hooks.outbox), "the one that was sent again")
             assert [one.event_id for one in hooks.outbox.listed("shop", ["parked"], 9)] == ["e-B0-0000"]
 
     played(play)
@@ -289,8 +290,8 @@ def test_a_consent_withdrawn_meanwhile_stops_the_delivery(tmp_path: Path) -> Non
             feed.give([withdrawn("B0", "partner:shop", AT + timedelta(hours=1)), expired(2, "B0")])
             before = len(receiver.calls)
             well[0] = True
-            await until(lambda: ("shop", "delivered") in hooks.outbox.counts(), "the other borrower's")
-            await until(lambda: ("shop", "withheld") in hooks.outbox.counts(), "that it was withheld")
+            await until(lambda: ("shop", "delivered") in delivery_counts(hooks.outbox), "the other borrower's")
+            await until(lambda: ("shop", "withheld") in delivery_counts(hooks.outbox), "that it was withheld")
             late = receiver.calls[before:]
             assert [name for name, _ in late if "-B0-" in name] == []
             assert hooks.outbox.listed("shop", ["withheld"], 9)[0].payload is None
@@ -360,7 +361,7 @@ def test_a_consent_that_may_be_out_of_date_sends_nothing(tmp_path: Path) -> None
                 await until(lambda: len(receiver.calls) == 1, "the processor's")
                 await asyncio.sleep(0.5)
                 assert len(receiver.calls) == 1
-                assert hooks.outbox.counts()["shop", "pending"][0] == 1
+                assert delivery_counts(hooks.outbox)["shop", "pending"][0] == 1
                 hooks.consents.read_at = time.monotonic()
                 await until(lambda: len(receiver.calls) == 2, "the other's, once consents are read again")
 
@@ -420,7 +421,7 @@ def test_what_a_partner_may_no_longer_get_does_not_go_out(tmp_path: Path) -> Non
             less = partner("shop", url, events=["OfferPublished"], fields={"OfferPublished": ["offer_id"]})
             async with at_work(made, less) as (hooks, _):
                 over = {("shop", "delivered"), ("shop", "withheld")}
-                await until(lambda: hooks.outbox.counts().keys() == over, "the end of both")
+                await until(lambda: delivery_counts(hooks.outbox).keys() == over, "the end of both")
         assert [said["data"] for _, said in receiver.calls] == [
             {"event_id": offer.event_id, "offer_id": offer.offer_id}
         ]

@@ -17,7 +17,8 @@ import pytest
 
 from schemas.jsonlines import to_line
 from simulator import simulate
-from streams.security.sealed_rows import open_fact, open_state
+from streams.security.sealed_rows import open_state, scope_of
+from streams.security.vault import Vault, is_sealed, open_part
 from streams.security.vault_factory import local_vault
 from streams.state_rows import SEPARATOR
 
@@ -64,6 +65,13 @@ def ended(process: subprocess.Popen[bytes]) -> str:
     return process.communicate(timeout=120)[1].decode()
 
 
+def opened_fact(vault: Vault, agent: str, name: str, value: bytes, state: bytes) -> bytes:
+    """Return a stored fact's bytes. state: of its key, which has the data key."""
+    if not is_sealed(value):
+        return value
+    return open_part(value, scope_of(agent, name), vault.key_of(state, scope_of(agent, name.split(SEPARATOR)[0])))
+
+
 def outcome(data: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return all that must not depend on crashes: what was said, in order, and every state and fact."""
     vault = local_vault(data, new=False)
@@ -77,7 +85,7 @@ def outcome(data: Path) -> dict[str, list[tuple[Any, ...]]]:
             (agent, key, open_state(vault, agent, key, value), due) for (agent, key), (value, due) in states.items()
         ),
         "facts": sorted(
-            (agent, name, open_fact(vault, agent, name, value, states[agent, name.split(SEPARATOR)[0]][0]))
+            (agent, name, opened_fact(vault, agent, name, value, states[agent, name.split(SEPARATOR)[0]][0]))
             for agent, name, value in rows(data, "SELECT * FROM fact")
         ),
         "closed": list(rows(data, "SELECT value FROM meta WHERE name = 'closed_through'")),

@@ -20,6 +20,7 @@ from schemas import events as ev
 from schemas.jsonlines import from_line
 from streams.partners.partner_registry import parse_partners
 from streams.settings import Settings
+from streams.webhooks.outbox import Outbox
 from streams.webhooks.router import Router
 from streams.webhooks.service import Webhooks
 
@@ -28,6 +29,12 @@ SECRETS = ["whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in range(
 # The answer to a call is lost on its way.
 LOST = 299
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def delivery_counts(outbox: Outbox) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return by partner and state how many deliveries there are, and when the oldest was queued."""
+    query = "SELECT partner, state, count(*), min(queued) FROM delivery GROUP BY partner, state"
+    return {(partner, state): (count, oldest) for partner, state, count, oldest in outbox.db.execute(query)}
 
 
 def example(kind: type[ev.Event], **changed: Any) -> Any:
