@@ -24,6 +24,10 @@ FIRST_YEAR, LAST_YEAR = 1900, 2199
 # Where the seconds of 1970 to LAST_YEAR and beyond come to lie when they are taken for milliseconds.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS = _EPOCH + timedelta(milliseconds=10**10)
+_SECONDS_TAKEN = (
+    "lies in the first weeks of 1970, where seconds come to lie that are taken for milliseconds. Send milliseconds "
+    "since 1970-01-01, UTC."
+)
 # One amount, and all that one account asks for: a trillion in a currency with two decimals.
 MAX_AMOUNT = 10**14
 # All that a borrower's troubled accounts come to, charges included. At the highest rate and the longest term it still
@@ -173,11 +177,13 @@ def _check_fields(kind: type[msgspec.Struct], personal: bool) -> _Check:
         for name in dates:
             day = getattr(value, name)
             if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
-                raise _date_out_of_range(value, name, None if personal else day)
+                said = "is" if personal else f"is {day.isoformat()},"
+                where = f"outside the years {FIRST_YEAR} to {LAST_YEAR}"
+                raise _fault(value, name, f"{said} {where}. Send the real date.")
         for name in instants:
             at = getattr(value, name)
             if at is not None and at.year == _EPOCH.year and at < _SECONDS:
-                raise _seconds_as_milliseconds(value, name)
+                raise _fault(value, name, _SECONDS_TAKEN)
         for name in amounts:
             amount = getattr(value, name)
             if amount is not None and abs(amount) > MAX_AMOUNT:
@@ -193,7 +199,8 @@ def _check_fields(kind: type[msgspec.Struct], personal: bool) -> _Check:
         for name, check_part, many in parts:
             part = getattr(value, name)
             if many and len(part) >= MAX_ENTRIES:
-                raise _too_many(value, name, len(part))
+                few = f"an account keeps fewer than {MAX_ENTRIES}. Send fewer."
+                raise _fault(value, name, f"has {len(part)} entries, and {few}", "too_many")
             for one in part if many else () if part is None else (part,):
                 check_part(one)
         for name in tables:
@@ -226,48 +233,22 @@ def _not_none(info: Any) -> Any:
     return info
 
 
+def _fault(value: Any, name: str, what: str, code: str = "out_of_range") -> InvalidEventError:
+    return InvalidEventError(code, f"{type(value).__name__}.{name} {what}", name)
+
+
 def _invisible_character(value: Any, name: str, text: str | None) -> InvalidEventError:
     said = "holds a character that" if text is None else f"is {text!a}, in which a character"
-    return InvalidEventError(
-        "out_of_range",
-        f"{type(value).__name__}.{name} {said} cannot be seen. Ids are 1 to 64 visible characters; "
-        "send the one that is meant.",
-        name,
+    return _fault(
+        value, name, f"{said} cannot be seen. Ids are 1 to 64 visible characters; send the one that is meant."
     )
 
 
 def _too_long(value: Any, name: str, what: str) -> InvalidEventError:
-    return InvalidEventError("too_long", f"{type(value).__name__}.{name} has {what}. Send less.", name)
-
-
-def _too_many(value: Any, name: str, number: int) -> InvalidEventError:
-    said = f"{type(value).__name__}.{name} has {number} entries"
-    return InvalidEventError("too_many", f"{said}, and an account keeps fewer than {MAX_ENTRIES}. Send fewer.", name)
-
-
-def _date_out_of_range(value: Any, name: str, day: date | datetime | None) -> InvalidEventError:
-    said = "is" if day is None else f"is {day.isoformat()},"
-    return InvalidEventError(
-        "out_of_range",
-        f"{type(value).__name__}.{name} {said} outside the years {FIRST_YEAR} to {LAST_YEAR}. Send the real date.",
-        name,
-    )
-
-
-def _seconds_as_milliseconds(value: Any, name: str) -> InvalidEventError:
-    return InvalidEventError(
-        "out_of_range",
-        f"{type(value).__name__}.{name} lies in the first weeks of 1970, where seconds come to lie that are taken for "
-        "milliseconds. Send milliseconds since 1970-01-01, UTC.",
-        name,
-    )
+    return _fault(value, name, f"has {what}. Send less.", "too_long")
 
 
 def _amount_out_of_range(value: Any, name: str, amount: int | None) -> InvalidEventError:
     said = "is" if amount is None else f"is {amount} minor units,"
     bound = f"less than -{MAX_AMOUNT}" if amount is not None and amount < 0 else f"more than {MAX_AMOUNT}"
-    return InvalidEventError(
-        "out_of_range",
-        f"{type(value).__name__}.{name} {said} {bound} minor units. Check the amount and its unit.",
-        name,
-    )
+    return _fault(value, name, f"{said} {bound} minor units. Check the amount and its unit.")

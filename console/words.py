@@ -111,12 +111,9 @@ def describe_window(contact: ev.Contact) -> Translated:
     return {"zh": _window(contact, chinese=True), "en": _window(contact, chinese=False)}
 
 
-def translated(value: Any, currency: str = "") -> Translated:
+def translated(value: Any) -> Translated:
     """Return a code, or several reasons, in both languages."""
-    return {
-        "zh": _plain("reasons", value, currency, chinese=True),
-        "en": _plain("reasons", value, currency, chinese=False),
-    }
+    return {"zh": _plain("reasons", value, "", chinese=True), "en": _plain("reasons", value, "", chinese=False)}
 
 
 def _plain(name: str, value: Any, currency: str, *, chinese: bool) -> str:

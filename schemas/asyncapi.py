@@ -60,12 +60,12 @@ def public_records(topic: Topic) -> list[str]:
     return [r.__name__ for r in topic.records if r.__name__ not in INTERNAL_RECORDS]
 
 
-def document(version: str, examples: Mapping[str, ev.Event], prefix: str = DEFAULT_PREFIX) -> dict[str, Any]:
+def document(version: str, examples: Mapping[str, ev.Event]) -> dict[str, Any]:
     """Return the document. examples: an event of each record, where there is one."""
     channels, operations, messages = {}, {}, {}
     for topic in public_topics():
         names = public_records(topic)
-        channels[topic.name] = _channel(topic, names, prefix)
+        channels[topic.name] = _channel(topic, names)
         action = "receive" if topic.inbound else "send"
         operations[f"{action}-{topic.name}"] = {
             "action": action,
@@ -91,15 +91,15 @@ def document(version: str, examples: Mapping[str, ev.Event], prefix: str = DEFAU
     }
 
 
-def _channel(topic: Topic, names: list[str], prefix: str) -> dict[str, Any]:
+def _channel(topic: Topic, names: list[str]) -> dict[str, Any]:
     key = f"keyed by {topic.key}" if topic.key else "without a key, one copy in every partition"
     if topic.name == "dead-letters":
         key = "without a key"
     return {
-        "address": prefix + topic.name,
+        "address": DEFAULT_PREFIX + topic.name,
         "description": f"{'In' if topic.inbound else 'Out'}, {key}.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
-        "bindings": {"kafka": {"topic": prefix + topic.name, "bindingVersion": "0.5.0"}},
+        "bindings": {"kafka": {"topic": DEFAULT_PREFIX + topic.name, "bindingVersion": "0.5.0"}},
     }
 
 

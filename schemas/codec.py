@@ -174,10 +174,14 @@ class Codec:
         if self._registry is None:
             frame = SINGLE_OBJECT + contracts.fingerprint(schema)
         else:
-            full = f"{contracts.NAMESPACE}.{event.__name__}"
-            subject = full if topic is None else f"{topic}-{full}"
-            frame = CONFLUENT + self._registry.id_of(subject, json.dumps(schema)).to_bytes(4, "big")
+            frame = CONFLUENT + self._registry.id_of(subject_of(event, topic), json.dumps(schema)).to_bytes(4, "big")
         return frame, compile_writer(*contracts.parsed(schema), EVENT_TYPES[event.__name__])
+
+
+def subject_of(event: type[Event], topic: str | None) -> str:
+    """Return the registry's subject of an event on a topic, or wherever it stands."""
+    full = f"{contracts.NAMESPACE}.{event.__name__}"
+    return full if topic is None else f"{topic}-{full}"
 
 
 def headers_for(event: Event, traceparent: bytes | str | None = None) -> list[tuple[str, bytes]]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas import contracts, generate
+from schemas import contracts
 from schemas.errors import UsageError
 
 Schema = Any
@@ -73,7 +73,7 @@ def release(version: str) -> None:
         raise UsageError("The contracts are not compatible with what is released:\n" + "\n".join(map(str, problems)))
     folder = contracts.RELEASED / version
     folder.mkdir(parents=True)
-    for path in sorted(generate.AVSC.glob("*.avsc")):
+    for path in sorted(contracts.AVSC.glob("*.avsc")):
         shutil.copyfile(path, folder / path.name)
 
 

@@ -10,17 +10,16 @@ from typing import Any
 
 import fastavro.schema
 
-from schemas import generate
-
 Schema = Any
 NAMESPACE = "reprieve"
-RELEASED = Path(__file__).parent / "released"
+AVSC = Path(__file__).with_name("avsc")
+RELEASED = Path(__file__).with_name("released")
 
 
 @cache
 def contracts() -> dict[str, dict[str, Any]]:
     """Return every contract by record or enum name."""
-    return load(generate.AVSC)
+    return load(AVSC)
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:

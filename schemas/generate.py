@@ -11,9 +11,9 @@ import keyword
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-AVSC = HERE / "avsc"
-TARGET = HERE / "events.py"
+from schemas.contracts import AVSC, load
+
+TARGET = Path(__file__).with_name("events.py")
 WIDTH = 120
 
 # Named ranges a contract's field may carry in its `range` attribute, as msgspec constraints.
@@ -75,11 +75,6 @@ PRIMITIVES = {
     "bytes": "bytes",
     "double": "float",
 }
-
-
-def load_contracts() -> dict[str, dict[str, Any]]:
-    """Return every contract of `schemas/avsc` by record or enum name."""
-    return {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(AVSC.glob("*.avsc"))}
 
 
 def references(schema: Any) -> list[str]:
@@ -203,7 +198,7 @@ def render_enum(name: str, symbols: list[str]) -> str:
 
 def render() -> str:
     """Return the whole source of `schemas/events.py`."""
-    contracts = load_contracts()
+    contracts = load(AVSC)
     enums, records, events = [], [], []
     for name in in_order(contracts):
         contract = contracts[name]

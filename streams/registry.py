@@ -5,6 +5,7 @@ Without `registry.url` none of it is imported, and events go out in single-objec
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from typing import Any, TypeVar
 
 import prometheus_client
 
-from schemas.codec import Codec
+from schemas.codec import Codec, subject_of
+from schemas.contracts import schema_of
 from schemas.errors import FatalError, InvalidEventError, RetryableError
 from schemas.events import Event
 from schemas.topics import TOPICS
@@ -227,30 +229,13 @@ def subjects(settings: Settings) -> list[tuple[type[Event], str]]:
     return sorted(found, key=lambda pair: (pair[1], pair[0].__name__))
 
 
-class _Registering:
-    """Registers what a codec asks for, and keeps what came of it."""
-
-    def __init__(self, registry: ConfluentRegistry) -> None:
-        self._registry = registry
-        self.ids: list[tuple[str, int]] = []
-
-    def schema(self, schema_id: int) -> str:
-        """Return the schema of an id."""
-        return self._registry.schema(schema_id)
-
-    def id_of(self, subject: str, schema: str) -> int:
-        """Register a schema under a subject."""
-        schema_id = self._registry.register(subject, schema)
-        self.ids.append((subject, schema_id))
-        return schema_id
-
-
 def register_all(settings: Settings) -> list[tuple[str, int]]:
     """Register every schema under the subject of every topic; returns subjects with ids. It may be done again."""
     with closing(ConfluentRegistry(settings.registry)) as registry:
-        registering = _Registering(registry)
-        Codec(registering).prepare(subjects(settings))
-    return registering.ids
+        named = [
+            (subject_of(event, topic), json.dumps(schema_of(event.__name__))) for event, topic in subjects(settings)
+        ]
+        return [(subject, registry.register(subject, schema)) for subject, schema in named]
 
 
 def _id(value: Any) -> int:

@@ -161,28 +161,21 @@ def _probe(path: Path, size: int = _ROOM) -> Cause | None:
     return None
 
 
+# What is wrong, and what to do.
+_MESSAGES = {
+    Cause.FULL: "The disk of {path} is full ({error}). Make room",
+    Cause.TOO_LARGE: "{path} may not grow any further ({error}). Raise the limit of a file's size (`ulimit -f`)",
+    Cause.DESCRIPTORS: "The process has no file descriptor left for {path} ({error}); it may have {most}. Raise the "
+    "limit (`ulimit -n`, LimitNOFILE of a unit)",
+    Cause.DENIED: "User {user} may not use {path} ({error}). Give them the right to read and write it",
+    Cause.READ_ONLY: "The file system of {path} is read-only ({error}). Mount it to be written, and see why it is not",
+    Cause.IN_USE: "{path} is in use by another process ({error}). Stop that one",
+    Cause.FAILING: "The disk of {path} fails ({error}). See to the disk (`dmesg`, SMART)",
+    Cause.DAMAGED: "{path} is damaged ({error})",
+    Cause.UNKNOWN: "{path} cannot be used ({error}). See to its folder and its disk",
+}
+
+
 def _message(cause: Cause, path: Path, told: BaseException) -> str:
-    error = " ".join(str(told).split())
-    match cause:
-        case Cause.FULL:
-            return f"The disk of {path} is full ({error}). Make room"
-        case Cause.TOO_LARGE:
-            return f"{path} may not grow any further ({error}). Raise the limit of a file's size (`ulimit -f`)"
-        case Cause.DESCRIPTORS:
-            most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-            return (
-                f"The process has no file descriptor left for {path} ({error}); it may have {most}. Raise the limit "
-                "(`ulimit -n`, LimitNOFILE of a unit)"
-            )
-        case Cause.DENIED:
-            return f"User {os.geteuid()} may not use {path} ({error}). Give them the right to read and write it"
-        case Cause.READ_ONLY:
-            return f"The file system of {path} is read-only ({error}). Mount it to be written, and see why it is not"
-        case Cause.IN_USE:
-            return f"{path} is in use by another process ({error}). Stop that one"
-        case Cause.FAILING:
-            return f"The disk of {path} fails ({error}). See to the disk (`dmesg`, SMART)"
-        case Cause.DAMAGED:
-            return f"{path} is damaged ({error})"
-        case Cause.UNKNOWN:
-            return f"{path} cannot be used ({error}). See to its folder and its disk"
+    error, most = " ".join(str(told).split()), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _MESSAGES[cause].format(path=path, error=error, most=most, user=os.geteuid())
