@@ -255,7 +255,7 @@ def test_an_unknown_name_meets_the_one_that_was_probably_meant(section: str, pat
             f"classification:\n  thresholds: {rule('[{name: a, from_days: 0}, {name: a, from_days: 9}]')}",
             "The class a stands here twice.",
         ),
-        ("plans: [1]", "A mapping should stand here."),
+        ("plans: [1]", "[1] is not a mapping."),
     ],
 )
 def test_a_faulty_rule_is_refused_with_its_reason(section: str, reason: str) -> None:
