@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -276,11 +276,8 @@ class KafkaSource(Source):
 
     def audit_page(self, who: str) -> dict[str, Any]:
         """Return the records of the topic `audit` that were loaded so far."""
-        store = self.open()
-        try:
+        with closing(self.open()) as store:
             return audit_page(store.db, who)
-        finally:
-            store.close()
 
     def redrive(self, ids: Collection[str], code: str | None) -> dict[str, int]:
         """Send dead letters in again; workers process them as they arrive."""

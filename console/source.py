@@ -131,14 +131,10 @@ class LocalSource(Source):
 
     def audit_page(self, who: str) -> dict[str, Any]:
         """Return the records, verified from the first to the last each time."""
-        store = self.open()
-        try:
-            with closing(sqlite3.connect(":memory:")) as db:
-                db.executescript(TABLES)
-                add(db, merge(store.erasures(), file_records(self._folder), key=lambda e: e.occurred_at))
-                return audit_page(db, who)
-        finally:
-            store.close()
+        with closing(self.open()) as store, closing(sqlite3.connect(":memory:")) as db:
+            db.executescript(TABLES)
+            add(db, merge(store.erasures(), file_records(self._folder), key=lambda e: e.occurred_at))
+            return audit_page(db, who)
 
     def redrive(self, ids: Collection[str], code: str | None) -> dict[str, int]:
         """Send dead letters in again and process them. Raises FatalError where another process has the directory."""

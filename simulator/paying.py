@@ -102,10 +102,10 @@ def _among(bounds: Bounds, chance: int) -> PaymentPattern:
     )
 
 
-def months_unpaid(people: Population, index: int, key: int, month: int, most: int = 12) -> float:
-    """Return how many instalments of earlier months are unpaid, counted back to the last that caught up."""
+def months_unpaid(people: Population, index: int, key: int, month: int) -> float:
+    """Return how many instalments of the last twelve months are unpaid, counted back to the last that caught up."""
     unpaid = 0.0
-    for before in range(month - 1, max(0, month - 1 - most), -1):
+    for before in range(month - 1, max(0, month - 13), -1):
         pattern, catches = pattern_of(people, index, key, before)
         if pattern is PaymentPattern.MISSED:
             unpaid += 1

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas import events as ev
-from streams.cli.cluster import config_option, kafka_option, run_on_kafka, settings_of
-from streams.cli.common import Unreadable, data_option, json_option, opened, say_json
+from streams.cli.cluster import run_on_kafka, settings_of
+from streams.cli.common import Unreadable, json_option, opened, say_json, source_options
 from streams.security.audit import PURPOSES, file_records, operator
 from streams.security.audit_chain import Head, breaks, heads
 
@@ -31,9 +31,7 @@ def audit_group() -> None:
 
 
 @audit_group.command("verify")
-@data_option
-@kafka_option
-@config_option
+@source_options
 @click.option(
     "--expect",
     "expected",
@@ -55,9 +53,7 @@ def verify_command(data: Path, kafka: bool, config: Path | None, expected: tuple
 
 
 @audit_group.command("list")
-@data_option
-@kafka_option
-@config_option
+@source_options
 @click.option("--borrower", default=None, help="Only of one borrower.")
 @json_option
 def list_command(data: Path, kafka: bool, config: Path | None, borrower: str | None, as_json: bool) -> None:

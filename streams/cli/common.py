@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from msgspec import json
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from schemas.errors import InvalidEventError, Rejected, UsageError
 from schemas.events import Event, PolicyChanged
 from schemas.jsonlines import read_events, without_place
+from streams.cli.cluster import config_option, kafka_option
 from streams.engine import policies
 from streams.local.runtime import LocalRuntime
 from streams.local.store import book_of, faults_of_data
@@ -36,6 +38,20 @@ policy_option = click.option(
     default=None,
     help="A policy pack, or the file of a pack or book; without it, the default book, by jurisdiction and product.",
 )
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def source_options(command: Command) -> Command:
+    """Add the options that say where a command reads: a data directory, or Kafka by the settings."""
+    return data_option(kafka_option(config_option(command)))
+
+
+def inputs_option(about: str) -> Callable[[Command], Command]:
+    """Return the option that names the files of events that a command reads, one behind the other."""
+    files = click.Path(path_type=Path, allow_dash=True)
+    return click.option("--input", "inputs", metavar="FILE", multiple=True, required=True, type=files, help=about)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

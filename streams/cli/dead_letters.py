@@ -11,8 +11,8 @@ import click
 
 from schemas import events as ev
 from schemas.errors import UsageError
-from streams.cli.cluster import config_option, kafka_option, kafka_settings, run_on_kafka
-from streams.cli.common import data_option, json_option, opened, say_json
+from streams.cli.cluster import kafka_settings, run_on_kafka
+from streams.cli.common import json_option, opened, say_json, source_options
 from streams.engine.dead_letters import QUARANTINED, DeadLetterEntry, can_be_sent_again
 from streams.local.dead_letters import read_dead_letters, redrive
 
@@ -33,9 +33,7 @@ def _wanted(code: str | None, name: str | None) -> Callable[[ev.DeadLetter], boo
 
 
 @dead_letters_group.command("list")
-@data_option
-@kafka_option
-@config_option
+@source_options
 @code_option
 @id_option
 @click.option("--all", "everything", is_flag=True, help="Also those that were replayed since.")
@@ -62,9 +60,7 @@ def list_command(
 
 
 @dead_letters_group.command("replay")
-@data_option
-@kafka_option
-@config_option
+@source_options
 @code_option
 @id_option
 def replay_letters_command(data: Path, kafka: bool, config: Path | None, code: str | None, name: str | None) -> None:

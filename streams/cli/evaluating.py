@@ -13,20 +13,14 @@ from evaluation.joined import Ages
 from evaluation.logged import Report, report
 from evaluation.page import figure, page, percent
 from schemas.errors import FatalError
-from streams.cli.common import Rejections, book_named, json_option, policy_option, say_json
+from streams.cli.common import Rejections, book_named, inputs_option, json_option, policy_option, say_json
 from streams.cli.writing import see_apart, write
 
 
 @click.command("evaluate")
-@click.option(
-    "--input",
-    "inputs",
-    metavar="FILE",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="What was said, as `reprieve replay` and `reprieve consume` write it: decisions, evidence and offers, and "
-    "workout requests for whom they are.",
+@inputs_option(
+    "What was said, as `reprieve replay` and `reprieve consume` write it: decisions, evidence and offers, and workout "
+    "requests for whom they are."
 )
 @policy_option
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as a page too.")

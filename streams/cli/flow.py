@@ -15,7 +15,7 @@ from schemas.events import Event
 from schemas.jsonlines import to_line
 from schemas.topics import TOPIC_OF, TOPICS
 from streams.cli.cluster import config_option, kafka_option, run_on_kafka, settings_of
-from streams.cli.common import Rejections, Unreadable, data_option, opened, policy_option, progress
+from streams.cli.common import Rejections, Unreadable, data_option, opened, policy_option, progress, source_options
 from streams.security.field_encryption import sealer
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def publish_command(
 @click.option("--from", "start", type=click.IntRange(min=0), default=0, show_default=True, help="First offset.")
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="At most so many events.")
 @click.option("--follow", is_flag=True, help="Go on with what comes (on Kafka).")
-@data_option
-@kafka_option
-@config_option
+@source_options
 def consume_command(
     topic: str, start: int, limit: int | None, follow: bool, data: Path, kafka: bool, config: Path | None
 ) -> None:

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from schemas import events as ev
 from schemas.errors import FatalError, UsageError
-from streams.cli.cluster import config_option, kafka_option, kafka_settings, run_on_kafka
-from streams.cli.common import data_option, json_option, opened, say_json
+from streams.cli.cluster import kafka_settings, run_on_kafka
+from streams.cli.common import json_option, opened, say_json, source_options
 from streams.engine.agents import all_agents
 from streams.engine.quarantine import Held, HeldItem, held_in, items_of, place_of
 from streams.security.audit import operator
@@ -36,9 +36,7 @@ def quarantine_group() -> None:
 
 
 @quarantine_group.command("list")
-@data_option
-@kafka_option
-@config_option
+@source_options
 @json_option
 def list_command(data: Path, kafka: bool, config: Path | None, as_json: bool) -> None:
     """List the keys in quarantine, since which record, why, and what waits."""
@@ -58,9 +56,7 @@ def list_command(data: Path, kafka: bool, config: Path | None, as_json: bool) ->
 
 @quarantine_group.command("show")
 @click.argument("key")
-@data_option
-@kafka_option
-@config_option
+@source_options
 @agent_option
 @json_option
 def show_command(key: str, data: Path, kafka: bool, config: Path | None, agent: str | None, as_json: bool) -> None:
@@ -83,9 +79,7 @@ def show_command(key: str, data: Path, kafka: bool, config: Path | None, agent: 
 
 @quarantine_group.command("release")
 @click.argument("key", required=False)
-@data_option
-@kafka_option
-@config_option
+@source_options
 @agent_option
 @click.option("--all", "everything", is_flag=True, help="All keys that are in quarantine.")
 @click.option("--as", "actor", metavar="NAME", default=operator, help="Who releases. [default: you]")

@@ -15,21 +15,22 @@ from schemas.jsonlines import read_events, to_line
 from state.policy import PolicyBook
 from state.policy_packs.book import book_of
 from state.policy_packs.loader import DEFAULT_BOOK, is_book
-from streams.cli.common import Rejections, book_named, files_of_change, is_change, json_option, progress, say_json
+from streams.cli.common import (
+    Rejections,
+    book_named,
+    files_of_change,
+    inputs_option,
+    is_change,
+    json_option,
+    progress,
+    say_json,
+)
 from streams.cli.writing import replacing
 from streams.local.replay import Difference, Outcome, replay
 
 
 @click.command("replay")
-@click.option(
-    "--input",
-    "inputs",
-    metavar="FILE",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="JSON lines or an Avro container file; several are read one behind the other.",
-)
+@inputs_option("JSON lines or an Avro container file; several are read one behind the other.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where outputs go.")
 @click.option(
     "--policy",
