@@ -12,7 +12,6 @@ from simulator.paying import FIRST, LAST, SECOND
 from simulator.population import Account, Borrower
 
 CONTACT = 96
-HOLD = 97
 DISPUTE_DAYS = 30
 BREATHING_SPACE_DAYS = 60
 
