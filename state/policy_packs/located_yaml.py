@@ -62,11 +62,11 @@ def read_yaml(text: str, file: str, problems: list[PackProblem]) -> Node | None:
         reason = f"The file has {len(text)} characters; a pack has at most {MAX_CHARACTERS}."
         problems.append(PackProblem(file, 1, 1, "", reason, "Split it into several packs."))
         return None
-    reader = _Reader(file, problems)
+    reader = _Reader(text, file, problems)
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if not reader.take(event):
-                return None
+        root = reader.document()
+    except _RefusedError:
+        return None
     except yaml.MarkedYAMLError as error:
         reader.refuse(error.problem_mark, f"This is not YAML: {error.problem or error.context}.", "Correct the syntax.")
         return None
@@ -78,106 +78,83 @@ def read_yaml(text: str, file: str, problems: list[PackProblem]) -> Node | None:
     except (ValueError, OverflowError):
         reader.refuse(reader.last, "An escape after this line is no character.", "Write the character itself.")
         return None
-    if reader.root is None:
+    if root is None:
         problems.append(PackProblem(file, 1, 1, "", "The file is empty.", "Write a pack; `house` shows the shape."))
-    return reader.root
+    return root
 
 
-class _Open(Struct):
-    node: Node
-    key: str | None = None
-    key_at: tuple[int, int] = (1, 1)
+class _RefusedError(Exception):
+    """What is wrong was noted, and reading on makes no sense."""
 
 
 class _Reader:
-    """Builds the tree from the parser's events, without recursion."""
+    """Builds the tree from the parser's events; it goes no deeper than MAX_DEPTH."""
 
-    def __init__(self, file: str, problems: list[PackProblem]) -> None:
-        self.file = file
-        self.problems = problems
-        self.root: Node | None = None
-        self.open: list[_Open] = []
+    def __init__(self, text: str, file: str, problems: list[PackProblem]) -> None:
+        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
+        self._file = file
+        self._problems = problems
+        # Where the last event ended.
         self.last: Any = None
 
-    def refuse(self, mark: Any, reason: str, remedy: str, path: str = "") -> None:
-        self.problems.append(PackProblem(self.file, *_place(mark), path, reason, remedy))
+    def refuse(self, mark: Any, reason: str, remedy: str, path: str = "") -> _RefusedError:
+        """Note a problem; returns what is raised where nothing behind it can be read."""
+        self._problems.append(PackProblem(self._file, *_place(mark), path, reason, remedy))
+        return _RefusedError()
 
-    def take(self, event: yaml.Event) -> bool:
-        """Take the next event; return False where reading on makes no sense."""
-        self.last = event.end_mark
+    def document(self) -> Node | None:
+        """Return the value of the only document, None where there is none."""
+        root: Node | None = None
+        while not isinstance(event := self._next(""), yaml.StreamEndEvent):
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    raise self.refuse(event.start_mark, "A second document starts here.", "Put one pack in a file.")
+                root = self._node(self._next(""), "", 0)
+        return root
+
+    def _next(self, path: str) -> Any:
+        """Return the next event, of what stands at a path."""
+        event: Any = next(self._events)
+        self.last, mark = event.end_mark, event.start_mark
         if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
-            self.refuse(event.start_mark, "Half a character stands here.", "Write the character itself.", self.path())
-            return False
+            raise self.refuse(mark, "Half a character stands here.", "Write the character itself.", path)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            self.refuse(event.start_mark, "Anchors and aliases are not read.", "Write the value out.", self.path())
-            return False
-        if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-            self.refuse(event.start_mark, "A second document starts here.", "Put one pack in a file.")
-            return False
-        if isinstance(event, yaml.CollectionEndEvent):
-            self.open.pop()
-        elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
-            return self.value(event)
-        return True
+            raise self.refuse(mark, "Anchors and aliases are not read.", "Write the value out.", path)
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag not in (None, "!"):
+            self.refuse(mark, f"The tag {event.tag} is not read.", "Remove it.", path)
+        return event
 
-    def value(self, event: Any) -> bool:
-        mark = event.start_mark
-        if event.tag and event.tag != "!":
-            self.refuse(mark, f"The tag {event.tag} is not read.", "Remove it.", self.path())
-        if self.awaits_key():
-            if isinstance(event, yaml.ScalarEvent):
-                return self.named(event)
-            self.refuse(mark, "A key must be a text.", "Use `name: value`.", self.path())
-            return False
-        value: Any = {}
+    def _node(self, event: Any, path: str, depth: int, name_at: tuple[int, int] | None = None) -> Node:
+        at = _place(event.start_mark)
+        node = Node(None, self._file, *at, path, name_at or at)
         if isinstance(event, yaml.ScalarEvent):
-            value = _scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            value = []
-        line, column = _place(mark)
-        block = isinstance(event, yaml.ScalarEvent) and event.style in ("|", ">")
-        node = Node(value, self.file, line, column, self.path(), (line, column), block)
-        self.put(node)
-        if not isinstance(event, yaml.ScalarEvent):
-            if len(self.open) == MAX_DEPTH:
-                reason = f"The nesting is deeper than {MAX_DEPTH}."
-                self.problems.append(node.fault(reason, "Flatten it; no rule needs that."))
-                return False
-            self.open.append(_Open(node))
-        return True
+            node.value, node.block = _scalar(event), event.style in ("|", ">")
+            return node
+        if depth == MAX_DEPTH:
+            reason, remedy = f"The nesting is deeper than {MAX_DEPTH}.", "Flatten it; no rule needs that."
+            raise self.refuse(event.start_mark, reason, remedy, path)
+        sequence = isinstance(event, yaml.SequenceStartEvent)
+        node.value = self._items(path, depth + 1) if sequence else self._entries(path, depth + 1)
+        return node
 
-    def awaits_key(self) -> bool:
-        return bool(self.open) and isinstance(self.open[-1].node.value, dict) and self.open[-1].key is None
+    def _items(self, path: str, depth: int) -> list[Node]:
+        found: list[Node] = []
+        while not isinstance(event := self._next(inside := f"{path}[{len(found)}]"), yaml.SequenceEndEvent):
+            found.append(self._node(event, inside, depth))
+        return found
 
-    def named(self, event: yaml.ScalarEvent) -> bool:
-        top = self.open[-1]
-        top.key = str(event.value)
-        top.key_at = _place(event.start_mark)
-        if top.key in top.node.value:
-            first = top.node.value[top.key].name_at[0]
-            reason = f"{top.key} stands here twice, first on line {first}."
-            self.refuse(event.start_mark, reason, "Keep one of the two.", self.path())
-        return True
-
-    def put(self, node: Node) -> None:
-        if not self.open:
-            self.root = node
-            return
-        top = self.open[-1]
-        if isinstance(top.node.value, list):
-            top.node.value.append(node)
-        elif top.key is not None:
-            node.name_at = top.key_at
-            top.node.value.setdefault(top.key, node)
-            top.key = None
-
-    def path(self) -> str:
-        if not self.open:
-            return ""
-        top = self.open[-1]
-        if isinstance(top.node.value, list):
-            return f"{top.node.path}[{len(top.node.value)}]"
-        return ".".join(filter(None, (top.node.path, top.key)))
+    def _entries(self, path: str, depth: int) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        while not isinstance(key := self._next(path), yaml.MappingEndEvent):
+            if not isinstance(key, yaml.ScalarEvent):
+                raise self.refuse(key.start_mark, "A key must be a text.", "Use `name: value`.", path)
+            name, name_at = str(key.value), _place(key.start_mark)
+            inside = ".".join(filter(None, (path, name)))
+            if name in found:
+                reason = f"{name} stands here twice, first on line {found[name].name_at[0]}."
+                self.refuse(key.start_mark, reason, "Keep one of the two.", inside)
+            found.setdefault(name, self._node(self._next(inside), inside, depth, name_at))
+        return found
 
 
 def _place(mark: Any) -> tuple[int, int]:
