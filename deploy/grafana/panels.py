@@ -51,6 +51,10 @@ def _quantile(title: str, metric: str, quantile: float) -> Panel:
     return Panel(title, f"histogram_quantile({quantile}, {rates})", f"p{quantile * 100:.0f}", "s")
 
 
+def _bars(title: str, metric: str, by: str, about: str = "") -> Panel:
+    return Panel(title, f"sum by ({by}) ({metric})", _named(by), kind="bargauge", about=about)
+
+
 def _share(title: str, record: str) -> Panel:
     return Panel(title, record, unit="percentunit", kind="stat")
 
@@ -127,13 +131,8 @@ RISK = Dashboard(
         "Bad debt": (
             _now("Bad debts, by status", "reprieve_bad_debts", "status"),
             _now("Owed, by status", "reprieve_bad_debts_owed_minor_units", "currency, status"),
-            Panel("Bad debts, by months", "sum by (months) (reprieve_bad_debts_by_age)", "{{months}}", kind="bargauge"),
-            Panel(
-                "Owed, by months",
-                "sum by (currency, months) (reprieve_bad_debts_by_age_owed_minor_units)",
-                "{{currency}} {{months}}",
-                kind="bargauge",
-            ),
+            _bars("Bad debts, by months", "reprieve_bad_debts_by_age", "months"),
+            _bars("Owed, by months", "reprieve_bad_debts_by_age_owed_minor_units", "currency, months"),
             _week("Moves, 7 days", "reprieve_bad_debt_transitions_total", "old, new"),
             Panel("Recovered, all in all", "reprieve:bad_debts_recovered:sum", "{{currency}}"),
             Panel(
@@ -155,12 +154,11 @@ RISK = Dashboard(
             _week("Moves between stages, 7 days", "reprieve_stage_transitions_total", "old, new"),
         ),
         "Liquidity": (
-            Panel(
+            _bars(
                 "Expected of plans, by months ahead",
-                "sum by (currency, months_ahead) (reprieve_plan_cash_due_minor_units)",
-                "{{currency}} {{months_ahead}}",
-                kind="bargauge",
-                about="Unpaid instalments of active plans, by the month in which they fall due.",
+                "reprieve_plan_cash_due_minor_units",
+                "currency, months_ahead",
+                "Unpaid instalments of active plans, by the month in which they fall due.",
             ),
             _now("Instalments due, by months ahead", "reprieve_plan_instalments_due", "months_ahead"),
             _now("Owed under plans", "reprieve_plans_active_owed_minor_units", "currency"),
@@ -183,12 +181,7 @@ OFFERS = Dashboard(
             _week("Withdrawn or run out, 7 days", "reprieve_offers_ended_total", "how"),
             _week("Answers, 7 days", "reprieve_offer_answers_total", "answer"),
             _week("Answers, by channel, 7 days", "reprieve_offer_answers_total", "channel"),
-            Panel(
-                "Accepted of what was answered, 7 days",
-                "reprieve:offers:accepted_ratio7d",
-                unit="percentunit",
-                kind="stat",
-            ),
+            _share("Accepted of what was answered, 7 days", "reprieve:offers:accepted_ratio7d"),
         ),
         "Plans": (
             Panel("Active plans", "sum(reprieve_plans_active)"),
@@ -198,9 +191,7 @@ OFFERS = Dashboard(
             _week("Accounts ended, 7 days", "reprieve_accounts_ended_total", "reason"),
             _week("Adjustments, 7 days", "reprieve_adjustments_total", "what"),
             Panel("Payments that failed, 7 days", "sum(increase(reprieve_payment_failures_total[7d]))"),
-            Panel(
-                "Instalments kept, 7 days", "reprieve:plan_instalments:kept_ratio7d", unit="percentunit", kind="stat"
-            ),
+            _share("Instalments kept, 7 days", "reprieve:plan_instalments:kept_ratio7d"),
         ),
         "Learning": (
             _week("How recommended options were chosen, 7 days", "reprieve_recommendations_total", "arm"),
