@@ -7,7 +7,6 @@ whoever is due on a day is a range of indices and a day costs only what happens 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -97,22 +96,18 @@ class Borrower(Struct, frozen=True):
 
 
 class Population:
-    """`accounts` accounts of a seed. `jurisdictions`: weights of CN, US and EU."""
+    """`accounts` accounts of a seed, in places by `MIX`."""
 
-    def __init__(self, accounts: int, seed: int, start: date, jurisdictions: Mapping[str, int] | None = None) -> None:
+    def __init__(self, accounts: int, seed: int, start: date) -> None:
         if accounts < 1:
             raise ValueError(f"a population has at least one account, not {accounts}")
-        weights = dict(MIX if jurisdictions is None else jurisdictions)
-        unknown = sorted(set(weights) - set(PLACES))
-        if unknown or sum(weights.values()) < 1 or min(weights.values()) < 0:
-            raise ValueError(f"jurisdictions are weights of {', '.join(PLACES)}, not {jurisdictions}")
         self.accounts = accounts
         self.start = start
         first = start + timedelta(days=STATEMENT_DAYS)
         # The month in which every account is first due: far enough for its first statement to be sent.
         self.first_month = add_months(first.replace(day=1), 1)
         self._root = mix(seed & (2**64 - 1))
-        self._places = tuple(PLACES[name] for name in sorted(weights) for _ in range(weights[name]))
+        self._places = tuple(PLACES[name] for name in sorted(MIX) for _ in range(MIX[name]))
         self.size = _borrowers(accounts)
         self.borrower = lru_cache(maxsize=16_384)(self._borrower)
 

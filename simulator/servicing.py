@@ -6,7 +6,7 @@ frequencies of `ServicedWorld`. The chance of each is a function of the seed, th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -41,16 +41,8 @@ class ServicedWorld(World):
     have their last payment returned, and 50 charged-off debts are sold.
     """
 
-    def __init__(
-        self,
-        accounts: int,
-        seed: int,
-        start: date = START,
-        jurisdictions: Mapping[str, int] | None = None,
-        *,
-        listens: bool = True,
-    ) -> None:
-        super().__init__(accounts, seed, start, jurisdictions, listens=listens)
+    def __init__(self, accounts: int, seed: int, start: date = START, *, listens: bool = True) -> None:
+        super().__init__(accounts, seed, start, listens=listens)
         # What is asked for in the place of what the population says: by account, then month; None for nothing.
         self._changed: dict[str, dict[int, ev.Instalment | None]] = {}
         # Accounts with instalments of before the start, which take the first numbers.

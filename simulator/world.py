@@ -8,7 +8,7 @@ accounts takes no more memory than its troubles.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
 
@@ -47,20 +47,12 @@ Errand = Callable[[date], Iterator[ev.Event]]
 class World:
     """A population and what has been said of it.
 
-    accounts: at least 1. jurisdictions: weights of CN, US and EU. listens: False for a world that is never told
-    what the engine says; it then judges arrears by what it knows of its borrowers.
+    accounts: at least 1. listens: False for a world that is never told what the engine says; it then judges arrears
+    by what it knows of its borrowers.
     """
 
-    def __init__(
-        self,
-        accounts: int,
-        seed: int,
-        start: date = START,
-        jurisdictions: Mapping[str, int] | None = None,
-        *,
-        listens: bool = True,
-    ) -> None:
-        self.people = Population(accounts, seed, start, jurisdictions)
+    def __init__(self, accounts: int, seed: int, start: date = START, *, listens: bool = True) -> None:
+        self.people = Population(accounts, seed, start)
         self.memory = Memory()
         self._listens = listens
         self._agenda: dict[int, list[Errand]] = defaultdict(list)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,17 +77,6 @@ def test_loans_are_repaid_in_full_and_cards_ask_each_month() -> None:
             if past:
                 assert past.principal + past.interest > 0
     assert kinds == {(place, product) for place in ("CN", "EU", "US") for product in ("credit_card", "personal_loan")}
-
-
-@pytest.mark.parametrize("wrong", [{"CN": 0}, {"XX": 1}, {"CN": -1, "US": 3}, {}])
-def test_a_mix_of_nothing_or_of_unknown_places_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="jurisdictions"):
-        Population(10, 1, START, wrong)
-
-
-def test_a_mix_is_obeyed() -> None:
-    people = Population(100, 1, START, {"EU": 1})
-    assert {people.borrower(i).place.jurisdiction for i in range(people.size)} == {"EU"}
 
 
 @repeatable
