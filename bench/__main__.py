@@ -25,7 +25,7 @@ BENCHES = {
     "bench.learning": "--seeds 2 --offers 400 --judged 5",
     "bench.kafka": "--accounts 2000 --payments 10000",
     "bench.worker": "--accounts 20000",
-    "bench.peers": "--accounts 2000 --payments 10000 --rounds 1",
+    "bench.peers": "--accounts 2000 --payments 40000 --rounds 1",
 }
 
 

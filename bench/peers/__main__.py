@@ -3,7 +3,8 @@
 Each run has topics, a group and an empty folder of its own on one Apache Kafka; engines alternate, round by round.
 Loans are opened first; what is timed is a running engine on payments that wait for it in random order, from its first
 progress past a twentieth of them to the last one, or for as long as a run may take. Rates are of one process beside
-the broker on the same machine; CPU is the engine's own, per event.
+the broker on the same machine; CPU is the engine's own, per event. An engine that stands still is named with the end of
+its log, the others go on, and the run ends with 1.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,19 +98,26 @@ def measured(engine: Engine, run: Run, settings: Settings, before: int, count: i
         return done / (last[0] - began[0]), (last[2] - began[2]) / done * 1e6
 
 
-def _stuck(engine: Engine, log: Path) -> SystemExit:
-    return SystemExit(f"{engine.name} does not go on: {log.read_text('utf-8', 'replace')[-3000:]}")
+class StuckError(Exception):
+    """An engine does not go on, or ended."""
+
+
+def _stuck(engine: Engine, log: Path) -> StuckError:
+    return StuckError(f"{engine.name} does not go on: {log.read_text('utf-8', 'replace')[-3000:]}")
 
 
 def table_of_engines(rates: dict[str, list[float]], cpus: dict[str, list[float]], engines: Sequence[Engine]) -> str:
     """Return what was measured as a Markdown table."""
-    ours = statistics.median(rates[engines[0].name])
+    ours = statistics.median(rates[engines[0].name] or [0.0])
     lines = [
         f"| engine | guarantee | events/s, median (range) | {engines[0].name} is faster by | CPU, µs an event |",
         "|---|---|---|---|---|",
     ]
     for engine in engines:
         rate = rates[engine.name]
+        if not rate:
+            lines.append(f"| {engine.name} | {engine.guarantee} | did not go on | | |")
+            continue
         middle = statistics.median(rate)
         ratio = "" if engine is engines[0] else f"{ours / middle:.1f} ×"
         lines.append(
@@ -121,7 +130,7 @@ def table_of_engines(rates: dict[str, list[float]], cpus: dict[str, list[float]]
 def plot(rates: Mapping[str, Sequence[float]], file: Path) -> None:
     """Draw the median of each engine, and every round as a point."""
     with chart(file, 3.2) as axes:
-        names = sorted(rates, key=lambda name: statistics.median(rates[name]))
+        names = sorted(filter(rates.get, rates), key=lambda name: statistics.median(rates[name]))
         for place, name in enumerate(names):
             axes.barh(place, statistics.median(rates[name]), color="#1f4e79" if "eprieve" in name else "#9db4c8")
             axes.plot(rates[name], [place] * len(rates[name]), "o", color="#1b2430", markersize=4)
@@ -129,8 +138,8 @@ def plot(rates: Mapping[str, Sequence[float]], file: Path) -> None:
         axes.set_xlabel("payments a second, one process; bars are medians, points are rounds")
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; return 1 where an engine did not go on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--accounts", type=int, nargs="+", default=[40_000, 300_000])
@@ -143,14 +152,21 @@ def main() -> None:
     engines = [engine for engine in ENGINES if any(engine.name.startswith(name) for name in names)]
     rates: dict[int, dict[str, list[float]]] = {count: {e.name: [] for e in engines} for count in given.accounts}
     cpus: dict[int, dict[str, list[float]]] = {count: {e.name: [] for e in engines} for count in given.accounts}
+    failed = 0
     print(machine())
     with tempfile.TemporaryDirectory() as temporary, KafkaCluster(Path(temporary) / "kafka") as cluster:
         for number in range(given.rounds):
             for accounts in given.accounts:
                 for place, engine in enumerate(engines):
                     folder = Path(temporary) / f"run-{number}-{accounts}-{place}"
-                    rate, cpu = _run(cluster.bootstrap, folder, engine, accounts, given.payments)
-                    shutil.rmtree(folder)
+                    try:
+                        rate, cpu = _run(cluster.bootstrap, folder, engine, accounts, given.payments)
+                    except StuckError as stuck:
+                        failed = 1
+                        print(stuck, flush=True)
+                        continue
+                    finally:
+                        shutil.rmtree(folder)
                     rates[accounts][engine.name].append(rate)
                     cpus[accounts][engine.name].append(cpu)
                     told = (
@@ -163,12 +179,15 @@ def main() -> None:
         ours = engines[0].name
         for engine in engines:
             what, found = f"payments through {engine.name}, {accounts:,} accounts", rates[accounts][engine.name]
+            if not found:
+                continue
             note(what, "events/s", found, beside=() if engine.name == ours else rates[accounts][ours])
             note(what, "µs of CPU an event", cpus[accounts][engine.name])
     if given.plot is not None:
         plot(rates[given.accounts[0]], given.plot)
     if given.json is not None:
         given.json.write_text(json.dumps({"rates": rates, "cpu_us": cpus}, indent=1), "utf-8")
+    return failed
 
 
 def _run(bootstrap: str, folder: Path, engine: Engine, accounts: int, wanted: int) -> tuple[float, float]:
@@ -188,4 +207,4 @@ def _run(bootstrap: str, folder: Path, engine: Engine, accounts: int, wanted: in
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
