@@ -19,9 +19,17 @@ RARE = Path(__file__).with_name("rare_events.jsonl")
 
 
 def _says_little(event: ev.Event) -> bool:
-    return (isinstance(event, ev.DecisionLogged) and not event.feasible) or (
-        isinstance(event, ev.ProfileReported) and event.monthly_income is None
-    )
+    """Return whether an event is short, but no example: an offer without a plan to choose, a report without means."""
+    match event:
+        case ev.OfferPublished():
+            return all(option.arrangement != "repayment" for option in event.options)
+        case ev.PlanActivated():
+            return event.arrangement != "repayment"
+        case ev.DecisionLogged():
+            return not event.feasible
+        case ev.ProfileReported():
+            return event.monthly_income is None
+    return False
 
 
 def collected() -> dict[str, ev.Event]:
@@ -35,9 +43,7 @@ def collected() -> dict[str, ev.Event]:
             said = runtime.feed(arrived)
             for event in (*arrived, *said):
                 name, size = type(event).__name__, len(to_line(event))
-                # An offer without options, a report without means: short, but no example.
-                bare = isinstance(event, ev.OfferPublished) and not event.options
-                if size < length.get(name, 10**9) and not bare and not _says_little(event):
+                if size < length.get(name, 10**9) and not _says_little(event):
                     seen[name], length[name] = event, size
             arrived = list(world.day(START + timedelta(days=n), said))
     return {name: seen[name] for topic in public_topics() for name in public_records(topic)}

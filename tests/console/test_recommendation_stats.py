@@ -170,7 +170,7 @@ def test_the_table_is_what_a_plain_recount_of_the_log_gives(lived: Path) -> None
     shown = learner_page(store, after(*log))["recommendations"]
     store.close()
     places = {e.account_id: (e.jurisdiction, e.product) for e in log if isinstance(e, ev.AccountOpened)}
-    made = {e.offer_id: e for e in log if isinstance(e, ev.OfferPublished) and e.options}
+    made = {e.offer_id: e for e in log if isinstance(e, ev.OfferPublished) and e.kind == "plan"}
     became = {e.offer_id for e in log if isinstance(e, ev.PlanActivated)}
     refused = {e.offer_id for e in log if isinstance(e, ev.OfferExpired)}
     refused |= {e.offer_id for e in log if isinstance(e, ev.OfferWithdrawn) and e.reason in ("declined", "countered")}
