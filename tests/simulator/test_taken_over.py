@@ -109,7 +109,8 @@ def position_of(s: AccountState) -> ev.OpeningPosition:
         as_of=AS_OF,
         annual_rate_bps=s.annual_rate_bps,
         principal=s.original_principal,
-        instalments=_instalments(s.receivables if s.plan is None else s.plan.replaced),
+        # An arrangement for a time leaves the contract's instalments.
+        instalments=_instalments(s.receivables if s.plan is None or s.plan.is_temporary else s.plan.replaced),
         credit=s.credit,
         charged=s.charged,
         statement_principal=s.billed_principal,
@@ -141,7 +142,7 @@ def _plan(s: AccountState) -> ev.PositionPlan | None:
         offer_id=plan.offer_id,
         activated_on=date.fromordinal(plan.activated),
         annual_rate_bps=plan.annual_rate_bps,
-        instalments=_instalments(r for r in s.receivables if r.plan and not r.settled),
+        instalments=_instalments(plan.asks or (r for r in s.receivables if r.plan and not r.settled)),
         kept=plan.kept,
         missed=plan.missed,
         missed_in_a_row=plan.missed_in_a_row,
@@ -152,6 +153,9 @@ def _plan(s: AccountState) -> ev.PositionPlan | None:
             fees=plan.waived.fees,
             penalty=plan.waived.penalty,
         ),
+        arrangement=plan.arrangement,
+        review_on=_day(plan.review_on),
+        ends_on=_day(plan.ends_on),
     )
 
 

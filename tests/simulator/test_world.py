@@ -30,7 +30,7 @@ def lines(events: Iterator[ev.Event]) -> list[bytes]:
 @pytest.fixture(scope="module")
 def year() -> tuple[list[ev.Event], list[ev.Event]]:
     """Return what arrives at, and what is said by, an engine in a year with 150 accounts."""
-    world = World(150, 7, START)
+    world = World(150, 1, START)
     arrived, said = [], []
     with LocalRuntime.open(None, default_book()) as runtime:
         now = list(world.opening())
@@ -134,7 +134,7 @@ def test_some_payments_arrive_after_their_day_was_closed(year: tuple[list[ev.Eve
 
 
 def test_nobody_collects_while_collection_is_stopped() -> None:
-    world = World(150, 7, START)
+    world = World(150, 1, START)
     stopped: set[str] = set()
     stops = 0
     with LocalRuntime.open(None, default_book()) as runtime:

@@ -43,12 +43,13 @@ def test_a_comparison_adds_up_to_what_either_policy_really_says(tmp_path: Path) 
         assert offers
         for currency in {o.currency for o in offers}:
             mine = [o for o in offers if o.currency == currency]
-            leads = [c for o in mine for c in o.options if c.option_id == o.recommended_option_id]
+            plans = [o for o in mine if o.kind == "plan"]
+            leads = [c for o in plans for c in o.options if c.option_id == o.recommended_option_id]
             assert found["offered"][currency][side] == {
                 "offers": len(mine),
                 "with_plan": len(leads),
                 "owed": sum(
-                    b.principal + b.interest + b.fees + b.penalty for o in mine if o.options for b in o.balances
+                    b.principal + b.interest + b.fees + b.penalty for o in plans for b in o.balances
                 ),
                 "cost": sum(c.total_cost for c in leads),
                 "waived": sum(c.waived.interest + c.waived.penalty for c in leads),

@@ -24,7 +24,7 @@ ACCOUNTS, DAYS = 120, 170
 @cache
 def history() -> tuple[ev.Event, ...]:
     """Return a population's events: enough of both for bad debts, plans, answers, and plans that break."""
-    return tuple(simulate(accounts=ACCOUNTS, days=DAYS, seed=3, start=date(2026, 1, 5)))
+    return tuple(simulate(accounts=ACCOUNTS, days=DAYS, seed=4, start=date(2026, 1, 5)))
 
 
 def summed(*owners: InMemoryWorker) -> Counter[tuple[str, ...]]:

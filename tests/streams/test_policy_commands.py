@@ -153,7 +153,7 @@ def test_a_book_is_checked_changed_to_and_compared_by_its_file(mine: Path, tmp_p
 
 def test_the_rules_of_an_account_are_shown_with_their_sources() -> None:
     shown = policy("show", "--jurisdiction", "CN", "--product", "credit_card").output
-    assert "Packs, in order: house 2, cn_2023" in shown
+    assert "Packs, in order: house 3, cn_2023" in shown
     for name in load_book().packs_for("CN", "credit_card")[1:]:
         pack = load_pack(name)
         assert all(f"{name}: {s.source}" in shown for s in pack.manual)

@@ -16,6 +16,7 @@ from simulator.world import START
 from state.policy import PolicyBook
 from state.policy_packs.loader import book_for, files_of
 from streams.local.runtime import LocalRuntime
+from tests.streams.test_policy_changes import by_any
 from tests.support.in_memory_cluster import InMemoryCluster, InMemoryWorker
 
 ACCOUNTS, DAYS, SEED, AGAIN = 600, 165, 4, 135
@@ -121,7 +122,7 @@ def test_tasks_publish_what_one_process_publishes(story: Told, tmp_path: Path) -
 
     asyncio.run(run())
     topics = {topic for topic, _ in house.logs if topic not in ("barriers", "learning", "clock")}
-    said = {e.event_id: e for topic in topics for _, e in house.said(topic)}
-    wanted = {e.event_id: e for e in story.said if not isinstance(e, ev.ModelUpdated)}
+    said = {e.event_id: by_any(e) for topic in topics for _, e in house.said(topic)}
+    wanted = {e.event_id: by_any(e) for e in story.said if not isinstance(e, ev.ModelUpdated)}
     assert {name: said[name] for name in wanted} == wanted
     house.close()

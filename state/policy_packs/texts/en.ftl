@@ -217,6 +217,7 @@ disclosure-all-in-cost-for-a-time = This arrangement costs nothing: until { $unt
 disclosure-rights-duties-default-for-a-time =
     { $count ->
         [0] We do not collect until { $until }. You may pay at any time, and you may object at any time. Then your contract applies again, unless we have agreed on the next step.
+        [one] We do not collect while you keep the arrangement. You may pay more at any time, and you may object at any time. If you miss the payment, the arrangement ends and your contract applies again.
        *[other] { $missed ->
             [one] We do not collect while you keep the arrangement. You may pay more at any time, and you may object at any time. If you miss one payment, it ends and your contract applies again.
            *[other] We do not collect while you keep the arrangement. You may pay more at any time, and you may object at any time. If you miss { $missed } payments in a row, it ends and your contract applies again.

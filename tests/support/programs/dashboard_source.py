@@ -26,7 +26,7 @@ PARTS = 4
 
 async def run(folder: Path) -> None:
     """Answer until the input ends."""
-    events = list(simulate(accounts=80, days=170, seed=3, start=date(2026, 1, 5)))
+    events = list(simulate(accounts=80, days=170, seed=4, start=date(2026, 1, 5)))
     house, owner = InMemoryCluster(folder, 2), InMemoryWorker()
     GAUGES.watch(owner)
     house.open(owner, 0)
