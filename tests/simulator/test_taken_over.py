@@ -18,7 +18,7 @@ import pytest
 from schemas import events as ev
 from simulator.servicing import ServicedWorld
 from simulator.world import START
-from state.account import AccountState, Receivable
+from state.account import AccountState, Plan, Receivable
 from state.policy_packs.loader import default_book
 from streams.local.runtime import LocalRuntime
 
@@ -142,7 +142,9 @@ def _plan(s: AccountState) -> ev.PositionPlan | None:
         offer_id=plan.offer_id,
         activated_on=date.fromordinal(plan.activated),
         annual_rate_bps=plan.annual_rate_bps,
-        instalments=_instalments(plan.asks or (r for r in s.receivables if r.plan and not r.settled)),
+        instalments=_asks(plan)
+        if plan.is_temporary
+        else _instalments(r for r in s.receivables if r.plan and not r.settled),
         kept=plan.kept,
         missed=plan.missed,
         missed_in_a_row=plan.missed_in_a_row,
@@ -156,6 +158,23 @@ def _plan(s: AccountState) -> ev.PositionPlan | None:
         arrangement=plan.arrangement,
         review_on=_day(plan.review_on),
         ends_on=_day(plan.ends_on),
+    )
+
+
+def _asks(plan: Plan) -> tuple[ev.PositionInstalment, ...]:
+    """Return what an arrangement for a time still asks for."""
+    return tuple(
+        ev.PositionInstalment(
+            number=ask.number,
+            due_on=date.fromordinal(ask.due),
+            principal=ask.amount - ask.paid,
+            interest=0,
+            fees=0,
+            amount_due=ask.amount,
+            paid=ask.paid,
+        )
+        for ask in plan.asks
+        if not ask.settled
     )
 
 

@@ -48,9 +48,7 @@ def test_a_comparison_adds_up_to_what_either_policy_really_says(tmp_path: Path) 
             assert found["offered"][currency][side] == {
                 "offers": len(mine),
                 "with_plan": len(leads),
-                "owed": sum(
-                    b.principal + b.interest + b.fees + b.penalty for o in plans for b in o.balances
-                ),
+                "owed": sum(b.principal + b.interest + b.fees + b.penalty for o in plans for b in o.balances),
                 "cost": sum(c.total_cost for c in leads),
                 "waived": sum(c.waived.interest + c.waived.penalty for c in leads),
                 "value": sum(c.npv for c in leads),

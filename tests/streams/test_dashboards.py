@@ -40,7 +40,6 @@ SILENT = {
     "Committing a batch, p99": "nothing is a Kafka transaction",
     "Rows not yet in Redis": "views are another process",
     "Guardrails breached, 7 days": "by default the learner does not lead, so nothing can be breached",
-    "Taken without effect, by code, 7 days": "the simulated lender sends nothing in vain",
     "Accounts ended, 7 days": "the simulated lender closes no account in this while",
     "Adjustments, 7 days": "the simulated lender adjusts nothing in these plain events",
 }
