@@ -164,16 +164,27 @@ def assert_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
         assert found[path] == value, path
 
 
+def publish_in_time(workers: WorkerCluster, events: Sequence[ev.Event]) -> None:
+    """Publish events, answers behind all that came before: who answers has read the offer."""
+    begin = 0
+    for at, event in enumerate(events):
+        if isinstance(event, ev.OfferAnswered) and not isinstance(events[at - 1], ev.OfferAnswered):
+            workers.publish(events[begin:at])
+            workers.wait_until_idle()
+            begin = at
+    workers.publish(events[begin:])
+
+
 def test_it_serves_what_the_local_runtime_does_after_any_kill(workers: WorkerCluster, tmp_path: Path) -> None:
     events, dice = list(simulate(accounts=24, days=90, seed=11, changes=[CHANGE], close_every=5)), random.Random(3)
     workers.start("one")
     half = len(events) // 2
-    workers.publish(events[:half])
+    publish_in_time(workers, events[:half])
     for _ in range(3):
         with console(workers) as program:
             asked(program.url, "/api/overview")
             time.sleep(dice.uniform(0, 0.8))
-    workers.publish(events[half:])
+    publish_in_time(workers, events[half:])
     workers.produce("payments", 0, b"A1", POISON)
     for _ in range(2):
         with console(workers) as program:

@@ -174,7 +174,7 @@ def _asks(plan: Plan) -> tuple[ev.PositionInstalment, ...]:
             paid=ask.paid,
         )
         for ask in plan.asks
-        if not ask.settled
+        if not ask.kept
     )
 
 
