@@ -124,6 +124,8 @@ def caught_up(workers: WorkerCluster, program: Program) -> None:
         health = asked(program.url, "/api/overview")[1]["health"]
         return asked(program.url, "/readyz")[0] == 200 and (health["lag"], health["console_lag"]) == (0, 0)
 
+    # First, since what the console lacks it knows by the ends that it saw last.
+    workers.wait_until_idle()
     workers.wait(done, "a console that has read everything")
 
 
