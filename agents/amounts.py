@@ -7,6 +7,7 @@ has one answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 
 from schemas import events as ev
 from state.currencies import decimals_of
@@ -66,3 +67,19 @@ def saving_of(debts: Sequence[ev.Debt], total_cost: int) -> int:
     """
     asked = [d.contract_total for d in debts if d.contract_total is not None]
     return sum(asked) - total_cost if len(asked) == len(debts) else 0
+
+
+def summed(shares: Sequence[ev.Share]) -> tuple[ev.PlanInstalment, ...]:
+    """Return the instalments of all accounts, summed by due date."""
+    if len(shares) == 1:
+        return shares[0].instalments
+    sums: dict[date, list[int]] = {}
+    for share in shares:
+        for i in share.instalments:
+            row = sums.setdefault(i.due_on, [0, 0])
+            row[0] += i.principal
+            row[1] += i.interest
+    return tuple(
+        ev.PlanInstalment(number=n, due_on=due, amount=p + i, principal=p, interest=i)
+        for n, (due, (p, i)) in enumerate(sorted(sums.items()), 1)
+    )

@@ -367,10 +367,8 @@ def _with_earliest(state: AccountState, fact: AccountFact, known: ev.Event) -> S
     if known.occurred_at <= fact.occurred_at:
         return Step(state)
     key = fact_key(fact)
-    if any(fact_key(p.fact) == key for p in state.pending):
-        pending = tuple(Pending(p.day, fact) if fact_key(p.fact) == key else p for p in state.pending)
-        state = replace(state, pending=pending)
-    return Step(state, (), [(key, fact)])
+    pending = tuple(Pending(p.day, fact) if fact_key(p.fact) == key else p for p in state.pending)
+    return Step(replace(state, pending=pending), (), [(key, fact)])
 
 
 def _same_but_when(fact: ev.Event, known: ev.Event) -> bool:

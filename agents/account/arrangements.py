@@ -10,17 +10,18 @@ kept to its last day ends; one that is not breaks, and what it deferred is as la
 
 from __future__ import annotations
 
-from datetime import date
-
 from msgspec.structs import replace
 
 from agents.account.day import DayFold
 from agents.account.plan_lifecycle import (
     activate,
     break_plan,
+    count_kept,
+    count_missed,
     is_refused,
     leave_arrangement,
     note_distressed,
+    record_of,
     report_replaced,
     restore_replaced,
     track_instalments,
@@ -128,24 +129,12 @@ def follow_plan(d: DayFold) -> None:
     d.s.plan = plan
     rules = d.policy.delinquency
     if all(r.unpaid() <= tolerance(rules, r.amount_due) for r in d.s.receivables):
-        early = d.day <= plan.ends_on
-        d.emit(
-            ev.PlanCompleted(
-                **d.header,
-                plan_id=plan.plan_id,
-                offer_id=plan.offer_id,
-                kept=plan.kept,
-                missed=plan.missed,
-                early=early,
-            )
-        )
+        d.emit(ev.PlanCompleted(**record_of(d, plan), early=d.day <= plan.ends_on))
     elif plan.missed_in_a_row >= d.policy.plans.broken_after_missed:
         break_plan(d, "missed")
         return
     elif d.day > plan.ends_on:
-        d.emit(
-            ev.PlanEnded(**d.header, plan_id=plan.plan_id, offer_id=plan.offer_id, kept=plan.kept, missed=plan.missed)
-        )
+        d.emit(ev.PlanEnded(**record_of(d, plan)))
     else:
         return
     d.s.plan = None
@@ -154,26 +143,15 @@ def follow_plan(d: DayFold) -> None:
 
 def _track_asks(d: DayFold, plan: Plan) -> Plan:
     rules, paused = d.policy.delinquency, d.paused()
-    asks, plan_id, offer_id = [], plan.plan_id, plan.offer_id
+    asks = []
     for ask in plan.asks:
-        number, due_on = ask.number, date.fromordinal(ask.due)
         if ask.kept or ask.missed:
             pass
         elif ask.unpaid() <= tolerance(rules, ask.amount):
             if ask.paid or ask.due <= d.day:
-                ask = replace(ask, kept=True)
-                plan = replace(plan, kept=plan.kept + 1, missed_in_a_row=0)
-                d.emit(
-                    ev.PlanInstalmentKept(**d.header, plan_id=plan_id, offer_id=offer_id, number=number, due_on=due_on)
-                )
+                plan, ask = count_kept(d, plan, ask.number, ask.due), replace(ask, kept=True)
         elif days_late(ask.due, paused, d.day) > d.policy.plans.kept_within_days:
-            unpaid, ask = ask.unpaid(), replace(ask, missed=True)
-            plan = replace(plan, missed=plan.missed + 1, missed_in_a_row=plan.missed_in_a_row + 1)
-            d.emit(
-                ev.PlanInstalmentMissed(
-                    **d.header, plan_id=plan_id, offer_id=offer_id, number=number, due_on=due_on, unpaid=unpaid
-                )
-            )
+            plan, ask = count_missed(d, plan, ask.number, ask.due, ask.unpaid()), replace(ask, missed=True)
         asks.append(ask)
     return replace(plan, asks=tuple(asks))
 

@@ -16,7 +16,7 @@ from datetime import date
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agents.account.day import DayFold, receivable_order
+from agents.account.day import AccountHeader, DayFold, receivable_order
 from schemas import events as ev
 from state.account import DistressedRestructuring, Paid, Plan, Receivable
 from state.calendars import DueDays, add_months
@@ -165,6 +165,40 @@ def _split_amount(owed: Paid, amount: int) -> Paid:
     return Paid(amount - penalty - fees - interest, interest, fees, penalty)
 
 
+class PlanRecord(AccountHeader):
+    """The fields that all reports of a plan's end have in common."""
+
+    plan_id: str
+    offer_id: str
+    kept: int
+    missed: int
+
+
+def record_of(d: DayFold, plan: Plan) -> PlanRecord:
+    """Return what every report of a plan's end has: which plan it is, and how many instalments were kept and missed."""
+    return {**d.header, "plan_id": plan.plan_id, "offer_id": plan.offer_id, "kept": plan.kept, "missed": plan.missed}
+
+
+def count_kept(d: DayFold, plan: Plan, number: int, due: int) -> Plan:
+    """Report that an instalment of a plan, due on a day (ordinal), was kept; returns the plan with it counted."""
+    due_on = date.fromordinal(due)
+    d.emit(
+        ev.PlanInstalmentKept(**d.header, plan_id=plan.plan_id, offer_id=plan.offer_id, number=number, due_on=due_on)
+    )
+    return replace(plan, kept=plan.kept + 1, missed_in_a_row=0)
+
+
+def count_missed(d: DayFold, plan: Plan, number: int, due: int, unpaid: int) -> Plan:
+    """Report that an instalment of a plan, due on a day (ordinal), was missed; returns the plan with it counted."""
+    due_on = date.fromordinal(due)
+    d.emit(
+        ev.PlanInstalmentMissed(
+            **d.header, plan_id=plan.plan_id, offer_id=plan.offer_id, number=number, due_on=due_on, unpaid=unpaid
+        )
+    )
+    return replace(plan, missed=plan.missed + 1, missed_in_a_row=plan.missed_in_a_row + 1)
+
+
 def track_instalments(d: DayFold) -> None:
     """Emit the plan instalments that were paid or missed by this day, and end the plan where it ends."""
     pause_or_postpone(d)
@@ -180,29 +214,10 @@ def track_instalments(d: DayFold) -> None:
             # What is within tolerance from the start is paid when it is due, not when it is agreed.
             if not r.settled and (r.unpaid() < r.amount_due or r.due <= d.day):
                 if r.amount_due and not r.missed_reported:
-                    plan = replace(plan, kept=plan.kept + 1, missed_in_a_row=0)
-                    d.emit(
-                        ev.PlanInstalmentKept(
-                            **d.header,
-                            plan_id=plan.plan_id,
-                            offer_id=plan.offer_id,
-                            number=r.number,
-                            due_on=date.fromordinal(r.due),
-                        )
-                    )
+                    plan = count_kept(d, plan, r.number, r.due)
                 r = replace(r, settled=True)
         elif r.plan and not r.settled and not r.missed_reported and days_late(r.due, paused, d.day) > grace:
-            plan = replace(plan, missed=plan.missed + 1, missed_in_a_row=plan.missed_in_a_row + 1)
-            d.emit(
-                ev.PlanInstalmentMissed(
-                    **d.header,
-                    plan_id=plan.plan_id,
-                    offer_id=plan.offer_id,
-                    number=r.number,
-                    due_on=date.fromordinal(r.due),
-                    unpaid=r.unpaid(),
-                )
-            )
+            plan = count_missed(d, plan, r.number, r.due, r.unpaid())
             r = replace(r, missed_reported=True)
         after.append(r)
     for r in after:
@@ -216,11 +231,7 @@ def track_instalments(d: DayFold) -> None:
     if all(r.settled or not r.plan or not r.amount_due for r in after):
         d.emit(
             ev.PlanCompleted(
-                **d.header,
-                plan_id=plan.plan_id,
-                offer_id=plan.offer_id,
-                kept=plan.kept,
-                missed=plan.missed,
+                **record_of(d, plan),
                 early=any(r.plan and r.due > d.day for r in after),
                 interest_saved=plan.saved,
             )
@@ -265,16 +276,7 @@ def break_plan(d: DayFold, reason: str) -> None:
     plan = s.plan
     if plan is None:
         return
-    d.emit(
-        ev.PlanBroken(
-            **d.header,
-            plan_id=plan.plan_id,
-            offer_id=plan.offer_id,
-            reason=reason,
-            kept=plan.kept,
-            missed=plan.missed,
-        )
-    )
+    d.emit(ev.PlanBroken(**record_of(d, plan), reason=reason))
     s.plans_broken += 1
     restore_replaced(d, plan)
     if plan.defers:
@@ -398,16 +400,7 @@ def leave_arrangement(d: DayFold, plan: Plan) -> None:
 
 def report_replaced(d: DayFold, old: Plan, by_plan_id: str) -> None:
     """Report that another plan takes the place of one, as agreed."""
-    d.emit(
-        ev.PlanReplaced(
-            **d.header,
-            plan_id=old.plan_id,
-            offer_id=old.offer_id,
-            by_plan_id=by_plan_id,
-            kept=old.kept,
-            missed=old.missed,
-        )
-    )
+    d.emit(ev.PlanReplaced(**record_of(d, old), by_plan_id=by_plan_id))
 
 
 def replace_plan(d: DayFold, old: Plan, new: Plan) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from agents.amounts import exposure_of, owed
+from agents.amounts import exposure_of, owed, summed
 from agents.planner.offer_texts import Locale, arrangement_label, arrangement_reasons
 from schemas import events as ev
 from state.affordability import RepaymentCapacity
@@ -64,7 +64,17 @@ def _option(
     ends_on = add_months(first_due, months if amount else months - 1)
     review_on = max(ends_on - timedelta(days=policy.arrangements.review_days), first_due - timedelta(days=1))
     asks = [_asks(dues, amount, owed(d)) for d in debts]
-    together = _together(asks)
+    shares = tuple(
+        ev.Share(
+            account_id=d.account_id,
+            financed=sum(i.amount for i in due),
+            waived=ev.Amounts(),
+            annual_rate_bps=d.annual_rate_bps,
+            instalments=due,
+        )
+        for d, due in zip(debts, asks, strict=True)
+    )
+    together = summed(shares)
     most, exposure = max((i.amount for i in together), default=0), exposure_of(debts)
     delay = sum(_loss(d, [i.amount for i in due], months) for d, due in zip(debts, asks, strict=True))
     messages = policy.messages(locale, debts[0].jurisdiction)
@@ -81,16 +91,7 @@ def _option(
         saves=0,
         npv=round(exposure - delay),
         distressed_obligation_bps=loss_bps(exposure, exposure - delay),
-        shares=tuple(
-            ev.Share(
-                account_id=d.account_id,
-                financed=sum(i.amount for i in due),
-                waived=ev.Amounts(),
-                annual_rate_bps=d.annual_rate_bps,
-                instalments=due,
-            )
-            for d, due in zip(debts, asks, strict=True)
-        ),
+        shares=shares,
         reasons=arrangement_reasons(kind, ends_on, review_on, messages),
         arrangement=kind,
         review_on=review_on,
@@ -105,16 +106,6 @@ def _asks(dues: Sequence[date], amount: int, owed_: int) -> tuple[ev.PlanInstalm
         ev.PlanInstalment(number=n, due_on=due, amount=part, principal=part, interest=0)
         for n, (due, part) in enumerate(zip(dues, parts, strict=True), 1)
         if part > 0
-    )
-
-
-def _together(asks: Sequence[tuple[ev.PlanInstalment, ...]]) -> tuple[ev.PlanInstalment, ...]:
-    sums: dict[tuple[int, date], int] = {}
-    for i in (i for due in asks for i in due):
-        sums[i.number, i.due_on] = sums.get((i.number, i.due_on), 0) + i.amount
-    return tuple(
-        ev.PlanInstalment(number=n, due_on=due, amount=part, principal=part, interest=0)
-        for (n, due), part in sorted(sums.items())
     )
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agents.amounts import exposure_of, lateness_of, owed, rate_of, saving_of
+from agents.amounts import exposure_of, lateness_of, owed, rate_of, saving_of, summed
 from agents.learner.estimates import Estimate, Features, PriorEstimate
 from agents.planner.arrangements import KINDS, arrangements
 from agents.planner.offer_texts import Locale, label_of, reasons_for
@@ -246,7 +246,7 @@ class OptionEvaluator:
                     instalments=schedule,
                 )
             )
-        together = _together(shares)
+        together = summed(shares)
         currency = self.debts[0].currency
         total, largest = sum(i.amount for i in together), max(i.amount for i in together)
         exposure = self.exposure
@@ -281,22 +281,6 @@ def _forgiven(shares: Sequence[ev.Share]) -> ev.Amounts:
     return ev.Amounts(
         interest=sum(s.waived.interest for s in shares),
         penalty=sum(s.waived.penalty for s in shares),
-    )
-
-
-def _together(shares: Sequence[ev.Share]) -> tuple[ev.PlanInstalment, ...]:
-    """Return the instalments of all accounts, summed by due date."""
-    if len(shares) == 1:
-        return shares[0].instalments
-    sums: dict[date, list[int]] = {}
-    for share in shares:
-        for i in share.instalments:
-            row = sums.setdefault(i.due_on, [0, 0])
-            row[0] += i.principal
-            row[1] += i.interest
-    return tuple(
-        ev.PlanInstalment(number=n, due_on=due, amount=p + i, principal=p, interest=i)
-        for n, (due, (p, i)) in enumerate(sorted(sums.items()), 1)
     )
 
 
