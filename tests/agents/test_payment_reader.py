@@ -17,25 +17,13 @@ from agents.account.facts import fact_key
 from agents.account.waiting import WAITING, DeferralTerms
 from agents.base import DecisionContext, Glimpse
 from schemas import events as ev
-from schemas.codec import Codec
 from state.account import AccountTerms
 from state.policy_packs.loader import default_book
+from tests.schemas.test_codec import CODEC, PAYMENT
 from tests.support.compiled_readers import load
 
-CODEC = Codec()
 BOOK = default_book()
 DAY = date(2026, 3, 1)
-PAYMENT = ev.PaymentReceived(
-    event_id="e-1",
-    occurred_at=datetime(2026, 3, 1, 8, 30, tzinfo=UTC),
-    source="core",
-    payment_id="p-1",
-    account_id="a-1",
-    amount=25_530,
-    currency="CNY",
-    value_on=DAY,
-    channel="bank",
-)
 Read = Callable[[bytes, bytes], Glimpse | None]
 # Most are what is usual, and each may be at a limit or beyond.
 IDS = st.one_of(st.text("aB-9:~!", min_size=1, max_size=70), st.text(min_size=1, max_size=5))

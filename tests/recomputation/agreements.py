@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from fractions import Fraction
 
+from msgspec.structs import replace
+
 from schemas import events as ev
 from tests.recomputation.account import Account
 from tests.recomputation.conduct import payments, release
@@ -52,33 +54,41 @@ def agree(a: Author) -> None:
         day += rng.randint(1, 150)
 
 
+def _agreed(a: Author, day: int, instalments: tuple[ev.PlanInstalment, ...]) -> ev.PlanActivated:
+    """Return what is agreed on a day, at no rate and without a waiver."""
+    base = a.base(day)
+    plan_id = f"plan{a.ids}"
+    a.plan_ids.append(plan_id)
+    return ev.PlanActivated(
+        **base,
+        account_id="A1",
+        borrower_id="B1",
+        plan_id=plan_id,
+        offer_id="o1",
+        option_id="op1",
+        currency=a.currency,
+        activated_on=a.on(day),
+        annual_rate_bps=0,
+        waived=ev.Amounts(),
+        instalments=instalments,
+        caused_by="answer",
+    )
+
+
 def _for_a_time(a: Author, day: int) -> None:
     """Agree on token payments or a payment holiday, which are kept or not."""
     rng = a.rng
     days = rng.choice((1, 28, 60, 91))
     dues = sorted(rng.sample(range(day, day + days + 1), rng.choice((0, 1, 2)))) if days > 2 else []
     amounts = [rng.choice((500, 5_000)) for _ in dues]
-    base = a.base(day)
-    plan_id = f"plan{a.ids}"
-    a.plan_ids.append(plan_id)
+    asks = tuple(
+        ev.PlanInstalment(number=n, due_on=a.on(due), amount=part, principal=part, interest=0)
+        for n, (due, part) in enumerate(zip(dues, amounts, strict=True), 1)
+    )
     a.put(
         day,
-        ev.PlanActivated(
-            **base,
-            account_id="A1",
-            borrower_id="B1",
-            plan_id=plan_id,
-            offer_id="o1",
-            option_id="op1",
-            currency=a.currency,
-            activated_on=a.on(day),
-            annual_rate_bps=0,
-            waived=ev.Amounts(),
-            instalments=tuple(
-                ev.PlanInstalment(number=n, due_on=a.on(due), amount=part, principal=part, interest=0)
-                for n, (due, part) in enumerate(zip(dues, amounts, strict=True), 1)
-            ),
-            caused_by="answer",
+        replace(
+            _agreed(a, day, asks),
             distressed_obligation_bps=rng.choice((0, 0, 101)),
             arrangement="token" if dues else "payment_holiday",
             review_on=a.on(day + rng.randint(0, days)),
@@ -117,24 +127,12 @@ def _plan(a: Author, day: int) -> bool:
         rolled = [(account.policy.due_days.roll(a.on(due)) - a.start).days for due in dues]
         dues = rolled if rolled[0] > day else dues
     rows = _rows(a, principal, rate, dues)
-    base = a.base(day)
-    plan_id = f"plan{a.ids}"
-    a.plan_ids.append(plan_id)
     a.put(
         day,
-        ev.PlanActivated(
-            **base,
-            account_id="A1",
-            borrower_id="B1",
-            plan_id=plan_id,
-            offer_id="o1",
-            option_id="op1",
-            currency=a.currency,
-            activated_on=a.on(day),
+        replace(
+            _agreed(a, day, tuple(rows)),
             annual_rate_bps=rate,
             waived=ev.Amounts(**waived),
-            instalments=tuple(rows),
-            caused_by="answer",
             distressed_obligation_bps=rng.choice((0, 0, 50, 101)),
         ),
     )
